@@ -1,0 +1,9 @@
+"""Errors that are meant for a person."""
+
+
+class EarshotError(Exception):
+    """Bad input or a state that the user can mend.
+
+    The message is one line: it names the file or key, what was expected, what was found and what to do. Command
+    lines print it without a stack trace and exit with status 2.
+    """

@@ -1,0 +1,71 @@
+"""Cutting a stream of recordings into clips of fixed length.
+
+    utterances   |---- a ----|-- b --|------ c ------|
+    windows      |-- 0 --|-- 1 --|-- 2 --|-- 3 --|       the rest is dropped
+    source           a       a       b       c           the recording in which the window starts
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Window:
+    """A fixed-length cut.
+
+    Attributes:
+        source: of the recording in which it starts.
+        start: first sample, in the whole stream.
+        samples: [num_samples] float32.
+    """
+
+    source: str
+    start: int
+    samples: np.ndarray
+
+
+def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -> Iterator[Window]:
+    """Joins recordings end to end and cuts them into windows that do not overlap; the remainder is dropped.
+
+    Holds one recording and less than one window at a time.
+
+    Args:
+        recordings: pairs of source and samples [samples] float32, in order.
+        num_samples: of each window.
+    """
+    pending: list[tuple[str, np.ndarray]] = []  # parts of a window that is not full yet
+    held = start = 0
+    for source, samples in recordings:
+        offset = 0
+        while held + len(samples) - offset >= num_samples:
+            part = samples[offset : offset + num_samples - held]
+            first = pending[0][0] if pending else source
+            window = np.concatenate([*(piece for _, piece in pending), part])
+            yield Window(first, start, window)
+            offset += len(part)
+            start += num_samples
+            pending, held = [], 0
+        if offset < len(samples):
+            pending.append((source, samples[offset:]))
+            held += len(samples) - offset
+
+
+def cut_recording(
+    source: str, samples: np.ndarray, num_samples: int, limit: int | None = None
+) -> Iterator[Window]:
+    """Cuts one recording into whole windows; one that is shorter than a window is padded with zeros at its end.
+
+    Args:
+        source: name of the recording.
+        samples: [samples] float32, at least one.
+        num_samples: of each window.
+        limit: at most that many windows, the first ones.
+    """
+    if len(samples) < num_samples:
+        samples = np.pad(samples, (0, num_samples - len(samples)))
+    for number, window in enumerate(cut_stream([(source, samples)], num_samples)):
+        if limit is not None and number >= limit:
+            return
+        yield window

@@ -1,0 +1,135 @@
+"""Harmonic instruments: sums of partials whose levels, tuning and decay make the timbre."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.synthesis.take import Take, bins, shaped_noise
+
+_MAX_PARTIALS = 48  # above that a partial of these instruments is below -60 dB; it bounds the time of a low note
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A pitched instrument.
+
+    Partial k of a note of pitch f sounds at `f * r_k * sqrt(1 + B * r_k**2)` (stiff string: Fletcher, "Normal
+    vibration frequencies of a stiff piano string", 1964) with `r_k` = k, or the listed ratios.
+
+    Attributes:
+        register: Lowest and highest pitch in Hz.
+        tilt: Fall of the spectrum in dB per octave at middle effort.
+        even: Linear gain of the even partials (a closed cylindrical pipe hardly has any).
+        body: Fixed resonances as (centre in Hz, height in dB, width in octaves); they don't move with the pitch.
+        attack: Seconds to full level.
+        decay: Time constant of the fundamental in seconds; None for a sound that is sustained.
+        damping: How much faster the higher partials decay: rate_k = (1 + damping * (r_k - 1)) / decay. For a
+            sustained sound: how much later they enter, in attacks per partial.
+        stiffness: Inharmonicity B.
+        ratios: Frequencies of the partials over the pitch, where they are no harmonic series.
+        pluck: Where a string is plucked, as a fraction of its length: partials with a node there are missing.
+        vibrato: Rate in Hz, depth in cents.
+        breath: Level of the blowing or bowing noise against the tone, in dB.
+    """
+
+    register: tuple[float, float]
+    tilt: float
+    even: float = 1.0
+    body: tuple[tuple[float, float, float], ...] = ()
+    attack: float = 0.03
+    decay: float | None = None
+    damping: float = 0.0
+    stiffness: float = 0.0
+    ratios: tuple[float, ...] = ()
+    pluck: float | None = None
+    vibrato: tuple[float, float] = (5.5, 0.0)
+    breath: float = -60.0
+
+    def play(self, take: Take) -> np.ndarray:
+        """One note, float64 [samples]; the scale is arbitrary."""
+        pitch = take.pitch(self.register, self.vibrato, 4.0)
+        order = np.array(self.ratios) if self.ratios else np.arange(1.0, _MAX_PARTIALS + 1)
+        ratios = order * np.sqrt(1.0 + self.stiffness * order**2)
+        levels = self._levels(take, order, ratios * float(np.median(pitch)))
+        tone = partials(pitch, ratios, levels, take.sample_rate, take.rng, self._envelope(take, order))
+        gate = take.gate(self.attack * take.rng.uniform(0.6, 1.6), 0.08)
+        noise_gain = _resonance(bins(take.sample_rate, take.num_samples), self.body)
+        noise = shaped_noise(take.rng, noise_gain, take.num_samples)
+        loudness = float(np.sqrt(np.mean(tone**2))) * 10 ** (self.breath / 20)
+        return gate * (tone + loudness * noise)
+
+    def _levels(self, take: Take, order: np.ndarray, hertz: np.ndarray) -> np.ndarray:
+        """Linear level of each partial in this take, [partials]."""
+        # 6 dB per octave between the softest and the hardest note; 2 dB per partial for what no player controls.
+        tilt = self.tilt + 6.0 * (0.5 - take.effort)
+        decibels = -tilt * np.log2(order / order.min()) + take.rng.normal(0.0, 2.0, len(order))
+        levels = 10 ** (decibels / 20) * _resonance(hertz, self.body)
+        if not self.ratios:
+            levels[1::2] *= self.even
+        if self.pluck is not None:
+            levels *= np.abs(np.sin(np.pi * order * self.pluck * take.rng.uniform(0.8, 1.25)))
+        return levels
+
+    def _envelope(self, take: Take, order: np.ndarray) -> Callable[[int], np.ndarray] | None:
+        """Envelope of each partial by its place in `order`, float32 [samples]; None where all of them are flat."""
+        excess = order / order.min() - 1.0
+        since = np.clip(take.times, 0.0, None).astype(np.float32)
+        if self.decay is not None:
+            rates = (1.0 + self.damping * excess) / (self.decay * take.rng.uniform(0.7, 1.4))
+            return lambda place: np.exp(since * np.float32(-rates[place]))
+        if self.damping:
+            ready = max(self.attack, 1e-3) * (1.0 + self.damping * excess)
+            return lambda place: np.minimum(since * np.float32(1.0 / ready[place]), np.float32(1.0))
+        return None
+
+
+def partials(
+    pitch: np.ndarray,
+    ratios: np.ndarray,
+    levels: np.ndarray,
+    sample_rate: int,
+    rng: np.random.Generator,
+    envelope: Callable[[int], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Sum of sinusoids that follow one pitch curve, without aliasing.
+
+    `y[n] = sum_k levels[k] * envelope(k)[n] * sin(2 pi (ratios[k] * phase[n] + offset_k))`, with `phase` the running
+    sum of `pitch / sample_rate` and `offset_k` drawn. A partial that would come within 5 % of the Nyquist frequency
+    anywhere in the clip is left out as a whole, and so is one that is 60 dB below the strongest.
+
+    Args:
+        pitch: Hz, [samples].
+        ratios: Frequency of each partial over the pitch, [partials].
+        levels: Linear amplitude, [partials].
+        sample_rate: Hz.
+        rng: Draws the phases.
+        envelope: Gives the envelope of the partial at a place in `ratios`, float32 [samples].
+
+    Returns:
+        float64 [samples].
+    """
+    offsets = rng.uniform(size=len(ratios))  # drawn for all, so that the rate doesn't move the later draws
+    phase = np.cumsum(pitch) / sample_rate
+    total = np.zeros(len(pitch))
+    keep = (ratios * pitch.max() < 0.95 * sample_rate / 2) & (levels > 1e-3 * levels.max())
+    # One partial at a time: its few arrays stay in the cache, where [partials, samples] is bound by memory.
+    for place in np.flatnonzero(keep):
+        turns = ratios[place] * phase + offsets[place]
+        # Whole turns go in double precision; the sine is taken in single, 130 dB below the tone and much faster.
+        turns -= np.floor(turns)
+        wave = np.sin((turns * (2 * np.pi)).astype(np.float32))
+        if envelope is not None:
+            wave *= envelope(int(place))
+        wave *= np.float32(levels[place])
+        total += wave
+    return total
+
+
+def _resonance(hertz: np.ndarray, body: tuple[tuple[float, float, float], ...]) -> np.ndarray:
+    """Linear gain of the body at each frequency: the sum in dB of bell curves over log frequency."""
+    octaves = np.log2(hertz)
+    decibels = np.zeros_like(octaves)
+    for centre, height, width in body:
+        decibels += height * np.exp(-0.5 * ((octaves - np.log2(centre)) / width) ** 2)
+    return 10 ** (decibels / 20)

@@ -1,0 +1,102 @@
+"""Voices: a pulse train at the pitch of the vocal folds, through the formants of a row of vowels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import lfilter, sosfilt
+
+from datasets.synthesis.take import Take
+
+# First four formants in Hz of an average male speaker (rounded from Peterson and Barney, "Control methods used in a
+# study of the vowels", 1952; the fourth from Fant, "Acoustic theory of speech production", 1960).
+VOWELS: dict[str, tuple[float, float, float, float]] = {
+    "a": (730.0, 1090.0, 2440.0, 3400.0),
+    "e": (530.0, 1840.0, 2480.0, 3500.0),
+    "i": (270.0, 2290.0, 3010.0, 3600.0),
+    "o": (570.0, 840.0, 2410.0, 3300.0),
+    "u": (300.0, 870.0, 2240.0, 3300.0),
+}
+_BANDWIDTHS = (70.0, 90.0, 130.0, 180.0)  # Hz, of those formants in a tense voice
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A singer or speaker; each take says other vowels.
+
+    Attributes:
+        register: Lowest and highest pitch in Hz.
+        tract: Formant frequencies over those of an average man: the shorter the vocal tract, the larger.
+        tilt: Cut-off in Hz of the glottal low-pass: the lower, the softer the voice.
+        looseness: Formant bandwidths over those of a tense voice.
+        breath: Level of the aspiration noise against the pulses, in dB.
+        vibrato: Rate in Hz, depth in cents.
+    """
+
+    register: tuple[float, float]
+    tract: float
+    tilt: float
+    looseness: float = 1.0
+    breath: float = -30.0
+    vibrato: tuple[float, float] = (5.5, 25.0)
+
+    def play(self, take: Take) -> np.ndarray:
+        """One to four syllables, float64 [samples]; the scale is arbitrary."""
+        rng = take.rng
+        pitch = take.pitch(self.register, self.vibrato, 40.0)
+        pulses = pulse_train(pitch, take.sample_rate, float(rng.uniform()))
+        pulses /= np.sqrt(np.mean(pulses**2))
+        # Air flows while the folds are open: the noise swells and fades with every period.
+        noise = rng.standard_normal(take.num_samples) * (0.5 + np.clip(pulses, 0.0, 2.0))
+        cutoff = self.tilt * 2.0 ** (take.effort - 0.5)
+        pole = np.exp(-2 * np.pi * cutoff / take.sample_rate)
+        source = lfilter([1.0 - pole], [1.0, -pole], pulses + 10 ** (self.breath / 20) * noise)
+        tract = self.tract * 2.0 ** rng.normal(0.0, 0.035)  # lips and larynx move; the speaker stays the same
+        names = rng.choice(list(VOWELS), size=rng.integers(1, 5))
+        weights = _syllables(take, len(names))
+        voiced = np.zeros(take.num_samples)
+        for name, weight in zip(names, weights, strict=True):
+            # Coarticulation: no speaker hits a vowel twice in the same place.
+            formants = np.array(VOWELS[str(name)]) * tract * 2.0 ** rng.normal(0.0, 0.06, 4)
+            voiced += weight * sosfilt(self._formants(formants, take.sample_rate), source)
+        return voiced * take.gate(0.03, 0.04)
+
+    def _formants(self, hertz: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Cascade of two-pole resonators of gain 1 at 0 Hz (Klatt 1980), as second-order sections [formants, 6]."""
+        widths = np.array(_BANDWIDTHS) * self.looseness
+        low = hertz < 0.45 * sample_rate
+        radius = np.exp(-np.pi * widths[low] / sample_rate)
+        first = -2.0 * radius * np.cos(2 * np.pi * hertz[low] / sample_rate)
+        second = radius**2
+        zeros, ones = np.zeros_like(first), np.ones_like(first)
+        return np.stack([1.0 + first + second, zeros, zeros, ones, first, second], axis=1)
+
+
+def pulse_train(pitch: np.ndarray, sample_rate: int, start: float = 0.0) -> np.ndarray:
+    """Impulses at the pitch with all harmonics below the Nyquist frequency and none above, float64 [samples].
+
+    The closed form of `1 + 2 sum_{k<=N} cos(2 pi k phase)`, which is `sin((2N + 1) pi phase) / sin(pi phase)` (Winham
+    and Steiglitz, "Input generators for digital sound synthesis", 1970), without its constant: one sine a sample
+    instead of N.
+
+    Args:
+        pitch: Hz, [samples].
+        sample_rate: Hz.
+        start: Phase at the first sample, in periods.
+    """
+    harmonics = max(int(0.95 * sample_rate / 2 / pitch.max()), 1)
+    phase = np.cumsum(pitch) / sample_rate + start
+    phase = np.pi * (phase - np.round(phase))  # within +-pi/2, where the quotient is best conditioned
+    below = np.sin(phase)
+    peak = np.abs(below) < 1e-9
+    quotient = np.sin((2 * harmonics + 1) * phase) / np.where(peak, 1.0, below)
+    return (np.where(peak, 2.0 * harmonics + 1, quotient) - 1.0) / harmonics
+
+
+def _syllables(take: Take, count: int) -> np.ndarray:
+    """How loud each vowel is over time, [vowels, samples]: they follow and overlap one another, with dips between."""
+    place = np.clip(take.times / take.held, 0.0, 1.0) * count - 0.5
+    distance = np.abs(place[None, :] - np.arange(count)[:, None])
+    distance[0, place < 0] = 0.0
+    distance[-1, place > count - 1] = 0.0
+    stress = 10 ** (take.rng.uniform(-8.0, 0.0, count) / 20)
+    return stress[:, None] * np.cos(np.pi / 2 * np.clip(distance, 0.0, 1.0)) ** 2

@@ -1,0 +1,1 @@
+"""Search spaces: one YAML per method, and the loader that validates them."""

@@ -1,0 +1,280 @@
+"""One chain: base session + incremental sessions, in order, on one learner. No Ray in here.
+
+    python -m trainables.chain --config chain.yaml --out FOLDER
+
+runs one chain in this process and leaves the same files as a trial of a sweep.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from datasets.errors import EarshotError
+from datasets.protocol import Protocol, Session, make_sessions
+from datasets.shards import Shards
+from trainables.backbone import load_backbone
+from trainables.features import ArrayStore, Features
+from trainables.frontend import FrontEnd, FrontEndSpec
+from trainables.learner import Learner, State, find_method
+from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
+from trainables.settings import read_yaml, validated
+from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of
+
+
+class ChainConfig(BaseModel):
+    """Everything that determines a chain, and where to run it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: Path = Field(description="folder made by orchestrator.prepare")
+    method: str
+    settings: dict[str, Any] = Field(default_factory=dict, description="of the method; the rest are its defaults")
+    varied: tuple[str, ...] = Field((), description="settings that a search space varies")
+    protocol: Protocol = Protocol()
+    seeds: SeedTriple = SeedTriple(order=0, support=0, initialisation=0)
+    backbone: str = "random-tiny"
+    frontend: FrontEndSpec = FrontEndSpec()
+    device: str = Field("cpu", description="cpu or cuda")
+    precision: Literal["float32", "bf16"] = "float32"
+    threads: int = Field(1, ge=1, description="threads of a trial; part of what makes its last bits")
+    store: Path = Field(Path("runs/store"), description="stages and frozen embeddings, shared by all runs")
+
+    @property
+    def configuration(self) -> str:
+        """Name of the configuration: the same for all its seeds."""
+        what = self.model_dump(mode="json", include={"settings", "protocol", "backbone", "frontend", "precision"})
+        what["benchmark"] = str(self.benchmark)
+        return f"{self.method}-{address_of(what)[:8]}"
+
+    @property
+    def trial(self) -> str:
+        """Name of the trial."""
+        return f"{self.configuration}-{self.seeds}"
+
+
+class Chain:
+    """A chain that finds finished sessions in the store and computes the others.
+
+    Args:
+        config: what to run.
+        folder: where the trial's record and predictions go.
+
+    Raises:
+        EarshotError: the benchmark, the protocol, the backbone or the method's settings do not fit.
+    """
+
+    def __init__(self, config: ChainConfig, folder: Path) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.folder = folder
+        method = find_method(config.method)
+        self._settings = validated(method.Settings, config.settings, f"method {config.method}")
+        shards = Shards(config.benchmark)
+        manifest = shards.manifest
+        self.sessions = make_sessions(
+            config.protocol,
+            shards.table,
+            order_seed=config.seeds.order,
+            support_seed=config.seeds.support,
+            base_classes=manifest.base_classes,
+        )
+        self._features = _features(config, shards, needs_backbone=method.backbone)
+        self._store = StageStore(config.store)
+        self._table = shards.table
+        self._method = method
+        self._learner: Learner | None = None
+        self._learned = 0  # sessions that the learner has behind it
+        self._addresses: list[str] = []
+        self.record = TrialRecord(
+            trial=folder.name,
+            configuration=config.configuration,
+            method=config.method,
+            settings=self._settings.model_dump(mode="json"),
+            varied={key: config.settings[key] for key in config.varied if key in config.settings},
+            seeds=config.seeds,
+            benchmark=manifest.name,
+            benchmark_fingerprint=manifest.fingerprint,
+            class_names=shards.table.class_names,
+            protocol=config.protocol.model_dump(mode="json"),
+            backbone=config.backbone if method.backbone else "none",
+            frontend=str(self._features.frontend.spec) if method.backbone else "none",
+            heads=method.heads,
+            default_head=method.default_head(self._settings),
+            planned_sessions=len(self.sessions),
+            status="running",
+        )
+        self.record.save(folder)
+
+    @property
+    def done(self) -> bool:
+        """Whether all sessions are behind."""
+        return len(self._addresses) == len(self.sessions)
+
+    def step(self) -> SessionRecord:
+        """Goes through the next session: finds its stage, or learns, scores and publishes it."""
+        session = self.sessions[len(self._addresses)]
+        depends_on = self._depends_on(session)
+        address = address_of(depends_on)
+        stage = self._store.find(address)
+        reused = stage is not None
+        if stage is None:
+            with self._store.alone(address):
+                stage = self._store.find(address)  # another trial may have finished it while we waited
+                reused = stage is not None
+                if stage is None:
+                    stage = self._compute(session, address, depends_on)
+        self._addresses.append(address)
+        return self._record(session, stage, reused=reused)
+
+    def fail(self, reason: str) -> None:
+        """Records that the trial ended for good, and why."""
+        self.record = self.record.model_copy(update={"status": "failed", "error": reason})
+        self.record.save(self.folder)
+
+    def _compute(self, session: Session, address: str, depends_on: dict[str, Any]) -> Stage:
+        learner = self._learner_before(session.index)
+        started = time.perf_counter()
+        learner.learn(session, self._generator(session.index))
+        self._learned = session.index + 1
+        predictions = self._predict(learner, session.index)
+        stored, used = learner.parameters()
+        stage = Stage(address, depends_on, predictions, time.perf_counter() - started, stored, used)
+        self._store.publish(stage, learner.state())
+        return stage
+
+    def _learner_before(self, index: int) -> Learner:
+        """A learner with sessions 0 .. index - 1 behind it: ours, one from a stage, or one taught again."""
+        if self._learner is not None and self._learned == index:
+            return self._learner
+        learner = self._method(self._settings, self._features)
+        first = index
+        state: State | None = None
+        while first > 0 and (state := self._store.state(self._addresses[first - 1])) is None:
+            first -= 1  # a part was damaged or evicted: go back to what is whole
+        if state is not None and first > 0:
+            learner.load(state)
+        for session in self.sessions[first:index]:
+            learner.learn(session, self._generator(session.index))
+        self._learner = learner
+        return learner
+
+    def _predict(self, learner: Learner, index: int) -> pa.Table:
+        """Per-clip predictions of every head for the clips of all classes seen so far."""
+        columns: dict[str, list[Any]] = {name: [] for name in PREDICTIONS.names}
+        classes = np.array(learner.classes, dtype=np.int32)
+        for session in self.sessions[: index + 1]:
+            for one in session.classes:
+                splits = ["val"] * len(one.validation) + ["test"] * len(one.query)
+                clip_ids = [self._table.clip_ids[position] for position in one.scored]
+                for head, scores in learner.score(one.scored).items():
+                    columns["split"] += splits
+                    columns["clip_id"] += clip_ids
+                    columns["label"] += [one.label] * len(splits)
+                    columns["head"] += [head] * len(splits)
+                    columns["prediction"] += classes[scores.argmax(dim=1).cpu().numpy()].tolist()
+        return pa.table(columns, schema=PREDICTIONS)
+
+    def _record(self, session: Session, stage: Stage, *, reused: bool) -> SessionRecord:
+        name = f"session-{session.index:02d}.parquet"
+        _write_table(stage.predictions, self.folder / name)
+        record = SessionRecord(
+            index=session.index,
+            classes=session.labels,
+            stage=stage.address,
+            predictions=name,
+            seconds=stage.seconds,
+            reused=reused,
+            parameters_stored=stage.parameters_stored,
+            parameters_used=stage.parameters_used,
+        )
+        self.record = self.record.model_copy(
+            update={"sessions": (*self.record.sessions, record), "status": "finished" if self.done else "running"}
+        )
+        self.record.save(self.folder)
+        return record
+
+    def _depends_on(self, session: Session) -> dict[str, Any]:
+        """All that the session's outcome depends on. What earlier sessions read is in the parent's address."""
+        config, features = self.config, self._features
+        return {
+            "schema": SCHEMA_VERSION,
+            "parent": self._addresses[-1] if self._addresses else None,
+            "method": config.method,
+            "version": self._method.version,
+            "settings": self._settings.read_by(session.index),
+            "session": session.index,
+            "clips": [[one.label, one.support, one.validation, one.query] for one in session.classes],
+            "initialisation": config.seeds.initialisation,
+            "data": features.shards.manifest.fingerprint,
+            "weights": features.backbone.digest if self._method.backbone else None,
+            "frontend": str(features.frontend.spec),
+            "precision": config.precision,
+            "device": features.device.type,
+            "threads": config.threads,
+        }
+
+    def _generator(self, index: int) -> torch.Generator:
+        """The source of randomness of one session: a session can be computed alone."""
+        digest = hashlib.sha256(f"initialisation {self.config.seeds.initialisation} session {index}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _features(config: ChainConfig, shards: Shards, *, needs_backbone: bool) -> Features:
+    device = pick_device(config.device)
+    manifest = shards.manifest
+    frontend = FrontEnd(config.frontend, manifest.sample_rate, manifest.num_samples, device)
+    backbone = load_backbone(config.backbone, frontend.frames) if needs_backbone else None
+    return Features(shards, frontend, backbone, ArrayStore(config.store / "features"), device, config.precision)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`.
+
+    Raises:
+        EarshotError: it is not `cpu` or `cuda`, or there is no GPU.
+    """
+    if name not in ("cpu", "cuda"):
+        raise EarshotError(f"device '{name}': expected cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise EarshotError("device 'cuda': PyTorch sees no GPU here; use --device cpu")
+    return torch.device(name)
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, aside, compression="zstd")
+    os.replace(aside, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m trainables.chain`."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.chain", description="Run one chain, without Ray.")
+    parser.add_argument("--config", type=Path, required=True, help="YAML with the fields of ChainConfig")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the record and the predictions")
+    options = parser.parse_args(arguments)
+    try:
+        chain = Chain(validated(ChainConfig, read_yaml(options.config), str(options.config)), options.out)
+        while not chain.done:
+            record = chain.step()
+            how = "found" if record.reused else f"{record.seconds:.1f} s"
+            print(f"session {record.index + 1}/{len(chain.sessions)}  {len(record.classes)} new classes  {how}")
+    except EarshotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(options.out / "trial.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

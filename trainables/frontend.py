@@ -1,0 +1,107 @@
+"""Waveform to normalised log-mel spectrogram.
+
+`reference` is the front end of the released EDE: a Slaney mel filter bank in dB (10 log10), in front of normalisation
+constants that were measured on natural-log features. `kaldi` is the filter bank that AST was pretrained with
+(Gong et al. 2021, arXiv 2104.01778).
+"""
+
+from typing import Literal
+
+import torch
+import torchaudio
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+MEL_BINS = 128
+KALDI_RATE = 16_000  # Hz, the rate that AST was pretrained at
+LONGEST_FINE_CLIP = 3.0  # seconds
+
+
+class FrontEndSpec(BaseModel):
+    """Which front end, and its window where that is a choice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["reference", "kaldi"] = Field("reference", description="front end")
+    window: int | None = Field(None, ge=32, description="reference: window and FFT size, samples")
+    hop: int | None = Field(None, ge=16, description="reference: step between windows, samples")
+
+    def resolved(self, sample_rate: int, num_samples: int) -> "FrontEndSpec":
+        """Fills in the window for clips of `num_samples` at `sample_rate` Hz.
+
+        The releases use 400/160 samples (25 ms every 10 ms) for 2 s at 16 kHz and 2048/1024 for 4 s at 16 kHz and for
+        44.1 kHz. The rule that covers all three: the fine window for clips of at most 3 s at up to 16 kHz.
+        """
+        if self.kind == "kaldi":
+            return FrontEndSpec(kind="kaldi")
+        fine = sample_rate <= 16_000 and num_samples <= LONGEST_FINE_CLIP * sample_rate
+        window, hop = (400, 160) if fine else (2048, 1024)
+        window = self.window or window
+        return FrontEndSpec(kind="reference", window=window, hop=self.hop or (hop if self.window is None else window // 2))
+
+    def __str__(self) -> str:
+        return self.kind if self.window is None else f"{self.kind} {self.window}/{self.hop}"
+
+
+class FrontEnd:
+    """Log-mel spectrograms of clips of one length and rate.
+
+    Args:
+        spec: which front end; see `FrontEndSpec.resolved` for what is filled in.
+        sample_rate: of the clips, Hz.
+        num_samples: length of the clips.
+        device: where the transform runs.
+    """
+
+    def __init__(
+        self, spec: FrontEndSpec, sample_rate: int, num_samples: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.spec = spec.resolved(sample_rate, num_samples)
+        self.sample_rate = sample_rate
+        self.device = torch.device(device)
+        if self.spec.kind == "reference":
+            assert self.spec.window and self.spec.hop
+            self._mel = torchaudio.transforms.MelSpectrogram(
+                sample_rate,
+                n_fft=self.spec.window,
+                win_length=self.spec.window,
+                hop_length=self.spec.hop,
+                n_mels=MEL_BINS,
+                f_min=0.0,
+                f_max=sample_rate / 2,
+                norm="slaney",
+                mel_scale="slaney",
+            ).to(self.device)
+            self._db = torchaudio.transforms.AmplitudeToDB("power", top_db=None)
+            self._mean, self._scale = -4.26, 9.14
+        else:
+            self._mean, self._scale = -4.2677393, 2 * 4.5689974
+        silence = torch.zeros(1, num_samples, device=self.device)
+        self.frames = int(self.logmel(silence).shape[1])
+
+    def logmel(self, waves: Tensor) -> Tensor:
+        """Log-mel before normalisation: `[clips, samples]` in [-1, 1] to `[clips, frames, 128]`.
+
+        `reference`: 10 log10(max(power, 1e-10)), dB. `kaldi`: natural log of the filter bank energies.
+        """
+        waves = waves.to(self.device)
+        if self.spec.kind == "reference":
+            spectrogram: Tensor = self._db(self._mel(waves))
+            return spectrogram.transpose(1, 2)
+        if self.sample_rate != KALDI_RATE:
+            waves = torchaudio.functional.resample(waves, self.sample_rate, KALDI_RATE)
+        return torch.stack([self._fbank(wave) for wave in waves])
+
+    def __call__(self, waves: Tensor) -> Tensor:
+        """Normalised log-mel, the input of the backbone: `[clips, samples]` to `[clips, frames, 128]`."""
+        return (self.logmel(waves) - self._mean) / self._scale
+
+    @staticmethod
+    def _fbank(wave: Tensor) -> Tensor:
+        return torchaudio.compliance.kaldi.fbank(
+            wave[None],
+            sample_frequency=KALDI_RATE,
+            window_type="hanning",
+            num_mel_bins=MEL_BINS,
+            dither=0.0,
+        )

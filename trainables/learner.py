@@ -1,0 +1,150 @@
+"""The interface of a method, and the registry that finds the methods.
+
+A method is one file in `trainables/methods` with one `Learner`. The chain calls it like this:
+
+    learner = Method(settings, features, generator)
+    for session in sessions:
+        learner.learn(session)                  support clips in, knowledge out
+        scores = learner.score(positions)       {head: [clips, classes seen so far]}
+        state = learner.state()                 all that a later session needs
+
+and, in another process or after a crash, `learner.load(state)` in place of the sessions before.
+"""
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+import trainables.methods
+from datasets.errors import EarshotError
+from datasets.protocol import Session
+from trainables.features import Features
+
+Phase = Literal["base", "incremental"]
+
+
+class Settings(BaseModel):
+    """Settings of a method.
+
+    A field whose name starts with `base_` is read by the base session alone, one that starts with `incremental_` by the
+    later sessions alone, any other by all. Trials that differ only in `incremental_` settings share their base session.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def read_by(self, session: int) -> dict[str, Any]:
+        """The settings that session number `session` reads, by name, in JSON types."""
+        other = "incremental_" if session == 0 else "base_"
+        return {key: value for key, value in self.model_dump(mode="json").items() if not key.startswith(other)}
+
+
+@dataclass
+class State:
+    """Everything that a learner knows after a session.
+
+    Attributes:
+        parts: groups of named tensors; a part that does not change between sessions is stored once.
+        notes: the rest, in JSON types (remembered clips, counters).
+    """
+
+    parts: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Learner(ABC):
+    """A method: learns a session, scores clips.
+
+    Class attributes declare it:
+        name: as on the command line.
+        version: raised by whoever changes what the method computes; part of every stage's address.
+        summary: one line for tables.
+        paper: where it comes from.
+        Settings: its settings with published defaults.
+        heads: the names of the scores it gives.
+        backbone: whether it needs one.
+
+    Args of the constructor:
+        settings: validated.
+        features: waveforms, spectrograms and embeddings of clips, by position.
+        generator: the only source of randomness, seeded anew for every session by the chain.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    Settings: ClassVar[type[Settings]]
+    heads: ClassVar[tuple[str, ...]]
+    backbone: ClassVar[bool] = True
+
+    def __init__(self, settings: Any, features: Features) -> None:
+        self.settings = settings
+        self.features = features
+        self.classes: list[int] = []  # seen so far, in class order: column c of every score is classes[c]
+
+    @classmethod
+    def default_head(cls, settings: Any) -> str:
+        """The head that selection looks at and tables lead with."""
+        return cls.heads[0]
+
+    @abstractmethod
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        """Learns the new classes of `session` from their support clips.
+
+        Args:
+            session: the new classes; no query clip of it may be looked at.
+            generator: the only source of randomness, seeded for this session.
+        """
+
+    @abstractmethod
+    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
+        """Scores clips with every head: `{head: [clips, classes seen so far]}`, higher is likelier."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that later sessions need."""
+
+    @abstractmethod
+    def load(self, state: State) -> None:
+        """Continues from a state of an equal learner."""
+
+    @abstractmethod
+    def parameters(self) -> tuple[int, int]:
+        """Number of values stored, and of those used to score a clip (frozen backbone included)."""
+
+
+def column_labels(labels: Sequence[int], classes: Sequence[int]) -> Tensor:
+    """Labels as columns of the score matrix: `[clips]`, int64."""
+    column = {label: index for index, label in enumerate(classes)}
+    return torch.tensor([column[label] for label in labels])
+
+
+def methods() -> dict[str, type[Learner]]:
+    """Every method, by name: one per file in `trainables/methods`."""
+    for module in pkgutil.iter_modules(trainables.methods.__path__):
+        importlib.import_module(f"trainables.methods.{module.name}")
+    return {cls.name: cls for cls in sorted(_leaves(Learner), key=lambda cls: cls.name)}
+
+
+def find_method(name: str) -> type[Learner]:
+    """The method called `name`.
+
+    Raises:
+        EarshotError: there is none.
+    """
+    known = methods()
+    if name not in known:
+        raise EarshotError(f"method '{name}': not known; expected one of {', '.join(known)}")
+    return known[name]
+
+
+def _leaves(cls: type) -> list[type]:
+    children = cls.__subclasses__()
+    return [leaf for child in children for leaf in _leaves(child)] if children else [cls]

@@ -1,0 +1,243 @@
+"""What stored predictions say about a chain: accuracies after each session, and what the chain kept and lost.
+
+Notation, with T + 1 planned sessions counted from 0:
+
+    a[t, j]   accuracy after session t on the clips of the classes that session j brought, among all classes seen
+    A_t       accuracy after session t over all classes seen so far
+    B_t, N_t  the same over the base classes (of session 0) and over all later classes
+
+Every function is pure and takes NumPy arrays. Accuracies are fractions of one. **A session that a chain has not
+finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no forgetting.
+
+The definitions follow METHODS.md, section 6; sources are named where a definition has one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Micro accuracy: (1/n) sum_i [prediction_i = label_i]; NaN without clips.
+
+    Args:
+        labels: true label of each clip, [clips].
+        predictions: predicted label of each clip, [clips].
+    """
+    correct = np.asarray(labels) == np.asarray(predictions)
+    return float(correct.mean()) if correct.size else float("nan")
+
+
+def class_accuracies(labels: ArrayLike, predictions: ArrayLike) -> dict[int, float]:
+    """Accuracy of each class that has clips: label -> (1/n_c) sum over its n_c clips of [prediction = label]."""
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    present, index = np.unique(labels, return_inverse=True)
+    totals = np.bincount(index, minlength=len(present))
+    hits = np.bincount(index, weights=(labels == predictions).astype(float), minlength=len(present))
+    return {int(label): float(rate) for label, rate in zip(present, hits / totals, strict=True)}
+
+
+def macro_accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Mean over classes with clips of their accuracies: (1/C) sum_c acc_c; NaN without clips."""
+    rates = class_accuracies(labels, predictions)
+    return float(np.mean(list(rates.values()))) if rates else float("nan")
+
+
+def session_of_labels(classes: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Which session brought a label.
+
+    Args:
+        classes: the labels that each session brought, in session order.
+
+    Returns:
+        int32 [largest label + 1]: the index of the session; -1 for a label that no session brought.
+
+    Raises:
+        ValueError: two sessions bring the same label.
+    """
+    flat = [label for session in classes for label in session]
+    if len(set(flat)) != len(flat):
+        raise ValueError("a label was brought by two sessions")
+    sessions = np.full(max(flat, default=-1) + 1, -1, dtype=np.int32)
+    for index, labels in enumerate(classes):
+        sessions[list(labels)] = index
+    return sessions
+
+
+def accuracy_row(labels: ArrayLike, predictions: ArrayLike, session_of: ArrayLike, sessions: int) -> Floats:
+    """One row of the accuracy matrix: a[t, j] for all j.
+
+    Args:
+        labels: true label of each clip scored after session t, [clips]; each was brought by session t or earlier.
+        predictions: predicted label of each clip, [clips].
+        session_of: label -> session that brought it, from `session_of_labels`.
+        sessions: length of the row.
+
+    Returns:
+        float64 [sessions]; NaN for a session without clips.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    brought = np.asarray(session_of)[labels]
+    totals = np.bincount(brought, minlength=sessions)
+    hits = np.bincount(brought, weights=(labels == np.asarray(predictions)).astype(float), minlength=sessions)
+    return np.divide(hits, totals, out=np.full(sessions, np.nan), where=totals > 0)
+
+
+def harmonic_mean(base: float, novel: float) -> float:
+    """2 B N / (B + N): high only if both are. NaN where either is (t = 0 has no novel class); 0 for B = N = 0."""
+    if np.isnan(base) or np.isnan(novel):
+        return float("nan")
+    return 2 * base * novel / (base + novel) if base + novel > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class ChainScores:
+    """The accuracies of one chain, one head, one split; all fractions of one, NaN for sessions not finished.
+
+    Attributes:
+        matrix: a[t, j], float64 [T + 1, T + 1]; NaN above the diagonal.
+        micro: A_t over clips, float64 [T + 1].
+        macro: mean over classes of their accuracies after session t, float64 [T + 1].
+        base: B_t, float64 [T + 1].
+        novel: N_t, float64 [T + 1]; NaN at t = 0.
+        clips: scored clips after session t, int64 [T + 1]; 0 for sessions not finished.
+    """
+
+    matrix: Floats
+    micro: Floats
+    macro: Floats
+    base: Floats
+    novel: Floats
+    clips: NDArray[np.int64]
+
+    @property
+    def harmonic(self) -> Floats:
+        """2 B_t N_t / (B_t + N_t), float64 [T + 1]; NaN at t = 0."""
+        return np.array([harmonic_mean(b, n) for b, n in zip(self.base, self.novel, strict=True)], dtype=float)
+
+
+def score_chain(
+    sessions: Sequence[tuple[ArrayLike, ArrayLike]], classes: Sequence[Sequence[int]], planned: int
+) -> ChainScores:
+    """Scores a chain from its predictions.
+
+    Args:
+        sessions: (labels, predictions) of the clips scored after each finished session, in session order.
+        classes: the labels that each finished session brought.
+        planned: sessions that the chain was to have, T + 1.
+    """
+    session_of = session_of_labels(classes)
+    matrix = np.full((planned, planned), np.nan)
+    micro, macro, base, novel = (np.full(planned, np.nan) for _ in range(4))
+    clips = np.zeros(planned, dtype=np.int64)
+    for t, (labels, predictions) in enumerate(sessions):
+        labels, predictions = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
+        is_base = session_of[labels] == 0
+        matrix[t] = accuracy_row(labels, predictions, session_of, planned)
+        micro[t] = accuracy(labels, predictions)
+        macro[t] = macro_accuracy(labels, predictions)
+        base[t] = accuracy(labels[is_base], predictions[is_base])
+        novel[t] = accuracy(labels[~is_base], predictions[~is_base])
+        clips[t] = len(labels)
+    return ChainScores(matrix, micro, macro, base, novel, clips)
+
+
+def average_accuracy(accuracies: ArrayLike) -> float:
+    """AA = (1/(T+1)) sum_{t=0..T} A_t; NaN if any session is missing."""
+    accuracies = np.asarray(accuracies, dtype=float)
+    return float(accuracies.mean()) if accuracies.size else float("nan")
+
+
+def final_accuracy(accuracies: ArrayLike) -> float:
+    """Final = A_T."""
+    accuracies = np.asarray(accuracies, dtype=float)
+    return float(accuracies[-1]) if accuracies.size else float("nan")
+
+
+def performance_drop(accuracies: ArrayLike) -> float:
+    """PD = A_0 - A_T, in fractions of one (papers print points: PD * 100)."""
+    accuracies = np.asarray(accuracies, dtype=float)
+    return float(accuracies[0] - accuracies[-1]) if accuracies.size else float("nan")
+
+
+def forgetting(matrix: ArrayLike) -> float:
+    """F_T = mean_{j<T} ( max_{j<=l<=T-1} a[l, j] - a[T, j] ); may be negative.
+
+    The range of l ends before T (Chaudhry et al., "Riemannian Walk", ECCV 2018, arXiv 1801.10112): libraries that
+    include l = T never get a negative value, and Avalanche takes l = j alone. NaN for a chain of one session.
+
+    Args:
+        matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    last = len(matrix) - 1
+    kept = [j for j in range(last) if not np.isnan(matrix[last, j])]
+    return float(np.mean([matrix[j:last, j].max() - matrix[last, j] for j in kept])) if kept else float("nan")
+
+
+def backward_transfer(matrix: ArrayLike) -> float:
+    """BWT = mean_{j<T} ( a[T, j] - a[j, j] ) (Lopez-Paz and Ranzato, NeurIPS 2017); NaN for a chain of one session.
+
+    Args:
+        matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    last = len(matrix) - 1
+    kept = [j for j in range(last) if not np.isnan(matrix[last, j])]
+    return float(np.mean([matrix[last, j] - matrix[j, j] for j in kept])) if kept else float("nan")
+
+
+def ar(base: ArrayLike) -> float:
+    """AR = (B_0 - B_T) / B_0: the share of the base accuracy that was lost; NaN for B_0 = 0."""
+    base = np.asarray(base, dtype=float)
+    return float((base[0] - base[-1]) / base[0]) if base.size and base[0] != 0 else float("nan")
+
+
+def msr(base: ArrayLike) -> float:
+    """MSR = 1 - AR = B_T / B_0: the share of the base accuracy that was kept; NaN for B_0 = 0."""
+    return 1.0 - ar(base)
+
+
+def cpi(base: ArrayLike, novel: ArrayLike) -> float:
+    """CPI = ( MSR + mean_{t=1..T} N_t ) / 2; NaN for a chain of one session.
+
+    Args:
+        base: B_t, [T + 1].
+        novel: N_t, [T + 1]; entry 0 is not read.
+    """
+    novel = np.asarray(novel, dtype=float)
+    return (msr(base) + float(novel[1:].mean())) / 2 if novel.size > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class ChainSummary:
+    """One chain in nine numbers, all fractions of one; NaN where a metric is undefined or the chain unfinished."""
+
+    aa: float  # mean of A_t (micro)
+    aa_macro: float  # mean of A_t (macro)
+    pd: float  # A_0 - A_T (micro)
+    final: float  # A_T (micro)
+    forgetting: float
+    bwt: float
+    ar: float
+    msr: float
+    cpi: float
+
+
+def summarise(scores: ChainScores) -> ChainSummary:
+    """Summarises a chain; see the function of each metric for its formula."""
+    return ChainSummary(
+        aa=average_accuracy(scores.micro),
+        aa_macro=average_accuracy(scores.macro),
+        pd=performance_drop(scores.micro),
+        final=final_accuracy(scores.micro),
+        forgetting=forgetting(scores.matrix),
+        bwt=backward_transfer(scores.matrix),
+        ar=ar(scores.base),
+        msr=msr(scores.base),
+        cpi=cpi(scores.base, scores.novel),
+    )

@@ -1,0 +1,162 @@
+"""Finished sessions by content address: shared between trials, found again after any death.
+
+    STORE/stages/ab/ADDRESS/stage.json          what it depends on, which parts, notes, cost
+                           /predictions.parquet per-clip predictions of every head
+    STORE/parts/cd/DIGEST.safetensors           tensors, by their own digest: equal parts are stored once
+
+A stage's address is the SHA-256 of everything that it depends on, its parent's address among it. A stage is published by
+one rename, so it is there whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from trainables.learner import State
+
+SCHEMA_VERSION = 1
+
+
+def address_of(depends_on: dict[str, Any]) -> str:
+    """SHA-256 hex of JSON data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished session.
+
+    Attributes:
+        address: SHA-256 of `depends_on`.
+        depends_on: everything that determines the session, in JSON types.
+        predictions: per clip and head; `trainables.records.PREDICTIONS`.
+        seconds: wall time of learning and scoring.
+        parameters_stored: values that the learner keeps.
+        parameters_used: values that scoring a clip uses.
+    """
+
+    address: str
+    depends_on: dict[str, Any]
+    predictions: pa.Table
+    seconds: float
+    parameters_stored: int
+    parameters_used: int
+
+
+class StageStore:
+    """The store of stages; any number of processes may use it at once.
+
+    Args:
+        root: folder; made when first needed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, address: str) -> Stage | None:
+        """The stage at `address`, or None; one whose files are not what was published is removed."""
+        folder = self._folder(address)
+        try:
+            described = json.loads((folder / "stage.json").read_bytes())
+            predictions = (folder / "predictions.parquet").read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            described, predictions = {}, b""
+        if _digest(predictions) != described.get("predictions") or described.get("address") != address:
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return Stage(
+            address=address,
+            depends_on=described["depends_on"],
+            predictions=pq.read_table(pa.BufferReader(predictions)),
+            seconds=described["seconds"],
+            parameters_stored=described["parameters_stored"],
+            parameters_used=described["parameters_used"],
+        )
+
+    def state(self, address: str) -> State | None:
+        """The learner's state after the stage, or None where a part of it is gone or damaged."""
+        try:
+            described = json.loads((self._folder(address) / "stage.json").read_bytes())
+            parts = {}
+            for name, digest in described["parts"].items():
+                content = self._part(digest).read_bytes()
+                if _digest(content) != digest:
+                    self._part(digest).unlink(missing_ok=True)
+                    return None
+                parts[name] = load_tensors(content)
+        except (FileNotFoundError, ValueError):
+            return None
+        return State(parts, described["notes"])
+
+    def publish(self, stage: Stage, state: State) -> None:
+        """Makes a stage visible to everybody, at once and whole."""
+        parts = {}
+        for name, tensors in state.parts.items():
+            content = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+            parts[name] = _digest(content)
+            path = self._part(parts[name])
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                aside = path.with_suffix(f".{os.getpid()}.aside")
+                aside.write_bytes(content)
+                os.replace(aside, path)
+        folder = self._folder(stage.address)
+        aside = folder.with_name(f".{stage.address}.{os.getpid()}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        sink = pa.BufferOutputStream()
+        pq.write_table(stage.predictions, sink, compression="zstd")
+        predictions = sink.getvalue().to_pybytes()
+        (aside / "predictions.parquet").write_bytes(predictions)
+        described = {
+            "schema_version": SCHEMA_VERSION,
+            "address": stage.address,
+            "depends_on": stage.depends_on,
+            "parts": parts,
+            "notes": state.notes,
+            "predictions": _digest(predictions),
+            "seconds": stage.seconds,
+            "parameters_stored": stage.parameters_stored,
+            "parameters_used": stage.parameters_used,
+        }
+        (aside / "stage.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        try:
+            os.rename(aside, folder)
+        except OSError:  # somebody else published the same stage first, or a damaged one is in the way
+            if self.find(stage.address) is not None:
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.rename(aside, folder)
+
+    @contextmanager
+    def alone(self, address: str) -> Iterator[None]:
+        """Holds the right to compute the stage at `address`; released by the system when its holder dies."""
+        lock = self._folder(address).with_suffix(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            yield
+
+    def _folder(self, address: str) -> Path:
+        return self.root / "stages" / address[:2] / address
+
+    def _part(self, digest: str) -> Path:
+        return self.root / "parts" / digest[:2] / f"{digest}.safetensors"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
