@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from datasets.containers import truncation
+from datasets.containers import logged_truncation, truncation
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates (Hz) outside of this range are header errors, and would make resampling blow up."""
@@ -92,9 +92,13 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
         if missing:
             raise RejectedError(missing)
         with soundfile.SoundFile(os.fspath(path)) as file:
-            rate, promised = file.samplerate, file.frames
+            # For MP3 the number of frames is estimated from the file's size, tags included; `truncation` counts them.
+            rate, promised = file.samplerate, 0 if file.format == "MP3" else file.frames
             if not MIN_RATE <= rate <= MAX_RATE:
                 raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
+            missing = logged_truncation(file.extra_info)
+            if missing:
+                raise RejectedError(missing)
             samples = _decode(file)
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
@@ -116,7 +120,9 @@ def _decode(file: soundfile.SoundFile) -> np.ndarray:
         try:
             block = file.read(frames, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            raise RejectedError(f"truncated or damaged after {total} samples ({_reason(error)})") from None
+            raise RejectedError(
+                f"truncated or damaged: decoding stops before {file.frames} samples ({_reason(error)})"
+            ) from None
         if not len(block):
             break
         total += len(block)
@@ -187,5 +193,6 @@ def decode_flac(content: bytes) -> tuple[np.ndarray, int]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = str(getattr(error, "error_string", "") or error or type(error).__name__)
-    return " ".join(text.split()).rstrip(".")
+    text = " ".join(str(getattr(error, "error_string", "") or "").split()).rstrip(".")
+    code = getattr(error, "code", None)
+    return text or (f"libsndfile error {code}" if code is not None else str(error) or type(error).__name__)

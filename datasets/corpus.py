@@ -13,7 +13,7 @@ import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -60,6 +60,8 @@ class Plan:
         rejected: files that are known to be unusable before any is decoded.
         warnings: for the summary.
         base_classes: how many classes are base classes by the benchmark's definition.
+        files: recordings that the benchmark draws on, the rejected ones included.
+        ignored: other files of the source folder.
     """
 
     units: tuple[Unit, ...]
@@ -69,7 +71,8 @@ class Plan:
     rejected: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
     base_classes: int | None = None
-    files: int = field(default=0)  # recordings that the benchmark draws on, the rejected ones included
+    files: int = 0
+    ignored: int = 0
 
 
 Options = TypeVar("Options", bound=CorpusOptions)

@@ -121,7 +121,9 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         # Headers are read by threads: on a network file system the waiting is what takes the time.
         with ThreadPoolExecutor(8) as pool:
             seconds = dict(zip(paths, pool.map(lambda path: _seconds(source, path), paths), strict=True))
-        unreadable = [Rejection(printable(path), value) for path, value in seconds.items() if isinstance(value, str)]
+        unreadable = [
+            Rejection(printable(path), value) for path, value in seconds.items() if isinstance(value, str)
+        ]
         utterances: dict[str, list[str]] = {}
         durations: dict[str, float] = {}
         for path, value in seconds.items():
@@ -157,6 +159,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
             num_samples=options.num_samples,
             rejected=tuple(sorted(rejected, key=lambda rejection: rejection.file)),
             files=sum(len(unit.files) for unit in units) + len(rejected),
+            ignored=inventory.ignored + len(inventory.files) - len(paths),
         )
 
     def cut(self, source: Path, unit: Unit, options: LibriSpeechOptions) -> Iterator[Clip | Rejection]:

@@ -1,8 +1,8 @@
 """The manifest of a benchmark: what its shards hold, from which settings and source they were made.
 
-    DIR/manifest.json        written last, so a benchmark with a manifest is complete
-    DIR/rejected.csv         source files that gave no clips, with the reason
-    DIR/shards/00000.parquet one shard per unit of work
+DIR/manifest.json        written last, so a benchmark with a manifest is complete
+DIR/rejected.csv         source files that gave no clips, with the reason
+DIR/shards/00000.parquet one shard per unit of work
 """
 
 import hashlib

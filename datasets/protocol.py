@@ -143,12 +143,11 @@ def draw_support(count: int, shot: int, seed: int) -> tuple[int, ...]:
 def _session_sizes(protocol: Protocol, available: int, base_classes: int | None) -> list[int]:
     """Number of classes of each session; the last one may be smaller where the protocol runs to the end."""
     base = protocol.base
-    if base is None and protocol.name == "fcac":
-        if base_classes is None:
-            raise EarshotError(
-                "protocol fcac: the benchmark does not say how many of its classes are base classes; give --base"
-            )
-        base = base_classes
+    if base is None and protocol.base_shot == "all" and base_classes is None:
+        raise EarshotError(
+            f"protocol {protocol.name}: the benchmark does not say how many of its classes are base classes; "
+            "give --base"
+        )
     base = base or base_classes or protocol.way
     sizes = [base]
     while protocol.sessions is None and sum(sizes) < available:

@@ -1,8 +1,8 @@
 """Cutting a stream of recordings into clips of fixed length.
 
-    utterances   |---- a ----|-- b --|------ c ------|
-    windows      |-- 0 --|-- 1 --|-- 2 --|-- 3 --|       the rest is dropped
-    source           a       a       b       c           the recording in which the window starts
+utterances   |---- a ----|-- b --|------ c ------|
+windows      |-- 0 --|-- 1 --|-- 2 --|-- 3 --|       the rest is dropped
+source           a       a       b       c           the recording in which the window starts
 """
 
 from collections.abc import Iterable, Iterator

@@ -293,7 +293,9 @@ class Shards:
                 ends = np.cumsum(sizes)
                 groups = np.searchsorted(ends, shard_rows, side="right")
                 for group in np.unique(groups):
-                    column = file.read_row_group(int(group), columns=["audio.bytes"])["audio"].combine_chunks()
+                    column = file.read_row_group(int(group), columns=["audio.bytes"])[
+                        "audio"
+                    ].combine_chunks()
                     content = column.field("bytes")
                     first = ends[group] - sizes[group]
                     for index in np.flatnonzero(groups == group):

@@ -6,24 +6,34 @@ resumed from the shards alone: no sidecar files, and nothing to keep in step wit
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from datasets.corpus import Corpus, CorpusOptions, Unit
-from datasets.inventory import Inventory, Rejection, printable
-from datasets.manifest import SCHEMA_VERSION, SPLITS, ShardEntry, SplitCounts
+from datasets.inventory import Rejection, SourceFile, printable
+from datasets.manifest import SCHEMA_VERSION, ShardEntry, SplitCounts
 from datasets.shards import Clip, file_digest, write_shard
 
 _METADATA = "earshot"
 
 
-@dataclass(frozen=True)
-class FinishedUnit:
+class ShardNote(BaseModel):
+    """The metadata of a shard."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    counts: dict[int, SplitCounts]
+    rejected: tuple[Rejection, ...]
+
+
+class FinishedUnit(BaseModel):
     """What a unit's shard says about itself.
 
     Attributes:
@@ -32,22 +42,23 @@ class FinishedUnit:
         rejected: the unit's files that gave no clips.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     key: str
     shard: ShardEntry
     counts: dict[int, SplitCounts]
     rejected: tuple[Rejection, ...]
 
 
-def unit_key(corpus: Corpus[Any], options: CorpusOptions, unit: Unit, inventory: Inventory) -> str:
+def unit_key(corpus: Corpus[Any], options: CorpusOptions, unit: Unit, files: Sequence[SourceFile]) -> str:
     """SHA-256 (hex) over everything that a unit's shard depends on.
 
     Covers the unit, all options, path, size and time of last change of its files, the corpus's version and the schema
     version. A shard with this key is finished work, whoever did it.
     """
-    wanted = set(unit.files)
-    files = [[file.path, file.size, file.mtime_ns] for file in inventory.files if file.path in wanted]
+    listed = [[file.path, file.size, file.mtime_ns] for file in files]
     settings = options.model_dump(mode="json")
-    content = [SCHEMA_VERSION, corpus.name, corpus.version, settings, asdict(unit), files]
+    content = [SCHEMA_VERSION, corpus.name, corpus.version, settings, asdict(unit), listed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -57,7 +68,13 @@ def shard_path(root: Path, index: int) -> Path:
 
 
 def write_unit(
-    corpus: Corpus[Any], options: CorpusOptions, source: Path, unit: Unit, key: str, path: Path, sample_rate: int
+    corpus: Corpus[Any],
+    options: CorpusOptions,
+    source: Path,
+    unit: Unit,
+    key: str,
+    path: Path,
+    sample_rate: int,
 ) -> FinishedUnit:
     """Cuts a unit and writes its shard, in whatever process this is called."""
     counts: dict[int, SplitCounts] = {}
@@ -72,36 +89,33 @@ def write_unit(
                 one = SplitCounts(**{item.split: 1})
                 counts[item.label] = counts.get(item.label, SplitCounts()) + one
                 yield item
-        metadata[_METADATA] = json.dumps(
-            {
-                "unit": key,
-                "counts": {label: [getattr(n, split) for split in SPLITS] for label, n in sorted(counts.items())},
-                "rejected": [[rejection.file, rejection.reason] for rejection in rejected],
-            }
-        )
+        metadata[_METADATA] = ShardNote(key=key, counts=counts, rejected=tuple(rejected)).model_dump_json()
 
     shard = write_shard(path, clips(), sample_rate, metadata)
-    return FinishedUnit(key, shard, counts, tuple(rejected))
+    return FinishedUnit(key=key, shard=shard, counts=counts, rejected=tuple(rejected))
 
 
 def read_finished(path: Path, key: str) -> FinishedUnit | None:
     """The finished unit whose shard lies at `path`; None if there is none, or it belongs to another unit."""
+    note = read_note(path)
+    if note is None or note.key != key:
+        return None
+    try:
+        shard = ShardEntry(
+            file=f"shards/{path.name}",
+            clips=sum(count.total for count in note.counts.values()),
+            bytes=path.stat().st_size,
+            sha256=file_digest(path),
+        )
+    except OSError:
+        return None
+    return FinishedUnit(key=key, shard=shard, counts=note.counts, rejected=note.rejected)
+
+
+def read_note(path: Path) -> ShardNote | None:
+    """What the shard at `path` says about its unit; None if it is absent or no shard of ours."""
     try:
         with pq.ParquetFile(path) as file:
-            content = json.loads((file.metadata.metadata or {})[_METADATA.encode()])
-            clips = file.metadata.num_rows
-        if content["unit"] != key:
-            return None
-        return FinishedUnit(
-            key,
-            ShardEntry(
-                file=f"shards/{path.name}", clips=clips, bytes=path.stat().st_size, sha256=file_digest(path)
-            ),
-            {
-                int(label): SplitCounts(**dict(zip(SPLITS, numbers, strict=True)))
-                for label, numbers in content["counts"].items()
-            },
-            tuple(Rejection(file, reason) for file, reason in content["rejected"]),
-        )
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
-        return None  # not a shard of ours: it will be written again
+            return ShardNote.model_validate_json((file.metadata.metadata or {})[_METADATA.encode()])
+    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return None

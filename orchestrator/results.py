@@ -4,8 +4,8 @@
     RUN/trials/TRIAL/trial.json          the record of a trial
     RUN/trials/TRIAL/session-00.parquet  its predictions after session 0
 
-Nothing else is read. A run may be unfinished: trials that run, failed or were stopped early count for the sessions
-that they finished, and only for those.
+Nothing else is read. A run may be unfinished: trials that run, failed or were stopped early count for the
+sessions that they finished, and only for those.
 """
 
 import dataclasses
@@ -26,20 +26,16 @@ from numpy.typing import NDArray
 from datasets.errors import EarshotError
 from trainables import metrics
 from trainables.metrics import ChainScores, ChainSummary
-from trainables.records import PREDICTIONS, TrialRecord
+from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
 
 SPLITS = ("val", "test")
 SESSION_METRICS = ("micro", "macro", "base", "novel", "harmonic")
 CHAIN_METRICS = tuple(field.name for field in dataclasses.fields(ChainSummary))
 
 _PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
-_SESSION_COLUMNS = (
-    "trial configuration method seeds order_seed support_seed initialisation_seed head split session classes_seen clips"
-).split()
-_CHAIN_COLUMNS = (
-    "trial configuration method seeds order_seed support_seed initialisation_seed head split status sessions planned"
-    " complete seconds parameters_stored parameters_used"
-).split()
+_TRIAL = ("trial", "configuration", "method", "seeds", "order_seed", "support_seed", "initialisation_seed")
+_SESSION = ("head", "split", "session", "classes_seen", "clips")
+_STATE = ("status", "sessions", "planned", "complete", "seconds", "parameters_stored", "parameters_used")
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ class Choice:
         validation_aa: mean over seeds of the validation AA of the default head; NaN where there is none.
         n: seeds in that mean.
         candidates: configurations that competed.
-        provisional: no configuration of the method is complete, so those with any finished session competed, on the
-            mean of A_t over the first `sessions` sessions alone.
+        provisional: no configuration of the method is complete, so those with any finished session competed, on
+            the mean of A_t over the first `sessions` sessions alone.
         sessions: sessions that the comparison reads.
     """
 
@@ -87,7 +83,7 @@ class Run:
         """Reads a run folder.
 
         Raises:
-            EarshotError: no such folder, no trials in it, or a file of it that is missing, damaged or contradictory.
+            EarshotError: no such folder, no trials in it, or a file in it is missing, damaged or contradictory.
         """
         path = Path(path)
         if not path.is_dir():
@@ -126,8 +122,20 @@ class Run:
 
     def of(self, configuration: str) -> tuple[TrialRecord, ...]:
         """The trials of a configuration, by name."""
-        found = (record for record in self.trials.values() if record.configuration == configuration)
-        return tuple(sorted(found, key=lambda record: record.trial))
+        return self._by_configuration[configuration]
+
+    @functools.cached_property
+    def _by_configuration(self) -> dict[str, tuple[TrialRecord, ...]]:
+        groups: dict[str, list[TrialRecord]] = {}
+        for record in sorted(self.trials.values(), key=lambda record: record.trial):
+            groups.setdefault(record.configuration, []).append(record)
+        return {name: tuple(records) for name, records in groups.items()}
+
+    @functools.cached_property
+    def _seeds(self) -> dict[str, set[SeedTriple]]:
+        """The seeds that any configuration of a method was given."""
+        methods = self.methods
+        return {m: {r.seeds for r in self.trials.values() if r.method == m} for m in methods}
 
     def heads(self, method: str) -> tuple[str, ...]:
         """The heads of a method, its default head first."""
@@ -148,11 +156,11 @@ class Run:
                 measured = {name: float(values[t]) for name, values in columns.items()}
                 place = {"head": head, "split": split, "session": t, "classes_seen": int(seen[t])}
                 rows.append({**_identity(record), **place, "clips": int(chain.clips[t]), **measured})
-        return pd.DataFrame(rows, columns=[*_SESSION_COLUMNS, *SESSION_METRICS])
+        return pd.DataFrame(rows, columns=[*_TRIAL, *_SESSION, *SESSION_METRICS])
 
     @functools.cached_property
     def chains(self) -> pd.DataFrame:
-        """One row per trial, head and split, with `CHAIN_METRICS`: NaN unless the chain has all planned sessions."""
+        """One row per trial, head and split, with `CHAIN_METRICS`: NaN without all planned sessions."""
         rows = []
         for (trial, head, split), chain in self.scores.items():
             record = self.trials[trial]
@@ -161,14 +169,14 @@ class Run:
                 "status": record.status,
                 "sessions": len(record.sessions),
                 "planned": record.planned_sessions,
-                "complete": is_complete(record),
+                "complete": has_finished(record),
                 "seconds": sum(session.seconds for session in record.sessions),
                 "parameters_stored": last.parameters_stored,
                 "parameters_used": last.parameters_used,
             }
             summary = dataclasses.asdict(metrics.summarise(chain))
             rows.append({**_identity(record), "head": head, "split": split, **state, **summary})
-        return pd.DataFrame(rows, columns=[*_CHAIN_COLUMNS, *CHAIN_METRICS])
+        return pd.DataFrame(rows, columns=[*_TRIAL, "head", "split", *_STATE, *CHAIN_METRICS])
 
     def matrices(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
         """a[t, j] of the chains of a configuration that have predictions: float64 [chains, T + 1, T + 1]."""
@@ -180,16 +188,14 @@ class Run:
     def is_complete(self, configuration: str) -> bool:
         """Whether every seed that any configuration of the method was given has a finished chain here."""
         records = self.of(configuration)
-        expected = {r.seeds for r in self.trials.values() if r.method == records[0].method}
-        return {r.seeds for r in records if is_complete(r)} == expected
+        return {r.seeds for r in records if has_finished(r)} == self._seeds[records[0].method]
 
-    @functools.cache  # noqa: B019 - a run lives as long as its report
     def best(self, method: str) -> Choice:
         """Chooses a configuration by the mean over seeds of validation AA of the default head; never by test.
 
         Configurations of which a seed is unfinished do not compete, unless none is complete: then all with a
-        finished session do, on as many sessions as each of them has finished, so that a chain that stopped before
-        its hard sessions has no advantage. Ties, and methods without validation clips: the first by name.
+        finished session do, on as many sessions as each of them has finished, so that a chain that stopped
+        before its hard sessions has no advantage. Ties, and methods without validation clips: the first by name.
 
         Raises:
             KeyError: the run has no such method.
@@ -206,7 +212,9 @@ class Run:
         means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
         # Twelve digits: the same accuracies summed in another order of seeds must tie.
         chosen = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
-        return Choice(method, chosen, means[chosen], len(values[chosen]), len(candidates), not complete, depth)
+        return Choice(
+            method, chosen, means[chosen], len(values[chosen]), len(candidates), not complete, depth
+        )
 
     def _validation(self, configuration: str, depth: int) -> list[float]:
         """Validation AA of the default head over the first `depth` sessions, of each chain that has them."""
@@ -214,12 +222,8 @@ class Run:
         values = (metrics.average_accuracy(chain.micro[:depth]) for chain in chains if chain is not None)
         return [value for value in values if not np.isnan(value)]
 
-    def __hash__(self) -> int:
-        """By identity, for the cache of `best`."""
-        return id(self)
 
-
-def is_complete(record: TrialRecord) -> bool:
+def has_finished(record: TrialRecord) -> bool:
     """Whether a trial has finished with all its planned sessions (one that was stopped early has not)."""
     return record.status == "finished" and len(record.sessions) == record.planned_sessions
 
@@ -245,7 +249,9 @@ def _load_sweep(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise EarshotError(f"{path}: expected JSON, found {_one_line(error)}; run the sweep again") from None
     if not isinstance(content, dict):
-        raise EarshotError(f"{path}: expected a JSON object, found {type(content).__name__}; run the sweep again")
+        raise EarshotError(
+            f"{path}: expected a JSON object, found {type(content).__name__}; run the sweep again"
+        )
     return content
 
 
@@ -256,12 +262,14 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
         raise EarshotError(f"{where}: trial: expected the folder's name, found {record.trial!r}; {again}")
     if record.default_head not in record.heads:
         raise EarshotError(
-            f"{where}: default_head: expected one of {list(record.heads)}, found {record.default_head!r}; {again}"
+            f"{where}: default_head: expected one of {list(record.heads)}, found {record.default_head!r};"
+            f" {again}"
         )
     indices = [session.index for session in record.sessions]
     if indices != list(range(len(indices))) or len(indices) > record.planned_sessions:
         raise EarshotError(
-            f"{where}: sessions: expected 0, 1, ... of {record.planned_sessions} planned, found {indices}; {again}"
+            f"{where}: sessions: expected 0, 1, ... of {record.planned_sessions} planned, found {indices};"
+            f" {again}"
         )
     labels = [label for session in record.sessions for label in session.classes]
     if len(set(labels)) != len(labels) or not all(0 <= label < len(record.class_names) for label in labels):
@@ -272,7 +280,8 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
     for session in record.sessions:
         if not _PREDICTIONS_FILE.fullmatch(session.predictions):
             raise EarshotError(
-                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r}; {again}"
+                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r};"
+                f" {again}"
             )
 
 
@@ -284,8 +293,8 @@ def _check_comparable(path: Path, records: list[TrialRecord]) -> None:
             ours, theirs = getattr(first, key), getattr(record, key)
             if ours != theirs:
                 raise EarshotError(
-                    f"{path}: {key}: expected the same for all trials, found {ours!r} in {first.trial} and {theirs!r}"
-                    f" in {record.trial}; keep each benchmark and protocol in a run folder of its own"
+                    f"{path}: {key}: expected the same for all trials, found {ours!r} in {first.trial} and"
+                    f" {theirs!r} in {record.trial}; keep each benchmark and protocol in a run folder of its own"
                 )
 
 
@@ -293,7 +302,9 @@ def _score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], Cha
     """Scores every (head, split) of a trial that has predictions."""
     classes = [session.classes for session in record.sessions]
     tables = [
-        _read_predictions(folder / session.predictions, record, [label for c in classes[: t + 1] for label in c])
+        _read_predictions(
+            folder / session.predictions, record, [label for c in classes[: t + 1] for label in c]
+        )
         for t, session in enumerate(record.sessions)
     ]
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
@@ -319,7 +330,9 @@ def _read_predictions(
                 raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {again}")
         table = pq.read_table(path, columns=["split", "label", "head", "prediction"], partitioning=None)
     except FileNotFoundError:
-        raise EarshotError(f"{path}: expected the predictions of a finished session, found no file; {again}") from None
+        raise EarshotError(
+            f"{path}: expected the predictions of a finished session, found no file; {again}"
+        ) from None
     except (OSError, pa.ArrowException) as error:
         raise EarshotError(f"{path}: expected a Parquet file, found {_one_line(error)}; {again}") from None
     for name in table.column_names:
@@ -331,18 +344,17 @@ def _read_predictions(
             raise EarshotError(
                 f"{path}: {name}: expected one of {list(allowed)}, found {strange[0]!r}; {again}",
             )
-    if (record.default_head, "test") not in set(
-        zip(*(pc.unique(pc.struct_field(_places(table), i)).to_pylist() for i in range(0)), strict=False)
-    ):
-        pass
     found = {}
-    labels, predictions = table["label"].to_numpy(), table["prediction"].to_numpy()
-    heads, splits = table["head"].to_numpy(), table["split"].to_numpy()
     for head in record.heads:
         for split in SPLITS:
-            rows = (heads == head) & (splits == split)
-            if rows.any():
-                found[head, split] = (labels[rows].astype(np.int64), predictions[rows].astype(np.int64))
+            rows = table.filter(pc.and_(pc.equal(table["head"], head), pc.equal(table["split"], split)))
+            if rows.num_rows:
+                labels, predictions = rows["label"].to_numpy(), rows["prediction"].to_numpy()
+                found[head, split] = (labels.astype(np.int64), predictions.astype(np.int64))
+    if (record.default_head, "test") not in found:
+        raise EarshotError(
+            f"{path}: expected test clips of head {record.default_head!r}, found none; {again}"
+        )
     return found
 
 

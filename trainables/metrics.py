@@ -2,12 +2,13 @@
 
 Notation, with T + 1 planned sessions counted from 0:
 
-    a[t, j]   accuracy after session t on the clips of the classes that session j brought, among all classes seen
+    a[t, j]   accuracy after session t on clips of the classes that session j brought, among all classes seen
     A_t       accuracy after session t over all classes seen so far
     B_t, N_t  the same over the base classes (of session 0) and over all later classes
 
-Every function is pure and takes NumPy arrays. Accuracies are fractions of one. **A session that a chain has not
-finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no forgetting.
+Every function is pure and takes NumPy arrays. Accuracies are fractions of one. **A session that a chain has
+not finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no
+forgetting.
 
 The definitions follow METHODS.md, section 6; sources are named where a definition has one.
 """
@@ -33,7 +34,7 @@ def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
 
 
 def class_accuracies(labels: ArrayLike, predictions: ArrayLike) -> dict[int, float]:
-    """Accuracy of each class that has clips: label -> (1/n_c) sum over its n_c clips of [prediction = label]."""
+    """Accuracy of each class with clips: label -> (1/n_c) sum over its n_c clips of [prediction = label]."""
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     present, index = np.unique(labels, return_inverse=True)
     totals = np.bincount(index, minlength=len(present))
@@ -72,7 +73,7 @@ def accuracy_row(labels: ArrayLike, predictions: ArrayLike, session_of: ArrayLik
     """One row of the accuracy matrix: a[t, j] for all j.
 
     Args:
-        labels: true label of each clip scored after session t, [clips]; each was brought by session t or earlier.
+        labels: true label of each clip scored after session t, [clips]; each brought by session t or before.
         predictions: predicted label of each clip, [clips].
         session_of: label -> session that brought it, from `session_of_labels`.
         sessions: length of the row.
@@ -88,7 +89,7 @@ def accuracy_row(labels: ArrayLike, predictions: ArrayLike, session_of: ArrayLik
 
 
 def harmonic_mean(base: float, novel: float) -> float:
-    """2 B N / (B + N): high only if both are. NaN where either is (t = 0 has no novel class); 0 for B = N = 0."""
+    """2 B N / (B + N): high only if both are. NaN where either is (at t = 0 N is); 0 for B = N = 0."""
     if np.isnan(base) or np.isnan(novel):
         return float("nan")
     return 2 * base * novel / (base + novel) if base + novel > 0 else 0.0
@@ -117,7 +118,9 @@ class ChainScores:
     @property
     def harmonic(self) -> Floats:
         """2 B_t N_t / (B_t + N_t), float64 [T + 1]; NaN at t = 0."""
-        return np.array([harmonic_mean(b, n) for b, n in zip(self.base, self.novel, strict=True)], dtype=float)
+        return np.array(
+            [harmonic_mean(b, n) for b, n in zip(self.base, self.novel, strict=True)], dtype=float
+        )
 
 
 def score_chain(
@@ -167,8 +170,8 @@ def performance_drop(accuracies: ArrayLike) -> float:
 def forgetting(matrix: ArrayLike) -> float:
     """F_T = mean_{j<T} ( max_{j<=l<=T-1} a[l, j] - a[T, j] ); may be negative.
 
-    The range of l ends before T (Chaudhry et al., "Riemannian Walk", ECCV 2018, arXiv 1801.10112): libraries that
-    include l = T never get a negative value, and Avalanche takes l = j alone. NaN for a chain of one session.
+    The range of l ends before T (Chaudhry et al., "Riemannian Walk", ECCV 2018, arXiv 1801.10112): libraries
+    that include l = T never get a negative value, and Avalanche takes l = j alone. NaN for a chain of one session.
 
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
@@ -180,7 +183,7 @@ def forgetting(matrix: ArrayLike) -> float:
 
 
 def backward_transfer(matrix: ArrayLike) -> float:
-    """BWT = mean_{j<T} ( a[T, j] - a[j, j] ) (Lopez-Paz and Ranzato, NeurIPS 2017); NaN for a chain of one session.
+    """BWT = mean_{j<T} ( a[T, j] - a[j, j] ) (Lopez-Paz and Ranzato, NeurIPS 2017); NaN for one session.
 
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
@@ -215,7 +218,7 @@ def cpi(base: ArrayLike, novel: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class ChainSummary:
-    """One chain in nine numbers, all fractions of one; NaN where a metric is undefined or the chain unfinished."""
+    """One chain in nine numbers, all fractions of one; NaN where undefined or the chain is unfinished."""
 
     aa: float  # mean of A_t (micro)
     aa_macro: float  # mean of A_t (macro)

@@ -61,9 +61,9 @@ class Instrument:
 
     def _levels(self, take: Take, order: np.ndarray, hertz: np.ndarray) -> np.ndarray:
         """Linear level of each partial in this take, [partials]."""
-        # 6 dB per octave between the softest and the hardest note; 2 dB per partial for what no player controls.
-        tilt = self.tilt + 6.0 * (0.5 - take.effort)
-        decibels = -tilt * np.log2(order / order.min()) + take.rng.normal(0.0, 2.0, len(order))
+        # 4 dB per octave between the softest and the hardest note; 1.5 dB per partial for what no player controls.
+        tilt = self.tilt + 4.0 * (0.5 - take.effort)
+        decibels = -tilt * np.log2(order / order.min()) + take.rng.normal(0.0, 1.5, len(order))
         levels = 10 ** (decibels / 20) * _resonance(hertz, self.body)
         if not self.ratios:
             levels[1::2] *= self.even

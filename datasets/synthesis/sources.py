@@ -7,32 +7,32 @@ from datasets.synthesis.voice import Voice
 Source = Instrument | Voice | Texture
 
 _INSTRUMENTS: dict[str, Source] = {
-    "flute": Instrument((262, 1047), 14, attack=0.06, vibrato=(5.0, 12), breath=-20, body=((900, 4, 0.8),)),
-    "clarinet": Instrument((165, 784), 9, even=0.12, attack=0.04, breath=-32, body=((1500, 5, 0.6),)),
-    "oboe": Instrument((233, 932), 6, attack=0.03, vibrato=(5.5, 15), breath=-32, body=((1100, 9, 0.5), (2900, 7, 0.4))),
-    "trumpet": Instrument((185, 880), 5, attack=0.04, damping=0.25, vibrato=(5.5, 8), breath=-36, body=((1300, 8, 0.8),)),
-    "horn": Instrument((110, 587), 9, attack=0.06, damping=0.25, vibrato=(5.0, 5), breath=-34, body=((450, 8, 0.7),)),
+    "flute": Instrument((392, 988), 15, attack=0.07, vibrato=(5.0, 12), breath=-18, body=((900, 4, 0.8),)),
+    "clarinet": Instrument((165, 440), 8, even=0.08, attack=0.04, breath=-36, body=((1500, 7, 0.6),)),
+    "oboe": Instrument((294, 740), 6, vibrato=(5.5, 15), breath=-34, body=((1100, 10, 0.4), (2900, 12, 0.35))),
+    "trumpet": Instrument((233, 587), 3, attack=0.05, damping=0.6, vibrato=(5.5, 8), breath=-40, body=((1500, 6, 0.8),)),
+    "horn": Instrument((110, 294), 13, attack=0.08, damping=0.6, vibrato=(5.0, 5), breath=-38, body=((450, 10, 0.6),)),
     "violin": Instrument(
-        (196, 1047), 6, attack=0.07, vibrato=(6.0, 28), breath=-26, body=((280, 4, 0.3), (520, 5, 0.3), (2600, 8, 0.5))
+        (220, 587), 5, attack=0.09, vibrato=(6.0, 32), breath=-22, body=((300, 5, 0.3), (550, 6, 0.3), (2600, 10, 0.5))
     ),
-    "organ": Instrument((131, 784), 7, even=1.6, attack=0.02, breath=-30, body=((700, 2, 1.0),)),
-    "piano": Instrument((110, 880), 9, attack=0.004, decay=0.6, damping=0.12, stiffness=4e-4, pluck=0.125),
+    "organ": Instrument((131, 392), 7, even=2.5, attack=0.015, breath=-45),
+    "piano": Instrument((131, 523), 9, attack=0.004, decay=0.5, damping=0.12, stiffness=4e-4, pluck=0.125),
     "guitar": Instrument(
-        (98, 659), 7, attack=0.003, decay=0.4, damping=0.16, stiffness=1e-4, pluck=0.22, body=((200, 6, 0.4),)
+        (98, 330), 6, attack=0.003, decay=0.25, damping=0.2, stiffness=1e-4, pluck=0.22, body=((200, 8, 0.4),)
     ),
     "bell": Instrument(
-        (220, 880), 4, attack=0.002, decay=0.7, damping=0.25, ratios=(0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.1, 5.4)
+        (330, 784), 2, attack=0.002, decay=0.7, damping=0.2, ratios=(0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.1, 5.4)
     ),
 }
 _VOICES: dict[str, Source] = {
-    "voice_bass": Voice((73, 147), 0.93, 600, breath=-28),
-    "voice_baritone": Voice((92, 185), 0.98, 900, looseness=0.8, breath=-34),
-    "voice_tenor": Voice((123, 247), 1.02, 1200, breath=-32),
-    "voice_countertenor": Voice((165, 330), 1.04, 500, looseness=1.4, breath=-20),
-    "voice_alto": Voice((165, 330), 1.12, 700, breath=-26),
-    "voice_mezzo": Voice((185, 370), 1.16, 1300, looseness=0.8, breath=-32),
-    "voice_soprano": Voice((233, 466), 1.20, 900, breath=-26, vibrato=(6.0, 40)),
-    "voice_child": Voice((247, 440), 1.34, 700, looseness=1.3, breath=-18, vibrato=(5.5, 0)),
+    "voice_bass": Voice((78, 123), 0.93, 600, breath=-28),
+    "voice_baritone": Voice((98, 156), 0.98, 900, looseness=0.8, breath=-34),
+    "voice_tenor": Voice((131, 208), 1.02, 1200, breath=-32),
+    "voice_countertenor": Voice((175, 277), 1.04, 500, looseness=1.4, breath=-20),
+    "voice_alto": Voice((175, 277), 1.12, 700, breath=-26),
+    "voice_mezzo": Voice((208, 330), 1.16, 1300, looseness=0.8, breath=-32),
+    "voice_soprano": Voice((262, 440), 1.20, 900, breath=-26, vibrato=(6.0, 40)),
+    "voice_child": Voice((247, 370), 1.34, 700, looseness=1.3, breath=-18, vibrato=(5.5, 0)),
 }
 _TEXTURES: dict[str, Source] = {
     "wind": Texture((150, 600), 3, swell=(2.0, 4.0), drift=0.8),

@@ -29,10 +29,10 @@ class Take:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, sample_rate: int, num_samples: int) -> "Take":
-        """Draw a take; the source sounds for 50-95 % of what is left of the clip after its onset."""
+        """Draw a take; the source sounds for 65-95 % of what is left of the clip after its onset."""
         seconds = num_samples / sample_rate
-        onset = float(rng.uniform(0.0, 0.25)) * seconds
-        held = float(rng.uniform(0.5, 0.95)) * (seconds - onset)
+        onset = float(rng.uniform(0.0, 0.15)) * seconds
+        held = float(rng.uniform(0.65, 0.95)) * (seconds - onset)
         return cls(rng, sample_rate, num_samples, onset, held, float(rng.uniform()))
 
     @property
@@ -43,13 +43,13 @@ class Take:
     def gate(self, attack: float, release: float) -> np.ndarray:
         """Envelope of a held sound, float64 [samples] in [0, 1].
 
-        A raised-cosine rise over `attack` seconds from the onset, then an exponential fall with a time constant of
+        A smooth rise over `attack` seconds from the onset, then an exponential fall with a time constant of
         `release` seconds once the source is let go.
         """
         times = self.times
         rise = np.clip(times / max(attack, _DUCK), 0.0, 1.0)
         fall = np.exp(-np.clip(times - self.held, 0.0, None) / max(release, _DUCK))
-        return (0.5 - 0.5 * np.cos(np.pi * rise)) * fall
+        return rise * rise * (3.0 - 2.0 * rise) * fall
 
     def wander(self, rate: float) -> np.ndarray:
         """A slow random curve, float64 [samples], standard deviation about 1, changing about `rate` times a second."""

@@ -40,7 +40,7 @@ class Voice:
     vibrato: tuple[float, float] = (5.5, 25.0)
 
     def play(self, take: Take) -> np.ndarray:
-        """One to four syllables, float64 [samples]; the scale is arbitrary."""
+        """Two to five syllables, float64 [samples]; the scale is arbitrary."""
         rng = take.rng
         pitch = take.pitch(self.register, self.vibrato, 40.0)
         pulses = pulse_train(pitch, take.sample_rate, float(rng.uniform()))
@@ -50,13 +50,13 @@ class Voice:
         cutoff = self.tilt * 2.0 ** (take.effort - 0.5)
         pole = np.exp(-2 * np.pi * cutoff / take.sample_rate)
         source = lfilter([1.0 - pole], [1.0, -pole], pulses + 10 ** (self.breath / 20) * noise)
-        tract = self.tract * 2.0 ** rng.normal(0.0, 0.035)  # lips and larynx move; the speaker stays the same
-        names = rng.choice(list(VOWELS), size=rng.integers(1, 5))
+        tract = self.tract * 2.0 ** rng.normal(0.0, 0.025)  # lips and larynx move; the speaker stays the same
+        names = rng.choice(list(VOWELS), size=rng.integers(2, 6))
         weights = _syllables(take, len(names))
         voiced = np.zeros(take.num_samples)
         for name, weight in zip(names, weights, strict=True):
             # Coarticulation: no speaker hits a vowel twice in the same place.
-            formants = np.array(VOWELS[str(name)]) * tract * 2.0 ** rng.normal(0.0, 0.06, 4)
+            formants = np.array(VOWELS[str(name)]) * tract * 2.0 ** rng.normal(0.0, 0.04, 4)
             voiced += weight * sosfilt(self._formants(formants, take.sample_rate), source)
         return voiced * take.gate(0.03, 0.04)
 

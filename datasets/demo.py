@@ -1,0 +1,95 @@
+"""The demo corpus: 25 synthetic sources, made on the spot, to try everything without downloading anything.
+
+`datasets.synthesis` plays each source `clips_per_class` times: harmonic instruments, voices, noise textures. The files
+are ordinary recordings in the layout of the `folder` corpus, `class_name/000.wav`, 16 bit, mono. Five random shots per
+class and the nearest class mean of standardised MFCC statistics get about 55 % of all 25 classes right (chance 4 %);
+`tests/datasets/test_demo.py` measures it.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from pydantic import Field
+
+from datasets.corpus import CorpusOptions
+from datasets.errors import EarshotError
+from datasets.synthesis import SOURCES, render
+
+_STAMP = "demo.json"
+
+
+class DemoOptions(CorpusOptions):
+    """Options of the `demo` corpus."""
+
+    clips_per_class: int = Field(40, ge=3, le=10000)
+    """recordings per class"""
+    seconds: float = Field(1.0, ge=0.1, le=30)
+    """length of a recording, which is one clip"""
+    sample_rate: int = Field(16000, ge=8000, le=48000)
+    """of the recordings, in Hz"""
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    """another seed plays the same sources again, otherwise"""
+    classes: int = Field(len(SOURCES), ge=2, le=len(SOURCES))
+    """number of classes; fewer mix instruments, voices and textures as evenly"""
+
+
+def generate(target: Path, options: DemoOptions) -> None:
+    """Write the recordings into a folder; a generation that was killed is taken up where it stopped.
+
+    Each file is written aside and renamed, so a file that is there is whole. `demo.json` says with which options they
+    were made.
+
+    Args:
+        target: Folder; empty, not there yet, or left by an earlier run with the same options.
+        options: What to make.
+
+    Raises:
+        EarshotError: `target` holds something else.
+    """
+    _claim(target, options)
+    width = max(3, len(str(options.clips_per_class - 1)))  # names sort in the order of the numbers
+    for name in list(SOURCES)[: options.classes]:
+        folder = target / name
+        folder.mkdir(exist_ok=True)
+        for clip in range(options.clips_per_class):
+            path = folder / f"{clip:0{width}d}.wav"
+            if not path.exists():
+                samples = render(
+                    name, clip, seed=options.seed, seconds=options.seconds, sample_rate=options.sample_rate
+                )
+                _write(path, samples, options.sample_rate)
+
+
+def _claim(target: Path, options: DemoOptions) -> None:
+    """Mark the folder as the demo's own, or see that it is, with these very options."""
+    wanted = options.model_dump(include=set(DemoOptions.model_fields))
+    stamp = target / _STAMP
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        found = json.loads(stamp.read_text())
+    except FileNotFoundError:
+        found = None
+    except (OSError, ValueError) as error:
+        raise EarshotError(
+            f"{stamp}: expected the options of the demo's recordings, found: {error}; delete {target}"
+        ) from error
+    if found == wanted:
+        return
+    if found is not None or any(not entry.name.startswith(".") for entry in target.iterdir()):
+        what = "a demo with other options" if found is not None else "other files"
+        raise EarshotError(
+            f"{target}: expected an empty folder, found {what}; choose another folder or delete this one"
+        )
+    aside = target / f".{_STAMP}.partial"
+    aside.write_text(json.dumps(wanted, indent=2) + "\n")
+    os.replace(aside, stamp)
+
+
+def _write(path: Path, samples: np.ndarray, sample_rate: int) -> None:
+    # Hidden and without the suffix: a scan for recordings never takes a half-written file for one.
+    aside = path.with_name(f".{path.name}.partial")
+    soundfile.write(aside, samples, sample_rate, format="WAV", subtype="PCM_16")
+    os.replace(aside, path)

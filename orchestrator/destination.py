@@ -1,0 +1,141 @@
+"""The folder that a benchmark is made in: one run at a time, nothing half-written that looks finished."""
+
+import csv
+import fcntl
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from datasets.errors import EarshotError
+from datasets.inventory import Rejection, printable
+from datasets.manifest import FILE_NAME, Manifest, write_atomically
+from datasets.shards import file_digest
+
+LOCK = ".prepare.lock"
+REJECTED = "rejected.csv"
+
+_SHARD = re.compile(r"([0-9]{5,})\.parquet", re.ASCII)
+
+
+class Destination:
+    """The benchmark's folder while `prepare` works on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder and holds it; the lock goes with the process, however it ends.
+
+        Raises:
+            EarshotError: another run holds it, or it is somebody else's folder.
+        """
+        try:
+            foreign = (
+                self.root.exists()
+                and not (self.root / LOCK).exists()
+                and not (self.root / FILE_NAME).exists()
+            )
+            if foreign and any(self.root.iterdir()):
+                raise EarshotError(
+                    f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
+                )
+            (self.root / "shards").mkdir(parents=True, exist_ok=True)
+            lock = (self.root / LOCK).open("a")
+        except OSError as error:
+            raise EarshotError(
+                f"{self.root}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise EarshotError(
+                    f"{self.root}: another prepare is at work here; wait for it to end"
+                ) from None
+            except OSError:
+                pass  # a file system without locks; two runs at a time would only do the work twice
+            yield
+
+    def manifest(self, force: bool) -> Manifest | None:
+        """The manifest that is there; None without one, or if it is unusable and `force` is given."""
+        if not (self.root / FILE_NAME).exists():
+            return None
+        try:
+            return Manifest.load(self.root)
+        except EarshotError:
+            if force:
+                return None
+            raise
+
+    def refuse_other(self, manifest: Manifest, wanted: Mapping[str, Any]) -> None:
+        """Compares a finished benchmark with what is wanted now.
+
+        Raises:
+            EarshotError: they differ; tells every key that does.
+        """
+        found = {"corpus": manifest.corpus, "name": manifest.name, **manifest.settings}
+        if "source" in wanted:
+            found["source"] = manifest.source.fingerprint
+        differences = [
+            f"{key}: {_shown(key, found.get(key))} -> {_shown(key, wanted.get(key))}"
+            for key in [*wanted, *(key for key in found if key not in wanted)]
+            if found.get(key) != wanted.get(key)
+        ]
+        if differences:
+            raise EarshotError(
+                f"{self.root} holds a benchmark made otherwise ({'; '.join(differences)}); "
+                "choose another --out, or pass --force to replace it"
+            )
+
+    def intact(self, manifest: Manifest) -> bool:
+        """Are all shards there with the right sizes?"""
+        return all(_size(self.root / entry.file) == entry.bytes for entry in manifest.shards)
+
+    def clear(self, manifest: Manifest | None, units: int) -> None:
+        """Removes the manifest, files that were being written, and shards that cannot be kept.
+
+        A shard beside a manifest is kept only if its bytes are still the manifest's: whoever prepares again because
+        of damage must not get the damaged shard back.
+        """
+        digests = {entry.file: entry.sha256 for entry in manifest.shards} if manifest else {}
+        for path in sorted((self.root / "shards").iterdir()):
+            match = _SHARD.fullmatch(path.name)
+            beyond = match and int(match[1]) >= units
+            damaged = match and manifest and digests.get(f"shards/{path.name}") != file_digest(path)
+            if beyond or damaged or path.name.endswith(".aside"):
+                path.unlink(missing_ok=True)
+        for path in self.root.glob(".*.aside"):
+            path.unlink(missing_ok=True)
+        (self.root / FILE_NAME).unlink(missing_ok=True)
+
+    def write_rejected(self, rejected: Sequence[Rejection]) -> None:
+        """Writes rejected.csv: file,reason."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["file", "reason"])
+        writer.writerows([rejection.file, rejection.reason] for rejection in rejected)
+        write_atomically(self.root / REJECTED, text.getvalue().encode())
+
+    def read_rejected(self) -> tuple[Rejection, ...]:
+        """The rows of rejected.csv; none if it is absent."""
+        try:
+            with (self.root / REJECTED).open(encoding="utf-8", newline="") as file:
+                return tuple(Rejection(*row) for row in list(csv.reader(file))[1:] if len(row) == 2)
+        except OSError:
+            return ()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _shown(key: str, value: Any) -> str:
+    text = printable(str(value))
+    return f"{text[:12]}..." if key == "source" and value else text

@@ -1,0 +1,298 @@
+"""Pictures of results: accuracy curves, heads side by side, accuracy matrices.
+
+Functions take plain data and return a `matplotlib.figure.Figure`; pyplot is not used and no setting of the user's is
+read or changed. Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart, less
+the yellow that is too pale on white; beyond seven series the strokes change. Series are labelled at their ends, not
+in a legend. The same data give the same bytes.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+from numpy.typing import NDArray
+
+DPI = 150
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STROKES = ("-", "--", ":", "-.")
+MARKERS = "osD^vPX"
+INK, SOFT, GRID = "#1a1a1a", "#5f6368", "#e3e5e8"
+MATRIX_COLOURS = LinearSegmentedColormap.from_list(
+    "earshot", ["#f5f9fd", "#cfe3f1", "#8fc1e0", "#3d93c6", "#0072B2", "#00456f"]
+)
+_STYLE = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": "#9aa0a6",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelcolor": SOFT,
+    "axes.axisbelow": True,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "ytick.major.size": 0,
+}
+_NAME, _NUMBER = 28, 9.0  # longest name in characters; size of labels in points
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy after each session.
+
+    Attributes:
+        name: label of the curve.
+        mean: mean over chains of A_t as a fraction of one, [sessions]; NaN where no chain got so far.
+        std: sample standard deviation, [sessions]; NaN where fewer than two chains did.
+        style: place in the palette; the same thing has the same place in all panels.
+    """
+
+    name: str
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    style: int
+
+
+def png(figure: Figure) -> bytes:
+    """Renders a figure as PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with _own_settings():
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
+    """Draws A_t of several methods in one panel: a line for the mean, a band for one standard deviation each side.
+
+    Args:
+        curves: one per method.
+        ticks: label of each session on the axis, [sessions].
+        title: what is shown.
+        subtitle: how to read it.
+    """
+    with _own_settings():
+        right = 0.45 + max(_width(_label(curve), _NUMBER) for curve in curves)
+        width, height = 5.4 + right, max(4.6, 1.7 + 0.22 * len(curves))
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.58 / height))
+        _panel(axes, curves, ticks, _limits(curves))
+        axes.set_xlabel("session (classes seen so far)")
+        axes.set_ylabel("accuracy (%)")
+        _head(figure, title, subtitle)
+        return figure
+
+
+def head_panels(panels: Sequence[tuple[str, Sequence[Curve]]], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
+    """Draws A_t of every head, one panel per method, on one scale.
+
+    Args:
+        panels: (name of the method, one curve per head).
+        ticks: label of each session on the axis, [sessions].
+        title: what is shown.
+        subtitle: how to read it.
+    """
+    with _own_settings():
+        columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 9: 3}.get(len(panels), 4)
+        rows = -(-len(panels) // columns)
+        every = [curve for _, curves in panels for curve in curves]
+        right = 0.42 + max(_width(_label(curve), _NUMBER) for curve in every)
+        cell_width, cell_height, left, top, bottom = 2.5 + right, 2.75, 0.72, 0.86, 0.62
+        width, height = max(left + columns * cell_width, 6.4), top + rows * cell_height + bottom - 0.4
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        limits = _limits(every)
+        for index, (name, curves) in enumerate(panels):
+            row, column = divmod(index, columns)
+            x, y = left + column * cell_width, height - top - (row + 1) * cell_height + 0.4
+            panel_width = cell_width - right if columns > 1 else width - left - right
+            place = (x / width, y / height, panel_width / width, (cell_height - 0.72) / height)
+            axes = figure.add_axes(place)
+            _panel(axes, curves, ticks, limits)
+            axes.set_title(_short(name), loc="left", fontsize=10.5, fontweight="bold", pad=6, parse_math=False)
+            if column == 0:
+                axes.set_ylabel("accuracy (%)")
+            else:
+                axes.tick_params(labelleft=False)
+            if index + columns >= len(panels):
+                axes.set_xlabel("session (classes seen so far)")
+        _head(figure, title, subtitle)
+        return figure
+
+
+def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
+    """Draws a[t, j] as a lower triangle of coloured cells: down a column one sees its classes being forgotten.
+
+    Args:
+        matrix: a[t, j] as fractions of one, [sessions, sessions]; NaN is left blank.
+        ticks: label of each session on the axis of columns, [sessions].
+        title: what is shown.
+        subtitle: how to read it.
+    """
+    with _own_settings():
+        size = len(matrix)
+        cell = min(0.62, max(0.2, 6.2 / size))
+        side = max(cell * size, 1.9)
+        left, top, bottom, right = 0.8, 0.98, 0.72, 1.15
+        width = max(left + side + right, 0.4 + max(_width(title, 12.5, bold=True), _width(subtitle, _NUMBER)))
+        height = top + side + bottom
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        image = axes.imshow(100 * matrix, cmap=MATRIX_COLOURS, vmin=0, vmax=100, aspect="equal")
+        edges = np.arange(size + 1) - 0.5
+        axes.set_xticks(edges, minor=True)
+        axes.set_yticks(edges, minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.4)
+        axes.tick_params(which="both", length=0)
+        axes.spines[:].set_visible(False)
+        stride = -(-size // 20)
+        axes.set_xticks(range(0, size, stride), [ticks[t] for t in range(0, size, stride)])
+        axes.set_yticks(range(0, size, stride), [str(t) for t in range(0, size, stride)])
+        axes.set_xlabel("classes that session j brought")
+        axes.set_ylabel("after session t")
+        if cell >= 0.34:
+            for t, j in zip(*np.nonzero(~np.isnan(matrix)), strict=True):
+                ink = "white" if matrix[t, j] > 0.6 else INK
+                axes.text(j, t, f"{100 * matrix[t, j]:.1f}", ha="center", va="center", color=ink, size=18 * cell - 2.4)
+        bar = figure.add_axes(((left + side + 0.22) / width, bottom / height, 0.13 / width, side / height))
+        figure.colorbar(image, cax=bar, ticks=[0, 25, 50, 75, 100])
+        bar.tick_params(length=0, labelsize=8.5)
+        bar.spines[:].set_visible(False)
+        bar.set_title("%", fontsize=9, color=SOFT, loc="left", pad=6)
+        _head(figure, title, subtitle)
+        return figure
+
+
+@contextlib.contextmanager
+def _own_settings() -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def _head(figure: Figure, title: str, subtitle: str) -> None:
+    width, height = figure.get_size_inches()
+    place, down = 0.2 / width, 1 / height
+    figure.text(place, 1 - 0.18 * down, title, size=12.5, weight="bold", va="top", parse_math=False)
+    figure.text(place, 1 - 0.44 * down, subtitle, size=_NUMBER, color=SOFT, va="top", parse_math=False)
+
+
+def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tuple[float, float]) -> None:
+    sessions = len(ticks)
+    x = np.arange(sessions)
+    for order, curve in enumerate(curves):
+        colour, line, marker = _look(curve)
+        mean, std = 100 * curve.mean, 100 * curve.std
+        axes.fill_between(
+            x, mean - std, mean + std, where=~np.isnan(std), color=colour, alpha=0.13, linewidth=0, zorder=2
+        )
+        if sessions == 1:
+            axes.errorbar(x, mean, np.nan_to_num(std), color=colour, capsize=4, linewidth=1.4, zorder=3 + order)
+        axes.plot(
+            x, mean, color=colour, linestyle=line, marker=marker, markersize=4.6, markeredgecolor="white",
+            markeredgewidth=0.6, linewidth=1.9, zorder=3 + order, clip_on=False,
+        )  # fmt: skip
+    pad = 0.06 * max(sessions - 1, 1)
+    axes.set_xlim(-pad if sessions > 1 else -1, sessions - 1 + pad if sessions > 1 else 1)
+    axes.set_ylim(*limits)
+    stride = -(-sessions // 12)
+    axes.set_xticks(x[::stride], [ticks[t] for t in x[::stride]])
+    step = 5 if limits[1] - limits[0] <= 30 else 10 if limits[1] - limits[0] <= 60 else 20
+    axes.set_yticks(np.arange(np.ceil(limits[0] / step) * step, limits[1] + 1e-9, step))
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.spines["left"].set_visible(False)
+    _name_ends(axes, curves, limits)
+
+
+def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]) -> None:
+    """Writes each curve's name and last accuracy right of its end, moved apart where they would overlap."""
+    ended = [(curve, np.flatnonzero(~np.isnan(curve.mean))) for curve in curves]
+    ends = [(curve, int(there[-1]), float(100 * curve.mean[there[-1]])) for curve, there in ended if len(there)]
+    figure_width, figure_height = axes.figure.get_size_inches()
+    box = axes.get_position()
+    inches = box.height * figure_height / (limits[1] - limits[0])
+    places = spread([y for _, _, y in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
+    edge = axes.get_xlim()[1]
+    per_inch = (edge - axes.get_xlim()[0]) / (box.width * figure_width)
+    for (curve, last, y), place in zip(ends, places, strict=True):
+        colour, line, _ = _look(curve)
+        xs = [last, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
+        axes.plot(
+            xs, [y, y, place, place], color=colour, linestyle="-" if line == "-" else line, linewidth=0.9, alpha=0.75,
+            clip_on=False, zorder=2,
+        )  # fmt: skip
+        axes.text(
+            edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=_NUMBER, parse_math=False,
+            clip_on=False,
+        )  # fmt: skip
+
+
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Moves values apart until neighbours are at least `gap` away, as little as possible in squares, order kept.
+
+    Values that touch become a block around their mean; blocks that touch merge (pool adjacent violators).
+
+    Args:
+        values: the wanted places.
+        gap: the least distance of two.
+        low: no place is below it while they all fit.
+        high: no place is above it while they all fit.
+    """
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    blocks: list[list[float]] = []  # the wanted start of each member, with the gaps before it taken out
+    for rank, index in enumerate(order):
+        blocks.append([values[index] - rank * gap])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    starts = [float(np.mean(block)) for block in blocks for _ in block]
+    top = high - (len(values) - 1) * gap
+    placed = [0.0] * len(values)
+    for rank, index in enumerate(order):
+        placed[index] = max(min(starts[rank], top), low) + rank * gap
+    return placed
+
+
+def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Limits of the axis in percent: whole tens around all bands, within 0 and 100, at least twenty apart."""
+    spans = np.concatenate(
+        [100 * np.stack([c.mean - np.nan_to_num(c.std), c.mean + np.nan_to_num(c.std)]) for c in curves]
+    )
+    if np.isnan(spans).all():
+        return 0.0, 100.0
+    low = max(0.0, 10 * np.floor((np.nanmin(spans) - 1) / 10))
+    high = min(100.0, 10 * np.ceil((np.nanmax(spans) + 1) / 10))
+    if high - low < 20:
+        low, high = max(0.0, high - 20), max(high, 20.0)
+    return float(low), float(high)
+
+
+def _look(curve: Curve) -> tuple[str, str, str]:
+    turn, place = divmod(curve.style, len(PALETTE))
+    return PALETTE[place], STROKES[turn % len(STROKES)], MARKERS[place]
+
+
+def _short(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+
+
+def _label(curve: Curve) -> str:
+    there = curve.mean[~np.isnan(curve.mean)]
+    return f"{_short(curve.name)}  {100 * there[-1]:.1f}" if len(there) else _short(curve.name)
+
+
+def _width(text: str, points: float, bold: bool = False) -> float:
+    """Width of a text in inches."""
+    if not text.strip():
+        return 0.0
+    plain = text.replace("$", "S")  # a pair of dollars would be read as mathematics
+    path = TextPath((0, 0), plain, size=points, prop={"family": "DejaVu Sans", "weight": "bold" if bold else "normal"})
+    return float(path.get_extents().width) / 72

@@ -1,0 +1,166 @@
+"""Recordings -> shards: `python -m orchestrator.prepare CORPUS --source DIR --out DIR [options of the corpus]`.
+
+Exit codes: 0 done (or nothing to do), 2 an error that the user can mend, 130 interrupted.
+"""
+
+import argparse
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from datasets.corpus import CorpusOptions, corpora
+from datasets.errors import EarshotError
+from datasets.inventory import Rejection
+from orchestrator.destination import REJECTED
+from orchestrator.preparation import Outcome, Progress, Settings, prepare, run
+
+__all__ = ["main", "prepare"]
+
+SHOWN = 10  # rejected files that are told on the console
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    given = vars(_parser().parse_args(arguments))
+    settings = Settings(**{key: given.pop(key) for key in _SETTINGS}, options=given)
+    try:
+        outcome = _run_with_bar(settings, console)
+    except EarshotError as error:
+        console.print(f"error: {escape(str(error))}")
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted: run the same command again to resume; finished units are kept")
+        return 130
+    _summarise(outcome, settings, console)
+    return 0
+
+
+_SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "force")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.prepare",
+        description="Cut a corpus of recordings into a benchmark of clips.",
+    )
+    commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
+    for name, corpus in corpora().items():
+        command = commands.add_parser(
+            name, help=corpus.summary, description=corpus.summary, allow_abbrev=False
+        )
+        command.add_argument(
+            "--source",
+            type=Path,
+            required=not corpus.generates,
+            metavar="DIR",
+            help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
+        )
+        command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the benchmark")
+        command.add_argument("--name", metavar="NAME", help=f"of the benchmark (default: {name})")
+        command.add_argument(
+            "--max-rejected",
+            type=_fraction,
+            default=0.01,
+            metavar="FRACTION",
+            help="how many of the files may be unusable (default: 0.01)",
+        )
+        command.add_argument(
+            "--workers", type=_positive, metavar="N", help="processes at a time (default: one per core)"
+        )
+        command.add_argument(
+            "--force", action="store_true", help="replace a benchmark that was made otherwise"
+        )
+        _add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
+    return parser
+
+
+def _add_options(group: Any, options: type[CorpusOptions]) -> None:
+    """One flag per field; values stay text here, pydantic turns and checks them."""
+    for name, field in options.model_fields.items():
+        text = " ".join((field.description or "").split()).replace("%", "%%")
+        if "default" not in text and not field.is_required():
+            text += f" (default: {'on' if field.default is True else 'off' if field.default is False else field.default})"
+        keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        if field.annotation is bool:
+            keywords["action"] = argparse.BooleanOptionalAction
+        elif get_origin(field.annotation) is Literal:
+            keywords["choices"] = get_args(field.annotation)
+        else:
+            keywords["metavar"] = "X" if field.annotation is float else "N"
+        group.add_argument(f"--{name.replace('_', '-')}", **keywords)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a fraction from 0 to 1, found {text}")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {text}")
+    return value
+
+
+def _run_with_bar(settings: Settings, console: Console) -> Outcome:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("units, {task.fields[clips]} clips"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"preparing {escape(settings.name or settings.corpus)}", total=None, clips=0)
+
+        def listener(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total, clips=progress.clips)
+
+        return run(settings, listener)
+
+
+def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
+    manifest = outcome.manifest
+    if not outcome.computed:
+        console.print(f"nothing to do: {escape(str(settings.out))} is complete and up to date")
+    _tell_rejected(outcome.rejected, settings, console)
+    for warning in outcome.warnings:
+        console.print(f"warning: {escape(warning)}")
+    clips = manifest.clips
+    hours = clips.total * manifest.num_samples / manifest.sample_rate / 3600
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in (
+        ("benchmark", manifest.name),
+        ("classes", f"{len(manifest.classes)}"),
+        ("clips", f"{clips.total} (train {clips.train}, val {clips.val}, test {clips.test})"),
+        ("clip", f"{manifest.num_samples / manifest.sample_rate:g} s at {manifest.sample_rate} Hz"),
+        ("audio", f"{hours:.2f} h, {sum(shard.bytes for shard in manifest.shards) / 1e6:.1f} MB"),
+        ("files", f"{manifest.source.files}, {manifest.source.rejected} rejected, {outcome.ignored} ignored"),
+        ("units", f"{outcome.computed} cut, {outcome.reused} already done"),
+        ("seconds", f"{outcome.seconds:.1f}"),
+        ("folder", str(settings.out)),
+    ):
+        table.add_row(key, escape(value))
+    Console(soft_wrap=True, highlight=False).print(table)
+
+
+def _tell_rejected(rejected: Sequence[Rejection], settings: Settings, console: Console) -> None:
+    for rejection in rejected[:SHOWN]:
+        console.print(f"rejected: {escape(rejection.file)}: {escape(rejection.reason)}")
+    if len(rejected) > SHOWN:
+        console.print(f"... and {len(rejected) - SHOWN} more: see {escape(str(settings.out / REJECTED))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

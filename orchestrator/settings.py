@@ -1,0 +1,92 @@
+"""The configuration of a sweep: one model, filled from YAML and the command line."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from datasets.protocol import NAMED, Protocol
+from orchestrator.search import Strategy
+from trainables.frontend import FrontEndSpec
+from trainables.records import SeedTriple
+
+
+class SweepConfig(BaseModel):
+    """Everything that a sweep is; stored as `sweep.json` beside its results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: str = Field("demo", description="folder made by orchestrator.prepare, or the name of one in --data")
+    method: tuple[str, ...] = Field((), description="a method, with its own search space (may be repeated)")
+    space: Path | None = Field(None, description="search space, YAML (default: the methods' own; else the demo's)")
+    protocol: Protocol = Field(NAMED["ffcac-25"], description="name of a protocol, or its fields")
+    seeds: tuple[SeedTriple, ...] = Field(
+        tuple(SeedTriple(order=n, support=n, initialisation=n) for n in range(3)),
+        description="number of seeds, or triples of class order, support draw and initialisation",
+    )
+    search: Strategy = Field("tpe", description="tpe (Optuna), random or grid")
+    trials: int | None = Field(
+        None, ge=1, description="configurations per method, each run with every seed (default: 8; a grid: all)"
+    )
+    search_seed: int = 0
+    backbone: str = Field("random-tiny", description="random-tiny, a checkpoint, a folder or a hub name")
+    frontend: FrontEndSpec = Field(FrontEndSpec(), description="reference or kaldi")
+    precision: Literal["float32", "bf16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda where trials have a share of a GPU")
+    cpus_per_trial: int = Field(1, ge=1, description="also the threads of a trial")
+    gpus_per_trial: float = Field(0.0, ge=0)
+    workers: int | None = Field(None, ge=1, description="trials at a time, at most (default: as many as fit)")
+    address: str = Field("local", description="Ray cluster; 'local' starts one on this machine")
+    data: Path = Field(Path("data"), description="where named benchmarks lie")
+    runs: Path = Field(Path("runs"), description="where runs, and the store that they share, lie")
+    name: str | None = Field(
+        None, pattern=r"^[\w][\w.+-]*$", description="of the run (default: made from its configuration)"
+    )
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if value not in NAMED:
+                raise ValueError(f"expected one of {', '.join(NAMED)}")
+            return NAMED[value]
+        if isinstance(value, dict) and value.get("name") in NAMED:
+            named = NAMED[value["name"]]
+            changed = Protocol.model_validate({**named.model_dump(), **value})
+            # results of another protocol must not go under a published name
+            same = changed.model_copy(update={"class_order": named.class_order, "validation": named.validation}) == named
+            return changed if same or named.name == "free" else changed.model_copy(update={"name": f"{named.name}-changed"})
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            if value < 1:
+                raise ValueError("must be at least 1")
+            return [{"order": n, "support": n, "initialisation": n} for n in range(value)]
+        return value
+
+    @field_validator("frontend", mode="before")
+    @classmethod
+    def _kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def chosen_device(self) -> str:
+        """Where networks run."""
+        if self.device == "auto":
+            return "cuda" if self.gpus_per_trial > 0 else "cpu"
+        return self.device
+
+    def what(self) -> dict[str, Any]:
+        """What the results depend on, in JSON types: without where and how fast."""
+        return self.model_dump(
+            mode="json",
+            exclude={"address", "workers", "runs", "data", "name", "cpus_per_trial", "gpus_per_trial", "space"},
+        )

@@ -1,0 +1,315 @@
+"""Run a sweep: search space x seeds, one chain per trial.
+
+    python -m orchestrator.sweep                                        the demo
+    python -m orchestrator.sweep --benchmark data/ls100 --method ede --protocol ffcac-25 --seeds 5 --trials 16
+    python -m orchestrator.sweep --config sweep.yaml
+
+The same command again finishes an interrupted sweep: finished sessions are found, not computed.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from datasets.errors import EarshotError
+from datasets.manifest import FILE_NAME, write_atomically
+from datasets.protocol import NAMED, make_sessions
+from datasets.shards import Shards
+from orchestrator import cluster
+from orchestrator.settings import SweepConfig
+from search_spaces.loader import MethodSpace, load_space, shipped
+from trainables.chain import ChainConfig
+from trainables.learner import find_method
+from trainables.settings import read_yaml, validated
+from trainables.stages import address_of
+
+RETRIES = 3  # of a trial whose worker process dies
+DEFAULT_TRIALS = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended.
+
+    Attributes:
+        folder: of the run.
+        trials: number of trials.
+        failed: reasons by trial.
+        sessions: number of sessions of all trials.
+        reused: how many of them were found in the store.
+    """
+
+    folder: Path
+    trials: int
+    failed: dict[str, str]
+    sessions: int
+    reused: int
+
+
+def sweep(config: SweepConfig, console: Console) -> Outcome:
+    """Runs a sweep to its end and writes its report.
+
+    Raises:
+        EarshotError: anything that is wrong with the configuration, before any trial starts.
+    """
+    spaces = _spaces(config)
+    with cluster.start_ray(config.address if config.address != "local" else None, cpus=config.workers):
+        benchmark = _benchmark(config, console)
+        sessions = _check(config, benchmark, spaces)
+        return _run(config, spaces, benchmark, sessions, console)
+
+
+def _run(
+    config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path, sessions: int, console: Console
+) -> Outcome:
+    from filelock import FileLock, Timeout
+    from ray import tune
+
+    from orchestrator.progress import SweepProgress
+    from orchestrator.search import Job, MethodSearch, SeededSearch
+    from trainables.trial import OBJECTIVE, ChainTrial
+
+    trials = config.trials or (None if config.search == "grid" else DEFAULT_TRIALS)
+    searches = [MethodSearch(space, config.search, trials, config.search_seed) for space in spaces]
+    folder = (config.runs / (config.name or _name(config, spaces, benchmark))).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EarshotError(f"{folder}: another sweep is at work in this run; wait for it or end it") from None
+
+    def chain(job: Job) -> dict[str, Any]:
+        described = ChainConfig(
+            benchmark=benchmark.resolve(),
+            method=job.method,
+            settings=job.settings,
+            varied=job.varied,
+            protocol=config.protocol,
+            seeds=job.seeds,
+            backbone=config.backbone,
+            frontend=config.frontend,
+            device=config.chosen_device,
+            precision=config.precision,
+            threads=config.cpus_per_trial,
+            store=(config.runs / "store").resolve(),
+        )
+        return {
+            "name": described.trial,
+            "chain": described.model_dump(mode="json"),
+            "folder": str(folder / "trials" / described.trial),
+        }
+
+    try:
+        write_atomically(folder / "sweep.json", _described(config, spaces))
+        shutil.rmtree(folder / "tune", ignore_errors=True)  # of an interrupted run; the store has its sessions
+        search = SeededSearch(searches, list(config.seeds), chain, OBJECTIVE)
+        with SweepProgress(console, search.total, sessions) as progress:
+            tuner = tune.Tuner(
+                tune.with_resources(ChainTrial, {"cpu": config.cpus_per_trial, "gpu": config.gpus_per_trial}),
+                tune_config=tune.TuneConfig(
+                    search_alg=search,
+                    num_samples=search.total,
+                    max_concurrent_trials=config.workers or 0,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: str(trial.config["name"]),
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(folder),
+                    verbose=0,
+                    callbacks=[progress],
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                ),
+            )
+            results = tuner.fit()
+        failed = {}
+        for result in results:
+            name = result.config["name"] if result.config else "?"
+            if result.error is not None:
+                failed[name] = f"its worker process died {RETRIES + 1} times"
+            elif result.metrics and result.metrics.get("failed"):
+                failed[name] = result.metrics["failed"]
+        return Outcome(folder, search.total, failed, search.total * sessions, progress.reused)
+    finally:
+        lock.release()
+
+
+def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
+    """The search spaces of the sweep: the one given, the methods' own, or the demo's."""
+    for method in config.method:
+        find_method(method)
+    if config.space is not None:
+        path = config.space
+        if not path.exists() and str(path) in shipped():
+            path = shipped()[str(path)]
+        spaces = load_space(path)
+        if config.method:
+            named = {space.method for space in spaces}
+            missing = [method for method in config.method if method not in named]
+            if missing:
+                raise EarshotError(f"{path}: methods: has no '{missing[0]}', which --method asks for")
+            spaces = tuple(space for space in spaces if space.method in config.method)
+        return spaces
+    if config.method:
+        return tuple(
+            space
+            for method in config.method
+            for space in (load_space(shipped()[method]) if method in shipped() else (MethodSpace(method),))
+        )
+    return load_space(shipped()["demo"])
+
+
+def _benchmark(config: SweepConfig, console: Console) -> Path:
+    """The folder of the benchmark; the demo is prepared where it is not there yet."""
+    path = Path(config.benchmark)
+    if (path / FILE_NAME).exists():
+        return path
+    named = config.data / config.benchmark
+    if (named / FILE_NAME).exists() and named.resolve().is_relative_to(config.data.resolve()):
+        return named
+    if config.benchmark == "demo":
+        from orchestrator.prepare import prepare
+
+        console.print("preparing the demo benchmark (once)")
+        prepare("demo", None, named)
+        return named
+    raise EarshotError(
+        f"benchmark '{config.benchmark}': no {FILE_NAME} in {path} nor in {named}; "
+        f"make it with: python -m orchestrator.prepare CORPUS --source DIR --out {named}"
+    )
+
+
+def _check(config: SweepConfig, benchmark: Path, spaces: tuple[MethodSpace, ...]) -> int:
+    """Everything that can be known to be wrong before a trial starts; returns the number of sessions."""
+    import ray
+
+    from trainables.backbone import load_backbone
+    from trainables.frontend import FrontEnd
+
+    shards = Shards(benchmark)
+    shards.verify()
+    sessions = 0
+    for seeds in config.seeds:
+        sessions = len(
+            make_sessions(
+                config.protocol,
+                shards.table,
+                order_seed=seeds.order,
+                support_seed=seeds.support,
+                base_classes=shards.manifest.base_classes,
+            )
+        )
+    if any(find_method(space.method).backbone for space in spaces):
+        frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
+        load_backbone(config.backbone, frontend.frames)
+    there = ray.cluster_resources()
+    for kind, wanted in (("CPU", config.cpus_per_trial), ("GPU", config.gpus_per_trial)):
+        if wanted > there.get(kind, 0):
+            raise EarshotError(
+                f"a trial asks for {wanted:g} {kind}, the cluster has {there.get(kind, 0):g} in all; "
+                f"lower --{kind.lower()}s-per-trial or join a larger cluster with --address"
+            )
+    return sessions
+
+
+def _described(config: SweepConfig, spaces: tuple[MethodSpace, ...]) -> bytes:
+    described = config.model_dump(mode="json")
+    described["spaces"] = [
+        {"method": s.method, "fixed": s.fixed, "varied": {k: str(d) for k, d in s.varied.items()}} for s in spaces
+    ]
+    return (json.dumps(described, indent=1) + "\n").encode()
+
+
+def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path) -> str:
+    """The run's name, made from what its results depend on: the same sweep again is the same run."""
+    what = config.what()
+    what["benchmark"] = Shards(benchmark).manifest.fingerprint
+    what["spaces"] = [[s.method, s.fixed, {k: str(d) for k, d in sorted(s.varied.items())}] for s in spaces]
+    methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
+    return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
+
+
+def parse(arguments: list[str] | None = None) -> SweepConfig:
+    """The configuration from the command line, over the one from `--config`, over the defaults.
+
+    Raises:
+        EarshotError: a key or value is not what it should be.
+    """
+    fields = SweepConfig.model_fields
+    protocol = type(NAMED["free"]).model_fields
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
+
+    def add(group: Any, flag: str, help_text: str | None, **keywords: Any) -> None:
+        group.add_argument(flag, default=argparse.SUPPRESS, help=help_text, **keywords)
+
+    what = parser.add_argument_group("what")
+    for name in ("benchmark", "method", "space", "seeds", "search", "trials", "search_seed", "backbone", "frontend"):
+        keywords: dict[str, Any] = {"action": "append"} if name == "method" else {}
+        add(what, _flag(name), fields[name].description, metavar=name.split("_")[-1].upper(), **keywords)
+    add(what, "--precision", "float32 or bf16", metavar="PRECISION")
+    rules = parser.add_argument_group("protocol")
+    add(rules, "--protocol", f"one of {', '.join(NAMED)} (default: ffcac-25)", metavar="NAME")
+    for name in ("base", "way", "shot", "base_shot", "sessions", "class_order", "validation"):
+        add(rules, _flag(name), protocol[name].description, metavar=name.split("_")[-1].upper())
+    where = parser.add_argument_group("where")
+    for name in ("device", "cpus_per_trial", "gpus_per_trial", "workers", "address", "data", "runs", "name"):
+        add(where, _flag(name), fields[name].description, metavar=name.split("_")[0].upper())
+
+    given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if key != "config"}
+    path = parser.parse_args(arguments).config
+    values = read_yaml(path) if path else {}
+    if not isinstance(values, dict):
+        raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
+    if isinstance(given.get("seeds"), str) and given["seeds"].isdigit():
+        given["seeds"] = int(given["seeds"])
+    rules_given = {key: given.pop(key) for key in list(given) if key in protocol and key != "name"}
+    if isinstance(rules_given.get("class_order"), str) and rules_given["class_order"][:1].isdigit():
+        rules_given["class_order"] = rules_given["class_order"].split(",")
+    if rules_given:
+        named = given.get("protocol", values.get("protocol", "ffcac-25"))
+        given["protocol"] = {**(named if isinstance(named, dict) else {"name": named}), **rules_given}
+    return validated(SweepConfig, {**values, **given}, str(path) if path else "command line")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m orchestrator.sweep`: 0 all trials finished, 1 some failed, 2 bad input, 130 interrupted."""
+    from orchestrator.report import summary_table, write_report
+    from orchestrator.results import Run
+
+    console = Console()
+    try:
+        config = parse(arguments)
+        outcome = sweep(config, console)
+        paths = write_report(outcome.folder)
+        console.print(summary_table(Run.load(outcome.folder)))
+    except EarshotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command again goes on from the finished sessions", file=sys.stderr)
+        return 130
+    computed = outcome.sessions - outcome.reused
+    console.print(
+        f"{outcome.trials} trials, {computed} sessions computed, {outcome.reused} found"
+        + (f", {len(outcome.failed)} trials failed" if outcome.failed else "")
+    )
+    console.print(f"report: {paths}", soft_wrap=True)
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

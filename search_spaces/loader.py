@@ -1,0 +1,127 @@
+"""Search spaces in YAML: what a sweep holds fixed, and what it varies.
+
+    methods:
+      ede:
+        base_epochs: 20                              # a value: fixed
+        incremental_lr: {loguniform: [1e-4, 1e-1]}   # or varied: uniform, loguniform, int, logint, choice
+        exemplars_per_class: {choice: [1, 2, 5]}
+      simplecil: {}
+
+A setting that is not named keeps the method's default.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import BaseModel, ConfigDict
+
+from datasets.errors import EarshotError
+from trainables.learner import Settings, find_method
+from trainables.settings import read_yaml, suggestion, validated
+
+FOLDER = Path(__file__).parent
+
+RANGES: dict[str, Callable[[Any, Any], BaseDistribution]] = {
+    "uniform": lambda low, high: FloatDistribution(float(low), float(high)),
+    "loguniform": lambda low, high: FloatDistribution(float(low), float(high), log=True),
+    "int": lambda low, high: IntDistribution(int(low), int(high)),
+    "logint": lambda low, high: IntDistribution(int(low), int(high), log=True),
+}
+
+
+class _SpaceFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    methods: dict[str, dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class MethodSpace:
+    """What a sweep does with one method.
+
+    Attributes:
+        method: its name.
+        fixed: settings with one value.
+        varied: settings with a distribution.
+    """
+
+    method: str
+    fixed: dict[str, Any] = field(default_factory=dict)
+    varied: dict[str, BaseDistribution] = field(default_factory=dict)
+
+
+def shipped() -> dict[str, Path]:
+    """The search spaces in this folder, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def load_space(path: Path) -> tuple[MethodSpace, ...]:
+    """Reads and validates a search space.
+
+    Raises:
+        EarshotError: the file, a method, a setting or a value is not what it should be; names the key and what is
+            allowed.
+    """
+    spaces = []
+    for method, settings in validated(_SpaceFile, read_yaml(path), str(path)).methods.items():
+        where = f"{path}: methods.{method}"
+        model = find_method(method).Settings
+        fixed: dict[str, Any] = {}
+        varied: dict[str, BaseDistribution] = {}
+        for key, value in (settings or {}).items():
+            if key not in model.model_fields:
+                raise EarshotError(f"{where}: no setting '{key}'; {suggestion(key, model.model_fields)}")
+            if isinstance(value, dict):
+                varied[key] = _distribution(value, f"{where}.{key}")
+            else:
+                fixed[key] = value
+        validated(model, fixed, where)
+        for key, distribution in varied.items():
+            _check(model, fixed, key, distribution, where)
+        spaces.append(MethodSpace(method, fixed, varied))
+    if not spaces:
+        raise EarshotError(f"{path}: methods: names no method")
+    return tuple(spaces)
+
+
+def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:
+    if len(value) != 1 or next(iter(value)) not in (*RANGES, "choice"):
+        raise EarshotError(
+            f"{where}: expected one of {', '.join(RANGES)}, choice with its values, found {value!r}"
+        )
+    kind, arguments = next(iter(value.items()))
+    if not isinstance(arguments, list) or not arguments:
+        raise EarshotError(f"{where}.{kind}: expected a list, found {arguments!r}")
+    if kind == "choice":
+        return CategoricalDistribution([_hashable(choice) for choice in arguments])
+    try:
+        return RANGES[kind](*arguments)
+    except (TypeError, ValueError) as error:
+        raise EarshotError(
+            f"{where}.{kind}: expected [low, high], found {arguments!r} ({' '.join(str(error).split())})"
+        ) from None
+
+
+def _check(
+    model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str
+) -> None:
+    """Both ends of a range, or every choice, must be values that the method takes."""
+    if isinstance(distribution, CategoricalDistribution):
+        values = list(distribution.choices)
+    else:
+        assert isinstance(distribution, (FloatDistribution, IntDistribution))
+        values = [distribution.low, distribution.high]
+    for value in values:
+        validated(model, {**fixed, key: value}, where)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
