@@ -1,7 +1,8 @@
 """Recordings in, clips out: reading with libsndfile, resampling, 16-bit FLAC.
 
-A recording is read to mono (the mean of its channels) float32 in [-1, 1] at its own rate. What cannot be trusted is
-rejected with a reason instead of giving silence or a shortened recording; a rejected file never stops a run.
+A recording is read to mono (the mean of its channels) float32 in [-1, 1] at its own rate. What cannot be
+trusted is rejected with a reason instead of giving silence or a shortened recording; a rejected file never
+stops a run.
 """
 
 import io
@@ -29,7 +30,7 @@ class RejectedError(Exception):
 
 
 def readable_suffixes() -> frozenset[str]:
-    """Lower-case suffixes of the formats that this libsndfile reads without being told the format, with the dot."""
+    """Suffixes (lower case, with the dot) of the formats that this libsndfile recognises."""
     known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
     return frozenset(known | {".aif", ".aifc", ".oga", ".opus", ".snd"})
 
@@ -38,7 +39,8 @@ def checked_path(root: Path, relative: str) -> Path:
     """The path of a source file, after checks that need no decoding.
 
     Raises:
-        RejectedError: the name is not UTF-8, the file leads out of `root`, is not a regular file, or is empty.
+        RejectedError: the name is not UTF-8, the file leads out of `root`, is not a regular file, or is
+            empty.
     """
     try:
         relative.encode("utf-8")
@@ -84,15 +86,18 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
         Samples [samples] float32, the mean of all channels, and the sample rate in Hz.
 
     Raises:
-        RejectedError: the file is unreadable, has no samples or too few, holds NaN or infinity, or is truncated.
+        RejectedError: the file is unreadable, has no samples or too few, holds NaN or infinity, or is
+            truncated.
     """
-    # libsndfile's exceptions cannot be pickled, so none of them may leave this function (Ray would lose the reason).
+    # libsndfile's exceptions cannot be pickled, so none of them may leave this function (Ray would lose the
+    # reason).
     try:
         missing = truncation(path)
         if missing:
             raise RejectedError(missing)
         with soundfile.SoundFile(os.fspath(path)) as file:
-            # For MP3 the number of frames is estimated from the file's size, tags included; `truncation` counts them.
+            # For MP3 the number of frames is estimated from the file's size, tags included; `truncation`
+            # counts them.
             rate, promised = file.samplerate, 0 if file.format == "MP3" else file.frames
             if not MIN_RATE <= rate <= MAX_RATE:
                 raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
@@ -144,7 +149,8 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
         target: wanted, in Hz.
 
     Raises:
-        RejectedError: the two rates have no ratio of small numbers, so that the filter bank would not fit in memory.
+        RejectedError: the two rates have no ratio of small numbers, so that the filter bank would not fit in
+            memory.
     """
     if rate == target:
         return samples

@@ -1,7 +1,8 @@
 """Is a recording whole? What a file promises, against the bytes that are there.
 
-libsndfile silently shortens a WAV, AIFF, Ogg or MP3 that was cut in the middle (a broken download, a full disk), and a
-corpus would then hold clips that nobody meant. FLAC and CAF need no help: there decoding itself fails or falls short.
+libsndfile silently shortens a WAV, AIFF, Ogg or MP3 that was cut in the middle (a broken download, a full
+disk), and a corpus would then hold clips that nobody meant. FLAC and CAF need no help: there decoding itself
+fails or falls short.
 """
 
 import re
@@ -19,7 +20,8 @@ _LOGGED_OTHERWISE = re.compile(
     r"|File seems to be truncated"
 )
 
-# Bit rates in kbit/s by index 1..14: MPEG 1 layers I, II, III, then MPEG 2 and 2.5 layer I, layers II and III.
+# Bit rates in kbit/s by index 1..14: MPEG 1 layers I, II, III, then MPEG 2 and 2.5 layer I, layers II and
+# III.
 _BIT_RATES = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -53,7 +55,7 @@ def truncation(path: Path) -> str | None:
 
 
 def logged_truncation(log: str) -> str | None:
-    """Why a file is known to be cut short, from what libsndfile logged on opening it (AIFF, AU, W64, RF64, ...)."""
+    """The same from what libsndfile logs on opening a file: for AIFF, AU, W64, RF64, MAT4, SVX and WVE."""
     for promised, found in _LOGGED.findall(log):
         if int(found) < int(promised) < _UNKNOWN_SIZE:
             return f"truncated: the header promises {promised} bytes, {found} are there"
@@ -90,7 +92,9 @@ def _cut_nist(path: Path) -> str | None:
     start = re.match(rb"NIST_1A\s+(\d{1,9})\s", header)
     values = {
         name: int(value)
-        for name, value in re.findall(rb"^(sample_count|sample_n_bytes|channel_count) -i (\d{1,12})\s", header, re.M)
+        for name, value in re.findall(
+            rb"^(sample_count|sample_n_bytes|channel_count) -i (\d{1,12})\s", header, re.M
+        )
     }
     if start is None or len(values) < 3 or b"shorten" in header:
         return None
@@ -108,7 +112,10 @@ def _cut_ogg(path: Path) -> str | None:
         file.seek(max(0, size - _OGG_TAIL))
         tail = file.read()
     start = tail.rfind(b"OggS")
-    while start >= 0 and tail[start + 4 : start + 5] not in (b"\0", b""):  # the four letters may occur in audio
+    while start >= 0 and tail[start + 4 : start + 5] not in (
+        b"\0",
+        b"",
+    ):  # the four letters may occur in audio
         start = tail.rfind(b"OggS", 0, start)
     page = tail[max(start, 0) :]
     if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
@@ -128,15 +135,15 @@ def _cut_mp3(path: Path) -> str | None:
     if position > len(content):
         return "truncated: the file ends inside its tag"
     frames, promised = 0, None
-    while (length := _frame_length(content[position : position + 4])) is not None:
-        frame = content[position : position + length]
+    while (size := _frame_length(content[position : position + 4])) is not None:
+        frame = content[position : position + size]
         if frames == 0:
             promised = _promised_frames(frame)
-        # A first header whose frame does not fit may be no header at all; libsndfile decides about such files.
-        if len(frame) < length:
+        # A first header whose frame does not fit may be none at all; libsndfile decides about such files.
+        if len(frame) < size:
             return "truncated: the last MPEG frame is incomplete" if frames else None
         frames += 1
-        position += length
+        position += size
     # The Xing header lies in a frame of its own, which some encoders count and others do not.
     if promised is not None and frames < promised:
         return f"truncated: the header promises {promised} MPEG frames, {frames} are there"

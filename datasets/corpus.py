@@ -2,10 +2,11 @@
 
     inventory   what lies in the source folder                        (driver, no decoding)
     plan        inventory -> units of work, classes, what is rejected (driver, headers at most)
-    cut         unit -> clips and rejections                          (workers, in parallel, one shard per unit)
+    cut         unit -> clips and rejections                          (workers, one shard per unit)
     review      clips per class -> warnings, or an error              (driver, before and after the work)
 
-Adding a corpus is adding that file: `corpora()` finds it, and `python -m orchestrator.prepare NAME` takes its options.
+Adding a corpus is adding that file: `corpora()` finds it, and `python -m orchestrator.prepare NAME` takes
+its options.
 """
 
 import importlib
@@ -86,7 +87,7 @@ class Corpus(ABC, Generic[Options]):
     summary: ClassVar[str]
     """One line for `--help`."""
     version: ClassVar[int] = 1
-    """To be raised when the same source and options give other clips than before: finished shards are then redone."""
+    """Raise it when the same source and options give other clips than before: shards are then made again."""
     options_type: ClassVar[type[CorpusOptions]]
     generates: ClassVar[bool] = False
     """True if the recordings are made by `generate` when no source folder is given."""
@@ -125,8 +126,8 @@ class Corpus(ABC, Generic[Options]):
         for name, count in zip(classes, counts, strict=True):
             if not count.train or not count.test:
                 raise EarshotError(
-                    f"class {printable(name)!r}: expected at least one train and one test clip, found {count.train} "
-                    f"and {count.test}; add recordings to it or remove it from the source folder"
+                    f"class {printable(name)!r}: expected at least one train and one test clip, found "
+                    f"{count.train} and {count.test}; add recordings, or remove those that were rejected"
                 )
         return ()
 

@@ -6,9 +6,9 @@
         loud/C4.wav      folders inside a class only sort its files
       cello/ ...
 
-Splits are drawn by *file*, never by clip: two clips of one recording are never on both sides. Inside a class the files
-are ordered by SHA-256 of the seed and their path; the first ones are train, then val, then test. Adding a class
-changes no other class.
+Splits are drawn by *file*, never by clip: two clips of one recording are never on both sides. Inside a class
+the files are ordered by SHA-256 of the seed and their path; the first ones are train, then val, then test.
+Adding a class changes no other class.
 """
 
 import hashlib
@@ -56,7 +56,9 @@ class FolderOptions(CorpusOptions):
     def _whole(self) -> "FolderOptions":
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"--train, --val and --test: expected fractions that add up to 1, found {total:g}")
+            raise ValueError(
+                f"--train, --val and --test: expected fractions that add up to 1, found {total:g}"
+            )
         return self
 
     @property
@@ -68,8 +70,9 @@ class FolderOptions(CorpusOptions):
 def split_files(paths: Sequence[str], train: float, val: float, seed: int) -> dict[str, str]:
     """The split of each file of a class.
 
-    With n files ordered by SHA-256 of (seed, path): the first round(train n) are train, the next round(val n) val,
-    the others test; at least one is train and one test, at the cost of val and then of the larger of the two.
+    With n files ordered by SHA-256 of (seed, path): the first round(train n) are train, the next round(val
+    n) val, the others test; at least one is train and one test, at the cost of val and then of the larger of
+    the two.
 
     Args:
         paths: at least two, relative to the source folder.
@@ -98,7 +101,7 @@ class Folder(Corpus[FolderOptions]):
 
     name = "folder"
     summary = "one folder per class, recordings of any length in any format that libsndfile reads"
-    options_type: type[FolderOptions] = FolderOptions
+    options_type = FolderOptions
 
     def plan(self, source: Path, inventory: Inventory, options: FolderOptions) -> Plan:
         """Classes by sorted name, splits by file; reads no recording."""

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from datasets.audio import RejectedError, checked_path
 from datasets.errors import EarshotError
@@ -44,7 +44,7 @@ class Inventory:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over path, size and time of last change of every recording, and over the rejected ones."""
+        """SHA-256 (hex) over path, size and time of last change of every recording, and the rejected ones."""
         content = [
             [[file.path, file.size, file.mtime_ns] for file in self.files],
             [[rejection.file, rejection.reason] for rejection in self.rejected],
@@ -55,7 +55,8 @@ class Inventory:
 def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     """Lists the recordings under `root`, nested ones included.
 
-    Files are told by suffix (any case); hidden files and folders are skipped; links to folders are not followed.
+    Files are told by suffix (any case); hidden files and folders are skipped; links to folders are not
+    followed.
 
     Raises:
         EarshotError: `root` is not a folder that can be read.
@@ -64,7 +65,7 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     rejected: list[Rejection] = []
     ignored = 0
     for relative in _walk(root):
-        if os.path.splitext(relative)[1].lower() not in suffixes:
+        if PurePosixPath(relative).suffix.lower() not in suffixes:
             ignored += 1
             continue
         try:
@@ -96,5 +97,9 @@ def _walk(root: Path) -> Iterator[str]:
 
 def printable(text: str) -> str:
     """Untrusted text on one line: control characters and bytes that are not UTF-8 become escapes."""
-    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in whole)
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    byte = ord(char) - 0xDC00  # how os.fsdecode carries a byte that is not UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()

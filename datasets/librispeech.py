@@ -1,14 +1,19 @@
 """LibriSpeech, and any read speech in its layout: `speaker/chapter/speaker-chapter-utterance.flac` (or .wav).
 
-LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12, CC BY 4.0) is 16 kHz English speech read for LibriVox;
-train-clean-100 has 251 speakers of about 25 minutes. A class is a speaker. The construction of LS-100:
+LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12, CC BY 4.0) is 16 kHz English speech read for
+LibriVox; train-clean-100 has 251 speakers of about 25 minutes. A class is a speaker. The construction of
+LS-100:
 
 1. each utterance is brought to -23 LUFS (EBU R128), by a linear gain bounded by a true peak of -2 dB;
-2. the speakers with the longest total duration are kept; labels number them in lexicographic order of their names;
-3. a speaker's utterances are joined in sorted path order and cut into clips `{speaker}_{i}`, the remainder dropped;
-4. the names of a speaker's clips are sorted lexicographically: first train, then val, then test, the rest unused.
+2. the speakers with the longest total duration are kept; labels number them in lexicographic order of their
+   names;
+3. a speaker's utterances are joined in sorted path order and cut into clips `{speaker}_{i}`, the remainder
+   dropped;
+4. the names of a speaker's clips are sorted lexicographically: first train, then val, then test, the rest
+   unused.
 
-Unlike the LS-100 that was released, a speaker's clips are exactly its own: "19" does not also take "1926_...".
+Unlike the LS-100 that was released, a speaker's clips are exactly its own: "19" does not also take
+"1926_...".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +55,8 @@ class LibriSpeechOptions(CorpusOptions):
     test: int = Field(100, gt=0)
     """test clips per speaker"""
     split: SplitRule = "block"
-    """block (as published): clip names sorted lexicographically, first train, next val, next test, the rest unused;
-    cyclic: the sizes are a pattern that repeats along the speaker's clips, and every clip is used"""
+    """block (as published): clip names sorted lexicographically, first train, next val, next test, the rest
+    unused; cyclic: the sizes are a pattern that repeats along the speaker's clips, and every clip is used"""
     loudness: bool = True
     """normalise each utterance to -23 LUFS, true peak at most -2 dB"""
 
@@ -103,7 +108,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     """Read speech; a class is a speaker, a unit of work is a speaker with all utterances."""
 
     name = "librispeech"
-    summary = "read speech in LibriSpeech's layout speaker/chapter/speaker-chapter-utterance.flac; a class is a speaker"
+    summary = "read speech, laid out as speaker/chapter/speaker-chapter-utterance.flac; a class is a speaker"
     options_type = LibriSpeechOptions
 
     def inventory(self, source: Path, options: LibriSpeechOptions) -> Inventory:
@@ -115,8 +120,8 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         paths = [file.path for file in inventory.files if _in_layout(file.path)]
         if not paths:
             raise EarshotError(
-                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found no such file; "
-                "check --source"
+                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found no such "
+                "file; check --source"
             )
         # Headers are read by threads: on a network file system the waiting is what takes the time.
         with ThreadPoolExecutor(8) as pool:
@@ -133,7 +138,8 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
                 durations[speaker] = durations.get(speaker, 0.0) + value
         if options.speakers is not None and len(durations) < options.speakers:
             raise EarshotError(
-                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; lower --speakers"
+                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; "
+                "lower --speakers"
             )
         labels = label_speakers(longest_speakers(durations, options.speakers or USUAL_SPEAKERS))
         promised = {name: int(durations[name] / options.clip_seconds) for name in labels}
@@ -195,15 +201,15 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     def review(
         self, counts: Sequence[SplitCounts], classes: Sequence[str], options: LibriSpeechOptions
     ) -> tuple[str, ...]:
-        """Every speaker needs train and test clips; fewer test or validation clips than asked give a warning."""
+        """Every speaker needs train and test clips; fewer test clips than asked give a warning."""
         short = []
         for name, count in zip(classes, counts, strict=True):
             wanted = options.sizes
             if not count.train or not count.test:
                 raise EarshotError(
                     f"speaker {printable(name)!r}: expected more than {wanted[0] + wanted[1]} clips of "
-                    f"{options.clip_seconds:g} s (train {wanted[0]}, val {wanted[1]}, test {wanted[2]}), found "
-                    f"{count.total}; lower --train and --val, keep fewer --speakers, or take --split cyclic"
+                    f"{options.clip_seconds:g} s (train {wanted[0]}, val {wanted[1]}, test {wanted[2]}), "
+                    f"found {count.total}; lower --train and --val, or keep fewer --speakers"
                 )
             if options.split == "block" and count.test < wanted[2]:
                 short.append(f"{printable(name)} ({count.test})")

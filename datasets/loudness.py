@@ -1,7 +1,7 @@
 """Loudness normalisation (EBU R128): one linear gain per recording.
 
-The gain brings the integrated loudness (ITU-R BS.1770-4, K-weighted, gated) to -23 LUFS, but never the true peak
-(BS.1770-4 Annex 2, four times oversampled) above -2 dBTP. Dynamics are left alone.
+The gain brings the integrated loudness (ITU-R BS.1770-4, K-weighted, gated) to -23 LUFS, but never the true
+peak (BS.1770-4 Annex 2, four times oversampled) above -2 dBTP. Dynamics are left alone.
 """
 
 import numpy as np
@@ -55,7 +55,8 @@ def normalise(
         max_true_peak_db: in dBTP.
 
     Returns:
-        [samples] float32; silence (also recordings below the absolute gate of -70 LUFS) is returned unchanged.
+        [samples] float32; silence (also recordings below the absolute gate of -70 LUFS) is returned
+        unchanged.
     """
     loudness = integrated_loudness(samples, rate)
     if not np.isfinite(loudness):

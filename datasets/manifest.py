@@ -87,11 +87,12 @@ class Manifest(_Frozen):
         sample_rate: of every clip, in Hz.
         num_samples: of every clip.
         classes: in label order, labels 0, 1, 2, ...
-        base_classes: how many of the classes are base classes by the benchmark's definition; None when it has none.
+        base_classes: how many of the classes are base classes by the benchmark's definition; None when it
+            has none.
         created: ISO 8601, UTC.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str
     corpus: str
     settings: dict[str, Any]
@@ -129,7 +130,8 @@ class Manifest(_Frozen):
     def fingerprint(self) -> str:
         """SHA-256 (hex) over what the data is, not over how it came about.
 
-        Covers the sample rate, the clip length, the class names in label order and the shards' digests in file order.
+        Covers the sample rate, the clip length, the class names in label order and the shards' digests in
+        file order.
         """
         content = [
             self.sample_rate,
@@ -144,14 +146,16 @@ class Manifest(_Frozen):
         """Reads `root/manifest.json`.
 
         Raises:
-            EarshotError: the manifest is absent (the benchmark is incomplete), not valid, or of a newer schema.
+            EarshotError: the manifest is absent (the benchmark is incomplete), not valid, or of a newer
+                schema.
         """
         path = Path(root) / FILE_NAME
         try:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise EarshotError(
-                f"{path}: not found; expected a complete benchmark: run `python -m orchestrator.prepare` to the end"
+                f"{path}: not found; expected a complete benchmark: "
+                "run `python -m orchestrator.prepare` to the end"
             ) from None
         except OSError as error:
             raise EarshotError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None

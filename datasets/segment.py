@@ -55,7 +55,7 @@ def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -
 def cut_recording(
     source: str, samples: np.ndarray, num_samples: int, limit: int | None = None
 ) -> Iterator[Window]:
-    """Cuts one recording into whole windows; one that is shorter than a window is padded with zeros at its end.
+    """Cuts one recording into whole windows; one shorter than a window is padded with zeros at its end.
 
     Args:
         source: name of the recording.

@@ -1,7 +1,8 @@
 """Shards: Parquet files of clips, written whole or not at all, read by column.
 
-A shard's schema is the audio convention of the Hugging Face hub (`audio: struct<bytes, path>`, bytes is 16-bit FLAC),
-so that its tools and viewers open it. Row groups hold at most 64 clips: one class is read without the rest.
+A shard's schema is the audio convention of the Hugging Face hub (`audio: struct<bytes, path>`, bytes is
+16-bit FLAC), so that its tools and viewers open it. Row groups hold at most 64 clips: one class is read
+without the rest.
 """
 
 import hashlib
@@ -99,7 +100,8 @@ def write_shard(
         path: ends in `shards/NNNNN.parquet`.
         clips: written in this order, 64 at a time; only these are held in memory.
         sample_rate: in Hz, of all clips.
-        metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill it).
+        metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill
+            it).
     """
     aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.aside"
     count = 0
@@ -190,7 +192,8 @@ class Shards:
         """The clips without their audio, read by column projection.
 
         Raises:
-            EarshotError: a shard cannot be read or does not agree with the manifest, or a clip id occurs twice.
+            EarshotError: a shard cannot be read or does not agree with the manifest, or a clip id occurs
+                twice.
         """
         return self._index[0]
 
@@ -285,7 +288,7 @@ class Shards:
     def _contents(
         self, entry: ShardEntry, shard_rows: np.ndarray, result_rows: np.ndarray
     ) -> Iterator[tuple[int, bytes]]:
-        """Pairs of a row in the result and the clip's bytes, reading only the row groups that are asked for."""
+        """Pairs of a row in the result and the clip's bytes; reads only the row groups that are asked for."""
         path = self.root / entry.file
         try:
             with pq.ParquetFile(path) as file:
@@ -312,7 +315,8 @@ class Shards:
         expected = (self.manifest.num_samples, self.manifest.sample_rate)
         if (len(samples), rate) != expected:
             raise EarshotError(
-                f"{clip}: expected {expected[0]} samples at {expected[1]} Hz, found {len(samples)} at {rate} Hz; {_AGAIN}"
+                f"{clip}: expected {expected[0]} samples at {expected[1]} Hz, "
+                f"found {len(samples)} at {rate} Hz; {_AGAIN}"
             )
         return samples
 

@@ -1,7 +1,7 @@
 """A unit of work becomes a shard; a finished shard tells which unit it was made from.
 
-The shard's own key-value metadata holds the unit's key, its counts and its rejections. A run that was killed is
-resumed from the shards alone: no sidecar files, and nothing to keep in step with them.
+The shard's own key-value metadata holds the unit's key, its counts and its rejections. A run that was killed
+is resumed from the shards alone: no sidecar files, and nothing to keep in step with them.
 """
 
 import hashlib
@@ -53,8 +53,8 @@ class FinishedUnit(BaseModel):
 def unit_key(corpus: Corpus[Any], options: CorpusOptions, unit: Unit, files: Sequence[SourceFile]) -> str:
     """SHA-256 (hex) over everything that a unit's shard depends on.
 
-    Covers the unit, all options, path, size and time of last change of its files, the corpus's version and the schema
-    version. A shard with this key is finished work, whoever did it.
+    Covers the unit, all options, path, size and time of last change of its files, the corpus's version and
+    the schema version. A shard with this key is finished work, whoever did it.
     """
     listed = [[file.path, file.size, file.mtime_ns] for file in files]
     settings = options.model_dump(mode="json")

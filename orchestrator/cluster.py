@@ -20,8 +20,8 @@ def start_ray(address: str | None = None, cpus: int | None = None) -> Iterator[N
     """Ray is up inside of the `with` block; it goes down at its end only if it was started here.
 
     Args:
-        address: of a cluster to join; by default a new one on this machine alone ("local"), never one that happens to
-            be found.
+        address: of a cluster to join; by default a new one on this machine alone ("local"), never one that
+            happens to be found.
         cpus: how many workers a new cluster runs at a time (default: one per core).
     """
     for name, value in QUIET.items():
@@ -37,7 +37,7 @@ def start_ray(address: str | None = None, cpus: int | None = None) -> Iterator[N
         address=address or "local",
         num_cpus=cpus if local else None,
         include_dashboard=False if local else None,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         log_to_driver=False,
         _temp_dir=os.environ.get("EARSHOT_RAY_TMP") if local else None,
     )

@@ -41,7 +41,8 @@ class Destination:
             )
             if foreign and any(self.root.iterdir()):
                 raise EarshotError(
-                    f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
+                    f"{self.root}: expected an empty folder or a benchmark, found other files; "
+                    "choose another --out"
                 )
             (self.root / "shards").mkdir(parents=True, exist_ok=True)
             lock = (self.root / LOCK).open("a")
@@ -98,8 +99,8 @@ class Destination:
     def clear(self, manifest: Manifest | None, units: int) -> None:
         """Removes the manifest, files that were being written, and shards that cannot be kept.
 
-        A shard beside a manifest is kept only if its bytes are still the manifest's: whoever prepares again because
-        of damage must not get the damaged shard back.
+        A shard beside a manifest is kept only if its bytes are still the manifest's: whoever prepares again
+        because of damage must not get the damaged shard back.
         """
         digests = {entry.file: entry.sha256 for entry in manifest.shards} if manifest else {}
         for path in sorted((self.root / "shards").iterdir()):

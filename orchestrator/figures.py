@@ -1,9 +1,9 @@
 """Pictures of results: accuracy curves, heads side by side, accuracy matrices.
 
-Functions take plain data and return a `matplotlib.figure.Figure`; pyplot is not used and no setting of the user's is
-read or changed. Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart, less
-the yellow that is too pale on white; beyond seven series the strokes change. Series are labelled at their ends, not
-in a legend. The same data give the same bytes.
+Functions take plain data and return a `matplotlib.figure.Figure`; pyplot is not used and no setting of the
+user's is read or changed. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart,
+less the yellow that is too pale on white; beyond seven series the strokes change. Series are labelled at their
+ends, not in a legend. The same data give the same bytes.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
@@ -71,7 +72,7 @@ def png(figure: Figure) -> bytes:
 
 
 def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Draws A_t of several methods in one panel: a line for the mean, a band for one standard deviation each side.
+    """Draws A_t of several methods in one panel: a line for the mean, a band for one std each side.
 
     Args:
         curves: one per method.
@@ -80,10 +81,12 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
         subtitle: how to read it.
     """
     with _own_settings():
-        right = 0.45 + max(_width(_label(curve), _NUMBER) for curve in curves)
+        right = 0.52 + max(_width(_label(curve), _NUMBER) for curve in curves)
         width, height = 5.4 + right, max(4.6, 1.7 + 0.22 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
-        axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.58 / height))
+        axes = figure.add_axes(
+            (0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height)
+        )
         _panel(axes, curves, ticks, _limits(curves))
         axes.set_xlabel("session (classes seen so far)")
         axes.set_ylabel("accuracy (%)")
@@ -91,7 +94,9 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
         return figure
 
 
-def head_panels(panels: Sequence[tuple[str, Sequence[Curve]]], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
+def head_panels(
+    panels: Sequence[tuple[str, Sequence[Curve]]], ticks: Sequence[str], title: str, subtitle: str
+) -> Figure:
     """Draws A_t of every head, one panel per method, on one scale.
 
     Args:
@@ -104,31 +109,31 @@ def head_panels(panels: Sequence[tuple[str, Sequence[Curve]]], ticks: Sequence[s
         columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 9: 3}.get(len(panels), 4)
         rows = -(-len(panels) // columns)
         every = [curve for _, curves in panels for curve in curves]
-        right = 0.42 + max(_width(_label(curve), _NUMBER) for curve in every)
-        cell_width, cell_height, left, top, bottom = 2.5 + right, 2.75, 0.72, 0.86, 0.62
-        width, height = max(left + columns * cell_width, 6.4), top + rows * cell_height + bottom - 0.4
+        right = 0.5 + max(_width(_label(curve), _NUMBER) for curve in every)
+        cell_width, cell_height, left, top, bottom = 2.5 + right, 2.55, 0.72, 0.78, 0.6
+        width, height = max(left - 0.1 + columns * cell_width, 6.0), top + rows * cell_height + bottom - 0.25
         figure = Figure(figsize=(width, height), dpi=DPI)
         limits = _limits(every)
         for index, (name, curves) in enumerate(panels):
             row, column = divmod(index, columns)
-            x, y = left + column * cell_width, height - top - (row + 1) * cell_height + 0.4
+            x, y = left + column * cell_width, height - top - (row + 1) * cell_height + 0.25
             panel_width = cell_width - right if columns > 1 else width - left - right
-            place = (x / width, y / height, panel_width / width, (cell_height - 0.72) / height)
+            place = (x / width, y / height, panel_width / width, (cell_height - 0.7) / height)
             axes = figure.add_axes(place)
             _panel(axes, curves, ticks, limits)
-            axes.set_title(_short(name), loc="left", fontsize=10.5, fontweight="bold", pad=6, parse_math=False)
+            axes.set_title(_short(name), loc="left", size=10.5, weight="bold", pad=7, parse_math=False)
             if column == 0:
                 axes.set_ylabel("accuracy (%)")
             else:
                 axes.tick_params(labelleft=False)
             if index + columns >= len(panels):
-                axes.set_xlabel("session (classes seen so far)")
+                axes.set_xlabel("session")
         _head(figure, title, subtitle)
         return figure
 
 
 def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Draws a[t, j] as a lower triangle of coloured cells: down a column one sees its classes being forgotten.
+    """Draws a[t, j] as a lower triangle of coloured cells: down a column its classes are forgotten.
 
     Args:
         matrix: a[t, j] as fractions of one, [sessions, sessions]; NaN is left blank.
@@ -140,7 +145,7 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         size = len(matrix)
         cell = min(0.62, max(0.2, 6.2 / size))
         side = max(cell * size, 1.9)
-        left, top, bottom, right = 0.8, 0.98, 0.72, 1.15
+        left, top, bottom, right = 0.8, 0.98, 0.56, 1.15
         width = max(left + side + right, 0.4 + max(_width(title, 12.5, bold=True), _width(subtitle, _NUMBER)))
         height = top + side + bottom
         figure = Figure(figsize=(width, height), dpi=DPI)
@@ -158,9 +163,10 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         axes.set_xlabel("classes that session j brought")
         axes.set_ylabel("after session t")
         if cell >= 0.34:
-            for t, j in zip(*np.nonzero(~np.isnan(matrix)), strict=True):
-                ink = "white" if matrix[t, j] > 0.6 else INK
-                axes.text(j, t, f"{100 * matrix[t, j]:.1f}", ha="center", va="center", color=ink, size=18 * cell - 2.4)
+            for t, j in np.argwhere(~np.isnan(matrix)):
+                ink = "white" if matrix[t, j] > 0.5 else INK
+                text = f"{100 * matrix[t, j]:.1f}"
+                axes.text(j, t, text, ha="center", va="center", color=ink, size=18 * cell - 2.4)
         bar = figure.add_axes(((left + side + 0.22) / width, bottom / height, 0.13 / width, side / height))
         figure.colorbar(image, cax=bar, ticks=[0, 25, 50, 75, 100])
         bar.tick_params(length=0, labelsize=8.5)
@@ -191,11 +197,11 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
     for order, curve in enumerate(curves):
         colour, line, marker = _look(curve)
         mean, std = 100 * curve.mean, 100 * curve.std
-        axes.fill_between(
-            x, mean - std, mean + std, where=~np.isnan(std), color=colour, alpha=0.13, linewidth=0, zorder=2
-        )
+        axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.13, linewidth=0, zorder=2)
         if sessions == 1:
-            axes.errorbar(x, mean, np.nan_to_num(std), color=colour, capsize=4, linewidth=1.4, zorder=3 + order)
+            axes.errorbar(
+                x, mean, np.nan_to_num(std), color=colour, capsize=4, linewidth=1.4, zorder=3 + order
+            )
         axes.plot(
             x, mean, color=colour, linestyle=line, marker=marker, markersize=4.6, markeredgecolor="white",
             markeredgewidth=0.6, linewidth=1.9, zorder=3 + order, clip_on=False,
@@ -205,8 +211,7 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
     axes.set_ylim(*limits)
     stride = -(-sessions // 12)
     axes.set_xticks(x[::stride], [ticks[t] for t in x[::stride]])
-    step = 5 if limits[1] - limits[0] <= 30 else 10 if limits[1] - limits[0] <= 60 else 20
-    axes.set_yticks(np.arange(np.ceil(limits[0] / step) * step, limits[1] + 1e-9, step))
+    axes.set_yticks(np.arange(limits[0], limits[1] + 1e-9, _step(limits[1] - limits[0])))
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.spines["left"].set_visible(False)
     _name_ends(axes, curves, limits)
@@ -215,19 +220,20 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
 def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]) -> None:
     """Writes each curve's name and last accuracy right of its end, moved apart where they would overlap."""
     ended = [(curve, np.flatnonzero(~np.isnan(curve.mean))) for curve in curves]
-    ends = [(curve, int(there[-1]), float(100 * curve.mean[there[-1]])) for curve, there in ended if len(there)]
-    figure_width, figure_height = axes.figure.get_size_inches()
-    box = axes.get_position()
-    inches = box.height * figure_height / (limits[1] - limits[0])
+    ends = [
+        (curve, int(there[-1]), float(100 * curve.mean[there[-1]])) for curve, there in ended if len(there)
+    ]
+    box = axes.get_window_extent()
+    inches = box.height / DPI / (limits[1] - limits[0])
     places = spread([y for _, _, y in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
     edge = axes.get_xlim()[1]
-    per_inch = (edge - axes.get_xlim()[0]) / (box.width * figure_width)
+    per_inch = (edge - axes.get_xlim()[0]) / (box.width / DPI)
     for (curve, last, y), place in zip(ends, places, strict=True):
         colour, line, _ = _look(curve)
         xs = [last, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
         axes.plot(
-            xs, [y, y, place, place], color=colour, linestyle="-" if line == "-" else line, linewidth=0.9, alpha=0.75,
-            clip_on=False, zorder=2,
+            xs, [y, y, place, place], color=colour, linestyle=line, linewidth=0.9, alpha=0.75, clip_on=False,
+            zorder=2,
         )  # fmt: skip
         axes.text(
             edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=_NUMBER, parse_math=False,
@@ -236,7 +242,7 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float])
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves values apart until neighbours are at least `gap` away, as little as possible in squares, order kept.
+    """Moves values apart, as little as possible in squares, until neighbours are `gap` away.
 
     Values that touch become a block around their mean; blocks that touch merge (pool adjacent violators).
 
@@ -261,17 +267,24 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Limits of the axis in percent: whole tens around all bands, within 0 and 100, at least twenty apart."""
+    """Limits of the axis in percent: whole steps around all bands, in 0 to 100, at least 20 apart."""
     spans = np.concatenate(
         [100 * np.stack([c.mean - np.nan_to_num(c.std), c.mean + np.nan_to_num(c.std)]) for c in curves]
     )
     if np.isnan(spans).all():
         return 0.0, 100.0
-    low = max(0.0, 10 * np.floor((np.nanmin(spans) - 1) / 10))
-    high = min(100.0, 10 * np.ceil((np.nanmax(spans) + 1) / 10))
+    least, most = float(np.nanmin(spans)), float(np.nanmax(spans))
+    step = _step(most - least)
+    low = max(0.0, step * np.floor((least - 1) / step))
+    high = min(100.0, step * np.ceil((most + 1) / step))
     if high - low < 20:
         low, high = max(0.0, high - 20), max(high, 20.0)
     return float(low), float(high)
+
+
+def _step(span: float) -> int:
+    """Distance of the grid lines for a span in percent."""
+    return 5 if span <= 25 else 10 if span <= 55 else 20
 
 
 def _look(curve: Curve) -> tuple[str, str, str]:
@@ -294,5 +307,5 @@ def _width(text: str, points: float, bold: bool = False) -> float:
     if not text.strip():
         return 0.0
     plain = text.replace("$", "S")  # a pair of dollars would be read as mathematics
-    path = TextPath((0, 0), plain, size=points, prop={"family": "DejaVu Sans", "weight": "bold" if bold else "normal"})
-    return float(path.get_extents().width) / 72
+    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    return float(TextPath((0, 0), plain, size=points, prop=font).get_extents().width) / 72

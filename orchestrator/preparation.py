@@ -1,7 +1,8 @@
-"""Recordings -> shards, as a function: what `python -m orchestrator.prepare` calls, and what a sweep may call.
+"""Recordings -> shards, as a function: for `python -m orchestrator.prepare` and for a sweep.
 
-Ray Data maps the units of work in parallel; each unit writes its own shard inside the map, aside and renamed; the
-manifest is written last. A benchmark with a manifest is complete. A run that died in any way is resumed by the same
+Ray Data maps the units of work in parallel; each unit writes its own shard inside the map, aside and
+renamed; the manifest is written last. A benchmark with a manifest is complete. A run that died in any way is
+resumed by the same
 call: shards whose metadata name their unit are kept, everything else is made again.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ from datasets.units import FinishedUnit, read_finished, read_note, shard_path, u
 from orchestrator.cluster import start_ray
 from orchestrator.destination import REJECTED, Destination
 
-# Fewer leave cores idle at the end; one block per unit costs 0.1-0.2 s each in Ray Data's loop (measured on 2.60).
+# Fewer leave cores idle at the end; one block per unit costs 0.1-0.2 s each in Ray Data's loop (measured on
+# 2.60).
 BLOCKS_PER_CPU = 4
 STAMP = ".generated"  # in a generated source folder: what it was made with
 
@@ -118,13 +121,14 @@ def prepare(
         settings: see `Settings`.
 
     Raises:
-        EarshotError: the source, the options or `out` do not fit; too many files are unusable. No manifest is left.
+        EarshotError: the source, the options or `out` do not fit; too many files are unusable. No manifest
+            is left.
     """
     return run(Settings(corpus, source, out, options or {}, **settings)).manifest
 
 
 def run(settings: Settings, listener: Callable[[Progress], None] | None = None) -> Outcome:
-    """Does what `prepare` does and tells more about it; `listener` hears the progress, from another thread."""
+    """Does what `prepare` does and tells more; `listener` hears the progress, from another thread."""
     started = time.monotonic()
     corpus = find_corpus(settings.corpus)
     options = resolve_options(corpus, settings.options)
@@ -220,7 +224,7 @@ def _stamp(corpus: Corpus[Any], options: CorpusOptions) -> str:
 
 
 def _generate(corpus: Corpus[Any], options: CorpusOptions, source: Path) -> None:
-    """Makes the recordings of a corpus that has none on disk, aside and renamed, unless they are there already."""
+    """Makes the recordings of a corpus that has none on disk, aside and renamed, unless they are there."""
     stamp = _stamp(corpus, options)
     try:
         if (source / STAMP).read_text() == stamp:
@@ -244,9 +248,9 @@ def _check_rejected(
     destination.write_rejected(rejected)
     first = rejected[0]
     raise EarshotError(
-        f"{len(rejected)} of {plan.files} files are unusable, more than --max-rejected {max_rejected:g} allows "
-        f"({first.file}: {first.reason}{'; ...' if len(rejected) > 1 else ''}); see {destination.root / REJECTED}, "
-        "mend them or raise the limit: what is done is kept"
+        f"{len(rejected)} of {plan.files} files are unusable, more than --max-rejected {max_rejected:g} "
+        f"allows ({first.file}: {first.reason}{'; ...' if len(rejected) > 1 else ''}); see "
+        f"{destination.root / REJECTED}, mend them or raise the limit: what is done is kept"
     )
 
 
@@ -324,7 +328,7 @@ def _map_units(
         context.enable_progress_bars = context.print_on_execution_start = False
         cpus = int(ray.cluster_resources().get("CPU", 1))
         blocks = min(len(rows), BLOCKS_PER_CPU * max(1, cpus))
-        results = ray.data.from_items(rows, override_num_blocks=blocks).map(_map_unit, fn_kwargs={"job": job})
+        results = ray.data.from_items(rows, override_num_blocks=blocks).map(partial(_map_unit, job=job))
         finished = {}
         try:
             for row in results.iter_rows():

@@ -1,12 +1,11 @@
-"""Recordings -> shards: `python -m orchestrator.prepare CORPUS --source DIR --out DIR [options of the corpus]`.
+"""Recordings -> shards: `python -m orchestrator.prepare CORPUS --source DIR --out DIR [options]`.
 
 Exit codes: 0 done (or nothing to do), 2 an error that the user can mend, 130 interrupted.
 """
 
 import argparse
-
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -32,13 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     given = vars(_parser().parse_args(arguments))
     settings = Settings(**{key: given.pop(key) for key in _SETTINGS}, options=given)
+    progress = Progress(0, 0, 0)
+
+    def remember(latest: Progress) -> None:
+        nonlocal progress
+        progress = latest
+
     try:
-        outcome = _run_with_bar(settings, console)
+        outcome = _run_with_bar(settings, console, remember)
     except EarshotError as error:
         console.print(f"error: {escape(str(error))}")
         return 2
     except KeyboardInterrupt:
-        console.print("interrupted: run the same command again to resume; finished units are kept")
+        done = (
+            f"{progress.done} of {progress.total} units are done" if progress.total else "nothing was begun"
+        )
+        console.print(f"interrupted: {done}; run the same command again to resume")
         return 130
     _summarise(outcome, settings, console)
     return 0
@@ -88,7 +96,7 @@ def _add_options(group: Any, options: type[CorpusOptions]) -> None:
     for name, field in options.model_fields.items():
         text = " ".join((field.description or "").split()).replace("%", "%%")
         if "default" not in text and not field.is_required():
-            text += f" (default: {'on' if field.default is True else 'off' if field.default is False else field.default})"
+            text += f" (default: {_shown(field.default)})"
         keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
         if field.annotation is bool:
             keywords["action"] = argparse.BooleanOptionalAction
@@ -97,6 +105,10 @@ def _add_options(group: Any, options: type[CorpusOptions]) -> None:
         else:
             keywords["metavar"] = "X" if field.annotation is float else "N"
         group.add_argument(f"--{name.replace('_', '-')}", **keywords)
+
+
+def _shown(default: object) -> str:
+    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)
 
 
 def _fraction(text: str) -> float:
@@ -113,7 +125,7 @@ def _positive(text: str) -> int:
     return value
 
 
-def _run_with_bar(settings: Settings, console: Console) -> Outcome:
+def _run_with_bar(settings: Settings, console: Console, remember: Callable[[Progress], None]) -> Outcome:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -121,10 +133,11 @@ def _run_with_bar(settings: Settings, console: Console) -> Outcome:
         TextColumn("units, {task.fields[clips]} clips"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"preparing {escape(settings.name or settings.corpus)}", total=None, clips=0)
 
         def listener(progress: Progress) -> None:
+            remember(progress)
             bar.update(task, completed=progress.done, total=progress.total, clips=progress.clips)
 
         return run(settings, listener)

@@ -48,8 +48,8 @@ class Choice:
         validation_aa: mean over seeds of the validation AA of the default head; NaN where there is none.
         n: seeds in that mean.
         candidates: configurations that competed.
-        provisional: no configuration of the method is complete, so those with any finished session competed, on
-            the mean of A_t over the first `sessions` sessions alone.
+        provisional: no configuration of the method is complete, so those with any finished session competed,
+            on the mean of A_t over the first `sessions` sessions alone.
         sessions: sessions that the comparison reads.
     """
 
@@ -83,7 +83,7 @@ class Run:
         """Reads a run folder.
 
         Raises:
-            EarshotError: no such folder, no trials in it, or a file in it is missing, damaged or contradictory.
+            EarshotError: no such folder, no trials in it, or a file in it missing, damaged or contradictory.
         """
         path = Path(path)
         if not path.is_dir():
@@ -195,7 +195,7 @@ class Run:
 
         Configurations of which a seed is unfinished do not compete, unless none is complete: then all with a
         finished session do, on as many sessions as each of them has finished, so that a chain that stopped
-        before its hard sessions has no advantage. Ties, and methods without validation clips: the first by name.
+        before its hard sessions has no advantage. Ties, and no validation clips at all: the first by name.
 
         Raises:
             KeyError: the run has no such method.
@@ -280,8 +280,8 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
     for session in record.sessions:
         if not _PREDICTIONS_FILE.fullmatch(session.predictions):
             raise EarshotError(
-                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r};"
-                f" {again}"
+                f"{where}: predictions: expected a name like session-00.parquet, found"
+                f" {session.predictions!r}; {again}"
             )
 
 
@@ -294,7 +294,7 @@ def _check_comparable(path: Path, records: list[TrialRecord]) -> None:
             if ours != theirs:
                 raise EarshotError(
                     f"{path}: {key}: expected the same for all trials, found {ours!r} in {first.trial} and"
-                    f" {theirs!r} in {record.trial}; keep each benchmark and protocol in a run folder of its own"
+                    f" {theirs!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
                 )
 
 

@@ -171,7 +171,7 @@ def forgetting(matrix: ArrayLike) -> float:
     """F_T = mean_{j<T} ( max_{j<=l<=T-1} a[l, j] - a[T, j] ); may be negative.
 
     The range of l ends before T (Chaudhry et al., "Riemannian Walk", ECCV 2018, arXiv 1801.10112): libraries
-    that include l = T never get a negative value, and Avalanche takes l = j alone. NaN for a chain of one session.
+    that include l = T never get a negative value, and Avalanche takes l = j alone. NaN for one session.
 
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.

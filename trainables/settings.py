@@ -28,7 +28,8 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a key that does not exist explains a required one that is missing
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"]) or "value"
         if first["type"] == "extra_forbidden":
             raise EarshotError(f"{where}: no key '{key}'; {suggestion(key, model.model_fields)}") from None

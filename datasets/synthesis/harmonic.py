@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.synthesis.take import Take, bins, shaped_noise
+from datasets.synthesis.take import Take, linear, rms, shaped_noise
 
-_MAX_PARTIALS = 48  # above that a partial of these instruments is below -60 dB; it bounds the time of a low note
+_MAX_PARTIALS = 48  # bounds the time that a low note takes; there is little above
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Instrument:
         register: Lowest and highest pitch in Hz.
         tilt: Fall of the spectrum in dB per octave at middle effort.
         even: Linear gain of the even partials (a closed cylindrical pipe hardly has any).
-        body: Fixed resonances as (centre in Hz, height in dB, width in octaves); they don't move with the pitch.
+        body: Fixed resonances as (centre in Hz, height in dB, width in octaves); they don't move with the
+            pitch.
         attack: Seconds to full level.
         decay: Time constant of the fundamental in seconds; None for a sound that is sustained.
         damping: How much faster the higher partials decay: rate_k = (1 + damping * (r_k - 1)) / decay. For a
@@ -47,24 +48,24 @@ class Instrument:
     breath: float = -60.0
 
     def play(self, take: Take) -> np.ndarray:
-        """One note, float64 [samples]; the scale is arbitrary."""
+        """One note, float32 [samples]; the scale is arbitrary."""
         pitch = take.pitch(self.register, self.vibrato, 4.0)
         order = np.array(self.ratios) if self.ratios else np.arange(1.0, _MAX_PARTIALS + 1)
         ratios = order * np.sqrt(1.0 + self.stiffness * order**2)
         levels = self._levels(take, order, ratios * float(np.median(pitch)))
-        tone = partials(pitch, ratios, levels, take.sample_rate, take.rng, self._envelope(take, order))
+        tone = partials(take, pitch, ratios, levels, self._envelope(take, order))
         gate = take.gate(self.attack * take.rng.uniform(0.6, 1.6), 0.08)
-        noise_gain = _resonance(bins(take.sample_rate, take.num_samples), self.body)
-        noise = shaped_noise(take.rng, noise_gain, take.num_samples)
-        loudness = float(np.sqrt(np.mean(tone**2))) * 10 ** (self.breath / 20)
-        return gate * (tone + loudness * noise)
+        noise = shaped_noise(take.rng, _resonance(take.octaves, self.body), take.num_samples)
+        noise *= np.float32(rms(tone) * 10 ** (self.breath / 20))
+        return take.spread(gate) * (tone + noise)
 
     def _levels(self, take: Take, order: np.ndarray, hertz: np.ndarray) -> np.ndarray:
         """Linear level of each partial in this take, [partials]."""
-        # 4 dB per octave between the softest and the hardest note; 1.5 dB per partial for what no player controls.
+        # 4 dB per octave between the softest and the hardest note; 1.5 dB per partial for what no player
+        # controls.
         tilt = self.tilt + 4.0 * (0.5 - take.effort)
         decibels = -tilt * np.log2(order / order.min()) + take.rng.normal(0.0, 1.5, len(order))
-        levels = 10 ** (decibels / 20) * _resonance(hertz, self.body)
+        levels = linear(decibels) * _resonance(np.log2(hertz / 1000.0), self.body)
         if not self.ratios:
             levels[1::2] *= self.even
         if self.pluck is not None:
@@ -72,64 +73,68 @@ class Instrument:
         return levels
 
     def _envelope(self, take: Take, order: np.ndarray) -> Callable[[int], np.ndarray] | None:
-        """Envelope of each partial by its place in `order`, float32 [samples]; None where all of them are flat."""
+        """Envelope of each partial by its place in `order`, a curve; None where all of them are flat."""
         excess = order / order.min() - 1.0
-        since = np.clip(take.times, 0.0, None).astype(np.float32)
+        since = np.clip(take.times, 0.0, None)
         if self.decay is not None:
             rates = (1.0 + self.damping * excess) / (self.decay * take.rng.uniform(0.7, 1.4))
-            return lambda place: np.exp(since * np.float32(-rates[place]))
+            return lambda place: np.exp(-rates[place] * since)
         if self.damping:
             ready = max(self.attack, 1e-3) * (1.0 + self.damping * excess)
-            return lambda place: np.minimum(since * np.float32(1.0 / ready[place]), np.float32(1.0))
+            return lambda place: np.minimum(since / ready[place], 1.0)
         return None
 
 
 def partials(
+    take: Take,
     pitch: np.ndarray,
     ratios: np.ndarray,
     levels: np.ndarray,
-    sample_rate: int,
-    rng: np.random.Generator,
     envelope: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Sum of sinusoids that follow one pitch curve, without aliasing.
 
-    `y[n] = sum_k levels[k] * envelope(k)[n] * sin(2 pi (ratios[k] * phase[n] + offset_k))`, with `phase` the running
-    sum of `pitch / sample_rate` and `offset_k` drawn. A partial that would come within 5 % of the Nyquist frequency
-    anywhere in the clip is left out as a whole, and so is one that is 60 dB below the strongest.
+    `y[n] = sum_k levels[k] * envelope(k)[n] * sin(2 pi (ratios[k] * phase[n] + offset_k))`, with `phase` that
+    of the pitch and `offset_k` drawn. A partial that would come within 5 % of the Nyquist frequency anywhere
+    in the clip is left out as a whole, and so is one that is 60 dB below the strongest.
 
     Args:
-        pitch: Hz, [samples].
+        take: Gives the rates, and draws the phases.
+        pitch: Hz, a curve.
         ratios: Frequency of each partial over the pitch, [partials].
         levels: Linear amplitude, [partials].
-        sample_rate: Hz.
-        rng: Draws the phases.
-        envelope: Gives the envelope of the partial at a place in `ratios`, float32 [samples].
+        envelope: Gives the envelope of the partial at a place in `ratios`, a curve.
 
     Returns:
-        float64 [samples].
+        float32 [samples].
     """
-    offsets = rng.uniform(size=len(ratios))  # drawn for all, so that the rate doesn't move the later draws
-    phase = np.cumsum(pitch) / sample_rate
-    total = np.zeros(len(pitch))
-    keep = (ratios * pitch.max() < 0.95 * sample_rate / 2) & (levels > 1e-3 * levels.max())
+    # Drawn for all partials, so that the sample rate doesn't move the later draws.
+    offsets = take.rng.uniform(size=len(ratios))
+    phase = take.phase(pitch)
+    total = np.zeros(take.num_samples, np.float32)
+    keep = (ratios * pitch.max() < 0.95 * take.sample_rate / 2) & (levels > 1e-3 * levels.max())
     # One partial at a time: its few arrays stay in the cache, where [partials, samples] is bound by memory.
     for place in np.flatnonzero(keep):
-        turns = ratios[place] * phase + offsets[place]
-        # Whole turns go in double precision; the sine is taken in single, 130 dB below the tone and much faster.
-        turns -= np.floor(turns)
-        wave = np.sin((turns * (2 * np.pi)).astype(np.float32))
-        if envelope is not None:
-            wave *= envelope(int(place))
-        wave *= np.float32(levels[place])
+        turns = ratios[place] * phase
+        turns += offsets[place]
+        # Whole turns go in double precision; the sine is taken in single, with an error 130 dB below
+        # the tone, and much faster.
+        turns -= np.rint(turns)
+        wave = turns.astype(np.float32)
+        wave *= np.float32(2 * np.pi)
+        np.sin(wave, out=wave)
+        if envelope is None:
+            wave *= np.float32(levels[place])
+        else:
+            wave *= take.spread(levels[place] * envelope(int(place)))
         total += wave
     return total
 
 
-def _resonance(hertz: np.ndarray, body: tuple[tuple[float, float, float], ...]) -> np.ndarray:
-    """Linear gain of the body at each frequency: the sum in dB of bell curves over log frequency."""
-    octaves = np.log2(hertz)
+def _resonance(octaves: np.ndarray, body: tuple[tuple[float, float, float], ...]) -> np.ndarray:
+    """Linear gain of the body at frequencies in octaves re 1 kHz: the sum in dB of bell curves."""
     decibels = np.zeros_like(octaves)
     for centre, height, width in body:
-        decibels += height * np.exp(-0.5 * ((octaves - np.log2(centre)) / width) ** 2)
-    return 10 ** (decibels / 20)
+        place = float(np.log2(centre / 1000.0))
+        decibels += height * np.exp(-0.5 * ((octaves - place) / width) ** 2)
+    return linear(decibels)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.synthesis.take import Take, bins, shaped_noise
+from datasets.synthesis.take import Take, linear, shaped_noise
 
 
 @dataclass(frozen=True)
@@ -36,47 +36,49 @@ class Texture:
     grain_level: float = -100.0
 
     def play(self, take: Take) -> np.ndarray:
-        """A stretch of the texture, float64 [samples]; the scale is arbitrary."""
+        """A stretch of the texture, float32 [samples]; the scale is arbitrary."""
         rng = take.rng
         swell = take.wander(self.swell[0] * rng.uniform(0.7, 1.4))
         shift = rng.normal(0.0, 0.25)
-        bed = self._bed(take, shift)
-        if self.drift:
-            # Cross-fading two fixed bands instead of moving one: no time-varying filter, and it sounds like gusts.
-            blend = 1.0 / (1.0 + np.exp(-2.0 * swell))
-            bed = np.sqrt(1.0 - blend) * bed + np.sqrt(blend) * self._bed(take, shift + self.drift)
-        bed *= 10 ** (self.swell[1] * swell / 20)
         low, high, depth = self.pulse
         rate = low * (high / low) ** rng.uniform() * 2.0 ** (0.04 * take.wander(3.0))
-        beat = 0.5 + 0.5 * np.cos(2 * np.pi * (np.cumsum(rate) / take.sample_rate + rng.uniform()))
-        bed *= 1.0 - depth + depth * beat**2
+        turns = np.cumsum(rate) * (take.times[1] - take.times[0]) + rng.uniform()
+        beat = 0.5 + 0.5 * np.cos(2 * np.pi * turns)
+        loudness = 10 ** (self.swell[1] * swell / 20) * (1.0 - depth + depth * beat**2)
+        # Cross-fading two fixed bands instead of moving one: no time-varying filter, and it sounds like
+        # gusts.
+        blend = 1.0 / (1.0 + np.exp(-2.0 * swell)) if self.drift else np.zeros_like(swell)
+        bed = take.spread(np.sqrt(1.0 - blend) * loudness) * self._bed(take, shift)
+        if self.drift:
+            bed += take.spread(np.sqrt(blend) * loudness) * self._bed(take, shift + self.drift)
         strewn = strew(take, self.grains * 2.0 ** rng.uniform(-0.7, 0.7), self.ring, self.fade, self.bend)
-        level = 10 ** ((self.grain_level + rng.normal(0.0, 2.0)) / 20)
-        return (bed + level * strewn) * take.gate(0.05, 0.08)
+        bed += np.float32(10 ** ((self.grain_level + rng.normal(0.0, 2.0)) / 20)) * strewn
+        return bed * take.spread(take.gate(0.05, 0.08))
 
     def _bed(self, take: Take, shift: float) -> np.ndarray:
-        """Noise in the band, moved up by `shift` octaves; RMS 1, float64 [samples]."""
-        hertz = bins(take.sample_rate, take.num_samples)
-        low, high = (edge * 2.0**shift for edge in self.band)
+        """Noise in the band, moved up by `shift` octaves; RMS 1, float32 [samples]."""
+        octaves = take.octaves
+        low, high = (float(np.log2(edge / 1000.0)) + shift for edge in self.band)
         slope = self.slope + 4.0 * (0.5 - take.effort)
-        decibels = -slope * np.log2(np.clip(hertz, low, high) / low)
-        decibels -= 18.0 * (np.log2(np.maximum(low / hertz, 1.0)) + np.log2(np.maximum(hertz / high, 1.0)))
-        return shaped_noise(take.rng, 10 ** (decibels / 20), take.num_samples)
+        inside = np.clip(octaves, low, high)
+        return shaped_noise(
+            take.rng, linear(-slope * (inside - low) - 18.0 * np.abs(octaves - inside)), take.num_samples
+        )
 
 
 def strew(take: Take, rate: float, ring: tuple[float, float], fade: float, bend: float = 0.0) -> np.ndarray:
-    """Decaying sinusoids at random times, float64 [samples].
+    """Decaying sinusoids at random times, float32 [samples].
 
     Args:
         take: Draws times, frequencies (evenly over log frequency) and levels (spread over about 12 dB).
         rate: Grains per second; their number is Poisson-distributed, at least one when the rate is above 0.
-        ring: Lowest and highest frequency in Hz; grains that would pass 95 % of the Nyquist frequency stay below it.
+        ring: Lowest and highest frequency in Hz; grains that would pass 95 % of the Nyquist frequency stay
+            below it.
         fade: Time constant in seconds.
         bend: Rise of the frequency over one time constant, in octaves.
     """
-    total = np.zeros(take.num_samples)
     if rate <= 0:
-        return total
+        return np.zeros(take.num_samples, np.float32)
     rng = take.rng
     count = max(int(rng.poisson(rate * take.num_samples / take.sample_rate)), 1)
     length = min(max(int(5 * fade * take.sample_rate), 8), take.num_samples)
@@ -91,4 +93,4 @@ def strew(take: Take, rate: float, ring: tuple[float, float], fade: float, bend:
     shapes = levels * rise * np.exp(-times / fade) * np.sin(2 * np.pi * phase)
     places = starts[:, None] + np.arange(length)
     inside = places < take.num_samples
-    return total + np.bincount(places[inside], shapes[inside], minlength=take.num_samples)
+    return np.bincount(places[inside], shapes[inside], minlength=take.num_samples).astype(np.float32)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter, sosfilt
 
-from datasets.synthesis.take import Take
+from datasets.synthesis.take import Take, rms
 
-# First four formants in Hz of an average male speaker (rounded from Peterson and Barney, "Control methods used in a
-# study of the vowels", 1952; the fourth from Fant, "Acoustic theory of speech production", 1960).
+# First four formants in Hz of an average male speaker (rounded from Peterson and Barney, "Control methods
+# used in a study of the vowels", 1952; they measured three, the fourth is a typical value).
 VOWELS: dict[str, tuple[float, float, float, float]] = {
     "a": (730.0, 1090.0, 2440.0, 3400.0),
     "e": (530.0, 1840.0, 2480.0, 3500.0),
@@ -40,28 +40,28 @@ class Voice:
     vibrato: tuple[float, float] = (5.5, 25.0)
 
     def play(self, take: Take) -> np.ndarray:
-        """Two to five syllables, float64 [samples]; the scale is arbitrary."""
+        """Two to five syllables, float32 [samples]; the scale is arbitrary."""
         rng = take.rng
         pitch = take.pitch(self.register, self.vibrato, 40.0)
-        pulses = pulse_train(pitch, take.sample_rate, float(rng.uniform()))
-        pulses /= np.sqrt(np.mean(pulses**2))
+        pulses = pulse_train(take, pitch)
+        pulses /= np.float32(rms(pulses))
         # Air flows while the folds are open: the noise swells and fades with every period.
-        noise = rng.standard_normal(take.num_samples) * (0.5 + np.clip(pulses, 0.0, 2.0))
+        noise = rng.standard_normal(take.num_samples, dtype=np.float32) * (0.5 + np.clip(pulses, 0.0, 2.0))
         cutoff = self.tilt * 2.0 ** (take.effort - 0.5)
         pole = np.exp(-2 * np.pi * cutoff / take.sample_rate)
-        source = lfilter([1.0 - pole], [1.0, -pole], pulses + 10 ** (self.breath / 20) * noise)
+        source = lfilter([1.0 - pole], [1.0, -pole], pulses + np.float32(10 ** (self.breath / 20)) * noise)
         tract = self.tract * 2.0 ** rng.normal(0.0, 0.025)  # lips and larynx move; the speaker stays the same
         names = rng.choice(list(VOWELS), size=rng.integers(2, 6))
-        weights = _syllables(take, len(names))
-        voiced = np.zeros(take.num_samples)
+        weights = take.spread(_syllables(take, len(names)) * take.gate(0.03, 0.04))
+        voiced = np.zeros(take.num_samples, np.float32)
         for name, weight in zip(names, weights, strict=True):
             # Coarticulation: no speaker hits a vowel twice in the same place.
             formants = np.array(VOWELS[str(name)]) * tract * 2.0 ** rng.normal(0.0, 0.04, 4)
             voiced += weight * sosfilt(self._formants(formants, take.sample_rate), source)
-        return voiced * take.gate(0.03, 0.04)
+        return voiced
 
     def _formants(self, hertz: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Cascade of two-pole resonators of gain 1 at 0 Hz (Klatt 1980), as second-order sections [formants, 6]."""
+        """Cascade of two-pole resonators of gain 1 at 0 Hz (Klatt 1980), as [formants, 6] for `sosfilt`."""
         widths = np.array(_BANDWIDTHS) * self.looseness
         low = hertz < 0.45 * sample_rate
         radius = np.exp(-np.pi * widths[low] / sample_rate)
@@ -71,29 +71,29 @@ class Voice:
         return np.stack([1.0 + first + second, zeros, zeros, ones, first, second], axis=1)
 
 
-def pulse_train(pitch: np.ndarray, sample_rate: int, start: float = 0.0) -> np.ndarray:
-    """Impulses at the pitch with all harmonics below the Nyquist frequency and none above, float64 [samples].
+def pulse_train(take: Take, pitch: np.ndarray) -> np.ndarray:
+    """Impulses at the pitch with all harmonics below the Nyquist frequency and none above, float32 [samples].
 
-    The closed form of `1 + 2 sum_{k<=N} cos(2 pi k phase)`, which is `sin((2N + 1) pi phase) / sin(pi phase)` (Winham
-    and Steiglitz, "Input generators for digital sound synthesis", 1970), without its constant: one sine a sample
-    instead of N.
+    The closed form of `1 + 2 sum_{k<=N} cos(2 pi k phase)`, which is `sin((2N + 1) pi phase) / sin(pi phase)`
+    (Winham and Steiglitz, "Input generators for digital sound synthesis", 1970), without its constant: one
+    sine a sample instead of N.
 
     Args:
-        pitch: Hz, [samples].
-        sample_rate: Hz.
-        start: Phase at the first sample, in periods.
+        take: Gives the rates, and draws the phase.
+        pitch: Hz, a curve.
     """
-    harmonics = max(int(0.95 * sample_rate / 2 / pitch.max()), 1)
-    phase = np.cumsum(pitch) / sample_rate + start
-    phase = np.pi * (phase - np.round(phase))  # within +-pi/2, where the quotient is best conditioned
+    harmonics = max(int(0.95 * take.sample_rate / 2 / pitch.max()), 1)
+    turns = take.phase(pitch) + take.rng.uniform()
+    turns -= np.rint(turns)  # within half a turn of a peak, where the quotient is best conditioned
+    phase = (np.pi * turns).astype(np.float32)
     below = np.sin(phase)
-    peak = np.abs(below) < 1e-9
-    quotient = np.sin((2 * harmonics + 1) * phase) / np.where(peak, 1.0, below)
-    return (np.where(peak, 2.0 * harmonics + 1, quotient) - 1.0) / harmonics
+    peak = np.abs(below) < 1e-6
+    quotient = np.sin(np.float32(2 * harmonics + 1) * phase) / np.where(peak, np.float32(1), below)
+    return (np.where(peak, np.float32(2 * harmonics + 1), quotient) - np.float32(1)) / np.float32(harmonics)
 
 
 def _syllables(take: Take, count: int) -> np.ndarray:
-    """How loud each vowel is over time, [vowels, samples]: they follow and overlap one another, with dips between."""
+    """How loud each vowel is over time, curves [vowels, points]: one follows the other, with dips between."""
     place = np.clip(take.times / take.held, 0.0, 1.0) * count - 0.5
     distance = np.abs(place[None, :] - np.arange(count)[:, None])
     distance[0, place < 0] = 0.0

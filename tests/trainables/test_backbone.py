@@ -80,7 +80,7 @@ def test_random_weights_are_always_the_same_and_draw_nothing_globally() -> None:
     again = load_backbone("random-tiny", 51)
     assert first.digest == again.digest  # whatever the input length
     assert torch.equal(before, torch.random.get_rng_state())
-    assert 0.015 < float(first.ast.layers[0].mlp.fc1.weight.std()) < 0.025
+    assert 0.015 < first.ast.layers[0].mlp.fc1.weight.std().item() < 0.025
 
 
 def test_a_new_part_follows_its_generator() -> None:

@@ -111,10 +111,10 @@ class EDE(Learner):
         }
         parts |= {f"specialised-{i}": dict(part.state_dict()) for i, part in enumerate(self._specialised)}
         notes = {
-            "classes": self.classes,
+            "classes": list(self.classes),
             "general_digest": self._general_digest,
-            "exemplars": self._exemplars,
-            "exemplar_labels": self._exemplar_labels,
+            "exemplars": list(self._exemplars),
+            "exemplar_labels": list(self._exemplar_labels),
         }
         return State(parts, notes)
 

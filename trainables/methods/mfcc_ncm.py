@@ -52,7 +52,7 @@ class MfccNcm(Learner):
 
     def state(self) -> State:
         tensors = {"means": self._means, "centre": self._centre, "scale": self._scale}
-        return State({"means": tensors}, {"classes": self.classes})
+        return State({"means": tensors}, {"classes": list(self.classes)})
 
     def load(self, state: State) -> None:
         self._means, self._centre, self._scale = (state.parts["means"][key] for key in ("means", "centre", "scale"))

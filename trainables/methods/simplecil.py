@@ -36,7 +36,7 @@ class SimpleCIL(Learner):
         return {"prototype": cosine_scores(self.features.pooled(positions), self._prototypes)}
 
     def state(self) -> State:
-        return State({"prototypes": {"prototypes": self._prototypes}}, {"classes": self.classes})
+        return State({"prototypes": {"prototypes": self._prototypes}}, {"classes": list(self.classes)})
 
     def load(self, state: State) -> None:
         self._prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)

@@ -1,0 +1,168 @@
+"""A chain alone, without Ray: predictions, sharing, resuming, damaged stores."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from datasets.errors import EarshotError
+from datasets.protocol import Protocol
+from trainables.chain import Chain, ChainConfig, main
+from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
+from trainables.stages import StageStore
+
+PROTOCOL = Protocol(base=2, way=2, shot=3)
+
+
+def config(tones: Path, store: Path, **changes: Any) -> ChainConfig:
+    quick = {"base_epochs": 2, "incremental_epochs": 2, **changes.pop("settings", {})}
+    fields = {"benchmark": tones, "method": "ede", "settings": quick, "protocol": PROTOCOL, "store": store}
+    return ChainConfig.model_validate({**fields, **changes})
+
+
+def run(chain: Chain) -> list[bool]:
+    reused = []
+    while not chain.done:
+        reused.append(chain.step().reused)
+    return reused
+
+
+def digests(folder: Path) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("session-*.parquet"))]
+
+
+def test_predictions_of_every_head_for_all_classes_seen_so_far(tones: Path, tmp_path: Path) -> None:
+    chain = Chain(config(tones, tmp_path / "store"), tmp_path / "trial")
+    run(chain)
+    record = TrialRecord.load(tmp_path / "trial")
+    assert record.status == "finished"
+    assert record.planned_sessions == len(record.sessions) == 3
+    for session in record.sessions:
+        table = pq.read_table(tmp_path / "trial" / session.predictions)
+        assert table.schema == PREDICTIONS
+        frame = table.to_pandas()
+        seen = 2 * (session.index + 1)
+        assert set(frame["label"]) == set(range(seen))
+        assert set(frame["prediction"]) <= set(range(seen))
+        counts = frame.groupby(["head", "split"]).size()
+        assert {head for head, _ in counts.index} == {"prototype", "linear", "nme"}
+        assert {split: counts["linear", split] for split in ("val", "test")} == {"val": 3 * seen, "test": 4 * seen}
+        assert not frame.duplicated(["head", "clip_id"]).any()
+
+
+def test_the_same_seeds_twice_are_the_same_bytes(tones: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        run(Chain(config(tones, tmp_path / name / "store"), tmp_path / name / "trial"))
+    assert digests(tmp_path / "one" / "trial") == digests(tmp_path / "two" / "trial")
+
+
+def test_a_second_run_finds_every_session(tones: Path, tmp_path: Path) -> None:
+    settings = config(tones, tmp_path / "store")
+    assert run(Chain(settings, tmp_path / "one")) == [False] * 3
+    assert run(Chain(settings, tmp_path / "two")) == [True] * 3
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
+def test_resuming_after_any_session_gives_the_same_bytes(tones: Path, tmp_path: Path) -> None:
+    settings = config(tones, tmp_path / "store")
+    run(Chain(settings, tmp_path / "whole"))
+    for done in (1, 2):
+        part = config(tones, tmp_path / f"store-{done}")
+        interrupted = Chain(part, tmp_path / "interrupted")
+        for _ in range(done):
+            interrupted.step()
+        assert run(Chain(part, tmp_path / f"resumed-{done}")) == [True] * done + [False] * (3 - done)
+        assert digests(tmp_path / f"resumed-{done}") == digests(tmp_path / "whole")
+
+
+def test_what_is_shared_and_what_is_not(tones: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run(Chain(config(tones, store), tmp_path / "first"))
+
+    def reused(name: str, **changes: Any) -> list[bool]:
+        return run(Chain(config(tones, store, **changes), tmp_path / name))
+
+    assert reused("incremental", settings={"incremental_lr": 0.02}) == [True, False, False]
+    assert reused("base", settings={"base_lr": 0.02}) == [False, False, False]
+    assert reused("init", seeds=SeedTriple(order=0, support=0, initialisation=1)) == [False, False, False]
+    # the class order is fixed: its seed changes nothing, so nothing is computed again
+    assert reused("order", seeds=SeedTriple(order=1, support=0, initialisation=0)) == [True, True, True]
+    assert reused("shorter", protocol=PROTOCOL.model_copy(update={"sessions": 2})) == [True, True]
+    assert reused("frontend", frontend={"kind": "kaldi"}) == [False, False, False]
+
+
+@pytest.mark.parametrize("damage", ["part", "predictions"])
+def test_a_damaged_store_costs_work_not_truth(tones: Path, tmp_path: Path, damage: str) -> None:
+    settings = config(tones, tmp_path / "store")
+    whole = Chain(settings, tmp_path / "whole")
+    run(whole)
+    before = digests(tmp_path / "whole")
+    store = StageStore(tmp_path / "store")
+    last = whole.record.sessions[-1].stage
+    for path in [store._folder(last) / "predictions.parquet"] if damage == "predictions" else []:
+        path.write_bytes(b"PAR1")
+    if damage == "part":  # the last stage is gone, and what it would start from is damaged
+        (store._folder(last) / "stage.json").unlink()
+        for path in (tmp_path / "store" / "parts").rglob("*.safetensors"):
+            path.write_bytes(path.read_bytes()[:100])
+    assert run(Chain(settings, tmp_path / "again")) == [True, True, False]
+    assert digests(tmp_path / "again") == before
+
+
+def test_test_labels_of_a_session_do_not_reach_its_learning(tones: Path, tmp_path: Path) -> None:
+    """The learner's state is the same whichever validation clips are asked for."""
+    states = []
+    for validation in (1, 3):
+        protocol = PROTOCOL.model_copy(update={"validation": validation})
+        chain = Chain(config(tones, tmp_path / f"store-{validation}", protocol=protocol), tmp_path / str(validation))
+        chain.step()
+        stage = StageStore(tmp_path / f"store-{validation}").state(chain.record.sessions[0].stage)
+        assert stage is not None
+        states.append({name: {k: v.sum().item() for k, v in part.items()} for name, part in stage.parts.items()})
+    assert states[0] == states[1]
+
+
+def test_the_command_line(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "chain.yaml"
+    described = config(tones, tmp_path / "store", method="simplecil").model_dump(mode="json")
+    path.write_text(yaml.safe_dump({**described, "settings": {}}))
+    assert main(["--config", str(path), "--out", str(tmp_path / "out")]) == 0
+    assert "session 3/3" in capsys.readouterr().out
+    assert TrialRecord.load(tmp_path / "out").status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmark": "/nowhere"}, "/nowhere"),
+        ({"method": "edee"}, "method 'edee': not known"),
+        ({"settings": {"lr": 1}}, "method ede: no key 'lr'"),
+        ({"device": "cuda"}, "device 'cuda': PyTorch sees no GPU"),
+        ({"backbone": "nothing"}, "backbone 'nothing': not found"),
+        ({"protocol": {"base": 5, "way": 5, "sessions": 5}}, "needs 25 classes"),
+    ],
+)
+def test_bad_configurations_are_one_line(
+    tones: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    if "device" in changes:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU here")
+    with pytest.raises(EarshotError) as caught:
+        Chain(config(tones, tmp_path / "store", **changes), tmp_path / "trial")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "trial").exists()
+
+
+def test_computing_code_imports_no_ray() -> None:
+    code = "import sys, trainables.chain, trainables.learner as l; l.methods(); print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

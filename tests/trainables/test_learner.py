@@ -1,0 +1,102 @@
+"""What holds for every method: found by name, one file each, resumes exactly, refuses nonsense."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import trainables.methods
+from datasets.errors import EarshotError
+from datasets.protocol import Protocol, Session, make_sessions
+from trainables.features import Features
+from trainables.learner import Learner, find_method, methods
+from trainables.settings import validated
+
+QUICK = {"ede": {"base_epochs": 2, "incremental_epochs": 2}}
+METHODS = sorted(methods())
+
+
+def sessions(features: Features) -> tuple[Session, ...]:
+    return make_sessions(Protocol(base=2, way=2, shot=3), features.shards.table, order_seed=0, support_seed=0)
+
+
+def make(name: str, features: Features) -> Learner:
+    method = find_method(name)
+    return method(method.Settings.model_validate(QUICK.get(name, {})), features)
+
+
+def generator(session: int) -> torch.Generator:
+    return torch.Generator().manual_seed(session)
+
+
+def test_one_method_per_file() -> None:
+    files = {path.stem for path in Path(trainables.methods.__path__[0]).glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in METHODS}
+
+
+def test_an_unknown_method_lists_the_known() -> None:
+    with pytest.raises(EarshotError, match="'edee': not known; expected one of ede, mfcc-ncm, simplecil"):
+        find_method("edee")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_of_all_classes_seen_by_every_head(name: str, features: Features) -> None:
+    learner = make(name, features)
+    for session in sessions(features):
+        learner.learn(session, generator(session.index))
+        scores = learner.score((1, 20, 33))
+        assert tuple(scores) == learner.heads
+        for values in scores.values():
+            assert values.shape == (3, 2 * (session.index + 1))
+            assert torch.isfinite(values).all()
+    assert learner.default_head(learner.settings) in learner.heads
+    stored, used = learner.parameters()
+    assert stored >= used > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_resumes_mid_chain_with_identical_results(name: str, features: Features) -> None:
+    base, second, third = sessions(features)
+    learner = make(name, features)
+    for session in (base, second):
+        learner.learn(session, generator(session.index))
+    state = learner.state()
+    learner.learn(third, generator(2))
+
+    resumed = make(name, features)
+    resumed.load(state)
+    resumed.learn(third, generator(2))
+    for head, scores in learner.score((0, 20, 50)).items():
+        assert torch.equal(scores, resumed.score((0, 20, 50))[head])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_learning_leaves_the_global_generator_alone(name: str, features: Features) -> None:
+    before = torch.random.get_rng_state()
+    learner = make(name, features)
+    for session in sessions(features)[:2]:
+        learner.learn(session, generator(session.index))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_sessions_read_the_settings_of_their_phase(name: str) -> None:
+    settings = find_method(name).Settings()
+    base, later = settings.read_by(0), settings.read_by(1)
+    assert not [key for key in base if key.startswith("incremental_")]
+    assert not [key for key in later if key.startswith("base_")]
+    assert {**base, **later} == settings.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base_lrr": 1}, "no key 'base_lrr'; did you mean 'base_lr'?"),
+        ({"base_lr": -1}, "base_lr: input should be greater than 0, found -1"),
+        ({"compat": "release"}, "compat: input should be 'none' or 'reference', found 'release'"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(EarshotError) as caught:
+        validated(find_method("ede").Settings, settings, "method ede")
+    assert str(caught.value) == f"method ede: {message}"
