@@ -1,8 +1,11 @@
 """Is a recording whole? What a file promises, against the bytes that are there.
 
 libsndfile silently shortens a WAV, AIFF, Ogg or MP3 that was cut in the middle (a broken download, a full
-disk), and a corpus would then hold clips that nobody meant. FLAC and CAF need no help: there decoding itself
-fails or falls short.
+disk), and a corpus would then hold clips that nobody meant. FLAC needs no help: there decoding itself fails
+or falls short.
+
+Not everything can be known: an MP3 without a Xing header that was cut exactly between two frames looks
+whole, and so do files in rare formats without sizes (AVR, IRCAM, MPC 2k, PAF, PVF, VOC, XI).
 """
 
 import re
@@ -12,8 +15,8 @@ from pathlib import Path
 _UNKNOWN_SIZE = 0x7FFF_F000  # written by programs that stream into a pipe: the length was not known yet
 _OGG_TAIL = 2 * 65_307  # the largest page, twice: the last whole page begins inside of it
 
-# Lines in which libsndfile's own log tells that the samples end early: AIFF and SVX chunks, AU, W64.
-_LOGGED = re.compile(r"^\s*(?:SSND|BODY|Data Size|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+# Lines in which libsndfile's own log tells that the samples end early: AIFF, SVX, CAF, AU, W64.
+_LOGGED = re.compile(r"^\s*(?:SSND|BODY|data|Data Size|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 _LOGGED_OTHERWISE = re.compile(
     r"Calculated frame count (?P<found>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)"
     r"|Data length (?P<promised_bytes>\d+) should be (?P<found_bytes>\d+)"
@@ -55,7 +58,7 @@ def truncation(path: Path) -> str | None:
 
 
 def logged_truncation(log: str) -> str | None:
-    """The same from what libsndfile logs on opening a file: for AIFF, AU, W64, RF64, MAT4, SVX and WVE."""
+    """The same from what libsndfile logs on opening a file: for AIFF, AU, CAF, W64, RF64, MAT4, SVX and WVE."""
     for promised, found in _LOGGED.findall(log):
         if int(found) < int(promised) < _UNKNOWN_SIZE:
             return f"truncated: the header promises {promised} bytes, {found} are there"
@@ -144,7 +147,7 @@ def _cut_mp3(path: Path) -> str | None:
             return "truncated: the last MPEG frame is incomplete" if frames else None
         frames += 1
         position += size
-    # The Xing header lies in a frame of its own, which some encoders count and others do not.
+    # The Xing header lies in a frame of its own, which some encoders count and others do not: one may be missed.
     if promised is not None and frames < promised:
         return f"truncated: the header promises {promised} MPEG frames, {frames} are there"
     return None

@@ -79,8 +79,8 @@ class Destination:
             EarshotError: they differ; tells every key that does.
         """
         found = {"corpus": manifest.corpus, "name": manifest.name, **manifest.settings}
-        if "source" in wanted:
-            found["source"] = manifest.source.fingerprint
+        found["source"] = manifest.source.fingerprint
+        found["corpus version"] = manifest.versions.get("corpus", "unknown")
         differences = [
             f"{key}: {_shown(key, found.get(key))} -> {_shown(key, wanted.get(key))}"
             for key in [*wanted, *(key for key in found if key not in wanted)]

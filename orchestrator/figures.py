@@ -1,9 +1,9 @@
 """Pictures of results: accuracy curves, heads side by side, accuracy matrices.
 
 Functions take plain data and return a `matplotlib.figure.Figure`; pyplot is not used and no setting of the
-user's is read or changed. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart,
-less the yellow that is too pale on white; beyond seven series the strokes change. Series are labelled at their
-ends, not in a legend. The same data give the same bytes.
+user's is read or changed. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
+apart, less the yellow that is too pale on white; beyond seven series the strokes change. Series are
+labelled at their ends, not in a legend. The same data give the same bytes.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def head_panels(
         every = [curve for _, curves in panels for curve in curves]
         right = 0.5 + max(_width(_label(curve), _NUMBER) for curve in every)
         cell_width, cell_height, left, top, bottom = 2.5 + right, 2.55, 0.72, 0.78, 0.6
-        width, height = max(left - 0.1 + columns * cell_width, 6.0), top + rows * cell_height + bottom - 0.25
+        width, height = max(left + columns * cell_width, 6.0), top + rows * cell_height + bottom - 0.25
         figure = Figure(figsize=(width, height), dpi=DPI)
         limits = _limits(every)
         for index, (name, curves) in enumerate(panels):
@@ -236,13 +236,13 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float])
             zorder=2,
         )  # fmt: skip
         axes.text(
-            edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=_NUMBER, parse_math=False,
-            clip_on=False,
+            edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=_NUMBER,
+            parse_math=False, clip_on=False,
         )  # fmt: skip
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves values apart, as little as possible in squares, until neighbours are `gap` away.
+    """Moves values apart, as little as possible (squared), until they are `gap` apart.
 
     Values that touch become a block around their mean; blocks that touch merge (pool adjacent violators).
 
@@ -289,7 +289,7 @@ def _step(span: float) -> int:
 
 def _look(curve: Curve) -> tuple[str, str, str]:
     turn, place = divmod(curve.style, len(PALETTE))
-    return PALETTE[place], STROKES[turn % len(STROKES)], MARKERS[place]
+    return PALETTE[place], STROKES[turn % len(STROKES)], MARKERS[(place + 3 * turn) % len(MARKERS)]
 
 
 def _short(name: str) -> str:
@@ -308,4 +308,4 @@ def _width(text: str, points: float, bold: bool = False) -> float:
         return 0.0
     plain = text.replace("$", "S")  # a pair of dollars would be read as mathematics
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), plain, size=points, prop=font).get_extents().width) / 72
+    return float(TextPath((0, 0), plain, size=points, prop=font).vertices[:, 0].max()) / 72

@@ -81,7 +81,8 @@ class Outcome:
     Attributes:
         computed: units of work that were cut; 0 if there was nothing to do.
         reused: units whose shards were already there.
-        ignored: files of the source folder that are no recordings of this corpus.
+        ignored: files of the source folder that are no recordings of this corpus; None if there was nothing
+            to do.
     """
 
     manifest: Manifest
@@ -89,7 +90,7 @@ class Outcome:
     warnings: tuple[str, ...]
     computed: int
     reused: int
-    ignored: int
+    ignored: int | None
     seconds: float
 
 
@@ -141,20 +142,17 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
     destination = Destination(out)
     with destination.locked():
         present = destination.manifest(settings.force)
-        wanted = {
-            "corpus": corpus.name,
-            "name": settings.name or corpus.name,
-            **options.model_dump(mode="json"),
-        }
+        wanted = {**_what(settings, corpus), **options.model_dump(mode="json")}
         generated = settings.source is None
         inventory = None if generated else corpus.inventory(source, options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, options)
         if present and not settings.force:
-            destination.refuse_other(present, {**wanted, "source": fingerprint})
+            destination.refuse_other(
+                present, {**wanted, "source": fingerprint, "corpus version": str(corpus.version)}
+            )
             if destination.intact(present):
-                ignored = inventory.ignored if inventory else 0
                 rejected, seconds = destination.read_rejected(), time.monotonic() - started
-                return Outcome(present, rejected, (), 0, len(present.shards), ignored, seconds)
+                return Outcome(present, rejected, (), 0, len(present.shards), None, seconds)
         if inventory is None:
             _generate(corpus, options, source)
             inventory = corpus.inventory(source, options)
@@ -170,15 +168,11 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
             )
         )
         _check_rejected(destination, rejected, plan, settings.max_rejected)
-        counts = [
-            sum((unit.counts.get(label, SplitCounts()) for unit in units), SplitCounts())
-            for label in range(len(plan.classes))
-        ]
         destination.write_rejected(rejected)
+        counts = _count(plan, units)
         warnings = (*plan.warnings, *corpus.review(counts, plan.classes, options))
         manifest = Manifest(
-            name=wanted["name"],
-            corpus=corpus.name,
+            **_what(settings, corpus),
             settings=options.model_dump(mode="json"),
             sample_rate=plan.sample_rate,
             num_samples=plan.num_samples,
@@ -189,12 +183,29 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
             base_classes=plan.base_classes,
             shards=tuple(unit.shard for unit in units),
             source=SourceEntry(fingerprint=fingerprint, files=plan.files, rejected=len(rejected)),
-            versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+            versions=_versions(corpus),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
         manifest.save(out)
     reused = len(units) - computed
     return Outcome(manifest, rejected, warnings, computed, reused, plan.ignored, time.monotonic() - started)
+
+
+def _what(settings: Settings, corpus: Corpus[Any]) -> dict[str, str]:
+    return {"corpus": corpus.name, "name": settings.name or corpus.name}
+
+
+def _versions(corpus: Corpus[Any]) -> dict[str, str]:
+    own = {"corpus": str(corpus.version), "python": platform.python_version()}
+    return {**own, **{name: version(name) for name in _LIBRARIES}}
+
+
+def _count(plan: Plan, units: Sequence[FinishedUnit]) -> list[SplitCounts]:
+    """Clips per class, by label."""
+    return [
+        sum((unit.counts.get(label, SplitCounts()) for unit in units), SplitCounts())
+        for label in range(len(plan.classes))
+    ]
 
 
 def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:

@@ -152,6 +152,7 @@ def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
         console.print(f"warning: {escape(warning)}")
     clips = manifest.clips
     hours = clips.total * manifest.num_samples / manifest.sample_rate / 3600
+    ignored = "" if outcome.ignored is None else f", {outcome.ignored} others ignored"
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in (
         ("benchmark", manifest.name),
@@ -159,7 +160,7 @@ def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
         ("clips", f"{clips.total} (train {clips.train}, val {clips.val}, test {clips.test})"),
         ("clip", f"{manifest.num_samples / manifest.sample_rate:g} s at {manifest.sample_rate} Hz"),
         ("audio", f"{hours:.2f} h, {sum(shard.bytes for shard in manifest.shards) / 1e6:.1f} MB"),
-        ("files", f"{manifest.source.files}, {manifest.source.rejected} rejected, {outcome.ignored} ignored"),
+        ("files", f"{manifest.source.files}, {manifest.source.rejected} rejected{ignored}"),
         ("units", f"{outcome.computed} cut, {outcome.reused} already done"),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("folder", str(settings.out)),

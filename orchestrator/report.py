@@ -6,7 +6,7 @@ Writes to RUN/report/ (or DIR) and prints the table of methods:
 
     report.md          what ran, how the winners were chosen, tables, figures
     summary.csv        a row per configuration and head: AA, PD, forgetting, ...; mean, std and n over chains
-    sessions.csv       a row per configuration, head, split and session: accuracies; mean, std and n over chains
+    sessions.csv       a row per configuration, head, split and session: accuracies; likewise
     accuracy.png       accuracy after each session, a line per method
     heads.png          the same of every head, a panel per method
     matrix-METHOD.png  accuracy matrix a[t, j]
@@ -24,7 +24,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +34,9 @@ from rich.text import Text
 
 from datasets.errors import EarshotError
 from orchestrator import figures
-from orchestrator.results import CHAIN_METRICS, SESSION_METRICS, SPLITS, Choice, Run
-from orchestrator.statistics import NOTHING, Estimate, estimate, mean_std, percent
-
-COST = ("seconds", "parameters_stored", "parameters_used")
+from orchestrator.markdown import document, one_line, plural
+from orchestrator.results import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
+from orchestrator.statistics import Estimate, Estimates, mean_std, percent
 
 
 @dataclass(frozen=True)
@@ -52,30 +50,6 @@ class ReportPaths:
 
     def __str__(self) -> str:
         return str(self.report)
-
-
-class Estimates:
-    """Means over the chains of each configuration of a run."""
-
-    def __init__(self, run: Run) -> None:
-        self._sessions = {
-            key: {name: estimate(rows[name]) for name in SESSION_METRICS}
-            for key, rows in run.sessions.groupby(["configuration", "head", "split", "session"])
-        }
-        self._chains = {
-            key: {name: estimate(rows[name]) for name in (*CHAIN_METRICS, *COST)}
-            for key, rows in run.chains.groupby(["configuration", "head", "split"])
-        }
-
-    def session(self, configuration: str, head: str, split: str, session: int) -> dict[str, Estimate]:
-        """Estimates of `SESSION_METRICS` over the chains that finished the session; n = 0 where none did."""
-        key = (configuration, head, split, session)
-        return self._sessions.get(key, {name: estimate([]) for name in SESSION_METRICS})
-
-    def chain(self, configuration: str, head: str, split: str) -> dict[str, Estimate]:
-        """Estimates of `CHAIN_METRICS` over the chains with all sessions, of `COST` over all; n = 0 where none."""
-        key = (configuration, head, split)
-        return self._chains.get(key, {name: estimate([]) for name in (*CHAIN_METRICS, *COST)})
 
 
 def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPaths:
@@ -97,7 +71,7 @@ def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPa
         "summary.csv": _csv(*_summary_rows(run, estimates)),
         "sessions.csv": _csv(*_session_rows(run, estimates)),
         **pictures,
-        "report.md": _markdown_report(run, estimates, choices, list(pictures)).encode(),
+        "report.md": document(run, estimates, list(pictures)).encode(),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +81,9 @@ def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPa
             os.replace(aside, folder / name)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise EarshotError(f"{folder}: expected a folder to write the report to, found: {reason}; use --out") from None
+        raise EarshotError(
+            f"{folder}: expected a folder to write the report to, found: {reason}; name another with --out"
+        ) from None
     drawn = tuple(folder / name for name in pictures)
     return ReportPaths(folder / "report.md", folder / "summary.csv", folder / "sessions.csv", drawn)
 
@@ -133,8 +109,8 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
     first = next(iter(run.trials.values()))
     kept = [t for t in range(last + 1) if t < (shown + 1) // 2 or t > last - shown // 2]
     table = Table(
-        title=Text(f"{_one_line(first.benchmark)}: accuracy on test clips (%)", style="bold"),
-        caption="configuration chosen by validation AA; mean ± std (ddof 1) over n chains",
+        title=Text(f"{one_line(first.benchmark)}: accuracy on test clips (%)", style="bold"),
+        caption="configuration chosen by validation AA\nmean ± std (ddof 1) over n chains",
         box=None,
         padding=(0, 2, 0, 0),
         header_style="bold",
@@ -147,42 +123,32 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
     table.add_column("A_0" if last == 0 else f"A_0 .. A_{last}", no_wrap=True)
     for name in ("AA", "PD", "forget", "final"):
         table.add_column(name, justify="right", no_wrap=True)
+    whole_hundred = any(
+        percent(
+            estimates.session(c.configuration, run.default_head(c.configuration), "test", t)["micro"].mean
+        )
+        == "100.0"
+        for c in map(run.best, run.methods)
+        for t in kept
+    )
+    digits = 5 if whole_hundred else 4
     for choice in map(run.best, run.methods):
-        head = _head(run, choice.configuration)
-        cells = [estimates.session(choice.configuration, head, "test", t)["micro"].mean for t in range(last + 1)]
-        digits = max(4, *(len(percent(cell)) for cell in cells))
-        texts = [percent(cells[t]).rjust(digits) for t in kept]
+        head = run.default_head(choice.configuration)
+        cells = [
+            percent(estimates.session(choice.configuration, head, "test", t)["micro"].mean) for t in kept
+        ]
+        texts = [cell.rjust(digits) for cell in cells]
         if len(kept) <= last:
             texts.insert((shown + 1) // 2, "..")
         whole = estimates.chain(choice.configuration, head, "test")
-        name = _one_line(choice.configuration).removeprefix(f"{_one_line(choice.method)}-")
-        row = [_one_line(choice.method), name + ("*" if choice.provisional else "")]
-        row += [_count(run, choice.configuration, whole["aa"].n), " ".join(texts), mean_std(whole["aa"])]
+        name = one_line(choice.configuration).removeprefix(f"{one_line(choice.method)}-")
+        row = [one_line(choice.method), name + ("*" if choice.provisional else "")]
+        row += [run.count(choice.configuration, whole["aa"].n), " ".join(texts), mean_std(whole["aa"])]
         row += [percent(whole[metric].mean) for metric in ("pd", "forgetting", "final")]
         table.add_row(*map(Text, row))
     if any(run.best(method).provisional for method in run.methods):
-        table.caption = f"{table.caption}\n* provisional: no configuration has finished all its seeds"
+        table.caption = f"{table.caption}\n* provisional: no configuration is complete"
     return table
-
-
-def _head(run: Run, configuration: str) -> str:
-    return run.of(configuration)[0].default_head
-
-
-def _count(run: Run, configuration: str, n: int) -> str:
-    """Chains behind a number: '3', or '2/3' while some are missing."""
-    trials = len(run.of(configuration))
-    return str(n) if n == trials else f"{n}/{trials}"
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
-
-
-def _settings(values: dict[str, Any]) -> str:
-    """'way 5, shot 5'; settings without a value are left out."""
-    shown = (f"{key} {v if isinstance(v, str) else json.dumps(v)}" for key, v in values.items() if v is not None)
-    return ", ".join(shown) or NOTHING
 
 
 # --- CSV
@@ -197,12 +163,12 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def _csv_cell(cell: object) -> str:
-    """Numbers with six decimals, NaN empty; text that a spreadsheet would take for a formula gets an apostrophe."""
+    """Numbers with six decimals, NaN empty; text that would be a formula gets an apostrophe."""
     if isinstance(cell, float):
         return "" if np.isnan(cell) else f"{cell:.6f}"
     if isinstance(cell, int):
         return str(cell)
-    text = _one_line(cell)
+    text = one_line(cell)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
@@ -255,41 +221,51 @@ def _yes(value: bool) -> str:
 
 def _pictures(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict[str, bytes]:
     """File name -> PNG; methods without a finished session are left out."""
-    shown = [choice for choice in choices if _reached(run, choice.configuration)]
+    shown = [choice for choice in choices if run.reached(choice.configuration)]
     if not shown:
         return {}
     index, counted = _ticks(run)
     place = {choice.method: number for number, choice in enumerate(choices)}
     curves = [
-        _curve(run, estimates, choice.configuration, _head(run, choice.configuration), choice.method, place[choice.method])
-        for choice in shown
+        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.method, place[c.method])
+        for c in shown
     ]
     heads = list(dict.fromkeys(head for choice in choices for head in run.heads(choice.method)))
     panels = [
-        (c.method, [_curve(run, estimates, c.configuration, h, h, heads.index(h)) for h in run.heads(c.method)])
+        (
+            c.method,
+            [_curve(run, estimates, c.configuration, h, h, heads.index(h)) for h in run.heads(c.method)],
+        )
         for c in shown
     ]
     over = f"mean, band of one std, over {_chains_behind(run, shown)}"
     drawn = {
         "accuracy.png": figures.accuracy_curves(
-            curves, counted, "Accuracy after each session", f"test clips of all classes seen, default head; {over}"
+            curves,
+            counted,
+            "Accuracy after each session",
+            f"test clips of all classes seen, default head; {over}",
         ),
-        "heads.png": figures.head_panels(panels, index, "Heads side by side", f"test clips of all classes seen; {over}"),
+        "heads.png": figures.head_panels(
+            panels, index, "Heads side by side", f"test clips of all classes seen; {over}"
+        ),
     }
     for number, choice in enumerate(shown):
-        head = _head(run, choice.configuration)
+        head = run.default_head(choice.configuration)
         matrices = run.matrices(choice.configuration, head)
         name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.method)}.png"
         drawn[name if name not in drawn else f"matrix-{number}.png"] = figures.accuracy_matrix(
             _mean_matrix(matrices),
             index,
-            f"{_one_line(choice.method)}: accuracy matrix a[t, j]",
-            f"{_one_line(head)} head, test clips, mean over {_plural(len(matrices), 'chain')}",
+            f"{one_line(choice.method)}: accuracy matrix a[t, j]",
+            f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
         )
     return {name: figures.png(figure) for name, figure in drawn.items()}
 
 
-def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:
+def _curve(
+    run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int
+) -> figures.Curve:
     found = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
     return figures.Curve(name, np.array([e.mean for e in found]), np.array([e.std for e in found]), style)
 
@@ -298,11 +274,8 @@ def _mean_matrix(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of each a[t, j] over the chains that have it, [T + 1, T + 1]."""
     there = ~np.isnan(matrices)
     counts = there.sum(axis=0)
-    return np.divide(np.where(there, matrices, 0).sum(axis=0), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-
-
-def _reached(run: Run, configuration: str) -> int:
-    return max(len(record.sessions) for record in run.of(configuration))
+    sums = np.where(there, matrices, 0).sum(axis=0)
+    return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
 def _ticks(run: Run) -> tuple[list[str], list[str]]:
@@ -317,8 +290,33 @@ def _ticks(run: Run) -> tuple[list[str], list[str]]:
 
 def _chains_behind(run: Run, choices: Sequence[Choice]) -> str:
     counts = sorted({sum(1 for r in run.of(choice.configuration) if r.sessions) for choice in choices})
-    return _plural(counts[0], "chain") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} chains"
+    told = plural(counts[0], "chain") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} chains"
+    whole = all(len(r.sessions) in (0, r.planned_sessions) for c in choices for r in run.of(c.configuration))
+    return told if whole else f"{told}, fewer where some have not got so far"
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m orchestrator.report`: 0 written, 2 bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a sweep, finished or not")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: RUN/report)")
+    given = parser.parse_args(arguments)
+    try:
+        paths = write_report(given.run, given.out)
+        run = Run.load(given.run)
+    except EarshotError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    # A pipe has no width: rich would assume 80 columns and cut the table.
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console.print(summary_table(run, console.width))
+    console.print(Text(f"report: {paths}"), soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,12 +30,13 @@ from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
 
 SPLITS = ("val", "test")
 SESSION_METRICS = ("micro", "macro", "base", "novel", "harmonic")
+COST = ("seconds", "parameters_stored", "parameters_used")
 CHAIN_METRICS = tuple(field.name for field in dataclasses.fields(ChainSummary))
 
 _PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
 _TRIAL = ("trial", "configuration", "method", "seeds", "order_seed", "support_seed", "initialisation_seed")
 _SESSION = ("head", "split", "session", "classes_seen", "clips")
-_STATE = ("status", "sessions", "planned", "complete", "seconds", "parameters_stored", "parameters_used")
+_STATE = ("status", "sessions", "planned", "complete", *COST)
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,19 @@ class Run:
             rows.append({**_identity(record), "head": head, "split": split, **state, **summary})
         return pd.DataFrame(rows, columns=[*_TRIAL, "head", "split", *_STATE, *CHAIN_METRICS])
 
+    def default_head(self, configuration: str) -> str:
+        """The head by which a configuration is judged."""
+        return self.of(configuration)[0].default_head
+
+    def reached(self, configuration: str) -> int:
+        """Sessions that the furthest chain of a configuration has finished."""
+        return max(len(record.sessions) for record in self.of(configuration))
+
+    def count(self, configuration: str, n: int) -> str:
+        """Chains behind a number: '3', or '2/3' while one of three trials lacks it."""
+        trials = len(self.of(configuration))
+        return str(n) if n == trials else f"{n}/{trials}"
+
     def matrices(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
         """a[t, j] of the chains of a configuration that have predictions: float64 [chains, T + 1, T + 1]."""
         size = self.planned_sessions
@@ -204,7 +218,7 @@ class Run:
         if not names:
             raise KeyError(method)
         complete = [name for name in names if self.is_complete(name)]
-        reached = {name: max(len(record.sessions) for record in self.of(name)) for name in names}
+        reached = {name: self.reached(name) for name in names}
         started = [name for name in names if reached[name]]
         candidates = complete or started or list(names)
         depth = self.planned_sessions if complete else min((reached[name] for name in started), default=0)
@@ -328,7 +342,12 @@ def _read_predictions(
             kind = schema.field(field.name).type if field.name in schema.names else "no such column"
             if kind != field.type:
                 raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {again}")
-        table = pq.read_table(path, columns=["split", "label", "head", "prediction"], partitioning=None)
+        table = pq.read_table(
+            path,
+            columns=["split", "label", "head", "prediction"],
+            partitioning=None,
+            page_checksum_verification=True,
+        )
     except FileNotFoundError:
         raise EarshotError(
             f"{path}: expected the predictions of a finished session, found no file; {again}"

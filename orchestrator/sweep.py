@@ -22,9 +22,12 @@ from datasets.manifest import FILE_NAME, write_atomically
 from datasets.protocol import NAMED, make_sessions
 from datasets.shards import Shards
 from orchestrator import cluster
+from orchestrator.prepare import prepare
 from orchestrator.settings import SweepConfig
 from search_spaces.loader import MethodSpace, load_space, shipped
+from trainables.backbone import load_backbone
 from trainables.chain import ChainConfig
+from trainables.frontend import FrontEnd
 from trainables.learner import find_method
 from trainables.settings import read_yaml, validated
 from trainables.stages import address_of
@@ -59,9 +62,16 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
         EarshotError: anything that is wrong with the configuration, before any trial starts.
     """
     spaces = _spaces(config)
-    with cluster.start_ray(config.address if config.address != "local" else None, cpus=config.workers):
-        benchmark = _benchmark(config, console)
-        sessions = _check(config, benchmark, spaces)
+    benchmark = _benchmark(config)
+    to_be_made = not (benchmark / FILE_NAME).exists()
+    if not to_be_made:  # what is wrong is told before Ray starts
+        sessions = _sessions(config, benchmark, spaces)
+    with cluster.start_ray(config.address):
+        if to_be_made:
+            console.print("preparing the demo benchmark (once)")
+            prepare("demo", None, benchmark)
+            sessions = _sessions(config, benchmark, spaces)
+        _check_resources(config)
         return _run(config, spaces, benchmark, sessions, console)
 
 
@@ -166,19 +176,15 @@ def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
     return load_space(shipped()["demo"])
 
 
-def _benchmark(config: SweepConfig, console: Console) -> Path:
-    """The folder of the benchmark; the demo is prepared where it is not there yet."""
+def _benchmark(config: SweepConfig) -> Path:
+    """The folder of the benchmark; the demo's may have to be filled yet."""
     path = Path(config.benchmark)
     if (path / FILE_NAME).exists():
         return path
     named = config.data / config.benchmark
-    if (named / FILE_NAME).exists() and named.resolve().is_relative_to(config.data.resolve()):
-        return named
-    if config.benchmark == "demo":
-        from orchestrator.prepare import prepare
-
-        console.print("preparing the demo benchmark (once)")
-        prepare("demo", None, named)
+    if named.resolve().is_relative_to(config.data.resolve()) and (
+        (named / FILE_NAME).exists() or config.benchmark == "demo"
+    ):
         return named
     raise EarshotError(
         f"benchmark '{config.benchmark}': no {FILE_NAME} in {path} nor in {named}; "
@@ -186,29 +192,30 @@ def _benchmark(config: SweepConfig, console: Console) -> Path:
     )
 
 
-def _check(config: SweepConfig, benchmark: Path, spaces: tuple[MethodSpace, ...]) -> int:
-    """Everything that can be known to be wrong before a trial starts; returns the number of sessions."""
-    import ray
-
-    from trainables.backbone import load_backbone
-    from trainables.frontend import FrontEnd
-
+def _sessions(config: SweepConfig, benchmark: Path, spaces: tuple[MethodSpace, ...]) -> int:
+    """The number of sessions of a chain; finds what is wrong with the shards, the protocol or the backbone."""
     shards = Shards(benchmark)
     shards.verify()
-    sessions = 0
-    for seeds in config.seeds:
-        sessions = len(
-            make_sessions(
-                config.protocol,
-                shards.table,
-                order_seed=seeds.order,
-                support_seed=seeds.support,
-                base_classes=shards.manifest.base_classes,
-            )
+    sessions = [
+        make_sessions(
+            config.protocol,
+            shards.table,
+            order_seed=seeds.order,
+            support_seed=seeds.support,
+            base_classes=shards.manifest.base_classes,
         )
+        for seeds in config.seeds
+    ]
     if any(find_method(space.method).backbone for space in spaces):
         frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
         load_backbone(config.backbone, frontend.frames)
+    return len(sessions[0])
+
+
+def _check_resources(config: SweepConfig) -> None:
+    """Ray would wait for ever for what no node has."""
+    import ray
+
     there = ray.cluster_resources()
     for kind, wanted in (("CPU", config.cpus_per_trial), ("GPU", config.gpus_per_trial)):
         if wanted > there.get(kind, 0):
@@ -216,7 +223,6 @@ def _check(config: SweepConfig, benchmark: Path, spaces: tuple[MethodSpace, ...]
                 f"a trial asks for {wanted:g} {kind}, the cluster has {there.get(kind, 0):g} in all; "
                 f"lower --{kind.lower()}s-per-trial or join a larger cluster with --address"
             )
-    return sessions
 
 
 def _described(config: SweepConfig, spaces: tuple[MethodSpace, ...]) -> bytes:

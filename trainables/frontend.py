@@ -22,7 +22,7 @@ class FrontEndSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["reference", "kaldi"] = Field("reference", description="front end")
+    kind: Literal["kaldi", "reference"] = Field("kaldi", description="front end")
     window: int | None = Field(None, ge=32, description="reference: window and FFT size, samples")
     hop: int | None = Field(None, ge=16, description="reference: step between windows, samples")
 

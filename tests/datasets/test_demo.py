@@ -62,9 +62,12 @@ def test_more_clips_and_classes_change_no_file(small: Path, tmp_path: Path) -> N
 
 
 def test_a_killed_generation_leaves_whole_files_and_is_resumed(tmp_path: Path) -> None:
-    options = DemoOptions(clips_per_class=20)
+    options = DemoOptions(clips_per_class=12, classes=10)
     folder = str(tmp_path / "a")
-    call = f"from datasets.demo import *; generate(Path({folder!r}), DemoOptions(clips_per_class=20))"
+    call = (
+        "from datasets.demo import *; "
+        f"generate(Path({folder!r}), DemoOptions(clips_per_class=12, classes=10))"
+    )
     process = subprocess.Popen([sys.executable, "-c", call], cwd=REPO)
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "a").glob("*/*.wav"))) < 10 and time.monotonic() < deadline:
@@ -73,7 +76,7 @@ def test_a_killed_generation_leaves_whole_files_and_is_resumed(tmp_path: Path) -
     assert process.wait() == -signal.SIGKILL
     before = contents(tmp_path / "a")
     stamps = {name: (tmp_path / "a" / name).stat().st_mtime_ns for name in before}
-    assert 10 <= len(before) < 500
+    assert 10 <= len(before) < 120
     generate(tmp_path / "a", options)
     generate(tmp_path / "b", options)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -91,7 +94,7 @@ def test_a_folder_with_something_else_is_refused(small: Path, tmp_path: Path) ->
         generate(small, SMALL.model_copy(update={"seed": 5}))
     assert contents(small) == before
     (tmp_path / ".demo.json").write_text("{")
-    with pytest.raises(EarshotError, match="demo.json: expected the options"):
+    with pytest.raises(EarshotError, match=r"demo\.json: expected the options"):
         generate(tmp_path, SMALL)
 
 
@@ -126,13 +129,13 @@ def test_smallest_classes_still_fill_every_split(small: Path) -> None:
     corpus = find_corpus("demo")
     plan = corpus.plan(small, corpus.inventory(small, SMALL), SMALL)
     assert plan.base_classes == 5 and plan.num_samples == 2000 and plan.sample_rate == 8000
-    clips = [clip for unit in plan.units for clip in corpus.cut(small, unit, SMALL)]
-    assert all(isinstance(clip, Clip) and clip.samples.shape == (2000,) for clip in clips)
-    assert set(Counter((clip.label, clip.split) for clip in clips).items()) == {
-        ((label, split), number)
-        for label in range(6)
-        for split, number in (("train", 3), ("val", 1), ("test", 1))
-    }
+    items = [item for unit in plan.units for item in corpus.cut(small, unit, SMALL)]
+    clips = [item for item in items if isinstance(item, Clip)]
+    assert len(clips) == len(items) == 30
+    assert {clip.samples.shape for clip in clips} == {(2000,)}
+    wanted = {"train": 3, "val": 1, "test": 1}
+    counts = Counter((clip.label, clip.split) for clip in clips)
+    assert counts == {(label, split): number for label in range(6) for split, number in wanted.items()}
 
 
 @pytest.fixture(scope="module")
@@ -158,12 +161,11 @@ def test_the_default_demo_has_20_8_and_12_clips_per_class(whole: list[Clip]) -> 
         for split, number in (("train", 20), ("val", 8), ("test", 12))
     }
     assert len({clip.clip_id for clip in whole}) == 1000
-    levels = [np.abs(clip.samples).max() for clip in whole]
-    assert 0.09 < min(levels) and max(levels) < 0.9
+    assert all(0.09 < np.abs(clip.samples).max() < 0.9 for clip in whole)
 
 
 def test_the_demo_is_neither_trivial_nor_hopeless(whole: list[Clip]) -> None:
-    """Measured with the default seed: 55 % for five shots and class means, 75 % for the stronger learner."""
+    """Measured with the default seed: 56 % for five shots and class means, 74 % for the stronger learner."""
     samples = torch.from_numpy(np.stack([clip.samples for clip in whole]).astype(np.float32))
     spectra = {"n_fft": 512, "hop_length": 160, "n_mels": 64}
     frames = torchaudio.transforms.MFCC(16000, 20, melkwargs=spectra)(samples)
@@ -190,7 +192,7 @@ def test_the_demo_is_neither_trivial_nor_hopeless(whole: list[Clip]) -> None:
     covariance = inner.T @ inner / len(inner)
     covariance += 0.05 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     apart = queries[:, None] - means
-    distances = np.einsum("qcf,fg,qcg->qc", apart, np.linalg.inv(covariance), apart)
+    distances = (apart @ np.linalg.inv(covariance) * apart).sum(-1)
     stronger = float((distances.argmin(1) == truth).mean())
     print(f"demo: nearest class mean {np.mean(plain):.3f}, stronger learner {stronger:.3f}")
     assert np.mean(plain) + 0.05 < stronger < 0.95

@@ -43,6 +43,19 @@ def test_a_clip_depends_on_its_key_alone(name: str) -> None:
     assert not any(np.array_equal(first, other) for other in others)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("clarinet", [16630, 18556, -483, -22898, -8276]),
+        ("voice_tenor", [363, -578, -9, -3154, -182]),
+        ("stream", [-6006, 256, -540, -854, 740]),
+    ],
+)
+def test_clips_are_those_of_version_1(name: str, expected: list[int]) -> None:
+    """Golden samples: where they change, raise `Demo.version` (2 steps for other processors' sines)."""
+    assert render(name, 0)[4000:12001:2000] == pytest.approx(expected, abs=2)
+
+
 @pytest.mark.parametrize(("seconds", "sample_rate"), [(0.25, 8000), (0.3333, 11025), (1.7, 44100)])
 @pytest.mark.parametrize("name", ["bell", "voice_child", "stream"])
 def test_length_and_rate_are_free(name: str, seconds: float, sample_rate: int) -> None:

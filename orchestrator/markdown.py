@@ -1,0 +1,294 @@
+"""The report of a run as one Markdown document, with its figures beside it."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from orchestrator.results import SESSION_METRICS, Choice, Run
+from orchestrator.statistics import NOTHING, Estimate, Estimates, mean_std, percent
+
+_SHOWN = 12  # class names per session, before "and 48 more"
+_FORMULAE = """\
+`A_t` is the accuracy after session t over the test clips of all classes seen so far, counted over clips
+(micro); `AA` the mean of `A_0` to `A_T`; `PD = A_0 - A_T`; final is `A_T`. `a[t, j]` is the accuracy after
+session t on the classes that session j brought. Forgetting is `mean_{j<T} (max_{j<=l<T} a[l, j] - a[T, j])`
+(Chaudhry 2018, without l = T); `BWT = mean_{j<T} (a[T, j] - a[j, j])`. Base and novel are the accuracies on
+the classes of session 0 and on all later ones; harmonic is `2BN / (B + N)`.
+
+AA, PD, final, forgetting, BWT and cost are computed for chains with all planned sessions only; accuracies
+of a session for all chains that finished it. A session that is missing counts nowhere. `n` is the number of
+chains behind a value, written 2/3 where one of three trials lacks it. Values are means over chains, std is
+the sample standard deviation (ddof 1), `-` stands for a value that is undefined or not there yet. The CSV
+files hold fractions of one."""
+
+
+def document(run: Run, estimates: Estimates, pictures: Sequence[str]) -> str:
+    """The report.
+
+    Args:
+        run: the run.
+        estimates: its means.
+        pictures: names of the figures' files, beside the document.
+    """
+    choices = [run.best(method) for method in run.methods]
+    parts = [
+        f"# Report of {escape(run.path.resolve().name)}",
+        "## What ran",
+        _what_ran(run),
+        *_unfinished(run),
+        "## Methods",
+        _how_chosen(choices),
+        _methods(run, estimates, choices),
+        *_embed(pictures, {"accuracy.png": "Accuracy after each session, per method"}),
+        "## Heads",
+        "Every head of the chosen configurations, on test clips, in percent.",
+        _heads(run, estimates, choices),
+        *_embed(pictures, {"heads.png": "Accuracy after each session, per head"}),
+        "## Accuracy matrices",
+        *_embed(
+            pictures,
+            {name: f"Accuracy matrix, {name[7:-4]}" for name in pictures if name.startswith("matrix-")},
+        ),
+        "## Configurations",
+        "Default head, in percent; the chosen ones are in bold.",
+        _configurations(run, estimates, choices),
+        "## Sessions",
+        _sessions(run),
+        "## How to read it",
+        _FORMULAE,
+    ]
+    if not pictures:
+        parts.remove("## Accuracy matrices")
+    return "\n\n".join(parts) + "\n"
+
+
+def one_line(text: object) -> str:
+    """A text without line breaks and runs of spaces."""
+    return " ".join(str(text).split())
+
+
+def plural(count: int, noun: str) -> str:
+    """'1 chain', '3 chains'."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def escape(text: object) -> str:
+    r"""Text that Markdown shows as it is: `a|b *c*` -> `a\|b \*c\*`; line breaks become spaces."""
+    plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = re.sub(r"([\\`*\[\]|~$])", r"\\\1", plain)
+    # An underscore inside a word is no emphasis; escaped, A_0 would be hard to read in the source.
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], bold: Sequence[tuple[int, int]] = ()
+) -> str:
+    """A table; cells are escaped.
+
+    Args:
+        header: names of the columns; one that begins with '>' is set to the right.
+        rows: cells.
+        bold: (row, column) of the cells to show in bold.
+    """
+    names = [escape(name.removeprefix(">")) for name in header]
+    rule = ["---:" if name.startswith(">") else "---" for name in header]
+    cells = [[escape(cell) for cell in row] for row in rows]
+    for row, column in bold:
+        cells[row][column] = f"**{cells[row][column]}**"
+    return "\n".join("| " + " | ".join(line) + " |" for line in [names, rule, *cells])
+
+
+def _what_ran(run: Run) -> str:
+    records = list(run.trials.values())
+    first = records[0]
+    states = [record.status for record in records]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "running", "failed"))
+    seeds = sorted({record.seeds for record in records}, key=lambda s: (s.order, s.support, s.initialisation))
+    protocols = list(dict.fromkeys(_settings(record.protocol) for record in records))
+    return table(
+        ["", ""],
+        [
+            [
+                "benchmark",
+                f"{first.benchmark}, {plural(len(first.class_names), 'class').replace('classs', 'classes')}",
+            ],
+            ["fingerprint of the data", first.benchmark_fingerprint[:16]],
+            ["protocol", "; ".join(protocols)],
+            ["sessions planned", run.planned_sessions],
+            ["seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"],
+            ["backbone", _each(run, "backbone")],
+            ["front end", _each(run, "frontend")],
+            ["methods", ", ".join(run.methods)],
+            ["configurations", len(run.configurations())],
+            ["trials", f"{len(records)}: {counts}"],
+        ],
+    )
+
+
+def _each(run: Run, key: str) -> str:
+    """A value that all trials share, or each value with its methods."""
+    values: dict[str, set[str]] = {}
+    for record in run.trials.values():
+        values.setdefault(getattr(record, key), set()).add(record.method)
+    if len(values) == 1:
+        return next(iter(values))
+    return "; ".join(f"{value} ({', '.join(sorted(methods))})" for value, methods in sorted(values.items()))
+
+
+def _unfinished(run: Run) -> list[str]:
+    """Trials that lack sessions, with the reason where it is known."""
+    reasons = {
+        "running": "not finished: it runs, or was interrupted",
+        "finished": "was stopped early",
+        "failed": "failed",
+    }
+    rows = [
+        [r.trial, r.status, f"{len(r.sessions)} of {r.planned_sessions}", r.error or reasons[r.status]]
+        for r in run.trials.values()
+        if r.status != "finished" or len(r.sessions) < r.planned_sessions
+    ]
+    return (
+        ["### Trials that lack something", table(["trial", "status", "sessions", "reason"], rows)]
+        if rows
+        else []
+    )
+
+
+def _how_chosen(choices: Sequence[Choice]) -> str:
+    text = (
+        "Of each method the configuration with the highest validation AA is shown: the mean over its seeds,"
+        " default head, `val` clips alone; test accuracy is never looked at to choose. Only configurations of"
+        " which every seed has finished compete; ties go to the first by name."
+    )
+    provisional = [c for c in choices if c.provisional]
+    if provisional:
+        told = ", ".join(f"{escape(c.method)} (first {plural(c.sessions, 'session')})" for c in provisional)
+        text += (
+            "\n\n**Provisional:** no configuration has finished all its seeds, so the choice is by mean"
+            f" validation accuracy over the sessions that all competing configurations have reached: {told}."
+        )
+    blind = [c.method for c in choices if np.isnan(c.validation_aa)]
+    if blind:
+        told = ", ".join(map(escape, blind))
+        text += f"\n\nWithout validation predictions, the first by name is shown: {told}."
+    return text + "\n\nTest clips, default head, in percent; AA with its std (ddof 1) and 95 % t interval."
+
+
+def _methods(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
+    sessions = range(run.planned_sessions)
+    header = ["method", "configuration", "head", ">n", *(f">A_{t}" for t in sessions)]
+    header += [">AA", ">95 % interval", ">PD", ">forgetting", ">final", ">validation AA"]
+    rows = []
+    for choice in choices:
+        name, head = choice.configuration, run.default_head(choice.configuration)
+        whole = estimates.chain(name, head, "test")
+        row: list[object] = [choice.method, name, head, run.count(name, whole["aa"].n)]
+        row += [_session_cell(run, name, estimates.session(name, head, "test", t)["micro"]) for t in sessions]
+        row += [mean_std(whole["aa"]), _interval(whole["aa"])]
+        row += [percent(whole[metric].mean) for metric in ("pd", "forgetting", "final")]
+        rows.append([*row, percent(estimates.chain(name, head, "val")["aa"].mean)])
+    return table(header, rows)
+
+
+def _session_cell(run: Run, configuration: str, value: Estimate) -> str:
+    """The mean; with n where a chain has not reached the session."""
+    short = value.n not in (0, len(run.of(configuration)))
+    return percent(value.mean) + (f" (n {run.count(configuration, value.n)})" if short else "")
+
+
+def _interval(value: Estimate) -> str:
+    return f"{percent(value.low)} to {percent(value.high)}" if value.n > 1 else NOTHING
+
+
+def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
+    last = run.planned_sessions - 1
+    header = ["method", "head", ">n", ">AA", ">AA macro", ">PD", ">forgetting", ">BWT"]
+    header += [f">{name} A_{last}" if name in SESSION_METRICS[:2] else f">{name}" for name in SESSION_METRICS]
+    rows: list[list[object]] = []
+    bold: list[tuple[int, int]] = []
+    for choice in choices:
+        for head in run.heads(choice.method):
+            whole = estimates.chain(choice.configuration, head, "test")
+            end = estimates.session(choice.configuration, head, "test", last)
+            if head == run.default_head(choice.configuration):
+                bold.append((len(rows), 1))
+            row: list[object] = [choice.method, head, run.count(choice.configuration, whole["aa"].n)]
+            row += [mean_std(whole[name]) for name in ("aa", "aa_macro", "pd", "forgetting", "bwt")]
+            rows.append([*row, *(percent(end[name].mean) for name in SESSION_METRICS)])
+    return f"Base, novel and harmonic after session {last}; the default head is in bold.\n\n" + table(
+        header, rows, bold
+    )
+
+
+def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
+    chosen = {choice.configuration for choice in choices}
+    header = [
+        "configuration",
+        "varied",
+        ">n",
+        ">validation AA",
+        ">AA",
+        ">PD",
+        ">forgetting",
+        ">final",
+        ">seconds",
+    ]
+    header += [">parameters used", ">parameters stored"]
+    rows: list[list[object]] = []
+    bold: list[tuple[int, int]] = []
+    for name in run.configurations():
+        head = run.default_head(name)
+        whole = estimates.chain(name, head, "test")
+        if name in chosen:
+            bold.append((len(rows), 0))
+        row: list[object] = [name, _settings(run.of(name)[0].varied), run.count(name, whole["aa"].n)]
+        row += [mean_std(estimates.chain(name, head, "val")["aa"])]
+        row += [mean_std(whole[metric]) for metric in ("aa", "pd", "forgetting", "final")]
+        row += [_number(whole["seconds"].mean, ".1f")]
+        rows.append(
+            [*row, *(_number(whole[key].mean, ",.0f") for key in ("parameters_used", "parameters_stored"))]
+        )
+    return table(header, rows, bold)
+
+
+def _number(value: float, form: str) -> str:
+    return NOTHING if np.isnan(value) else format(value, form)
+
+
+def _sessions(run: Run) -> str:
+    orders = {
+        tuple(s.classes for s in record.sessions): record for record in run.trials.values() if record.sessions
+    }
+    if not orders:
+        return "No session is finished yet."
+    longest = max(len(order) for order in orders)
+    order, record = next((o, r) for o, r in orders.items() if len(o) == longest)
+    rows = []
+    for index, labels in enumerate(order):
+        names = [record.class_names[label] for label in labels]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        rows.append([index, len(names), ", ".join(names[:_SHOWN]) + more])
+    prefixes = {o for o in orders if not any(o != p and p[: len(o)] == o for p in orders)}
+    several = (
+        f" (the order of {escape(record.trial)}; the run has {len(prefixes)} orders)"
+        if len(prefixes) > 1
+        else ""
+    )
+    return f"The classes that each session brought{several}.\n\n" + table(
+        [">session", ">classes", "names"], rows
+    )
+
+
+def _settings(values: dict[str, Any]) -> str:
+    """'way 5, shot 5'; settings without a value are left out."""
+    shown = (
+        f"{key} {v if isinstance(v, str) else json.dumps(v)}" for key, v in values.items() if v is not None
+    )
+    return ", ".join(shown) or NOTHING
+
+
+def _embed(pictures: Sequence[str], wanted: dict[str, str]) -> list[str]:
+    return [f"![{escape(title)}]({name})" for name, title in wanted.items() if name in pictures]

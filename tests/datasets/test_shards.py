@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from datasets.errors import EarshotError
+from datasets.manifest import ClassEntry, Manifest, ShardEntry, SourceEntry, SplitCounts
+from datasets.shards import SCHEMA, Clip, Shards, file_digest, write_shard
+
+SAMPLES, RATE = 800, 16000
+
+
+def clip(number: int, label: int, split: str = "train") -> Clip:
+    samples = np.random.default_rng(number).uniform(-1, 1, SAMPLES).astype(np.float32)
+    return Clip(
+        f"{'ab'[label]}_{number}", split, label, "ab"[label], f"{label}.wav", number * SAMPLES, samples
+    )
+
+
+def benchmark(root: Path, clips: list[list[Clip]]) -> dict[str, np.ndarray]:
+    """Writes a benchmark of two classes; returns the samples by clip id."""
+    (root / "shards").mkdir()
+    shards = [write_shard(root / f"shards/{i:05d}.parquet", part, RATE) for i, part in enumerate(clips)]
+    everything = [one for part in clips for one in part]
+    counts = [sum(one.label == label for one in everything) for label in range(2)]
+    finish(root, shards, counts)
+    return {one.clip_id: one.samples for one in everything}
+
+
+def finish(root: Path, shards: list[ShardEntry], counts: list[int]) -> None:
+    Manifest(
+        name="n",
+        corpus="c",
+        settings={},
+        sample_rate=RATE,
+        num_samples=SAMPLES,
+        classes=tuple(
+            ClassEntry(label=i, name="ab"[i], clips=SplitCounts(train=n)) for i, n in enumerate(counts)
+        ),
+        shards=tuple(shards),
+        source=SourceEntry(fingerprint="f", files=1, rejected=0),
+        versions={},
+        created="now",
+    ).save(root)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    benchmark(tmp_path, [[clip(i, 0) for i in range(150)], [], [clip(i, 1) for i in range(12)]])
+    return tmp_path
+
+
+def test_audio_comes_in_the_order_asked_across_shards_and_row_groups(tmp_path: Path) -> None:
+    samples = benchmark(tmp_path, [[clip(i, 0) for i in range(150)], [], [clip(i, 1) for i in range(12)]])
+    shards = Shards(tmp_path)
+    assert shards.table.clip_ids == tuple(sorted(samples))
+    positions = [161, 0, 149, 63, 64, 65, 0, 155]
+    found = shards.audio(positions)
+    wanted = np.stack([samples[shards.table.clip_ids[position]] for position in positions])
+    assert found.dtype == np.float32 and found.shape == (8, SAMPLES)
+    assert np.abs(found - wanted).max() <= 0.5001 / 32768
+    assert shards.audio([]).shape == (0, SAMPLES)
+    with pytest.raises(IndexError):
+        shards.audio([162])
+    shards.verify()
+
+
+def test_the_table_never_reads_audio(root: Path) -> None:
+    """Damage in the audio column alone is not noticed by the table, and is told with the clip by `audio`."""
+    path = root / "shards/00000.parquet"
+    column = pq.ParquetFile(path).metadata.row_group(0).column(8)
+    assert column.path_in_schema == "audio.bytes"
+    content = bytearray(path.read_bytes())
+    start, end = column.data_page_offset, column.data_page_offset + column.total_compressed_size
+    content[(start + end) // 2 : (start + end) // 2 + 400] = bytes(400)
+    path.write_bytes(content)
+    shards = Shards(root)
+    assert len(shards.table) == 162
+    with pytest.raises(EarshotError, match=r"00000\.parquet: clip 'a_\d+': .* prepare the benchmark again"):
+        shards.audio(range(len(shards.table)))
+    with pytest.raises(EarshotError, match=r"00000\.parquet: expected SHA-256 \w{64}, found \w{64}"):
+        shards.verify()
+
+
+def test_columns_row_groups_and_schema(root: Path) -> None:
+    with pq.ParquetFile(root / "shards/00000.parquet") as file:
+        assert file.schema_arrow.remove_metadata() == SCHEMA
+        assert [file.metadata.row_group(i).num_rows for i in range(3)] == [64, 64, 22]
+        compression = {
+            file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0)
+            .column(i)
+            .compression
+            for i in range(10)
+        }
+        row = file.read().slice(3, 1).to_pylist()[0]
+    assert compression["audio.bytes"] == "UNCOMPRESSED" and compression["clip_id"] == "ZSTD"
+    assert row["audio"]["bytes"][:4] == b"fLaC" and row["audio"]["path"] == "a_3.flac"
+    assert (row["start"], row["num_samples"], row["sample_rate"]) == (2400, SAMPLES, RATE)
+
+
+def test_unsafe_clip_ids_give_safe_file_names(tmp_path: Path) -> None:
+    odd = Clip("../a b<é>", "train", 0, "a", "s", 0, np.zeros(SAMPLES, np.float32))
+    write_shard(tmp_path / "00000.parquet", [odd], RATE)
+    row = pq.read_table(tmp_path / "00000.parquet").to_pylist()[0]
+    assert row["clip_id"] == "../a b<é>" and row["audio"]["path"] == ".._a_b___.flac"
+
+
+def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:
+    entries = [
+        write_shard(tmp_path / f"0000{i}.parquet", [clip(n, 0) for n in range(70)], RATE, {"k": "v"})
+        for i in range(2)
+    ]
+    assert entries[0].sha256 == entries[1].sha256 == file_digest(tmp_path / "00000.parquet")
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def failing() -> object:
+        yield from (clip(i, 0) for i in range(70))
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        write_shard(tmp_path / "00000.parquet", failing(), RATE)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_short_and_foreign_shards_are_told(root: Path) -> None:
+    path = root / "shards/00002.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(EarshotError, match=r"00002\.parquet: expected \d+ bytes, found \d+"):
+        Shards(root)
+    path.write_bytes(bytes(len(content)))
+    with pytest.raises(EarshotError, match=r"00002\.parquet: not readable"):
+        _ = Shards(root).table
+    path.unlink()
+    with pytest.raises(EarshotError, match=r"00002\.parquet: not found"):
+        Shards(root)
+
+
+def test_a_clip_id_must_be_unique(tmp_path: Path) -> None:
+    benchmark(tmp_path, [[clip(1, 0)], [clip(1, 0), clip(1, 1)]])
+    with pytest.raises(EarshotError, match="clip id 'a_1' occurs twice"):
+        _ = Shards(tmp_path).table
+
+
+def test_a_shard_must_agree_with_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    entry = write_shard(tmp_path / "shards/00000.parquet", [clip(1, 1), clip(2, 1)], RATE)
+    finish(tmp_path, [entry], [2])
+    with pytest.raises(EarshotError, match="do not agree with the manifest"):
+        _ = Shards(tmp_path).table

@@ -1,0 +1,336 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from datasets.corpus import corpora
+from datasets.errors import EarshotError
+from datasets.manifest import Manifest
+from datasets.shards import Shards
+from orchestrator.cluster import start_ray
+from orchestrator.prepare import main, prepare
+
+REPOSITORY = Path(__file__).parents[2]
+RATE = 16000
+OPTIONS = {"clip_seconds": 0.5, "train": 4, "val": 1, "test": 2, "loudness": False}
+FLAGS = [f"--{key}={value}".replace("_", "-") for key, value in OPTIONS.items() if key != "loudness"]
+
+
+def speech(root: Path, speakers: int = 4, seconds: float = 1.0) -> Path:
+    """Speech in LibriSpeech's layout, four utterances per speaker."""
+    for speaker in range(speakers):
+        folder = root / f"{speaker}/1"
+        folder.mkdir(parents=True)
+        for number in range(4):
+            random = np.random.default_rng(100 * speaker + number)
+            samples = random.uniform(-0.5, 0.5, round(seconds * RATE))
+            soundfile.write(folder / f"{speaker}-1-{number:04d}.flac", samples, RATE, subtype="PCM_16")
+    return root
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "shards").iterdir())}
+
+
+def start(source: Path, out: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.prepare", "librispeech", f"--source={source}", f"--out={out}",
+         *FLAGS, *arguments],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def ray_up() -> object:
+    with start_ray(cpus=2):
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speech(tmp_path_factory.mktemp("speech"))
+
+
+@pytest.fixture(scope="module")
+def made(source: Path, tmp_path_factory: pytest.TempPathFactory, ray_up: object) -> Path:
+    """A finished benchmark; tests must not change it."""
+    out = tmp_path_factory.mktemp("made")
+    prepare("librispeech", source, out, OPTIONS)
+    return out
+
+
+def test_a_benchmark_is_complete_and_its_clips_are_the_recordings(made: Path, source: Path) -> None:
+    shards = Shards(made)
+    shards.verify()
+    manifest = shards.manifest
+    assert manifest.class_names == ("0", "1", "2", "3") and len(manifest.shards) == 4
+    assert (manifest.clips.train, manifest.clips.val, manifest.clips.test) == (16, 4, 8)
+    assert manifest.settings == {
+        "speakers": None, "clip_seconds": 0.5, "sample_rate": 16000, "train": 4, "val": 1, "test": 2,
+        "split": "block", "loudness": False,
+    }  # fmt: skip
+    first = soundfile.read(source / "2/1/2-1-0000.flac", dtype="float32")[0]
+    position = shards.table.clip_ids.index("2_1")
+    assert np.array_equal(shards.audio([position])[0], first[8000:16000])
+    assert (made / "rejected.csv").read_text() == "file,reason\n"
+    assert sorted(path.name for path in made.iterdir()) == [
+        ".prepare.lock", "manifest.json", "rejected.csv", "shards",
+    ]  # fmt: skip
+
+
+def test_a_second_run_does_nothing(made: Path, source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*.*") if path.name != ".prepare.lock"}
+    assert main(["librispeech", "--source", str(source), "--out", str(made), "--no-loudness", *FLAGS]) == 0
+    out, err = capfd.readouterr()
+    assert err == f"nothing to do: {made} is complete and up to date\n" and "0 cut, 4 already done" in out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_benchmark_made_otherwise_is_never_touched_without_force(
+    source: Path, tmp_path: Path, ray_up: object
+) -> None:
+    prepare("librispeech", source, tmp_path, OPTIONS)
+    before = contents(tmp_path)
+    with pytest.raises(
+        EarshotError, match=r"\(train: 4 -> 3; split: block -> cyclic\); choose another --out"
+    ):
+        prepare("librispeech", source, tmp_path, {**OPTIONS, "train": 3, "split": "cyclic"})
+    with pytest.raises(EarshotError, match=r"\(name: librispeech -> other\)"):
+        prepare("librispeech", source, tmp_path, OPTIONS, name="other")
+    assert contents(tmp_path) == before and Manifest.load(tmp_path)
+    manifest = prepare("librispeech", source, tmp_path, {**OPTIONS, "train": 3, "speakers": 2}, force=True)
+    assert manifest.clips.train == 6 and len(contents(tmp_path)) == 2
+    Shards(tmp_path).verify()
+
+
+def test_a_changed_source_is_told_and_only_its_unit_made_again(tmp_path: Path, ray_up: object) -> None:
+    source, out = speech(tmp_path / "in"), tmp_path / "out"
+    prepare("librispeech", source, out, OPTIONS)
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
+    os.utime(source / "1/1/1-1-0002.flac", ns=(1, 1))
+    with pytest.raises(EarshotError, match=r"\(source: \w{12}\.\.\. -> \w{12}\.\.\.\)"):
+        prepare("librispeech", source, out, OPTIONS)
+    prepare("librispeech", source, out, OPTIONS, force=True)
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
+    assert [name for name in before if before[name] != after[name]] == ["00001.parquet"]
+
+
+def test_damaged_and_lost_shards_are_made_again(
+    source: Path, made: Path, tmp_path: Path, ray_up: object
+) -> None:
+    prepare("librispeech", source, tmp_path, OPTIONS)
+    path = tmp_path / "shards/00002.parquet"
+    path.unlink()
+    prepare("librispeech", source, tmp_path, OPTIONS)
+    assert contents(tmp_path) == contents(made)
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(EarshotError, match=r"00002\.parquet: expected SHA-256"):
+        Shards(tmp_path).verify()
+    prepare("librispeech", source, tmp_path, OPTIONS, force=True)
+    assert contents(tmp_path) == contents(made)
+
+
+def test_bad_files_are_rejected_with_reasons_up_to_a_limit(tmp_path: Path, ray_up: object) -> None:
+    source, out = speech(tmp_path / "in", speakers=2, seconds=1.2), tmp_path / "out"
+    folder = source / "0/1"
+    cut = folder / "0-1-0003.flac"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (folder / "0-1-0004.flac").write_text("no audio")
+    (folder / "0-1-0005.wav").touch()
+    samples = np.zeros(9000, np.float32)
+    samples[7] = np.nan
+    soundfile.write(folder / "0-1-0006.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(
+        EarshotError, match=r"2 of 11 files are unusable, more than --max-rejected 0.01 allows"
+    ):
+        prepare("librispeech", source, out, OPTIONS)
+    assert contents(out) == {}  # two are known before any work begins
+    with pytest.raises(
+        EarshotError, match=r"4 of 11 files are unusable, more than --max-rejected 0.2 allows"
+    ):
+        prepare("librispeech", source, out, OPTIONS, max_rejected=0.2)
+    kept = contents(out)
+    assert len(kept) == 2 and not (out / "manifest.json").exists()
+    manifest = prepare("librispeech", source, out, OPTIONS, max_rejected=0.5)
+    assert contents(out) == kept and manifest.source.rejected == 4
+    with (out / "rejected.csv").open() as file:
+        rows = {row["file"].split("/")[-1]: row["reason"] for row in csv.DictReader(file)}
+    assert rows["0-1-0003.flac"].startswith("truncated or damaged")
+    assert rows["0-1-0004.flac"].startswith("not readable as audio")
+    assert rows["0-1-0005.wav"] == "zero bytes"
+    assert rows["0-1-0006.wav"] == "holds NaN or infinite samples"
+
+
+def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, ray_up: object) -> None:
+    source, out = speech(tmp_path / "in", speakers=2), tmp_path / "out"
+    for number in range(2):
+        path = source / f"1/1/1-1-000{number}.flac"
+        path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(EarshotError, match=r"speaker '1': expected more than 5 clips .* found 4"):
+        prepare("librispeech", source, out, OPTIONS, max_rejected=0.9)
+    assert not (out / "manifest.json").exists()
+
+
+def test_interrupted_killed_and_resumed_with_another_number_of_workers(
+    tmp_path: Path, ray_up: object
+) -> None:
+    """Ctrl-C, then SIGKILL, then to the end: finished shards are kept, and all bytes are as in one run of two workers."""
+    source, out, whole = speech(tmp_path / "in", speakers=8, seconds=15), tmp_path / "out", tmp_path / "whole"
+    shards = out / "shards"
+
+    interrupted = start(source, out, "--workers=1")
+    wait_for(lambda: any(shards.glob("*.parquet")), interrupted)
+    interrupted.send_signal(signal.SIGINT)
+    code, text, err = finish(interrupted)
+    assert (code, text) == (130, "")
+    assert err.startswith("interrupted: ") and err.endswith("run the same command again to resume\n")
+    assert err.count("\n") == 1 and not (out / "manifest.json").exists()
+
+    first = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
+    killed = start(source, out, "--workers=1")
+    wait_for(lambda: len(list(shards.glob("*.parquet"))) > len(first), killed)
+    killed.kill()
+    finish(killed)
+    with pytest.raises(EarshotError, match="expected a complete benchmark"):
+        Shards(out)
+    left = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
+    assert len(left) < 8 and first.items() <= left.items()
+
+    (shards / ".00007.parquet.0123.aside").write_bytes(b"half")  # as a killed worker leaves it
+    code, text, err = finish(start(source, out, "--workers=1"))
+    assert (code, err) == (0, "")
+    # Workers of the killed driver may have finished one more shard before they noticed.
+    assert len(left) <= int(text.split(" already done")[0].split()[-1]) < 8
+    assert all((shards / name).stat().st_mtime_ns == when for name, when in left.items())
+
+    manifest = prepare("librispeech", source, whole, {**OPTIONS, "loudness": True})
+    assert contents(out) == contents(whole)
+    assert Manifest.load(out).fingerprint == manifest.fingerprint
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_survived(tmp_path: Path) -> None:
+    source, out = speech(tmp_path / "in", speakers=8, seconds=20), tmp_path / "out"
+    process = start(source, out, "--workers=1")
+    wait_for(lambda: len(list((out / "shards").glob("*.parquet"))) >= 1, process)
+    for worker in _workers(process.pid):
+        os.kill(worker, signal.SIGKILL)
+    code, _, err = finish(process)
+    assert (code, err) == (0, "")
+    Shards(out).verify()
+
+
+def _workers(driver: int) -> list[int]:
+    """The processes below a driver in which Ray cuts units."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            command = path.with_name("cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = (int(fields[1]), command)
+    found = []
+    for pid, (_, command) in parents.items():
+        above = pid
+        while above in parents and above != driver:
+            above = parents[above][0]
+        if above == driver and command.startswith("ray::Map("):
+            found.append(pid)
+    assert found
+    return found
+
+
+def test_two_runs_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
+    from orchestrator.destination import Destination
+
+    with (
+        Destination(tmp_path).locked(),
+        pytest.raises(EarshotError, match="another prepare is at work here"),
+    ):
+        prepare("librispeech", source, tmp_path, OPTIONS)
+
+
+def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards/00009.parquet").write_text("mine")
+    with pytest.raises(EarshotError, match="expected an empty folder or a benchmark, found other files"):
+        prepare("librispeech", source, tmp_path, OPTIONS)
+    assert (tmp_path / "shards/00009.parquet").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--train=0"],
+            "error: --train: input should be greater than 0, found 0; see prepare librispeech --help\n",
+        ),
+        (["--clip-seconds=x"], "error: --clip-seconds: input should be a valid number"),
+        (
+            ["--source=/absent"],
+            "error: /absent: expected a folder of recordings, found: No such file or directory",
+        ),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(
+    arguments: list[str], message: str, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["librispeech", "--source", str(source), "--out", str(tmp_path / "out"), *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith(message) and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", sorted(corpora()))
+def test_every_corpus_has_a_help_from_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    for option, field in corpora()[name].options_type.model_fields.items():
+        assert f"--{option.replace('_', '-')}" in text
+        assert field.description, f"{name}: {option} has no description"
+
+
+def test_a_generated_corpus_needs_no_source(tmp_path: Path, ray_up: object) -> None:
+    options = {"classes": 6, "clips_per_class": 5, "seconds": 0.25}
+    manifest = prepare("demo", None, tmp_path, options)
+    assert len(manifest.classes) == 6 and manifest.base_classes == 5
+    when = (tmp_path / "manifest.json").stat().st_mtime_ns
+    for path in (tmp_path / "source").rglob("*.wav"):
+        path.unlink()  # the recordings are not needed any more
+    assert prepare("demo", None, tmp_path, options) == manifest
+    assert (tmp_path / "manifest.json").stat().st_mtime_ns == when
+    with pytest.raises(EarshotError, match="clips_per_class: 5 -> 6"):
+        prepare("demo", None, tmp_path, {**options, "clips_per_class": 6})
+    with pytest.raises(EarshotError, match="--source: expected the folder of the folder recordings"):
+        prepare("folder", None, tmp_path / "x")
+
+
+@pytest.mark.slow
+def test_published_notes_as_a_folder(shared: Path, tmp_path: Path, ray_up: object) -> None:
+    options = {"sample_rate": 44100, "clip_seconds": 2.0}
+    manifest = prepare("folder", shared / "corpora/philharmonia", tmp_path, options)
+    assert len(manifest.classes) == 15 and manifest.source.files == 900 and manifest.source.rejected == 0
+    assert manifest.clips.total == 1030

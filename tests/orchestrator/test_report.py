@@ -1,0 +1,323 @@
+"""Reports of whole, partial and broken runs: files, numbers in them, what the command line says."""
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from datasets.errors import EarshotError
+from orchestrator.markdown import escape, table
+from orchestrator.report import ReportPaths, main, summary_table, write_report
+from orchestrator.results import Run
+from trainables.records import TrialRecord
+
+WriteTrial = Callable[..., TrialRecord]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def two_methods(write_trial_to: WriteTrial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of ede two configurations (b wins on validation, a on test), of icarl one."""
+    run_dir = tmp_path_factory.mktemp("two") / "run"
+    for seed, final in ((0, 0.5), (1, 0.7)):
+        heads = {"linear": [[0.5], [0.4, 0.2]]}
+        write_trial_to(
+            run_dir, "ede-0000000a", seed, [[1.0], [1.0, 1.0]], val=[[0.3], [0.3, 0.3]], heads=heads
+        )
+        write_trial_to(
+            run_dir, "ede-0000000b", seed, [[0.9], [0.8, final]], val=[[0.6], [0.6, 0.6]], heads=heads
+        )
+        write_trial_to(run_dir, "icarl-0000000c", seed, [[0.8], [0.2, 0.4]])
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def written(two_methods: Path) -> ReportPaths:
+    """The report of that run."""
+    return write_report(two_methods)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def printed(run: Path, width: int = 110) -> str:
+    """The table as a terminal of that width shows it."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(summary_table(Run.load(run), width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_summary_csv(written: ReportPaths) -> None:
+    rows = {(r["configuration"], r["head"]): r for r in read_csv(written.summary)}
+    assert len(rows) == 5
+    row = rows["ede-0000000b", "prototype"]
+    # A_0 = 0.9, A_1 = 0.65 and 0.75: AA = 0.775 and 0.825
+    assert float(row["aa_mean"]) == pytest.approx(0.8)
+    assert float(row["aa_std"]) == pytest.approx(0.05 / 2**0.5, abs=1e-6)
+    assert row["aa_n"] == "2"
+    # t_{0.975, 1} = 12.7062: half the interval is 12.7062 * 0.05 / sqrt(2) / sqrt(2)
+    assert float(row["aa_low"]) == pytest.approx(0.8 - 12.7062 * 0.025, abs=1e-5)
+    assert float(row["pd_mean"]) == pytest.approx(0.2)
+    assert float(row["final_mean"]) == pytest.approx(0.7)
+    assert float(row["forgetting_mean"]) == pytest.approx(0.1)
+    assert float(row["bwt_mean"]) == pytest.approx(-0.1)
+    assert float(row["validation_aa_mean"]) == pytest.approx(0.6)
+    assert (row["selected"], row["complete"], row["trials"], row["default_head"]) == (
+        "yes",
+        "yes",
+        "2",
+        "yes",
+    )
+    assert row["varied"] == '{"lr": 0.1}'
+    assert float(row["parameters_used_mean"]) == 1000
+    linear = rows["ede-0000000b", "linear"]
+    assert float(linear["aa_mean"]) == pytest.approx(0.4) and float(linear["aa_std"]) == 0
+    assert (linear["default_head"], linear["selected"]) == ("no", "yes")
+    assert rows["ede-0000000a", "prototype"]["selected"] == "no"
+
+
+def test_sessions_csv(written: ReportPaths) -> None:
+    rows = read_csv(written.sessions)
+    assert len(rows) == (2 * 2 + 1) * 2 * 2  # heads of the configurations, splits, sessions
+    places = {(r["configuration"], r["head"], r["split"], r["session"]): r for r in rows}
+    row = places["ede-0000000b", "prototype", "test", "1"]
+    assert float(row["micro_mean"]) == pytest.approx(0.7)
+    assert float(row["micro_std"]) == pytest.approx(0.1 / 2**0.5, abs=1e-6)
+    assert (row["micro_n"], row["novel_n"]) == ("2", "2")
+    assert float(row["base_mean"]) == pytest.approx(0.8)
+    assert float(row["novel_mean"]) == pytest.approx(0.6)
+    assert float(row["harmonic_mean"]) == pytest.approx((0.8 / 1.3 + 1.12 / 1.5) / 2, abs=1e-6)
+    first = places["ede-0000000b", "prototype", "test", "0"]
+    assert (first["novel_mean"], first["novel_n"], first["harmonic_mean"]) == ("", "0", "")
+
+
+def test_report_md(written: ReportPaths) -> None:
+    text = written.report.read_text(encoding="utf-8")
+    assert "| trials | 6: 6 finished, 0 running, 0 failed |" in text
+    assert "| protocol | name ffcac-25, way 2, shot 5 |" in text
+    assert "| seeds (order.support.initialisation) | 2: s0, s1 |" in text
+    row = ["ede", "ede-0000000b", "prototype", "2", "90.0", "70.0", "80.0 ± 3.5", "48.2 to 111.8"]
+    assert " | ".join(["", *row, "20.0", "10.0", "70.0", "60.0", ""]).strip() in text
+    assert "ddof 1" in text and "validation" in text
+    assert "Provisional" not in text and "lack something" not in text
+    assert "| **ede-0000000b** | lr 0.1 | 2 |" in text and "\n| ede-0000000a |" in text
+    assert "| 1 | 2 | class 2, class 3 |" in text
+
+
+def test_every_embedded_figure_exists_and_every_figure_is_embedded(written: ReportPaths) -> None:
+    paths = written
+    embedded = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", paths.report.read_text(encoding="utf-8"))
+    assert sorted(embedded) == ["accuracy.png", "heads.png", "matrix-ede.png", "matrix-icarl.png"]
+    assert sorted(path.name for path in paths.figures) == sorted(embedded)
+    for path in paths.figures:
+        with Image.open(path) as image:
+            image.verify()
+
+
+def test_the_same_run_gives_the_same_bytes_and_nothing_else_is_left(
+    two_methods: Path, written: ReportPaths, tmp_path: Path
+) -> None:
+    first = written
+    again = write_report(two_methods, tmp_path / "elsewhere" / "report")
+    names = {path.name for path in first.report.parent.iterdir()}
+    assert names == {path.name for path in again.report.parent.iterdir()}
+    assert names == {"report.md", "summary.csv", "sessions.csv"} | {path.name for path in first.figures}
+    for name in names:
+        assert (first.report.parent / name).read_bytes() == (again.report.parent / name).read_bytes(), name
+
+
+def test_summary_table(two_methods: Path) -> None:
+    text = printed(two_methods)
+    assert re.search(r"ede +0000000b +2 +90\.0 70\.0 +80\.0 ± 3\.5 +20\.0 +10\.0 +70\.0", text)
+    # icarl: A_0 = 0.8, A_1 = 0.3
+    assert re.search(r"icarl +0000000c +2 +80\.0 30\.0 +55\.0 ± 0\.0 +50\.0 +60\.0 +30\.0", text)
+    assert "validation" in text and "provisional" not in text
+
+
+@pytest.mark.parametrize(
+    ("sessions", "method", "width", "shown"),
+    [
+        (1, "simplecil", 80, 1),
+        (5, "simplecil", 80, 3),
+        (5, "a-method-of-a-long-name", 110, 5),
+        (9, "simplecil", 110, 8),
+        (20, "a-method-of-a-long-name", 110, 5),
+    ],
+)
+def test_the_table_fits(
+    run_dir: Path, write_trial: WriteTrial, sessions: int, method: str, width: int, shown: int
+) -> None:
+    matrix = [[1.0] * (t + 1) for t in range(sessions)]  # 100.0 is the widest that there is
+    for name in (method, "ede"):
+        write_trial(f"{name}-0123abcd", 0, matrix, way=1, clips=2)
+        write_trial(f"{name}-0123abcd", 1, matrix, way=1, clips=2, status="running")
+    text = printed(run_dir, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "…" not in text
+    for name in (method, "ede"):
+        row = next(line.rstrip() for line in text.splitlines() if line.startswith(name))
+        assert (" .. " in row) == (shown < sessions)
+        assert row.count("100.0") == shown + 2  # and AA, final
+        assert "100.0 ± -" in row and "1/2" in row and row.endswith("100.0")
+
+
+def test_one_seed_has_no_std(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
+    paths = write_report(run_dir)
+    assert "80.0 ± -" in paths.report.read_text(encoding="utf-8")
+    row = next(r for r in read_csv(paths.summary) if r["head"] == "prototype")
+    assert (row["aa_std"], row["aa_n"], row["aa_low"]) == ("", "1", "")
+
+
+def test_a_partial_run_counts_what_is_there(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
+    write_trial("ede-0000000a", 1, [[0.7]], planned=2)
+    write_trial(
+        "ede-0000000a", 2, [[0.5]], planned=2, status="failed", error="RuntimeError: boom | at\nepoch 3"
+    )
+    write_trial("icarl-0000000b", 0, [], planned=2)
+    paths = write_report(run_dir)
+    text = paths.report.read_text(encoding="utf-8")
+    assert "| trials | 4: 1 finished, 2 running, 1 failed |" in text
+    assert r"| ede-0000000a-s2 | failed | 1 of 2 | RuntimeError: boom \| at epoch 3 |" in text
+    assert (
+        "| ede-0000000a-s1 | running | 1 of 2 |" in text
+        and "| icarl-0000000b-s0 | running | 0 of 2 |" in text
+    )
+    assert "| ede | ede-0000000a | prototype | 1/3 | 70.0 | 70.0 (n 1/3) | 80.0 ± - |" in text
+    assert "| icarl | icarl-0000000b | prototype | 0/1 | - | - | - | - | - | - | - | - |" in text
+    assert "Provisional" in text
+    sessions = {r["session"]: r for r in read_csv(paths.sessions) if r["split"] == "test"}
+    assert (sessions["0"]["micro_n"], sessions["1"]["micro_n"]) == ("3", "1")
+    assert float(sessions["0"]["micro_mean"]) == pytest.approx(0.7)
+    assert float(sessions["0"]["micro_std"]) == pytest.approx(0.2)
+    summary = {r["configuration"]: r for r in read_csv(paths.summary)}
+    assert (summary["ede-0000000a"]["aa_n"], summary["icarl-0000000b"]["aa_n"]) == ("1", "0")
+    assert float(summary["ede-0000000a"]["aa_mean"]) == pytest.approx(0.8)
+    shown = printed(run_dir)
+    assert re.search(r"ede +0000000a\* +1/3 +70\.0 70\.0 +80\.0 ± -", shown)
+    assert re.search(r"icarl +0000000b\* +0/1 +- +- +- +- +- +-", shown)
+    assert [path.name for path in paths.figures] == ["accuracy.png", "heads.png", "matrix-ede.png"]
+
+
+def test_a_run_before_its_first_session(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-0000000a", 0, [], planned=5)
+    paths = write_report(run_dir)
+    assert paths.figures == ()
+    text = paths.report.read_text(encoding="utf-8")
+    assert "No session is finished yet." in text and "![" not in text
+    assert len(read_csv(paths.sessions)) == 0
+    assert "ede" in printed(run_dir)
+
+
+def test_several_class_orders_are_told(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
+    record = write_trial("ede-0000000a", 1, [[0.9], [0.8, 0.6]])
+    for session in record.sessions:
+        (run_dir / "trials" / record.trial / session.predictions).unlink()
+    record.model_copy(update={"sessions": ()}).save(run_dir / "trials" / record.trial)
+    assert "orders" not in write_report(run_dir).report.read_text(encoding="utf-8")
+    write_trial("ede-0000000a", 2, [[0.9]], planned=2, way=1)
+    assert "the run has 2 orders" in write_report(run_dir).report.read_text(encoding="utf-8")
+
+
+def test_strange_names(run_dir: Path, write_trial: WriteTrial) -> None:
+    names = ("=1+1", "a|b", "<b>x</b>", "two\nlines")
+    write_trial("@m|[x]-0000000a", 0, [[0.9], [0.8, 0.6]], class_names=names, benchmark="[red]demo")
+    write_trial("$m$-0000000b", 0, [[0.9], [0.8, 0.6]], class_names=names, benchmark="[red]demo")
+    paths = write_report(run_dir)
+    text = paths.report.read_text(encoding="utf-8")
+    assert r"=1+1, a\|b" in text and "&lt;b&gt;x&lt;/b&gt;, two lines" in text and "<b>" not in text
+    assert r"| @m\|\[x\] | @m\|\[x\]-0000000a |" in text
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in tables]
+    assert all(count == 3 for line, count in zip(tables, cells, strict=True) if "benchmark" in line)
+    rows = read_csv(paths.summary)
+    assert {row["method"] for row in rows} == {"'@m|[x]", "$m$"}
+    assert {row["configuration"] for row in rows} == {"'@m|[x]-0000000a", "$m$-0000000b"}
+    assert {path.name for path in paths.figures} >= {"matrix-_m_.png", "matrix-_m__x_.png"}
+    assert "[red]demo" in printed(run_dir) and "@m|[x]" in printed(run_dir)
+
+
+def test_negative_numbers_stay_numbers(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-0000000a", 0, [[0.5], [0.8, 0.6]])
+    row = read_csv(write_report(run_dir).summary)[0]
+    assert float(row["pd_mean"]) == pytest.approx(-0.2) and row["pd_mean"].startswith("-")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("*x* `y` [z](u)", r"\*x\* \`y\` \[z\](u)"),
+        ("init_epoch A_0", "init_epoch A_0"),
+        ("_x_", r"\_x\_"),
+        ("a\r\n b", "a b"),
+        ("<i> & $x$ ~", r"&lt;i&gt; &amp; \$x\$ \~"),
+        ("\\|", r"\\\|"),
+    ],
+)
+def test_escape(text: str, shown: str) -> None:
+    assert escape(text) == shown
+
+
+def test_table() -> None:
+    assert table(["name", ">n"], [["a|b", 1], ["c", 2]], bold=[(1, 0)]) == (
+        "| name | n |\n| --- | ---: |\n| a\\|b | 1 |\n| **c** | 2 |"
+    )
+
+
+def test_command_line(run_dir: Path, write_trial: WriteTrial, tmp_path: Path) -> None:
+    write_trial("ede-0000000b", 0, [[0.9]])
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.report", str(run_dir), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"ede +0000000b", done.stdout)
+    assert done.stdout.splitlines()[-1] == f"report: {out / 'report.md'}"
+    assert (out / "report.md").is_file() and not (run_dir / "report").exists()
+
+
+@pytest.mark.parametrize("case", ["no folder", "no trials", "damaged"])
+def test_command_line_errors(
+    run_dir: Path, write_trial: WriteTrial, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    if case == "no trials":
+        run_dir.mkdir()
+    if case == "damaged":
+        record = write_trial("ede-0000000a", 0, [[0.9]])
+        (run_dir / "trials" / record.trial / "session-00.parquet").write_bytes(b"PAR1")
+    assert main([str(run_dir)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert (
+        captured.err.startswith("error: ") and captured.err.count("\n") == 1 and str(run_dir) in captured.err
+    )
+    assert not (run_dir / "report").exists()
+
+
+def test_an_unwritable_folder_is_one_error(run_dir: Path, write_trial: WriteTrial, tmp_path: Path) -> None:
+    write_trial("ede-0000000a", 0, [[0.9]])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EarshotError, match=r"file/report: expected a folder to write the report to"):
+        write_report(run_dir, tmp_path / "file" / "report")

@@ -1,0 +1,276 @@
+"""Sweeps with real Ray: determinism, sharing, deaths, failures, and what is wrong told in one line."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.sweep import main, parse
+from trainables.records import TrialRecord
+
+SPACE = """
+methods:
+  ede:
+    base_epochs: 2
+    incremental_epochs: {epochs}
+    incremental_lr: {{choice: [0.001, 0.01]}}
+  simplecil: {{}}
+"""
+PROTOCOL = ["--protocol", "free", "--base", "2", "--way", "2", "--shot", "3"]
+
+
+def command(tones: Path, runs: Path, *more: str, epochs: int = 2) -> list[str]:
+    runs.mkdir(exist_ok=True)
+    space = runs / "space.yaml"
+    space.write_text(SPACE.format(epochs=epochs))
+    fixed = ["--benchmark", str(tones), "--space", str(space), "--runs", str(runs), "--name", "run", "--seeds", "2"]
+    return [sys.executable, "-m", "orchestrator.sweep", *fixed, *PROTOCOL, *more]
+
+
+def run(arguments: list[str], expect: int = 0) -> str:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def predictions(runs: Path) -> dict[str, str]:
+    folder = runs / "run" / "trials"
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*/session-*.parquet"))
+    }
+
+
+def records(runs: Path) -> list[TrialRecord]:
+    return [TrialRecord.load(path.parent) for path in sorted((runs / "run" / "trials").glob("*/trial.json"))]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A sweep of 3 configurations x 2 seeds with two workers; its runs folder and what it printed."""
+    runs = tmp_path_factory.mktemp("undisturbed")
+    return runs, run(command(tones, runs, "--workers", "2"))
+
+
+def test_a_sweep_ends_with_a_table_and_a_report(undisturbed: tuple[Path, str]) -> None:
+    runs, printed = undisturbed
+    assert len(records(runs)) == 6
+    assert {record.status for record in records(runs)} == {"finished"}
+    assert "ede" in printed
+    assert "simplecil" in printed
+    report = runs / "run" / "report" / "report.md"
+    assert str(report) in printed
+    assert report.stat().st_size > 500
+
+
+def test_trials_share_their_base_session(undisturbed: tuple[Path, str]) -> None:
+    base = {record.sessions[0].stage for record in records(undisturbed[0]) if record.method == "ede"}
+    later = {record.sessions[1].stage for record in records(undisturbed[0]) if record.method == "ede"}
+    assert (len(base), len(later)) == (2, 4)  # one base session per seed, two learning rates after it
+
+
+def test_tensorboard_sees_every_session(undisturbed: tuple[Path, str]) -> None:
+    events = list((undisturbed[0] / "run" / "tune").rglob("events.out.tfevents*"))
+    assert len(events) == 6
+
+
+def test_one_worker_gives_the_same_bytes_as_two(tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]) -> None:
+    run(command(tones, tmp_path / "runs", "--workers", "1"))
+    expected = predictions(undisturbed[0])
+    assert len(expected) == 6 * 3
+    assert predictions(tmp_path / "runs") == expected
+
+
+def test_the_same_sweep_again_computes_nothing(tones: Path, undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(undisturbed[0], runs)
+    before = predictions(runs)
+    printed = run(command(tones, runs, "--workers", "2"))
+    assert "0 sessions computed, 18 found" in printed
+    assert predictions(runs) == before
+
+
+def stages(runs: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in runs.glob("store/stages/*/*/stage.json")}
+
+
+def processes_with(variable: str) -> list[int]:
+    """Processes of this machine that were started with this environment variable."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+def descendants(process: int) -> list[int]:
+    """Children of a process, their children and so on."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    children = [child for child, parent in parents.items() if parent == process]
+    return [*children, *(one for child in children for one in descendants(child))]
+
+
+def wait_for(condition: object, seconds: float) -> None:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_killed_driver_then_the_same_command_finishes(tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]) -> None:
+    runs = tmp_path / "runs"
+    arguments = command(tones, runs, "--workers", "2")
+    mark = f"EARSHOT_TEST_MARK={tmp_path}"
+    environment = {**os.environ, "EARSHOT_TEST_MARK": str(tmp_path)}
+    driver = subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_for(lambda: len(stages(runs)) >= 4 or driver.poll() is not None, 120)
+        assert driver.poll() is None, "it ended before it could be killed"
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        wait_for(lambda: not processes_with(mark), 60)  # Ray's processes follow their driver
+    finally:
+        for process in processes_with(mark):
+            os.kill(process, signal.SIGKILL)
+    finished = stages(runs)
+    printed = run(arguments)
+    assert "sessions computed" in printed
+    assert {address: stages(runs)[address] for address in finished} == finished  # none was made again
+    assert predictions(runs) == predictions(undisturbed[0])
+
+
+def test_killed_worker_is_replaced(tones: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    arguments = command(tones, runs, "--workers", "1", "--method", "ede", epochs=20)
+    driver = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        wait_for(lambda: len(stages(runs)) >= 2 or driver.poll() is not None, 120)
+        workers = [
+            process
+            for process in processes_with(f"EARSHOT_TEST_MARK={tmp_path}")
+            if "ChainTrial" in (Path("/proc") / str(process) / "cmdline").read_text()
+        ]
+        assert workers
+        os.kill(workers[0], signal.SIGKILL)
+        output, _ = driver.communicate(timeout=240)
+    finally:
+        driver.kill()
+    assert driver.returncode == 0, output
+    assert {record.status for record in records(runs)} == {"finished"}
+    assert len(records(runs)) == 4
+    calm = tmp_path / "calm"
+    run(command(tones, calm, "--workers", "2", "--method", "ede", epochs=20))
+    assert predictions(runs) == predictions(calm)
+
+
+def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "methods: {ede: {base_epochs: 2, incremental_epochs: 30, incremental_lr: {choice: [0.001, 1.0e+12]}}}"
+    )
+    arguments = ["--benchmark", str(tones), "--space", str(space), "--runs", str(tmp_path), "--name", "run"]
+    printed = run([sys.executable, "-m", "orchestrator.sweep", *arguments, "--seeds", "1", *PROTOCOL], expect=1)
+    assert "lower the learning rate" in printed
+    assert "1 trials failed" in printed
+    statuses = {record.settings["incremental_lr"]: record.status for record in records(tmp_path)}
+    assert statuses == {0.001: "finished", 1e12: "failed"}
+    failed = next(record for record in records(tmp_path) if record.status == "failed")
+    assert len(failed.sessions) == 1  # what was finished is not lost
+    assert failed.error is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--benchmark", "nowhere"], "benchmark 'nowhere': no manifest.json"),
+        (["--benchmark", "../../etc"], "benchmark '../../etc': no manifest.json"),
+        (["--method", "edee"], "method 'edee': not known; expected one of ede"),
+        (["--space", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["--protocol", "ffcac-26"], "protocol: expected one of ffcac-25"),
+        (["--shot", "many"], "protocol.shot"),
+        (["--seeds", "0"], "seeds: must be at least 1, found 0"),
+        (["--trials", "-1"], "trials: input should be greater than or equal to 1"),
+        (["--search", "magic"], "search: input should be 'tpe', 'random' or 'grid', found 'magic'"),
+        (["--name", "../escape"], "name"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml: no such file"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--runs", str(tmp_path), "--data", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_protocol_that_does_not_fit_the_benchmark(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--benchmark", str(tones), "--protocol", "ffcac-25", "--runs", str(tmp_path)]) == 2
+    assert "needs 25 classes" in capsys.readouterr().err
+
+
+def test_a_corrupt_shard_is_named(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tones, broken)
+    shard = broken / "shards" / "00002.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    assert main(["--benchmark", str(broken), *PROTOCOL, "--runs", str(tmp_path / "runs")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "00002.parquet" in line
+
+
+def test_what_the_cluster_does_not_have(tones: Path, tmp_path: Path) -> None:
+    printed = run(command(tones, tmp_path / "runs", "--gpus-per-trial", "64", "--device", "cpu"), expect=2)
+    assert "a trial asks for 64 GPU, the cluster has" in printed
+
+
+def test_configuration_file_and_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text("benchmark: data/ls100\nprotocol: {name: ffcac-50, shot: 1}\nseeds: 5\nsearch: random\n")
+    config = parse(["--config", str(path), "--seeds", "2", "--class-order", "seeded"])
+    assert config.benchmark == "data/ls100"
+    assert len(config.seeds) == 2
+    assert config.search == "random"
+    assert (config.protocol.shot, config.protocol.sessions, config.protocol.class_order) == (1, 10, "seeded")
+    assert config.protocol.name == "ffcac-50-changed"  # one shot is another protocol
+    assert parse(["--class-order", "3,1,2"]).protocol.class_order == (3, 1, 2)
+    assert parse(["--class-order", "seeded"]).protocol.name == "ffcac-25"
+
+
+def test_an_unknown_key_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text("benchmrk: demo\n")
+    assert main(["--config", str(path)]) == 2
+    assert f"{path}: no key 'benchmrk'; did you mean 'benchmark'?" in capsys.readouterr().err
+
+
+def test_the_resolved_configuration_is_stored(undisturbed: tuple[Path, str]) -> None:
+    stored = json.loads((undisturbed[0] / "run" / "sweep.json").read_text())
+    assert stored["protocol"]["base"] == 2
+    assert stored["backbone"] == "random-tiny"
+    assert [space["method"] for space in stored["spaces"]] == ["ede", "simplecil"]

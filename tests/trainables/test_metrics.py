@@ -1,0 +1,173 @@
+"""Metrics against values computed by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from trainables import metrics
+
+NAN = float("nan")
+
+# Three sessions; the last row is where each session's classes ended.
+MATRIX = np.array(
+    [
+        [0.9, NAN, NAN],
+        [0.8, 0.6, NAN],
+        [0.5, 0.7, 0.4],
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "micro", "macro"),
+    [
+        ([0, 0, 0, 1], [0, 0, 0, 0], 0.75, 0.5),
+        ([0, 0, 1, 1], [0, 1, 1, 1], 0.75, 0.75),
+        ([3, 7, 7, 7], [7, 7, 7, 3], 0.5, (0 + 2 / 3) / 2),
+        ([2], [2], 1.0, 1.0),
+        ([], [], NAN, NAN),
+    ],
+)
+def test_micro_and_macro_accuracy(
+    labels: list[int], predictions: list[int], micro: float, macro: float
+) -> None:
+    assert metrics.accuracy(labels, predictions) == pytest.approx(micro, nan_ok=True)
+    assert metrics.macro_accuracy(labels, predictions) == pytest.approx(macro, nan_ok=True)
+
+
+def test_class_accuracies_name_only_classes_with_clips() -> None:
+    assert metrics.class_accuracies([5, 5, 9], [5, 9, 9]) == {5: 0.5, 9: 1.0}
+
+
+def test_session_of_labels() -> None:
+    np.testing.assert_array_equal(metrics.session_of_labels([[4, 0], [2]]), [0, -1, 1, -1, 0])
+    assert len(metrics.session_of_labels([])) == 0
+    with pytest.raises(ValueError, match="two sessions"):
+        metrics.session_of_labels([[0, 1], [1]])
+
+
+def test_accuracy_row_groups_by_the_session_that_brought_the_label() -> None:
+    session_of = metrics.session_of_labels([[4, 0], [2], [1]])
+    row = metrics.accuracy_row([4, 0, 0, 0, 2, 2], [4, 0, 2, 0, 4, 2], session_of, 4)
+    np.testing.assert_allclose(row, [0.75, 0.5, NAN, NAN])
+
+
+def test_score_chain() -> None:
+    classes = [[1, 0], [2]]
+    sessions = [
+        ([0, 0, 0, 1], [0, 0, 1, 1]),
+        ([0, 0, 0, 1, 2, 2], [0, 2, 2, 1, 2, 0]),
+    ]
+    scores = metrics.score_chain(sessions, classes, planned=2)
+    np.testing.assert_allclose(scores.matrix, [[0.75, NAN], [0.5, 0.5]])
+    np.testing.assert_allclose(scores.micro, [0.75, 0.5])
+    np.testing.assert_allclose(scores.macro, [(2 / 3 + 1) / 2, (1 / 3 + 1 + 1 / 2) / 3])
+    np.testing.assert_allclose(scores.base, [0.75, 0.5])
+    np.testing.assert_allclose(scores.novel, [NAN, 0.5])
+    np.testing.assert_allclose(scores.harmonic, [NAN, 0.5])
+    np.testing.assert_array_equal(scores.clips, [4, 6])
+
+
+def test_missing_sessions_are_nan_and_never_zero() -> None:
+    scores = metrics.score_chain([([0, 1], [0, 1]), ([0, 1, 2], [0, 0, 2])], [[0, 1], [2]], planned=4)
+    np.testing.assert_allclose(scores.micro, [1.0, 2 / 3, NAN, NAN])
+    np.testing.assert_allclose(scores.macro, [1.0, 2 / 3, NAN, NAN])
+    assert np.isnan(scores.matrix[2:]).all()
+    np.testing.assert_array_equal(scores.clips, [2, 3, 0, 0])
+    summary = metrics.summarise(scores)
+    for name in ("aa", "aa_macro", "pd", "final", "forgetting", "bwt", "ar", "msr", "cpi"):
+        assert math.isnan(getattr(summary, name)), name
+
+
+def test_no_session_at_all() -> None:
+    scores = metrics.score_chain([], [], planned=3)
+    assert np.isnan(scores.micro).all()
+    assert math.isnan(metrics.summarise(scores).aa)
+
+
+@pytest.mark.parametrize(
+    ("base", "novel", "expected"),
+    [
+        (0.8, 0.4, 0.64 / 1.2),
+        (0.5, 0.5, 0.5),
+        (1.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0),
+        (0.9, NAN, NAN),
+        (NAN, 0.9, NAN),
+    ],
+)
+def test_harmonic_mean(base: float, novel: float, expected: float) -> None:
+    assert metrics.harmonic_mean(base, novel) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "aa", "drop", "final"),
+    [
+        ([0.9, 0.6, 0.3], 0.6, 0.6, 0.3),
+        ([0.4, 0.5], 0.45, -0.1, 0.5),
+        ([0.7], 0.7, 0.0, 0.7),
+        ([0.9, 0.6, NAN], NAN, NAN, NAN),
+        ([], NAN, NAN, NAN),
+    ],
+)
+def test_averages(accuracies: list[float], aa: float, drop: float, final: float) -> None:
+    assert metrics.average_accuracy(accuracies) == pytest.approx(aa, nan_ok=True)
+    assert metrics.performance_drop(accuracies) == pytest.approx(drop, nan_ok=True)
+    assert metrics.final_accuracy(accuracies) == pytest.approx(final, nan_ok=True)
+
+
+def test_forgetting_takes_the_best_before_the_last_session() -> None:
+    # j = 0: max(0.9, 0.8) - 0.5 = 0.4; j = 1: 0.6 - 0.7 = -0.1. With l = T included, the second would be 0.
+    assert metrics.forgetting(MATRIX) == pytest.approx(0.15)
+
+
+def test_forgetting_is_not_the_difference_to_the_first_time() -> None:
+    matrix = np.array([[0.5, NAN, NAN], [0.9, 0.6, NAN], [0.4, 0.6, 0.8]])
+    assert metrics.forgetting(matrix) == pytest.approx((0.5 + 0.0) / 2)
+    assert metrics.backward_transfer(matrix) == pytest.approx((-0.1 + 0.0) / 2)
+
+
+def test_backward_transfer() -> None:
+    assert metrics.backward_transfer(MATRIX) == pytest.approx((-0.4 + 0.1) / 2)
+
+
+def test_forgetting_and_backward_transfer_need_two_sessions() -> None:
+    assert math.isnan(metrics.forgetting([[0.9]]))
+    assert math.isnan(metrics.backward_transfer([[0.9]]))
+
+
+def test_a_session_without_clips_is_left_out_of_forgetting() -> None:
+    matrix = np.array([[0.9, NAN, NAN], [0.8, NAN, NAN], [0.5, NAN, 0.4]])
+    assert metrics.forgetting(matrix) == pytest.approx(0.4)
+    assert metrics.backward_transfer(matrix) == pytest.approx(-0.4)
+
+
+def test_ar_msr_cpi() -> None:
+    base, novel = [0.8, 0.7, 0.6], [NAN, 0.5, 0.3]
+    assert metrics.ar(base) == pytest.approx(0.25)
+    assert metrics.msr(base) == pytest.approx(0.75)
+    assert metrics.cpi(base, novel) == pytest.approx((0.75 + 0.4) / 2)
+    assert math.isnan(metrics.ar([0.0, 0.0]))
+    assert math.isnan(metrics.cpi([0.8], [NAN]))
+    assert math.isnan(metrics.cpi([0.8, 0.7, NAN], [NAN, 0.5, NAN]))
+
+
+def test_summary_of_a_whole_chain() -> None:
+    # one class per session, four clips each: correct after each session [4], [3, 2], [2, 3, 1]
+    correct = [[4], [3, 2], [2, 3, 1]]
+    sessions = []
+    for row in correct:
+        labels = np.repeat(np.arange(len(row)), 4)
+        right = np.concatenate([np.arange(4) < count for count in row])
+        sessions.append((labels, np.where(right, labels, (labels + 1) % 3)))
+    summary = metrics.summarise(metrics.score_chain(sessions, [[0], [1], [2]], planned=3))
+    assert summary.aa == pytest.approx((1 + 5 / 8 + 6 / 12) / 3)
+    assert summary.aa_macro == pytest.approx(summary.aa)
+    assert summary.pd == pytest.approx(0.5)
+    assert summary.final == pytest.approx(0.5)
+    assert summary.forgetting == pytest.approx((0.5 - 0.25) / 2)
+    assert summary.bwt == pytest.approx((-0.5 + 0.25) / 2)
+    assert summary.ar == pytest.approx(0.5)
+    assert summary.msr == pytest.approx(0.5)
+    assert summary.cpi == pytest.approx((0.5 + (0.5 + 0.5) / 2) / 2)
