@@ -58,7 +58,7 @@ def truncation(path: Path) -> str | None:
 
 
 def logged_truncation(log: str) -> str | None:
-    """The same from what libsndfile logs on opening a file: for AIFF, AU, CAF, W64, RF64, MAT4, SVX and WVE."""
+    """The same from what libsndfile logs on opening a file (AIFF, AU, CAF, W64, RF64, MAT4, SVX, WVE)."""
     for promised, found in _LOGGED.findall(log):
         if int(found) < int(promised) < _UNKNOWN_SIZE:
             return f"truncated: the header promises {promised} bytes, {found} are there"
@@ -147,7 +147,7 @@ def _cut_mp3(path: Path) -> str | None:
             return "truncated: the last MPEG frame is incomplete" if frames else None
         frames += 1
         position += size
-    # The Xing header lies in a frame of its own, which some encoders count and others do not: one may be missed.
+    # The Xing header lies in a frame of its own, which some encoders count and others do not.
     if promised is not None and frames < promised:
         return f"truncated: the header promises {promised} MPEG frames, {frames} are there"
     return None

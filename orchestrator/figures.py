@@ -82,7 +82,7 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
     """
     with _own_settings():
         right = 0.52 + max(_width(_label(curve), _NUMBER) for curve in curves)
-        width, height = 5.4 + right, max(4.6, 1.7 + 0.22 * len(curves))
+        width, height = max(5.4 + right, _head_width(title, subtitle)), max(4.6, 1.7 + 0.22 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes(
             (0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height)
@@ -111,7 +111,10 @@ def head_panels(
         every = [curve for _, curves in panels for curve in curves]
         right = 0.5 + max(_width(_label(curve), _NUMBER) for curve in every)
         cell_width, cell_height, left, top, bottom = 2.5 + right, 2.55, 0.72, 0.78, 0.6
-        width, height = max(left + columns * cell_width, 6.0), top + rows * cell_height + bottom - 0.25
+        width, height = (
+            max(left + columns * cell_width, _head_width(title, subtitle)),
+            top + rows * cell_height + bottom - 0.25,
+        )
         figure = Figure(figsize=(width, height), dpi=DPI)
         limits = _limits(every)
         for index, (name, curves) in enumerate(panels):
@@ -146,7 +149,7 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         cell = min(0.62, max(0.2, 6.2 / size))
         side = max(cell * size, 1.9)
         left, top, bottom, right = 0.8, 0.98, 0.56, 1.15
-        width = max(left + side + right, 0.4 + max(_width(title, 12.5, bold=True), _width(subtitle, _NUMBER)))
+        width = max(left + side + right, _head_width(title, subtitle))
         height = top + side + bottom
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
@@ -182,6 +185,11 @@ def _own_settings() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         yield
+
+
+def _head_width(title: str, subtitle: str) -> float:
+    """Inches that a figure must be wide for its title and subtitle."""
+    return 0.45 + max(_width(title, 12.5, bold=True), _width(subtitle, _NUMBER))
 
 
 def _head(figure: Figure, title: str, subtitle: str) -> None:
@@ -231,9 +239,13 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float])
     for (curve, last, y), place in zip(ends, places, strict=True):
         colour, line, _ = _look(curve)
         xs = [last, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
+        early = last < len(curve.mean) - 1
+        stroke, alpha = (
+            (":", 0.45) if early else (line, 0.75)
+        )  # no one should read on along a faint dotted line
         axes.plot(
-            xs, [y, y, place, place], color=colour, linestyle=line, linewidth=0.9, alpha=0.75, clip_on=False,
-            zorder=2,
+            xs, [y, y, place, place], color=colour, linestyle=stroke, linewidth=0.9, alpha=alpha,
+            clip_on=False, zorder=2,
         )  # fmt: skip
         axes.text(
             edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=_NUMBER,
@@ -242,7 +254,7 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float])
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves values apart, as little as possible (squared), until they are `gap` apart.
+    """Moves values apart, as little as possible (squared), until `gap` apart.
 
     Values that touch become a block around their mean; blocks that touch merge (pool adjacent violators).
 
@@ -298,8 +310,12 @@ def _short(name: str) -> str:
 
 
 def _label(curve: Curve) -> str:
-    there = curve.mean[~np.isnan(curve.mean)]
-    return f"{_short(curve.name)}  {100 * there[-1]:.1f}" if len(there) else _short(curve.name)
+    """The curve's name and last accuracy, and where that was if it is not the last session."""
+    there = np.flatnonzero(~np.isnan(curve.mean))
+    if not len(there):
+        return _short(curve.name)
+    early = f" (session {there[-1]})" if there[-1] < len(curve.mean) - 1 else ""
+    return f"{_short(curve.name)}  {100 * curve.mean[there[-1]]:.1f}{early}"
 
 
 def _width(text: str, points: float, bold: bool = False) -> float:

@@ -290,9 +290,10 @@ def _ticks(run: Run) -> tuple[list[str], list[str]]:
 
 def _chains_behind(run: Run, choices: Sequence[Choice]) -> str:
     counts = sorted({sum(1 for r in run.of(choice.configuration) if r.sessions) for choice in choices})
-    told = plural(counts[0], "chain") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} chains"
     whole = all(len(r.sessions) in (0, r.planned_sessions) for c in choices for r in run.of(c.configuration))
-    return told if whole else f"{told}, fewer where some have not got so far"
+    if not whole:
+        return f"up to {plural(counts[-1], 'chain')}"
+    return plural(counts[0], "chain") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} chains"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

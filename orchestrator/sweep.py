@@ -34,6 +34,7 @@ from trainables.stages import address_of
 
 RETRIES = 3  # of a trial whose worker process dies
 DEFAULT_TRIALS = 8
+NARROWEST = 110  # columns of the table at the end, where the output is no terminal
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _run(
             varied=job.varied,
             protocol=config.protocol,
             seeds=job.seeds,
-            backbone=config.backbone,
+            backbone=str(Path(config.backbone).resolve()) if Path(config.backbone).exists() else config.backbone,
             frontend=config.frontend,
             device=config.chosen_device,
             precision=config.precision,
@@ -300,8 +301,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = parse(arguments)
         outcome = sweep(config, console)
+        if len(outcome.failed) == outcome.trials and not list(outcome.folder.glob("trials/*/trial.json")):
+            raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
         paths = write_report(outcome.folder)
-        console.print(summary_table(Run.load(outcome.folder)))
+        console.print(summary_table(Run.load(outcome.folder), max(console.width, NARROWEST)), soft_wrap=True)
     except EarshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -51,8 +51,8 @@ class ChainConfig(BaseModel):
     @property
     def configuration(self) -> str:
         """Name of the configuration: the same for all its seeds."""
-        what = self.model_dump(mode="json", include={"settings", "protocol", "backbone", "frontend", "precision"})
-        what["benchmark"] = str(self.benchmark)
+        what = self.model_dump(mode="json", include={"settings", "protocol", "frontend", "precision"})
+        what["backbone"] = Path(self.backbone).name  # the same wherever the folder lies
         return f"{self.method}-{address_of(what)[:8]}"
 
     @property
@@ -253,7 +253,7 @@ def _write_table(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, aside, compression="zstd")
+    pq.write_table(table, aside, compression="zstd", write_page_checksum=True)
     os.replace(aside, path)
 
 

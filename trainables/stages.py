@@ -119,7 +119,7 @@ class StageStore:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         sink = pa.BufferOutputStream()
-        pq.write_table(stage.predictions, sink, compression="zstd")
+        pq.write_table(stage.predictions, sink, compression="zstd", write_page_checksum=True)
         predictions = sink.getvalue().to_pybytes()
         (aside / "predictions.parquet").write_bytes(predictions)
         described = {

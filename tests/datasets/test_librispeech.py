@@ -28,7 +28,7 @@ OPTIONS = LibriSpeechOptions(clip_seconds=0.5, train=3, val=1, test=2, loudness=
 
 
 def speak(root: Path, speaker: str, lengths: list[int], rate: int = RATE) -> np.ndarray:
-    """Utterances of these lengths in samples, over two chapters; returns the speaker's stream in 16-bit steps."""
+    """Utterances of these lengths in samples, over two chapters; returns the speaker's stream."""
     random = np.random.default_rng(int(speaker))
     stream = []
     for number, length in enumerate(lengths):

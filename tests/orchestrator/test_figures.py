@@ -86,6 +86,16 @@ def test_matrices_of_other_sizes(sessions: int) -> None:
     assert_readable(figure, ["matrix", "mean over 3 chains"])
 
 
+def test_a_curve_that_ends_early_says_where() -> None:
+    short = Curve("ede", np.array([0.9, 0.8, NAN]), np.full(3, NAN), 0)
+    whole = Curve("icarl", np.array([0.9, 0.8, 0.7]), np.full(3, NAN), 1)
+    explained = (
+        "a subtitle that is long enough to need more room than the axes and the labels of the curves leave it"
+    )
+    figure = accuracy_curves([short, whole], ticks(3), "Title", explained)
+    assert_readable(figure, ["Title", explained, "ede  80.0 (session 1)", "icarl  70.0"])
+
+
 def test_the_line_is_the_mean_and_the_band_one_std() -> None:
     curve = Curve("ede", np.array([0.9, 0.8, NAN]), np.array([0.05, NAN, NAN]), 0)
     other = Curve("icarl", np.array([0.7, 0.6, 0.5]), np.array([0.1, 0.1, 0.1]), 1)

@@ -195,7 +195,7 @@ def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, 
 def test_interrupted_killed_and_resumed_with_another_number_of_workers(
     tmp_path: Path, ray_up: object
 ) -> None:
-    """Ctrl-C, then SIGKILL, then to the end: finished shards are kept, and all bytes are as in one run of two workers."""
+    """Ctrl-C, then SIGKILL, then to the end: the bytes are those of one run with two workers."""
     source, out, whole = speech(tmp_path / "in", speakers=8, seconds=15), tmp_path / "out", tmp_path / "whole"
     shards = out / "shards"
 
