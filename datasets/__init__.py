@@ -1,0 +1,1 @@
+"""Recordings -> clips in Parquet shards -> sessions. Imports nothing of ours."""

@@ -134,9 +134,7 @@ def _decode(file: soundfile.SoundFile) -> np.ndarray:
         if total > MAX_SAMPLES:
             raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
         # A sum in a fixed order of float64 keeps the mean of channels the same on every machine.
-        blocks.append(
-            block[:, 0].copy() if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32)
-        )
+        blocks.append(block[:, 0].copy() if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32))
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
@@ -172,9 +170,7 @@ def encode_flac(samples: np.ndarray, rate: int) -> bytes:
     """
     scaled = np.rint(np.asarray(samples, np.float64) * 32768.0)
     buffer = io.BytesIO()
-    soundfile.write(
-        buffer, np.clip(scaled, -32768, 32767).astype(np.int16), rate, format="FLAC", subtype="PCM_16"
-    )
+    soundfile.write(buffer, np.clip(scaled, -32768, 32767).astype(np.int16), rate, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
 

@@ -95,9 +95,7 @@ def _cut_nist(path: Path) -> str | None:
     start = re.match(rb"NIST_1A\s+(\d{1,9})\s", header)
     values = {
         name: int(value)
-        for name, value in re.findall(
-            rb"^(sample_count|sample_n_bytes|channel_count) -i (\d{1,12})\s", header, re.M
-        )
+        for name, value in re.findall(rb"^(sample_count|sample_n_bytes|channel_count) -i (\d{1,12})\s", header, re.M)
     }
     if start is None or len(values) < 3 or b"shorten" in header:
         return None

@@ -116,9 +116,7 @@ class Corpus(ABC, Generic[Options]):
         The same unit, files and options give the same clips in the same order on every machine.
         """
 
-    def review(
-        self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options
-    ) -> tuple[str, ...]:
+    def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
         """Warnings about the numbers of clips per class (by label).
 
         Raises:

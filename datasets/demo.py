@@ -7,7 +7,6 @@ Five random shots per class and the nearest class mean of standardised MFCC stat
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import Field
 
 from datasets.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.errors import EarshotError
+from datasets.files import write_atomically, written_aside
 from datasets.folder import Folder, FolderOptions
 from datasets.inventory import Inventory, Rejection
 from datasets.shards import Clip
@@ -125,13 +125,9 @@ def _claim(target: Path, options: DemoOptions) -> None:
         raise EarshotError(
             f"{target}: expected an empty folder, found {what}; choose another folder or delete this one"
         )
-    aside = target / f".{_STAMP}.partial"
-    aside.write_text(json.dumps(wanted, indent=2) + "\n")
-    os.replace(aside, stamp)
+    write_atomically(stamp, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
 def _write(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    # Hidden and without the suffix: a scan for recordings never takes a half-written file for one.
-    aside = path.with_name(f".{path.name}.partial")
-    soundfile.write(aside, samples, sample_rate, format="WAV", subtype="PCM_16")
-    os.replace(aside, path)
+    with written_aside(path, flush=False) as aside:
+        soundfile.write(aside, samples, sample_rate, format="WAV", subtype="PCM_16")

@@ -56,9 +56,7 @@ class FolderOptions(CorpusOptions):
     def _whole(self) -> "FolderOptions":
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(
-                f"--train, --val and --test: expected fractions that add up to 1, found {total:g}"
-            )
+            raise ValueError(f"--train, --val and --test: expected fractions that add up to 1, found {total:g}")
         return self
 
     @property
@@ -156,9 +154,7 @@ class Folder(Corpus[FolderOptions]):
             stem = clip_stem(label, class_name, path)
             windows = cut_recording(path, samples, options.num_samples, options.max_clips_per_file)
             for number, window in enumerate(windows):
-                yield Clip(
-                    f"{stem}-{number:04d}", split, label, class_name, path, window.start, window.samples
-                )
+                yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, window.start, window.samples)
 
 
 def _too_few(name: str, found: int) -> str:

@@ -126,9 +126,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         # Headers are read by threads: on a network file system the waiting is what takes the time.
         with ThreadPoolExecutor(8) as pool:
             seconds = dict(zip(paths, pool.map(lambda path: _seconds(source, path), paths), strict=True))
-        unreadable = [
-            Rejection(printable(path), value) for path, value in seconds.items() if isinstance(value, str)
-        ]
+        unreadable = [Rejection(printable(path), value) for path, value in seconds.items() if isinstance(value, str)]
         utterances: dict[str, list[str]] = {}
         durations: dict[str, float] = {}
         for path, value in seconds.items():
@@ -138,8 +136,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
                 durations[speaker] = durations.get(speaker, 0.0) + value
         if options.speakers is not None and len(durations) < options.speakers:
             raise EarshotError(
-                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; "
-                "lower --speakers"
+                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; lower --speakers"
             )
         labels = label_speakers(longest_speakers(durations, options.speakers or USUAL_SPEAKERS))
         promised = {name: int(durations[name] / options.clip_seconds) for name in labels}

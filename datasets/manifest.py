@@ -7,15 +7,14 @@ DIR/shards/00000.parquet one shard per unit of work
 
 import hashlib
 import json
-import os
 import re
-import uuid
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datasets.errors import EarshotError
+from datasets.files import write_atomically
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
@@ -36,9 +35,7 @@ class SplitCounts(_Frozen):
     test: int = Field(0, ge=0)
 
     def __add__(self, other: "SplitCounts") -> "SplitCounts":
-        return SplitCounts(
-            train=self.train + other.train, val=self.val + other.val, test=self.test + other.test
-        )
+        return SplitCounts(train=self.train + other.train, val=self.val + other.val, test=self.test + other.test)
 
     @property
     def total(self) -> int:
@@ -154,8 +151,7 @@ class Manifest(_Frozen):
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise EarshotError(
-                f"{path}: not found; expected a complete benchmark: "
-                "run `python -m orchestrator.prepare` to the end"
+                f"{path}: not found; expected a complete benchmark: run `python -m orchestrator.prepare` to the end"
             ) from None
         except OSError as error:
             raise EarshotError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
@@ -172,23 +168,8 @@ class Manifest(_Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the file"
-            raise EarshotError(
-                f"{path}: {where}: {first['msg']}; prepare the benchmark again with --force"
-            ) from None
+            raise EarshotError(f"{path}: {where}: {first['msg']}; prepare the benchmark again with --force") from None
 
     def save(self, root: Path) -> None:
         """Writes `root/manifest.json` aside, flushes it to the disk and renames it."""
         write_atomically(Path(root) / FILE_NAME, (self.model_dump_json(indent=1) + "\n").encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees all of it or none: aside, flushed to the disk, renamed."""
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.aside"
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

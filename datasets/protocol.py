@@ -102,7 +102,12 @@ class Session:
 
 
 def make_sessions(
-    protocol: Protocol, table: ClipTable, *, order_seed: int, support_seed: int, base_classes: int | None = None
+    protocol: Protocol,
+    table: ClipTable,
+    *,
+    order_seed: int,
+    support_seed: int,
+    base_classes: int | None = None,
 ) -> tuple[Session, ...]:
     """Deals the clips of a benchmark out to sessions.
 
@@ -206,10 +211,8 @@ def _deal(
         raise EarshotError(f"{name}: the benchmark has no test clips of it, so it cannot be scored")
     drawn = range(len(train)) if shot == "all" else draw_support(len(train), int(shot), seed)
     support = tuple(int(train[index]) for index in drawn)
-    if len(val):
-        held_out = val
-    else:  # NSynth-100 and FSC-89 have no validation clips of novel classes
-        held_out = np.setdiff1d(train, support)
+    # NSynth-100 and FSC-89 have no validation clips of novel classes
+    held_out = val if len(val) else np.setdiff1d(train, support)
     if not len(held_out):
         raise EarshotError(
             f"{name}: no validation clips: it has no val split and no train clip outside the support; "

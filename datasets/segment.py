@@ -52,9 +52,7 @@ def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -
             held += len(samples) - offset
 
 
-def cut_recording(
-    source: str, samples: np.ndarray, num_samples: int, limit: int | None = None
-) -> Iterator[Window]:
+def cut_recording(source: str, samples: np.ndarray, num_samples: int, limit: int | None = None) -> Iterator[Window]:
     """Cuts one recording into whole windows; one shorter than a window is padded with zeros at its end.
 
     Args:

@@ -6,9 +6,7 @@ without the rest.
 """
 
 import hashlib
-import os
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 
 from datasets.audio import decode_flac, encode_flac
 from datasets.errors import EarshotError
+from datasets.files import written_aside
 from datasets.manifest import SPLITS, Manifest, ShardEntry
 
 SCHEMA = pa.schema(
@@ -103,9 +102,8 @@ def write_shard(
         metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill
             it).
     """
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.aside"
     count = 0
-    try:
+    with written_aside(path) as aside:
         with pq.ParquetWriter(
             aside,
             SCHEMA,
@@ -119,21 +117,14 @@ def write_shard(
                 writer.write_table(_to_table(group, sample_rate), row_group_size=ROW_GROUP)
                 count += len(group)
             writer.add_key_value_metadata(dict(metadata or {}))
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
         entry = ShardEntry(
             file=f"shards/{path.name}", clips=count, bytes=aside.stat().st_size, sha256=file_digest(aside)
         )
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
     return entry
 
 
 def _to_table(clips: Sequence[Clip], sample_rate: int) -> pa.Table:
-    audio = [
-        {"bytes": encode_flac(clip.samples, sample_rate), "path": _file_name(clip.clip_id)} for clip in clips
-    ]
+    audio = [{"bytes": encode_flac(clip.samples, sample_rate), "path": _file_name(clip.clip_id)} for clip in clips]
     return pa.table(
         [
             [clip.clip_id for clip in clips],
@@ -183,9 +174,7 @@ class Shards:
             except OSError:
                 raise EarshotError(f"{path}: not found; prepare the benchmark again") from None
             if size != entry.bytes:
-                raise EarshotError(
-                    f"{path}: expected {entry.bytes} bytes, found {size}; prepare the benchmark again"
-                )
+                raise EarshotError(f"{path}: expected {entry.bytes} bytes, found {size}; prepare the benchmark again")
 
     @cached_property
     def table(self) -> ClipTable:
@@ -237,10 +226,7 @@ class Shards:
             and set(columns["split"].to_pylist()) <= set(SPLITS)
             and None not in columns["clip_id"].to_pylist()
             and all(label is not None and 0 <= label < len(names) for label in labels)
-            and all(
-                names[label] == name
-                for label, name in zip(labels, columns["class_name"].to_pylist(), strict=True)
-            )
+            and all(names[label] == name for label, name in zip(labels, columns["class_name"].to_pylist(), strict=True))
         )
         if not agrees:
             raise EarshotError(f"{path}: clips, splits or classes do not agree with the manifest; {_AGAIN}")
@@ -296,9 +282,7 @@ class Shards:
                 ends = np.cumsum(sizes)
                 groups = np.searchsorted(ends, shard_rows, side="right")
                 for group in np.unique(groups):
-                    column = file.read_row_group(int(group), columns=["audio.bytes"])[
-                        "audio"
-                    ].combine_chunks()
+                    column = file.read_row_group(int(group), columns=["audio.bytes"])["audio"].combine_chunks()
                     content = column.field("bytes")
                     first = ends[group] - sizes[group]
                     for index in np.flatnonzero(groups == group):

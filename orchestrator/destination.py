@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import EarshotError
+from datasets.files import write_atomically
 from datasets.inventory import Rejection, printable
-from datasets.manifest import FILE_NAME, Manifest, write_atomically
+from datasets.manifest import FILE_NAME, Manifest
 from datasets.shards import file_digest
 
 LOCK = ".prepare.lock"
@@ -34,29 +35,20 @@ class Destination:
             EarshotError: another run holds it, or it is somebody else's folder.
         """
         try:
-            foreign = (
-                self.root.exists()
-                and not (self.root / LOCK).exists()
-                and not (self.root / FILE_NAME).exists()
-            )
+            foreign = self.root.exists() and not (self.root / LOCK).exists() and not (self.root / FILE_NAME).exists()
             if foreign and any(self.root.iterdir()):
                 raise EarshotError(
-                    f"{self.root}: expected an empty folder or a benchmark, found other files; "
-                    "choose another --out"
+                    f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
                 )
             (self.root / "shards").mkdir(parents=True, exist_ok=True)
             lock = (self.root / LOCK).open("a")
         except OSError as error:
-            raise EarshotError(
-                f"{self.root}: cannot be written ({error.strerror}); choose another --out"
-            ) from None
+            raise EarshotError(f"{self.root}: cannot be written ({error.strerror}); choose another --out") from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise EarshotError(
-                    f"{self.root}: another prepare is at work here; wait for it to end"
-                ) from None
+                raise EarshotError(f"{self.root}: another prepare is at work here; wait for it to end") from None
             except OSError:
                 pass  # a file system without locks; two runs at a time would only do the work twice
             yield

@@ -84,9 +84,7 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
         right = 0.52 + max(_width(_label(curve), _NUMBER) for curve in curves)
         width, height = max(5.4 + right, _head_width(title, subtitle)), max(4.6, 1.7 + 0.22 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
-        axes = figure.add_axes(
-            (0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height)
-        )
+        axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height))
         _panel(axes, curves, ticks, _limits(curves))
         axes.set_xlabel("session (classes seen so far)")
         axes.set_ylabel("accuracy (%)")
@@ -207,9 +205,7 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
         mean, std = 100 * curve.mean, 100 * curve.std
         axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.13, linewidth=0, zorder=2)
         if sessions == 1:
-            axes.errorbar(
-                x, mean, np.nan_to_num(std), color=colour, capsize=4, linewidth=1.4, zorder=3 + order
-            )
+            axes.errorbar(x, mean, np.nan_to_num(std), color=colour, capsize=4, linewidth=1.4, zorder=3 + order)
         axes.plot(
             x, mean, color=colour, linestyle=line, marker=marker, markersize=4.6, markeredgecolor="white",
             markeredgewidth=0.6, linewidth=1.9, zorder=3 + order, clip_on=False,
@@ -228,9 +224,7 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
 def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]) -> None:
     """Writes each curve's name and last accuracy right of its end, moved apart where they would overlap."""
     ended = [(curve, np.flatnonzero(~np.isnan(curve.mean))) for curve in curves]
-    ends = [
-        (curve, int(there[-1]), float(100 * curve.mean[there[-1]])) for curve, there in ended if len(there)
-    ]
+    ends = [(curve, int(there[-1]), float(100 * curve.mean[there[-1]])) for curve, there in ended if len(there)]
     box = axes.get_window_extent()
     inches = box.height / DPI / (limits[1] - limits[0])
     places = spread([y for _, _, y in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
@@ -240,9 +234,7 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float])
         colour, line, _ = _look(curve)
         xs = [last, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
         early = last < len(curve.mean) - 1
-        stroke, alpha = (
-            (":", 0.45) if early else (line, 0.75)
-        )  # no one should read on along a faint dotted line
+        stroke, alpha = (":", 0.45) if early else (line, 0.75)  # no one should read on along a faint dotted line
         axes.plot(
             xs, [y, y, place, place], color=colour, linestyle=stroke, linewidth=0.9, alpha=alpha,
             clip_on=False, zorder=2,

@@ -83,9 +83,7 @@ def escape(text: object) -> str:
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[object]], bold: Sequence[tuple[int, int]] = ()
-) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], bold: Sequence[tuple[int, int]] = ()) -> str:
     """A table; cells are escaped.
 
     Args:
@@ -150,11 +148,7 @@ def _unfinished(run: Run) -> list[str]:
         for r in run.trials.values()
         if r.status != "finished" or len(r.sessions) < r.planned_sessions
     ]
-    return (
-        ["### Trials that lack something", table(["trial", "status", "sessions", "reason"], rows)]
-        if rows
-        else []
-    )
+    return ["### Trials that lack something", table(["trial", "status", "sessions", "reason"], rows)] if rows else []
 
 
 def _how_chosen(choices: Sequence[Choice]) -> str:
@@ -248,9 +242,7 @@ def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -
         row += [mean_std(estimates.chain(name, head, "val")["aa"])]
         row += [mean_std(whole[metric]) for metric in ("aa", "pd", "forgetting", "final")]
         row += [_number(whole["seconds"].mean, ".1f")]
-        rows.append(
-            [*row, *(_number(whole[key].mean, ",.0f") for key in ("parameters_used", "parameters_stored"))]
-        )
+        rows.append([*row, *(_number(whole[key].mean, ",.0f") for key in ("parameters_used", "parameters_stored"))])
     return table(header, rows, bold)
 
 
@@ -259,9 +251,7 @@ def _number(value: float, form: str) -> str:
 
 
 def _sessions(run: Run) -> str:
-    orders = {
-        tuple(s.classes for s in record.sessions): record for record in run.trials.values() if record.sessions
-    }
+    orders = {tuple(s.classes for s in record.sessions): record for record in run.trials.values() if record.sessions}
     if not orders:
         return "No session is finished yet."
     longest = max(len(order) for order in orders)
@@ -272,21 +262,13 @@ def _sessions(run: Run) -> str:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         rows.append([index, len(names), ", ".join(names[:_SHOWN]) + more])
     prefixes = {o for o in orders if not any(o != p and p[: len(o)] == o for p in orders)}
-    several = (
-        f" (the order of {escape(record.trial)}; the run has {len(prefixes)} orders)"
-        if len(prefixes) > 1
-        else ""
-    )
-    return f"The classes that each session brought{several}.\n\n" + table(
-        [">session", ">classes", "names"], rows
-    )
+    several = f" (the order of {escape(record.trial)}; the run has {len(prefixes)} orders)" if len(prefixes) > 1 else ""
+    return f"The classes that each session brought{several}.\n\n" + table([">session", ">classes", "names"], rows)
 
 
 def _settings(values: dict[str, Any]) -> str:
     """'way 5, shot 5'; settings without a value are left out."""
-    shown = (
-        f"{key} {v if isinstance(v, str) else json.dumps(v)}" for key, v in values.items() if v is not None
-    )
+    shown = (f"{key} {v if isinstance(v, str) else json.dumps(v)}" for key, v in values.items() if v is not None)
     return ", ".join(shown) or NOTHING
 
 

@@ -134,9 +134,7 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
     corpus = find_corpus(settings.corpus)
     options = resolve_options(corpus, settings.options)
     if settings.source is None and not corpus.generates:
-        raise EarshotError(
-            f"--source: expected the folder of the {corpus.name} recordings, found none; give it"
-        )
+        raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; give it")
     out = Path(settings.out).resolve()
     source = Path(settings.source).resolve() if settings.source is not None else out / "source"
     destination = Destination(out)
@@ -147,9 +145,7 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
         inventory = None if generated else corpus.inventory(source, options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, options)
         if present and not settings.force:
-            destination.refuse_other(
-                present, {**wanted, "source": fingerprint, "corpus version": str(corpus.version)}
-            )
+            destination.refuse_other(present, {**wanted, "source": fingerprint, "corpus version": str(corpus.version)})
             if destination.intact(present):
                 rejected, seconds = destination.read_rejected(), time.monotonic() - started
                 return Outcome(present, rejected, (), 0, len(present.shards), None, seconds)
@@ -177,8 +173,7 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
             sample_rate=plan.sample_rate,
             num_samples=plan.num_samples,
             classes=tuple(
-                ClassEntry(label=label, name=name, clips=counts[label])
-                for label, name in enumerate(plan.classes)
+                ClassEntry(label=label, name=name, clips=counts[label]) for label, name in enumerate(plan.classes)
             ),
             base_classes=plan.base_classes,
             shards=tuple(unit.shard for unit in units),
@@ -251,9 +246,7 @@ def _generate(corpus: Corpus[Any], options: CorpusOptions, source: Path) -> None
     aside.rename(source)
 
 
-def _check_rejected(
-    destination: Destination, rejected: Sequence[Rejection], plan: Plan, max_rejected: float
-) -> None:
+def _check_rejected(destination: Destination, rejected: Sequence[Rejection], plan: Plan, max_rejected: float) -> None:
     if len(rejected) <= max_rejected * plan.files:
         return
     destination.write_rejected(rejected)
@@ -293,9 +286,7 @@ def _finish_units(
 
 
 @contextmanager
-def _watched(
-    paths: Sequence[Path], start: Progress, listener: Callable[[Progress], None] | None
-) -> Iterator[None]:
+def _watched(paths: Sequence[Path], start: Progress, listener: Callable[[Progress], None] | None) -> Iterator[None]:
     """Tells the listener about shards as they appear: Ray Data's rows come only block by block."""
     if listener is None:
         yield
@@ -324,9 +315,7 @@ def _watched(
         thread.join()
 
 
-def _map_units(
-    job: _Job, todo: Sequence[tuple[int, Unit, str]], workers: int | None
-) -> dict[int, FinishedUnit]:
+def _map_units(job: _Job, todo: Sequence[tuple[int, Unit, str]], workers: int | None) -> dict[int, FinishedUnit]:
     """Cuts units in parallel; results by unit number, whatever the order in which they come."""
     rows = [{"index": index, "unit": json.dumps(asdict(unit)), "key": key} for index, unit, key in todo]
     with start_ray(cpus=workers):

@@ -43,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"error: {escape(str(error))}")
         return 2
     except KeyboardInterrupt:
-        done = (
-            f"{progress.done} of {progress.total} units are done" if progress.total else "nothing was begun"
-        )
+        done = f"{progress.done} of {progress.total} units are done" if progress.total else "nothing was begun"
         console.print(f"interrupted: {done}; run the same command again to resume")
         return 130
     _summarise(outcome, settings, console)
@@ -62,9 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, corpus in corpora().items():
-        command = commands.add_parser(
-            name, help=corpus.summary, description=corpus.summary, allow_abbrev=False
-        )
+        command = commands.add_parser(name, help=corpus.summary, description=corpus.summary, allow_abbrev=False)
         command.add_argument(
             "--source",
             type=Path,
@@ -84,9 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--workers", type=_positive, metavar="N", help="processes at a time (default: one per core)"
         )
-        command.add_argument(
-            "--force", action="store_true", help="replace a benchmark that was made otherwise"
-        )
+        command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
         _add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
     return parser
 

@@ -18,7 +18,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -33,6 +32,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.errors import EarshotError
+from datasets.files import write_atomically
 from orchestrator import figures
 from orchestrator.markdown import document, one_line, plural
 from orchestrator.results import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
@@ -76,9 +76,7 @@ def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPa
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            aside = folder / f".{name}.{os.getpid()}"
-            aside.write_bytes(content)
-            os.replace(aside, folder / name)
+            write_atomically(folder / name, content)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise EarshotError(
@@ -124,9 +122,7 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
     for name in ("AA", "PD", "forget", "final"):
         table.add_column(name, justify="right", no_wrap=True)
     whole_hundred = any(
-        percent(
-            estimates.session(c.configuration, run.default_head(c.configuration), "test", t)["micro"].mean
-        )
+        percent(estimates.session(c.configuration, run.default_head(c.configuration), "test", t)["micro"].mean)
         == "100.0"
         for c in map(run.best, run.methods)
         for t in kept
@@ -134,9 +130,7 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
     digits = 5 if whole_hundred else 4
     for choice in map(run.best, run.methods):
         head = run.default_head(choice.configuration)
-        cells = [
-            percent(estimates.session(choice.configuration, head, "test", t)["micro"].mean) for t in kept
-        ]
+        cells = [percent(estimates.session(choice.configuration, head, "test", t)["micro"].mean) for t in kept]
         texts = [cell.rjust(digits) for cell in cells]
         if len(kept) <= last:
             texts.insert((shown + 1) // 2, "..")
@@ -263,9 +257,7 @@ def _pictures(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict
     return {name: figures.png(figure) for name, figure in drawn.items()}
 
 
-def _curve(
-    run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int
-) -> figures.Curve:
+def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:
     found = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
     return figures.Curve(name, np.array([e.mean for e in found]), np.array([e.std for e in found]), style)
 

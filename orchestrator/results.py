@@ -226,9 +226,7 @@ class Run:
         means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
         # Twelve digits: the same accuracies summed in another order of seeds must tie.
         chosen = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
-        return Choice(
-            method, chosen, means[chosen], len(values[chosen]), len(candidates), not complete, depth
-        )
+        return Choice(method, chosen, means[chosen], len(values[chosen]), len(candidates), not complete, depth)
 
     def _validation(self, configuration: str, depth: int) -> list[float]:
         """Validation AA of the default head over the first `depth` sessions, of each chain that has them."""
@@ -263,9 +261,7 @@ def _load_sweep(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise EarshotError(f"{path}: expected JSON, found {_one_line(error)}; run the sweep again") from None
     if not isinstance(content, dict):
-        raise EarshotError(
-            f"{path}: expected a JSON object, found {type(content).__name__}; run the sweep again"
-        )
+        raise EarshotError(f"{path}: expected a JSON object, found {type(content).__name__}; run the sweep again")
     return content
 
 
@@ -276,14 +272,12 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
         raise EarshotError(f"{where}: trial: expected the folder's name, found {record.trial!r}; {again}")
     if record.default_head not in record.heads:
         raise EarshotError(
-            f"{where}: default_head: expected one of {list(record.heads)}, found {record.default_head!r};"
-            f" {again}"
+            f"{where}: default_head: expected one of {list(record.heads)}, found {record.default_head!r}; {again}"
         )
     indices = [session.index for session in record.sessions]
     if indices != list(range(len(indices))) or len(indices) > record.planned_sessions:
         raise EarshotError(
-            f"{where}: sessions: expected 0, 1, ... of {record.planned_sessions} planned, found {indices};"
-            f" {again}"
+            f"{where}: sessions: expected 0, 1, ... of {record.planned_sessions} planned, found {indices}; {again}"
         )
     labels = [label for session in record.sessions for label in session.classes]
     if len(set(labels)) != len(labels) or not all(0 <= label < len(record.class_names) for label in labels):
@@ -294,8 +288,7 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
     for session in record.sessions:
         if not _PREDICTIONS_FILE.fullmatch(session.predictions):
             raise EarshotError(
-                f"{where}: predictions: expected a name like session-00.parquet, found"
-                f" {session.predictions!r}; {again}"
+                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r}; {again}"
             )
 
 
@@ -316,9 +309,7 @@ def _score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], Cha
     """Scores every (head, split) of a trial that has predictions."""
     classes = [session.classes for session in record.sessions]
     tables = [
-        _read_predictions(
-            folder / session.predictions, record, [label for c in classes[: t + 1] for label in c]
-        )
+        _read_predictions(folder / session.predictions, record, [label for c in classes[: t + 1] for label in c])
         for t, session in enumerate(record.sessions)
     ]
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
@@ -349,9 +340,7 @@ def _read_predictions(
             page_checksum_verification=True,
         )
     except FileNotFoundError:
-        raise EarshotError(
-            f"{path}: expected the predictions of a finished session, found no file; {again}"
-        ) from None
+        raise EarshotError(f"{path}: expected the predictions of a finished session, found no file; {again}") from None
     except (OSError, pa.ArrowException) as error:
         raise EarshotError(f"{path}: expected a Parquet file, found {_one_line(error)}; {again}") from None
     for name in table.column_names:
@@ -371,9 +360,7 @@ def _read_predictions(
                 labels, predictions = rows["label"].to_numpy(), rows["prediction"].to_numpy()
                 found[head, split] = (labels.astype(np.int64), predictions.astype(np.int64))
     if (record.default_head, "test") not in found:
-        raise EarshotError(
-            f"{path}: expected test clips of head {record.default_head!r}, found none; {again}"
-        )
+        raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {again}")
     return found
 
 

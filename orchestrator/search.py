@@ -11,18 +11,18 @@ import math
 import warnings
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution
 from ray.tune.search import Searcher
 
 from datasets.errors import EarshotError
+from orchestrator.settings import Strategy
 from search_spaces.loader import MethodSpace
 from trainables.learner import find_method
 from trainables.records import SeedTriple
 
-Strategy = Literal["tpe", "random", "grid"]
 ROUND = 4  # configurations that TPE proposes before it hears of them
 ATTEMPTS = 20  # at a configuration that was not proposed before; after that the space counts as exhausted
 
@@ -118,9 +118,7 @@ class SeededSearch(Searcher):
         metric: key of the reported result that is maximised; it comes from validation clips alone.
     """
 
-    def __init__(
-        self, searches: list[MethodSearch], seeds: list[SeedTriple], chain: Any, metric: str
-    ) -> None:
+    def __init__(self, searches: list[MethodSearch], seeds: list[SeedTriple], chain: Any, metric: str) -> None:
         super().__init__(metric=metric, mode="max")
         self._chain = chain
         self._seeds = seeds
@@ -133,7 +131,12 @@ class SeededSearch(Searcher):
         """Trials of the whole sweep."""
         return sum(search.total for search in self._searches) * len(self._seeds)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    @property
+    def ended(self) -> bool:
+        """Whether every trial of the sweep has ended."""
+        return all(current.ended for current in self._rounds)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's configuration, None while a round has to end first, or the end."""
         for current in self._rounds:
             if current.jobs:
@@ -141,11 +144,12 @@ class SeededSearch(Searcher):
                 self._running[trial_id] = (current, index)
                 configuration: dict[str, Any] = self._chain(job)
                 return configuration
-        return None if any(not current.ended for current in self._rounds) else Searcher.FINISHED
+        if not self.ended:
+            return None
+        finished: Any = Searcher.FINISHED  # a string, which Ray's own annotation forgets
+        return finished
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Takes note of a trial's objective; tells and asks when its round is complete."""
         if trial_id in self._running:
             current, index = self._running.pop(trial_id)
@@ -218,9 +222,7 @@ def _default_inside(space: MethodSpace) -> dict[str, Any]:
     """The method's default of every varied setting, where all of them lie inside the space: tried first."""
     defaults = find_method(space.method).Settings.model_validate(space.fixed).model_dump()
     inside = {
-        key: defaults[key]
-        for key, distribution in space.varied.items()
-        if _contains(distribution, defaults[key])
+        key: defaults[key] for key, distribution in space.varied.items() if _contains(distribution, defaults[key])
     }
     return inside if len(inside) == len(space.varied) else {}
 

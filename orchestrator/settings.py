@@ -6,9 +6,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from datasets.protocol import NAMED, Protocol
-from orchestrator.search import Strategy
 from trainables.frontend import FrontEndSpec
 from trainables.records import SeedTriple
+
+Strategy = Literal["tpe", "random", "grid"]
 
 
 class SweepConfig(BaseModel):
@@ -26,7 +27,9 @@ class SweepConfig(BaseModel):
     )
     search: Strategy = Field("tpe", description="tpe (Optuna), random or grid")
     trials: int | None = Field(
-        None, ge=1, description="configurations per method, each run with every seed (default: 8; a grid: all)"
+        None,
+        ge=1,
+        description="configurations per method, each run with every seed (default: 8; a grid: all)",
     )
     search_seed: int = 0
     backbone: str = Field("random-tiny", description="random-tiny, a checkpoint, a folder or a hub name")
@@ -54,8 +57,14 @@ class SweepConfig(BaseModel):
             named = NAMED[value["name"]]
             changed = Protocol.model_validate({**named.model_dump(), **value})
             # results of another protocol must not go under a published name
-            same = changed.model_copy(update={"class_order": named.class_order, "validation": named.validation}) == named
-            return changed if same or named.name == "free" else changed.model_copy(update={"name": f"{named.name}-changed"})
+            same = (
+                changed.model_copy(update={"class_order": named.class_order, "validation": named.validation}) == named
+            )
+            return (
+                changed
+                if same or named.name == "free"
+                else changed.model_copy(update={"name": f"{named.name}-changed"})
+            )
         return value
 
     @field_validator("seeds", mode="before")
@@ -88,5 +97,14 @@ class SweepConfig(BaseModel):
         """What the results depend on, in JSON types: without where and how fast."""
         return self.model_dump(
             mode="json",
-            exclude={"address", "workers", "runs", "data", "name", "cpus_per_trial", "gpus_per_trial", "space"},
+            exclude={
+                "address",
+                "workers",
+                "runs",
+                "data",
+                "name",
+                "cpus_per_trial",
+                "gpus_per_trial",
+                "space",
+            },
         )

@@ -60,9 +60,7 @@ class Estimates:
         }
         self._chains = {
             key: {name: estimate(rows[name]) for name in (*CHAIN_METRICS, *COST)}
-            for key, rows in chains[chains["complete"].astype(bool)].groupby(
-                ["configuration", "head", "split"]
-            )
+            for key, rows in chains[chains["complete"].astype(bool)].groupby(["configuration", "head", "split"])
         }
 
     def session(self, configuration: str, head: str, split: str, session: int) -> dict[str, Estimate]:

@@ -18,17 +18,19 @@ from typing import Any
 from rich.console import Console
 
 from datasets.errors import EarshotError
-from datasets.manifest import FILE_NAME, write_atomically
+from datasets.files import write_atomically
+from datasets.manifest import FILE_NAME
 from datasets.protocol import NAMED, make_sessions
 from datasets.shards import Shards
 from orchestrator import cluster
 from orchestrator.prepare import prepare
 from orchestrator.settings import SweepConfig
 from search_spaces.loader import MethodSpace, load_space, shipped
-from trainables.backbone import load_backbone
+from trainables.backbone import RANDOM, load_backbone
 from trainables.chain import ChainConfig
 from trainables.frontend import FrontEnd
 from trainables.learner import find_method
+from trainables.records import TrialRecord
 from trainables.settings import read_yaml, validated
 from trainables.stages import address_of
 
@@ -140,16 +142,28 @@ def _run(
                 ),
             )
             results = tuner.fit()
-        failed = {}
-        for result in results:
-            name = result.config["name"] if result.config else "?"
-            if result.error is not None:
-                failed[name] = f"its worker process died {RETRIES + 1} times"
-            elif result.metrics and result.metrics.get("failed"):
-                failed[name] = result.metrics["failed"]
+        if not search.ended:  # Tune swallows Ctrl-C and returns what there is
+            raise KeyboardInterrupt
+        failed = _failures(results, folder)
         return Outcome(folder, search.total, failed, search.total * sessions, progress.reused)
     finally:
         lock.release()
+
+
+def _failures(results: Any, folder: Path) -> dict[str, str]:
+    """Why trials failed; a trial whose process died could not write that into its record itself."""
+    failed = {}
+    for result in (results[index] for index in range(len(results))):
+        name = result.config["name"]
+        if result.error is not None:
+            failed[name] = f"its worker process died {RETRIES + 1} times"
+            if (folder / "trials" / name / "trial.json").exists():
+                record = TrialRecord.load(folder / "trials" / name)
+                update = {"status": "failed", "error": failed[name]}
+                record.model_copy(update=update).save(folder / "trials" / name)
+        elif result.metrics and result.metrics.get("failed"):
+            failed[name] = result.metrics["failed"]
+    return failed
 
 
 def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
@@ -252,7 +266,9 @@ def parse(arguments: list[str] | None = None) -> SweepConfig:
     fields = SweepConfig.model_fields
     protocol = type(NAMED["free"]).model_fields
     parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m orchestrator.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
 
@@ -260,7 +276,17 @@ def parse(arguments: list[str] | None = None) -> SweepConfig:
         group.add_argument(flag, default=argparse.SUPPRESS, help=help_text, **keywords)
 
     what = parser.add_argument_group("what")
-    for name in ("benchmark", "method", "space", "seeds", "search", "trials", "search_seed", "backbone", "frontend"):
+    for name in (
+        "benchmark",
+        "method",
+        "space",
+        "seeds",
+        "search",
+        "trials",
+        "search_seed",
+        "backbone",
+        "frontend",
+    ):
         keywords: dict[str, Any] = {"action": "append"} if name == "method" else {}
         add(what, _flag(name), fields[name].description, metavar=name.split("_")[-1].upper(), **keywords)
     add(what, "--precision", "float32 or bf16", metavar="PRECISION")
@@ -298,13 +324,15 @@ def main(arguments: list[str] | None = None) -> int:
     from orchestrator.results import Run
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=NARROWEST)
     try:
         config = parse(arguments)
         outcome = sweep(config, console)
         if len(outcome.failed) == outcome.trials and not list(outcome.folder.glob("trials/*/trial.json")):
             raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
         paths = write_report(outcome.folder)
-        console.print(summary_table(Run.load(outcome.folder), max(console.width, NARROWEST)), soft_wrap=True)
+        console.print(summary_table(Run.load(outcome.folder), console.width))
     except EarshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -316,6 +344,12 @@ def main(arguments: list[str] | None = None) -> int:
         f"{outcome.trials} trials, {computed} sessions computed, {outcome.reused} found"
         + (f", {len(outcome.failed)} trials failed" if outcome.failed else "")
     )
+    if config.backbone in RANDOM and any(find_method(space.method).backbone for space in _spaces(config)):
+        console.print(
+            f"backbone {config.backbone} has random weights: good for trying things out, not for results; "
+            "give a pretrained one with --backbone",
+            soft_wrap=True,
+        )
     console.print(f"report: {paths}", soft_wrap=True)
     return 1 if outcome.failed else 0
 

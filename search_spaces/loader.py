@@ -94,9 +94,7 @@ def load_space(path: Path) -> tuple[MethodSpace, ...]:
 
 def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:
     if len(value) != 1 or next(iter(value)) not in (*RANGES, "choice"):
-        raise EarshotError(
-            f"{where}: expected one of {', '.join(RANGES)}, choice with its values, found {value!r}"
-        )
+        raise EarshotError(f"{where}: expected one of {', '.join(RANGES)}, choice with its values, found {value!r}")
     kind, arguments = next(iter(value.items()))
     if not isinstance(arguments, list) or not arguments:
         raise EarshotError(f"{where}.{kind}: expected a list, found {arguments!r}")
@@ -110,9 +108,7 @@ def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:
         ) from None
 
 
-def _check(
-    model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str
-) -> None:
+def _check(model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str) -> None:
     """Both ends of a range, or every choice, must be values that the method takes."""
     if isinstance(distribution, CategoricalDistribution):
         values = list(distribution.choices)

@@ -65,12 +65,21 @@ def write_tones(root: Path) -> Path:
         for index in range(15):
             pitch = random.uniform(150, 400)
             partials = sum(
-                np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k ** (0.4 + 0.4 * label) for k in range(1, 12)
+                np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k ** (0.4 + 0.4 * label)
+                for k in range(1, 12)
             )
             wave = 0.1 * partials + 0.01 * random.standard_normal(samples)
             split = "train" if index < 8 else "val" if index < 11 else "test"
             clips.append(
-                Clip(f"{label}-{index:02d}", split, label, f"tone {label}", f"{label}.wav", 0, wave.astype(np.float32))
+                Clip(
+                    f"{label}-{index:02d}",
+                    split,
+                    label,
+                    f"tone {label}",
+                    f"{label}.wav",
+                    0,
+                    wave.astype(np.float32),
+                )
             )
         shards.append(write_shard(root / "shards" / f"{label:05d}.parquet", clips, RATE))
         classes.append(ClassEntry(label=label, name=f"tone {label}", clips=SplitCounts(train=8, val=3, test=4)))

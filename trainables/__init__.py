@@ -1,0 +1,1 @@
+"""What a trial computes. Imports `datasets`; only `trial.py` imports Ray."""

@@ -83,7 +83,9 @@ class SpecialisedPart(nn.Module):
 
     def load_original(self, state: dict[str, Tensor]) -> None:
         """Loads weights with the names of the released EDE (`norm.*`, `last_block.*`)."""
-        block = {key.removeprefix("last_block."): value for key, value in state.items() if key.startswith("last_block.")}
+        block = {
+            key.removeprefix("last_block."): value for key, value in state.items() if key.startswith("last_block.")
+        }
         self.block.load_state_dict(convert_block(block))
         self.norm.load_state_dict({"weight": state["norm.weight"], "bias": state["norm.bias"]})
 
@@ -215,14 +217,13 @@ def _fit_to(model: ASTModel, frames: int) -> ASTModel:
     config = ASTConfig(**{**old.to_dict(), "max_length": frames})
     if config.num_mel_bins != MEL_BINS:
         raise EarshotError(f"backbone: expects {config.num_mel_bins} mel bins, the front ends give {MEL_BINS}")
-    if frames < config.patch_size:
-        raise EarshotError(
-            f"clips of {frames} frames are shorter than one patch of {config.patch_size}; "
-            "use longer clips or a shorter hop"
-        )
     fitted = _empty(config)
-    bands, steps = fitted.embeddings.get_shape(config)
-    bands_before, steps_before = model.embeddings.get_shape(old)
+    if frames < (patch := fitted.embeddings.patch_embeddings.projection.kernel_size[1]):
+        raise EarshotError(
+            f"clips of {frames} frames are shorter than one patch of {patch}; use longer clips or a shorter hop"
+        )
+    bands, steps = (int(size) for size in fitted.embeddings.get_shape(config))
+    bands_before, steps_before = (int(size) for size in model.embeddings.get_shape(old))
     state = dict(model.state_dict())
     positions = state["embeddings.position_embeddings"]
     special, grid = positions[:, :2], positions[:, 2:]

@@ -7,7 +7,6 @@ runs one chain in this process and leaves the same files as a trial of a sweep.
 
 import argparse
 import hashlib
-import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.errors import EarshotError
+from datasets.files import write_atomically
 from datasets.protocol import Protocol, Session, make_sessions
 from datasets.shards import Shards
 from trainables.backbone import load_backbone
@@ -27,7 +27,7 @@ from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.learner import Learner, State, find_method
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 from trainables.settings import read_yaml, validated
-from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of
+from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
 
 
 class ChainConfig(BaseModel):
@@ -112,7 +112,6 @@ class Chain:
             planned_sessions=len(self.sessions),
             status="running",
         )
-        self.record.save(folder)
 
     @property
     def done(self) -> bool:
@@ -122,6 +121,8 @@ class Chain:
     def step(self) -> SessionRecord:
         """Goes through the next session: finds its stage, or learns, scores and publishes it."""
         session = self.sessions[len(self._addresses)]
+        if session.index == 0:
+            self.record.save(self.folder)
         depends_on = self._depends_on(session)
         address = address_of(depends_on)
         stage = self._store.find(address)
@@ -185,7 +186,7 @@ class Chain:
 
     def _record(self, session: Session, stage: Stage, *, reused: bool) -> SessionRecord:
         name = f"session-{session.index:02d}.parquet"
-        _write_table(stage.predictions, self.folder / name)
+        write_atomically(self.folder / name, parquet_bytes(stage.predictions))
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -197,7 +198,10 @@ class Chain:
             parameters_used=stage.parameters_used,
         )
         self.record = self.record.model_copy(
-            update={"sessions": (*self.record.sessions, record), "status": "finished" if self.done else "running"}
+            update={
+                "sessions": (*self.record.sessions, record),
+                "status": "finished" if self.done else "running",
+            }
         )
         self.record.save(self.folder)
         return record
@@ -247,14 +251,6 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise EarshotError("device 'cuda': PyTorch sees no GPU here; use --device cpu")
     return torch.device(name)
-
-
-def _write_table(table: pa.Table, path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, aside, compression="zstd", write_page_checksum=True)
-    os.replace(aside, path)
 
 
 def main(arguments: list[str] | None = None) -> int:

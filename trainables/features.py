@@ -6,10 +6,8 @@ end, the data and the clips; whoever asks next, in this trial or in another proc
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from datasets.files import written_aside
 from datasets.shards import Shards
 from trainables.backbone import Backbone
 from trainables.frontend import FrontEnd
@@ -47,12 +46,11 @@ class ArrayStore:
             # The lock is the operating system's: it goes when its owner dies, and the next one computes.
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    aside = path.with_suffix(f".{os.getpid()}.aside")
-                    with aside.open("wb") as file:
-                        np.save(file, compute(), allow_pickle=False)
-                    os.replace(aside, path)
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array
+                    array = compute()
+                    with written_aside(path, flush=False) as aside, aside.open("wb") as file:
+                        np.save(file, array, allow_pickle=False)
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return found
 
 
 class Features:

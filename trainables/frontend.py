@@ -37,7 +37,9 @@ class FrontEndSpec(BaseModel):
         fine = sample_rate <= 16_000 and num_samples <= LONGEST_FINE_CLIP * sample_rate
         window, hop = (400, 160) if fine else (2048, 1024)
         window = self.window or window
-        return FrontEndSpec(kind="reference", window=window, hop=self.hop or (hop if self.window is None else window // 2))
+        return FrontEndSpec(
+            kind="reference", window=window, hop=self.hop or (hop if self.window is None else window // 2)
+        )
 
     def __str__(self) -> str:
         return self.kind if self.window is None else f"{self.kind} {self.window}/{self.hop}"

@@ -35,7 +35,9 @@ def distance_scores(embeddings: Tensor, means: Tensor) -> Tensor:
     return -torch.cdist(embeddings, means, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def linear_head(inputs: int, outputs: int, generator: torch.Generator, grown_from: nn.Linear | None = None) -> nn.Linear:
+def linear_head(
+    inputs: int, outputs: int, generator: torch.Generator, grown_from: nn.Linear | None = None
+) -> nn.Linear:
     """A linear head; where it grows from an old one, the old block of weights is kept and the rest is new.
 
     Weights are uniform with variance 1 / inputs, biases 0 (as in PyCIL, on which the released EDE is built).

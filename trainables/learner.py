@@ -130,7 +130,8 @@ def methods() -> dict[str, type[Learner]]:
     """Every method, by name: one per file in `trainables/methods`."""
     for module in pkgutil.iter_modules(trainables.methods.__path__):
         importlib.import_module(f"trainables.methods.{module.name}")
-    return {cls.name: cls for cls in sorted(_leaves(Learner), key=lambda cls: cls.name)}
+    found = [leaf for child in Learner.__subclasses__() for leaf in _leaves(child)]
+    return {cls.name: cls for cls in sorted(found, key=lambda cls: cls.name)}
 
 
 def find_method(name: str) -> type[Learner]:
@@ -145,6 +146,6 @@ def find_method(name: str) -> type[Learner]:
     return known[name]
 
 
-def _leaves(cls: type) -> list[type]:
-    children = cls.__subclasses__()
+def _leaves(cls: type[Learner]) -> list[type[Learner]]:
+    children: list[type[Learner]] = cls.__subclasses__()
     return [leaf for child in children for leaf in _leaves(child)] if children else [cls]

@@ -118,9 +118,7 @@ class ChainScores:
     @property
     def harmonic(self) -> Floats:
         """2 B_t N_t / (B_t + N_t), float64 [T + 1]; NaN at t = 0."""
-        return np.array(
-            [harmonic_mean(b, n) for b, n in zip(self.base, self.novel, strict=True)], dtype=float
-        )
+        return np.array([harmonic_mean(b, n) for b, n in zip(self.base, self.novel, strict=True)], dtype=float)
 
 
 def score_chain(

@@ -6,7 +6,6 @@
 Everything that a report says is computed from these files alone.
 """
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets.errors import EarshotError
+from datasets.files import write_atomically
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -102,6 +102,4 @@ class TrialRecord(BaseModel):
     def save(self, folder: Path) -> None:
         """Writes `folder/trial.json` aside and renames it."""
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".trial.json.{os.getpid()}"
-        aside.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        os.replace(aside, folder / "trial.json")
+        write_atomically(folder / "trial.json", (self.model_dump_json(indent=1) + "\n").encode())

@@ -4,8 +4,8 @@
                            /predictions.parquet per-clip predictions of every head
     STORE/parts/cd/DIGEST.safetensors           tensors, by their own digest: equal parts are stored once
 
-A stage's address is the SHA-256 of everything that it depends on, its parent's address among it. A stage is published by
-one rename, so it is there whole or not at all.
+A stage's address is the SHA-256 of everything that it depends on, its parent's address among it. A stage is published
+by one rename, so it is there whole or not at all.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from filelock import FileLock
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from datasets.files import write_atomically
 from trainables.learner import State
 
 SCHEMA_VERSION = 1
@@ -111,16 +112,12 @@ class StageStore:
             path = self._part(parts[name])
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                aside = path.with_suffix(f".{os.getpid()}.aside")
-                aside.write_bytes(content)
-                os.replace(aside, path)
+                write_atomically(path, content)
         folder = self._folder(stage.address)
         aside = folder.with_name(f".{stage.address}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        sink = pa.BufferOutputStream()
-        pq.write_table(stage.predictions, sink, compression="zstd", write_page_checksum=True)
-        predictions = sink.getvalue().to_pybytes()
+        predictions = parquet_bytes(stage.predictions)
         (aside / "predictions.parquet").write_bytes(predictions)
         described = {
             "schema_version": SCHEMA_VERSION,
@@ -135,13 +132,13 @@ class StageStore:
         }
         (aside / "stage.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         try:
-            os.rename(aside, folder)
+            aside.rename(folder)
         except OSError:  # somebody else published the same stage first, or a damaged one is in the way
             if self.find(stage.address) is not None:
                 shutil.rmtree(aside, ignore_errors=True)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
-                os.rename(aside, folder)
+                aside.rename(folder)
 
     @contextmanager
     def alone(self, address: str) -> Iterator[None]:
@@ -156,6 +153,14 @@ class StageStore:
 
     def _part(self, digest: str) -> Path:
         return self.root / "parts" / digest[:2] / f"{digest}.safetensors"
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file with checksums: equal tables give equal bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _digest(content: bytes) -> str:

@@ -58,9 +58,10 @@ def sgd_epochs(
                 value = loss(batch)
             if not torch.isfinite(value):
                 raise EarshotError(
-                    f"{where}, epoch {epoch + 1} of {epochs}: the loss is {value.item()}; lower the learning rate ({lr:g})"
+                    f"{where}, epoch {epoch + 1} of {epochs}: the loss is {value.item()}; "
+                    f"lower the learning rate ({lr:g})"
                 )
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             optimiser.step()
         scheduler.step()
 

@@ -22,6 +22,10 @@ class ChainTrial(tune.Trainable):
     Tune's configuration of a trial: `chain`, the JSON fields of a `ChainConfig`, and `folder`, where the record goes.
     """
 
+    _chain: Chain | None
+    _failure: str
+    _validation: list[float]
+
     def setup(self, config: dict[str, Any]) -> None:
         """Opens the chain; called once in a worker process."""
         self._open(config)
@@ -66,9 +70,9 @@ class ChainTrial(tune.Trainable):
             self.step()
 
     def _open(self, config: dict[str, Any]) -> None:
-        self._chain: Chain | None = None
+        self._chain = None
         self._failure = ""
-        self._validation: list[float] = []
+        self._validation = []
         try:
             self._chain = Chain(ChainConfig.model_validate(config["chain"]), Path(config["folder"]))
         except Exception as error:

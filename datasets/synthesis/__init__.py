@@ -22,9 +22,7 @@ from datasets.synthesis.take import Take
 __all__ = ["SOURCES", "render"]
 
 
-def render(
-    name: str, clip: int, *, seed: int = 0, seconds: float = 1.0, sample_rate: int = 16000
-) -> np.ndarray:
+def render(name: str, clip: int, *, seed: int = 0, seconds: float = 1.0, sample_rate: int = 16000) -> np.ndarray:
     """Render one clip.
 
     Args:

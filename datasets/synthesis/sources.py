@@ -9,15 +9,11 @@ Source = Instrument | Voice | Texture
 _INSTRUMENTS: dict[str, Source] = {
     "flute": Instrument((392, 988), 15, attack=0.07, vibrato=(5.0, 12), breath=-18, body=((900, 4, 0.8),)),
     "clarinet": Instrument((165, 440), 8, even=0.08, attack=0.04, breath=-36, body=((1500, 7, 0.6),)),
-    "oboe": Instrument(
-        (294, 740), 6, vibrato=(5.5, 15), breath=-34, body=((1100, 10, 0.4), (2900, 12, 0.35))
-    ),
+    "oboe": Instrument((294, 740), 6, vibrato=(5.5, 15), breath=-34, body=((1100, 10, 0.4), (2900, 12, 0.35))),
     "trumpet": Instrument(
         (233, 587), 3, attack=0.05, damping=0.6, vibrato=(5.5, 8), breath=-40, body=((1500, 6, 0.8),)
     ),
-    "horn": Instrument(
-        (110, 294), 13, attack=0.08, damping=0.6, vibrato=(5.0, 5), breath=-38, body=((450, 10, 0.6),)
-    ),
+    "horn": Instrument((110, 294), 13, attack=0.08, damping=0.6, vibrato=(5.0, 5), breath=-38, body=((450, 10, 0.6),)),
     "violin": Instrument(
         (220, 587),
         5,
@@ -53,15 +49,11 @@ _VOICES: dict[str, Source] = {
 _TEXTURES: dict[str, Source] = {
     "wind": Texture((150, 600), 3, swell=(2.0, 4.0), drift=0.8),
     "surf": Texture((100, 4000), 4, swell=(1.5, 6.0), drift=0.3),
-    "rain": Texture(
-        (500, 7000), 1, swell=(2.0, 1.0), grains=150, ring=(1500, 6000), fade=0.002, grain_level=14
-    ),
+    "rain": Texture((500, 7000), 1, swell=(2.0, 1.0), grains=150, ring=(1500, 6000), fade=0.002, grain_level=14),
     "stream": Texture(
         (250, 2500), 4, swell=(4.0, 2.0), grains=40, ring=(400, 1800), fade=0.012, bend=0.2, grain_level=6
     ),
-    "fire": Texture(
-        (60, 1200), 5, swell=(5.0, 3.0), grains=18, ring=(1200, 6000), fade=0.003, grain_level=18
-    ),
+    "fire": Texture((60, 1200), 5, swell=(5.0, 3.0), grains=18, ring=(1200, 6000), fade=0.003, grain_level=18),
     "engine": Texture((60, 1500), 6, swell=(2.0, 1.0), pulse=(18, 45, 0.9)),
     "crickets": Texture((3000, 5500), 2, swell=(2.0, 1.0), pulse=(14, 40, 0.95)),
 }

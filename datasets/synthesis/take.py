@@ -79,9 +79,7 @@ class Take:
         blend *= blend * (3.0 - 2.0 * blend)
         return knots[left] + (knots[left + 1] - knots[left]) * blend
 
-    def pitch(
-        self, hertz: tuple[float, float], vibrato: tuple[float, float], unsteadiness: float
-    ) -> np.ndarray:
+    def pitch(self, hertz: tuple[float, float], vibrato: tuple[float, float], unsteadiness: float) -> np.ndarray:
         """Draw a pitch curve in Hz.
 
         Args:

@@ -159,9 +159,7 @@ def test_paths_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
 
 
 def test_flac_rounds_to_nearest_and_clips() -> None:
-    samples = np.array(
-        [0, 1.4 / 32768, 1.6 / 32768, -1.6 / 32768, 2.5 / 32768, 1.0, 1.5, -1.0, -1.5], np.float32
-    )
+    samples = np.array([0, 1.4 / 32768, 1.6 / 32768, -1.6 / 32768, 2.5 / 32768, 1.0, 1.5, -1.0, -1.5], np.float32)
     decoded, rate = decode_flac(encode_flac(samples, 16000))
     assert (decoded * 32768).tolist() == [0, 1, 2, -2, 2, 32767, 32767, -32768, -32768]
     assert rate == 16000

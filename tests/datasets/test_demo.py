@@ -64,10 +64,7 @@ def test_more_clips_and_classes_change_no_file(small: Path, tmp_path: Path) -> N
 def test_a_killed_generation_leaves_whole_files_and_is_resumed(tmp_path: Path) -> None:
     options = DemoOptions(clips_per_class=12, classes=10)
     folder = str(tmp_path / "a")
-    call = (
-        "from datasets.demo import *; "
-        f"generate(Path({folder!r}), DemoOptions(clips_per_class=12, classes=10))"
-    )
+    call = f"from datasets.demo import *; generate(Path({folder!r}), DemoOptions(clips_per_class=12, classes=10))"
     process = subprocess.Popen([sys.executable, "-c", call], cwd=REPO)
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "a").glob("*/*.wav"))) < 10 and time.monotonic() < deadline:
@@ -156,9 +153,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
 def test_the_default_demo_has_20_8_and_12_clips_per_class(whole: list[Clip]) -> None:
     counts = Counter((clip.class_name, clip.split) for clip in whole)
     assert counts == {
-        (name, split): number
-        for name in SOURCES
-        for split, number in (("train", 20), ("val", 8), ("test", 12))
+        (name, split): number for name in SOURCES for split, number in (("train", 20), ("val", 8), ("test", 12))
     }
     assert len({clip.clip_id for clip in whole}) == 1000
     assert all(0.09 < np.abs(clip.samples).max() < 0.9 for clip in whole)

@@ -102,9 +102,7 @@ def test_the_published_splits_of_every_speaker_without_the_defect(shared: Path) 
 
 
 def test_clips_are_the_joined_stream(tmp_path: Path) -> None:
-    stream = speak(
-        tmp_path, "19", [9000, 30000, 500, 15000, 4000]
-    )  # 58500 samples: 7 clips of 8000, 2500 left
+    stream = speak(tmp_path, "19", [9000, 30000, 500, 15000, 4000])  # 58500 samples: 7 clips of 8000, 2500 left
     speak(tmp_path, "1926", [60000])
     clips = [clip for clip in cut_all(tmp_path) if isinstance(clip, Clip) and clip.class_name == "19"]
     assert [clip.clip_id for clip in clips] == [f"19_{i}" for i in range(6)]

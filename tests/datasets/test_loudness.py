@@ -5,9 +5,7 @@ from datasets.loudness import integrated_loudness, normalise, true_peak
 
 
 def sine(hertz: float, rate: int, seconds: float, amplitude: float = 1.0, phase: float = 0.0) -> np.ndarray:
-    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate + phase)).astype(
-        np.float32
-    )
+    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate + phase)).astype(np.float32)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
@@ -51,8 +49,6 @@ def test_the_true_peak_lies_between_the_samples() -> None:
     assert true_peak(samples[:]) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize(
-    "samples", [np.zeros(16000, np.float32), np.zeros(10, np.float32), sine(997, 16000, 1, 1e-5)]
-)
+@pytest.mark.parametrize("samples", [np.zeros(16000, np.float32), np.zeros(10, np.float32), sine(997, 16000, 1, 1e-5)])
 def test_silence_gets_no_gain(samples: np.ndarray) -> None:
     assert np.array_equal(normalise(samples, 16000), samples)

@@ -114,7 +114,11 @@ def test_three_seeds_are_independent() -> None:
 
 def test_explicit_order() -> None:
     protocol = Protocol(base=2, way=1, sessions=3, class_order=(5, 0, 3, 1))
-    assert [s.labels for s in make_sessions(protocol, table(6), order_seed=0, support_seed=0)] == [(5, 0), (3,), (1,)]
+    assert [s.labels for s in make_sessions(protocol, table(6), order_seed=0, support_seed=0)] == [
+        (5, 0),
+        (3,),
+        (1,),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ lengths = st.lists(st.integers(0, 40), max_size=12)
 def test_windows_are_the_stream_in_order_without_the_remainder(sizes: list[int], num_samples: int) -> None:
     stream = np.arange(sum(sizes), dtype=np.float32)
     ends = np.cumsum(sizes)
-    recordings = [
-        (str(i), stream[end - size : end]) for i, (size, end) in enumerate(zip(sizes, ends, strict=True))
-    ]
+    recordings = [(str(i), stream[end - size : end]) for i, (size, end) in enumerate(zip(sizes, ends, strict=True))]
     windows = list(cut_stream(recordings, num_samples))
     assert len(windows) == len(stream) // num_samples
     for number, window in enumerate(windows):
@@ -23,9 +21,7 @@ def test_windows_are_the_stream_in_order_without_the_remainder(sizes: list[int],
 
 
 @given(st.integers(1, 100), st.integers(1, 25), st.none() | st.integers(1, 5))
-def test_a_recording_gives_whole_windows_or_one_padded(
-    length: int, num_samples: int, limit: int | None
-) -> None:
+def test_a_recording_gives_whole_windows_or_one_padded(length: int, num_samples: int, limit: int | None) -> None:
     samples = np.arange(1, length + 1, dtype=np.float32)
     windows = list(cut_recording("r", samples, num_samples, limit))
     assert len(windows) == min(max(1, length // num_samples), limit or 1000)
@@ -36,9 +32,7 @@ def test_a_recording_gives_whole_windows_or_one_padded(
 
 
 def test_a_hand_made_case() -> None:
-    windows = list(
-        cut_stream([("a", np.array([1.0, 2, 3])), ("b", np.array([4.0])), ("c", np.array([5.0, 6, 7]))], 2)
-    )
+    windows = list(cut_stream([("a", np.array([1.0, 2, 3])), ("b", np.array([4.0])), ("c", np.array([5.0, 6, 7]))], 2))
     assert [(w.source, w.start, w.samples.tolist()) for w in windows] == [
         ("a", 0, [1, 2]),
         ("a", 2, [3, 4]),

@@ -13,9 +13,7 @@ SAMPLES, RATE = 800, 16000
 
 def clip(number: int, label: int, split: str = "train") -> Clip:
     samples = np.random.default_rng(number).uniform(-1, 1, SAMPLES).astype(np.float32)
-    return Clip(
-        f"{'ab'[label]}_{number}", split, label, "ab"[label], f"{label}.wav", number * SAMPLES, samples
-    )
+    return Clip(f"{'ab'[label]}_{number}", split, label, "ab"[label], f"{label}.wav", number * SAMPLES, samples)
 
 
 def benchmark(root: Path, clips: list[list[Clip]]) -> dict[str, np.ndarray]:
@@ -35,9 +33,7 @@ def finish(root: Path, shards: list[ShardEntry], counts: list[int]) -> None:
         settings={},
         sample_rate=RATE,
         num_samples=SAMPLES,
-        classes=tuple(
-            ClassEntry(label=i, name="ab"[i], clips=SplitCounts(train=n)) for i, n in enumerate(counts)
-        ),
+        classes=tuple(ClassEntry(label=i, name="ab"[i], clips=SplitCounts(train=n)) for i, n in enumerate(counts)),
         shards=tuple(shards),
         source=SourceEntry(fingerprint="f", files=1, rejected=0),
         versions={},
@@ -88,9 +84,7 @@ def test_columns_row_groups_and_schema(root: Path) -> None:
         assert file.schema_arrow.remove_metadata() == SCHEMA
         assert [file.metadata.row_group(i).num_rows for i in range(3)] == [64, 64, 22]
         compression = {
-            file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0)
-            .column(i)
-            .compression
+            file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0).column(i).compression
             for i in range(10)
         }
         row = file.read().slice(3, 1).to_pylist()[0]
@@ -108,8 +102,7 @@ def test_unsafe_clip_ids_give_safe_file_names(tmp_path: Path) -> None:
 
 def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:
     entries = [
-        write_shard(tmp_path / f"0000{i}.parquet", [clip(n, 0) for n in range(70)], RATE, {"k": "v"})
-        for i in range(2)
+        write_shard(tmp_path / f"0000{i}.parquet", [clip(n, 0) for n in range(70)], RATE, {"k": "v"}) for i in range(2)
     ]
     assert entries[0].sha256 == entries[1].sha256 == file_digest(tmp_path / "00000.parquet")
 

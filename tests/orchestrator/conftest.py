@@ -72,8 +72,7 @@ def trial(
                 if t < len(table):
                     rows += _rows(split, head, table[t], way, clips)
         columns = [
-            pa.array(column, field.type)
-            for column, field in zip(zip(*rows, strict=True), PREDICTIONS, strict=True)
+            pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), PREDICTIONS, strict=True)
         ]
         pq.write_table(
             pa.Table.from_arrays(columns, schema=PREDICTIONS),
@@ -116,9 +115,7 @@ def trial(
     return record
 
 
-def _rows(
-    split: str, head: str, row: Sequence[float], way: int, clips: int
-) -> list[tuple[str, str, int, str, int]]:
+def _rows(split: str, head: str, row: Sequence[float], way: int, clips: int) -> list[tuple[str, str, int, str, int]]:
     """Rows of `PREDICTIONS`: of the clips that session j brought, the first `row[j] * clips` are right."""
     rows = []
     seen = len(row) * way

@@ -22,8 +22,7 @@ def curves(count: int, sessions: int) -> list[Curve]:
     """Curves that fall and end close to each other."""
     steps = np.arange(sessions, dtype=np.float64)
     return [
-        Curve(f"method-{i}", 0.9 - 0.004 * i - 0.02 * steps, np.full(sessions, 0.01), style=i)
-        for i in range(count)
+        Curve(f"method-{i}", 0.9 - 0.004 * i - 0.02 * steps, np.full(sessions, 0.01), style=i) for i in range(count)
     ]
 
 
@@ -64,9 +63,7 @@ def test_head_panels(count: int, sessions: int) -> None:
         for i, name in enumerate(["prototype", "linear", "nme"])
     ]
     names = [f"method-{i}" for i in range(count)]
-    figure = head_panels(
-        [(name, heads) for name in names], [str(t) for t in range(sessions)], "Heads", "of all"
-    )
+    figure = head_panels([(name, heads) for name in names], [str(t) for t in range(sessions)], "Heads", "of all")
     assert_readable(figure, ["Heads", "of all", *names, "prototype  80.0", "linear  70.0", "nme  60.0"])
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
 
@@ -89,9 +86,7 @@ def test_matrices_of_other_sizes(sessions: int) -> None:
 def test_a_curve_that_ends_early_says_where() -> None:
     short = Curve("ede", np.array([0.9, 0.8, NAN]), np.full(3, NAN), 0)
     whole = Curve("icarl", np.array([0.9, 0.8, 0.7]), np.full(3, NAN), 1)
-    explained = (
-        "a subtitle that is long enough to need more room than the axes and the labels of the curves leave it"
-    )
+    explained = "a subtitle that is long enough to need more room than the axes and the labels of the curves leave it"
     figure = accuracy_curves([short, whole], ticks(3), "Title", explained)
     assert_readable(figure, ["Title", explained, "ede  80.0 (session 1)", "icarl  70.0"])
 
@@ -129,9 +124,7 @@ def test_same_data_same_bytes_whatever_the_users_settings() -> None:
         return png(accuracy_curves(curves(3, 5), ticks(5), "Title", "how"))
 
     first = draw()
-    with matplotlib.rc_context(
-        {"font.size": 30, "lines.linewidth": 9, "axes.facecolor": "red", "text.usetex": True}
-    ):
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.facecolor": "red", "text.usetex": True}):
         before = dict(matplotlib.rcParams)
         assert draw() == first
         assert dict(matplotlib.rcParams) == before

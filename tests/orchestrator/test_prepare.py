@@ -110,9 +110,7 @@ def test_a_benchmark_made_otherwise_is_never_touched_without_force(
 ) -> None:
     prepare("librispeech", source, tmp_path, OPTIONS)
     before = contents(tmp_path)
-    with pytest.raises(
-        EarshotError, match=r"\(train: 4 -> 3; split: block -> cyclic\); choose another --out"
-    ):
+    with pytest.raises(EarshotError, match=r"\(train: 4 -> 3; split: block -> cyclic\); choose another --out"):
         prepare("librispeech", source, tmp_path, {**OPTIONS, "train": 3, "split": "cyclic"})
     with pytest.raises(EarshotError, match=r"\(name: librispeech -> other\)"):
         prepare("librispeech", source, tmp_path, OPTIONS, name="other")
@@ -134,9 +132,7 @@ def test_a_changed_source_is_told_and_only_its_unit_made_again(tmp_path: Path, r
     assert [name for name in before if before[name] != after[name]] == ["00001.parquet"]
 
 
-def test_damaged_and_lost_shards_are_made_again(
-    source: Path, made: Path, tmp_path: Path, ray_up: object
-) -> None:
+def test_damaged_and_lost_shards_are_made_again(source: Path, made: Path, tmp_path: Path, ray_up: object) -> None:
     prepare("librispeech", source, tmp_path, OPTIONS)
     path = tmp_path / "shards/00002.parquet"
     path.unlink()
@@ -161,14 +157,10 @@ def test_bad_files_are_rejected_with_reasons_up_to_a_limit(tmp_path: Path, ray_u
     samples = np.zeros(9000, np.float32)
     samples[7] = np.nan
     soundfile.write(folder / "0-1-0006.wav", samples, RATE, subtype="FLOAT")
-    with pytest.raises(
-        EarshotError, match=r"2 of 11 files are unusable, more than --max-rejected 0.01 allows"
-    ):
+    with pytest.raises(EarshotError, match=r"2 of 11 files are unusable, more than --max-rejected 0.01 allows"):
         prepare("librispeech", source, out, OPTIONS)
     assert contents(out) == {}  # two are known before any work begins
-    with pytest.raises(
-        EarshotError, match=r"4 of 11 files are unusable, more than --max-rejected 0.2 allows"
-    ):
+    with pytest.raises(EarshotError, match=r"4 of 11 files are unusable, more than --max-rejected 0.2 allows"):
         prepare("librispeech", source, out, OPTIONS, max_rejected=0.2)
     kept = contents(out)
     assert len(kept) == 2 and not (out / "manifest.json").exists()
@@ -192,9 +184,7 @@ def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, 
     assert not (out / "manifest.json").exists()
 
 
-def test_interrupted_killed_and_resumed_with_another_number_of_workers(
-    tmp_path: Path, ray_up: object
-) -> None:
+def test_interrupted_killed_and_resumed_with_another_number_of_workers(tmp_path: Path, ray_up: object) -> None:
     """Ctrl-C, then SIGKILL, then to the end: the bytes are those of one run with two workers."""
     source, out, whole = speech(tmp_path / "in", speakers=8, seconds=15), tmp_path / "out", tmp_path / "whole"
     shards = out / "shards"

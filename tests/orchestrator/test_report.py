@@ -33,12 +33,8 @@ def two_methods(write_trial_to: WriteTrial, tmp_path_factory: pytest.TempPathFac
     run_dir = tmp_path_factory.mktemp("two") / "run"
     for seed, final in ((0, 0.5), (1, 0.7)):
         heads = {"linear": [[0.5], [0.4, 0.2]]}
-        write_trial_to(
-            run_dir, "ede-0000000a", seed, [[1.0], [1.0, 1.0]], val=[[0.3], [0.3, 0.3]], heads=heads
-        )
-        write_trial_to(
-            run_dir, "ede-0000000b", seed, [[0.9], [0.8, final]], val=[[0.6], [0.6, 0.6]], heads=heads
-        )
+        write_trial_to(run_dir, "ede-0000000a", seed, [[1.0], [1.0, 1.0]], val=[[0.3], [0.3, 0.3]], heads=heads)
+        write_trial_to(run_dir, "ede-0000000b", seed, [[0.9], [0.8, final]], val=[[0.6], [0.6, 0.6]], heads=heads)
         write_trial_to(run_dir, "icarl-0000000c", seed, [[0.8], [0.2, 0.4]])
     return run_dir
 
@@ -187,18 +183,13 @@ def test_one_seed_has_no_std(run_dir: Path, write_trial: WriteTrial) -> None:
 def test_a_partial_run_counts_what_is_there(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
     write_trial("ede-0000000a", 1, [[0.7]], planned=2)
-    write_trial(
-        "ede-0000000a", 2, [[0.5]], planned=2, status="failed", error="RuntimeError: boom | at\nepoch 3"
-    )
+    write_trial("ede-0000000a", 2, [[0.5]], planned=2, status="failed", error="RuntimeError: boom | at\nepoch 3")
     write_trial("icarl-0000000b", 0, [], planned=2)
     paths = write_report(run_dir)
     text = paths.report.read_text(encoding="utf-8")
     assert "| trials | 4: 1 finished, 2 running, 1 failed |" in text
     assert r"| ede-0000000a-s2 | failed | 1 of 2 | RuntimeError: boom \| at epoch 3 |" in text
-    assert (
-        "| ede-0000000a-s1 | running | 1 of 2 |" in text
-        and "| icarl-0000000b-s0 | running | 0 of 2 |" in text
-    )
+    assert "| ede-0000000a-s1 | running | 1 of 2 |" in text and "| icarl-0000000b-s0 | running | 0 of 2 |" in text
     assert "| ede | ede-0000000a | prototype | 1/3 | 70.0 | 70.0 (n 1/3) | 80.0 ± - |" in text
     assert "| icarl | icarl-0000000b | prototype | 0/1 | - | - | - | - | - | - | - | - |" in text
     assert "Provisional" in text
@@ -310,9 +301,7 @@ def test_command_line_errors(
     assert main([str(run_dir)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert (
-        captured.err.startswith("error: ") and captured.err.count("\n") == 1 and str(run_dir) in captured.err
-    )
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and str(run_dir) in captured.err
     assert not (run_dir / "report").exists()
 
 

@@ -116,9 +116,7 @@ def test_ties_go_to_the_first_by_name(run_dir: Path, write_trial: WriteTrial) ->
 
 
 @pytest.mark.parametrize("second_seed", ["absent", "running", "failed", "stopped early"])
-def test_incomplete_configurations_do_not_compete(
-    run_dir: Path, write_trial: WriteTrial, second_seed: str
-) -> None:
+def test_incomplete_configurations_do_not_compete(run_dir: Path, write_trial: WriteTrial, second_seed: str) -> None:
     for seed in (0, 1):
         write_trial("ede-0000000b", seed, flat(0.5))
     write_trial("ede-0000000a", 0, flat(0.9))
@@ -129,9 +127,7 @@ def test_incomplete_configurations_do_not_compete(
     assert (best.configuration, best.candidates, best.provisional) == ("ede-0000000b", 1, False)
 
 
-def test_if_none_is_complete_all_compete_on_the_sessions_they_share(
-    run_dir: Path, write_trial: WriteTrial
-) -> None:
+def test_if_none_is_complete_all_compete_on_the_sessions_they_share(run_dir: Path, write_trial: WriteTrial) -> None:
     # over all its own sessions a has the higher mean, but only because it lacks the hard ones
     write_trial("ede-0000000a", 0, [[0.8]], planned=3)
     write_trial("ede-0000000b", 0, [[0.9], [0.5, 0.5]], planned=3)
@@ -198,9 +194,7 @@ def predictions(**changes: object) -> pa.Table:
         (predictions().slice(0, 0), "expected test clips of head 'prototype', found none"),
     ],
 )
-def test_wrong_predictions_name_the_file(
-    run_dir: Path, write_trial: WriteTrial, table: pa.Table, message: str
-) -> None:
+def test_wrong_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial, table: pa.Table, message: str) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     pq.write_table(table, run_dir / "trials" / record.trial / "session-00.parquet")
     with pytest.raises(EarshotError, match=rf"ede-00000001-s0/session-00\.parquet: .*{message}") as caught:
@@ -209,9 +203,7 @@ def test_wrong_predictions_name_the_file(
 
 
 @pytest.mark.parametrize("content", [b"", b"not Parquet", None], ids=["empty", "garbage", "cut"])
-def test_damaged_predictions_name_the_file(
-    run_dir: Path, write_trial: WriteTrial, content: bytes | None
-) -> None:
+def test_damaged_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial, content: bytes | None) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     file = run_dir / "trials" / record.trial / "session-01.parquet"
     file.write_bytes(file.read_bytes()[:-100] if content is None else content)
@@ -225,9 +217,7 @@ def test_a_flipped_byte_in_a_page_with_a_checksum_is_an_error(run_dir: Path, wri
     file = run_dir / "trials" / record.trial / "session-01.parquet"
     content = bytearray(file.read_bytes())
     chunk = pq.read_metadata(file).row_group(0).column(PREDICTIONS.get_field_index("label"))
-    content[chunk.dictionary_page_offset + chunk.total_compressed_size - 1] ^= (
-        0xFF  # last byte of the last page
-    )
+    content[chunk.dictionary_page_offset + chunk.total_compressed_size - 1] ^= 0xFF  # last byte of the last page
     file.write_bytes(content)
     with pytest.raises(EarshotError, match=r"session-01\.parquet"):
         Run.load(run_dir)
@@ -285,9 +275,7 @@ def test_a_folder_of_another_name_and_an_unknown_default_head(run_dir: Path, wri
 
 
 @pytest.mark.parametrize("change", [{"benchmark_fingerprint": "0" * 64}, {"planned": 3}])
-def test_trials_that_cannot_be_compared(
-    run_dir: Path, write_trial: WriteTrial, change: dict[str, object]
-) -> None:
+def test_trials_that_cannot_be_compared(run_dir: Path, write_trial: WriteTrial, change: dict[str, object]) -> None:
     write_trial("ede-00000001", 0, HIGH)
     write_trial("ede-00000001", 1, HIGH, **change)
     with pytest.raises(EarshotError, match="expected the same for all trials"):

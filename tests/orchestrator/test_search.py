@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from ray.tune.search import Searcher
 
 from datasets.errors import EarshotError
-from orchestrator.search import ROUND, Job, MethodSearch, SeededSearch, Strategy
-from ray.tune.search import Searcher
+from orchestrator.search import ROUND, Job, MethodSearch, SeededSearch
+from orchestrator.settings import Strategy
 from search_spaces.loader import MethodSpace
 from trainables.records import SeedTriple
 

@@ -30,7 +30,18 @@ def command(tones: Path, runs: Path, *more: str, epochs: int = 2) -> list[str]:
     runs.mkdir(exist_ok=True)
     space = runs / "space.yaml"
     space.write_text(SPACE.format(epochs=epochs))
-    fixed = ["--benchmark", str(tones), "--space", str(space), "--runs", str(runs), "--name", "run", "--seeds", "2"]
+    fixed = [
+        "--benchmark",
+        str(tones),
+        "--space",
+        str(space),
+        "--runs",
+        str(runs),
+        "--name",
+        "run",
+        "--seeds",
+        "2",
+    ]
     return [sys.executable, "-m", "orchestrator.sweep", *fixed, *PROTOCOL, *more]
 
 
@@ -136,12 +147,18 @@ def wait_for(condition: object, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_killed_driver_then_the_same_command_finishes(tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]) -> None:
+def test_killed_driver_then_the_same_command_finishes(
+    tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]
+) -> None:
     runs = tmp_path / "runs"
     arguments = command(tones, runs, "--workers", "2")
     environment = {**os.environ, "EARSHOT_TEST_MARK": str(tmp_path)}
     driver = subprocess.Popen(
-        arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        arguments,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         wait_for(lambda: len(stages(runs)) >= 4 or driver.poll() is not None, 120)
@@ -158,6 +175,25 @@ def test_killed_driver_then_the_same_command_finishes(tones: Path, tmp_path: Pat
     assert predictions(runs) == predictions(undisturbed[0])
 
 
+def test_ctrl_c_tells_how_to_go_on(tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]) -> None:
+    runs = tmp_path / "runs"
+    arguments = command(tones, runs, "--workers", "2")
+    driver = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        wait_for(lambda: len(stages(runs)) >= 2 or driver.poll() is not None, 120)
+        driver.send_signal(signal.SIGINT)
+        output, _ = driver.communicate(timeout=60)
+    finally:
+        driver.kill()
+    assert driver.returncode == 130, output
+    assert "the same command again goes on" in output
+    assert "Traceback" not in output
+    run(arguments)
+    assert predictions(runs) == predictions(undisturbed[0])
+
+
 def test_killed_worker_is_replaced(tones: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     arguments = command(tones, runs, "--workers", "1", "--method", "ede", epochs=20)
@@ -166,7 +202,7 @@ def test_killed_worker_is_replaced(tones: Path, tmp_path: Path) -> None:
         wait_for(lambda: len(stages(runs)) >= 2 or driver.poll() is not None, 120)
         workers = [
             process
-            for process in processes_with(f"EARSHOT_TEST_MARK={tmp_path}")
+            for process in descendants(driver.pid)
             if "Trainable" in (Path("/proc") / str(process) / "cmdline").read_text()
         ]
         assert workers

@@ -28,11 +28,20 @@ def test_every_shipped_space_is_valid(name: str) -> None:
         ("method: {ede: {}}", "no key 'method'; did you mean 'methods'?"),
         ("methods: {}", "names no method"),
         ("methods: {ede: {base_lr: fast}}", "methods.ede: base_lr: input should be a valid number"),
-        ("methods: {ede: {base_lr: {uniform: [0, 1]}}}", "base_lr: input should be greater than 0, found 0.0"),
+        (
+            "methods: {ede: {base_lr: {uniform: [0, 1]}}}",
+            "base_lr: input should be greater than 0, found 0.0",
+        ),
         ("methods: {ede: {base_lr: {loguniform: [1, 0.1]}}}", "expected [low, high], found [1, 0.1]"),
         ("methods: {ede: {base_lr: {loguniform: [1]}}}", "expected [low, high], found [1]"),
-        ("methods: {ede: {base_lr: {lognormal: [0, 1]}}}", "expected one of uniform, loguniform, int, logint, choice"),
-        ("methods: {ede: {compat: {choice: [none, release]}}}", "input should be 'none' or 'reference', found 'release'"),
+        (
+            "methods: {ede: {base_lr: {lognormal: [0, 1]}}}",
+            "expected one of uniform, loguniform, int, logint, choice",
+        ),
+        (
+            "methods: {ede: {compat: {choice: [none, release]}}}",
+            "input should be 'none' or 'reference', found 'release'",
+        ),
         ("methods: {ede: {compat: {choice: []}}}", "expected a list, found []"),
         ("- ede", "expected keys with values, found list"),
         ("methods: {ede: ", "not YAML"),
@@ -59,5 +68,5 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(EarshotError, match="nowhere.yaml: no such file"):
+    with pytest.raises(EarshotError, match=r"nowhere\.yaml: no such file"):
         load_space(Path("nowhere.yaml"))

@@ -127,7 +127,7 @@ def test_an_unknown_name_lists_what_is_known() -> None:
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(EarshotError, match="no config.json"):
+    with pytest.raises(EarshotError, match=r"no config\.json"):
         load_backbone(str(tmp_path), 201)
 
 
@@ -153,7 +153,9 @@ def test_hub_out_of_reach_is_one_clear_line_within_seconds() -> None:
 
 def test_transformers_beside_our_package_called_datasets() -> None:
     """Our `datasets` shadows the Hugging Face library of that name; ASTModel must not need it."""
-    code = "import datasets, transformers; from transformers import ASTModel; print(datasets.__file__, ASTModel.__name__)"
+    code = (
+        "import datasets, transformers; from transformers import ASTModel; print(datasets.__file__, ASTModel.__name__)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     path, model = done.stdout.split()
     assert Path(path).parent == Path(__file__).parents[2] / "datasets"

@@ -122,5 +122,7 @@ def test_mixup_changes_the_base_session(features: Features) -> None:
 
 
 def test_a_loss_that_is_no_number_is_named(features: Features) -> None:
-    with pytest.raises(EarshotError, match=r"session 1, epoch \d+ of 50: the loss is (nan|inf); lower the learning rate"):
+    with pytest.raises(
+        EarshotError, match=r"session 1, epoch \d+ of 50: the loss is (nan|inf); lower the learning rate"
+    ):
         learned(features, 2, incremental_epochs=50, incremental_lr=1e12)

@@ -29,9 +29,7 @@ MATRIX = np.array(
         ([], [], NAN, NAN),
     ],
 )
-def test_micro_and_macro_accuracy(
-    labels: list[int], predictions: list[int], micro: float, macro: float
-) -> None:
+def test_micro_and_macro_accuracy(labels: list[int], predictions: list[int], micro: float, macro: float) -> None:
     assert metrics.accuracy(labels, predictions) == pytest.approx(micro, nan_ok=True)
     assert metrics.macro_accuracy(labels, predictions) == pytest.approx(macro, nan_ok=True)
 

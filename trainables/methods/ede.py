@@ -1,5 +1,7 @@
-"""EDE: the expandable dual-embedding extractor ("Fully Few-shot Class-incremental Audio Classification Using Expandable
-Dual-embedding Extractor", INTERSPEECH 2024, arXiv 2406.08122).
+"""EDE: the expandable dual-embedding extractor.
+
+"Fully Few-shot Class-incremental Audio Classification Using Expandable Dual-embedding Extractor", INTERSPEECH 2024,
+arXiv 2406.08122.
 
     P   the pretrained network, frozen for ever
     G   a copy of it, trained in the base session, then frozen
@@ -7,8 +9,8 @@ Dual-embedding Extractor", INTERSPEECH 2024, arXiv 2406.08122).
 
     e(x) = [ mean LN(P(x)) ; S_0(G(x)) ; ... ; S_t(G(x)) ]
 
-P(x) is computed once per benchmark, G(x) once per base session, S_i(G(x)) once per session i: no epoch of an incremental
-session runs anything but its own block.
+P(x) is computed once per benchmark, G(x) once per base session, S_i(G(x)) once per session i: no epoch of an
+incremental session runs anything but its own block.
 """
 
 import copy
@@ -31,11 +33,13 @@ class EDESettings(Settings):
     """Settings of EDE; the defaults are the published ones, but for `base_epochs` (see there)."""
 
     compat: Literal["none", "reference"] = Field(
-        "none", description="'reference': herd from the class's whole train pool and lead with the linear head, as released"
+        "none",
+        description="'reference': herd from the class's whole train pool and lead with the linear head, as released",
     )
     exemplars_per_class: int = Field(1, ge=1, description="clips of an old class that are rehearsed")
     exemplar_pool: Literal["support", "class"] = Field(
-        "support", description="what exemplars are herded from; 'class' looks at train clips outside the support"
+        "support",
+        description="what exemplars are herded from; 'class' looks at train clips outside the support",
     )
     batch_size: int = Field(25, ge=1)
     base_epochs: int = Field(100, ge=0, description="the release has 1: a single SGD step")

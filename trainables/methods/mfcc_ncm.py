@@ -74,7 +74,12 @@ def mfcc_statistics(waves: Tensor, *, sample_rate: int, count: int) -> Tensor:
     transform = torchaudio.transforms.MFCC(
         sample_rate,
         n_mfcc=count,
-        melkwargs={"n_fft": window, "hop_length": round(0.01 * sample_rate), "n_mels": 64, "f_max": sample_rate / 2},
+        melkwargs={
+            "n_fft": window,
+            "hop_length": round(0.01 * sample_rate),
+            "n_mels": 64,
+            "f_max": sample_rate / 2,
+        },
     )
     coefficients: Tensor = transform(waves)
     return torch.cat([coefficients.mean(dim=2), coefficients.std(dim=2)], dim=1)

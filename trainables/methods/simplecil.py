@@ -14,7 +14,10 @@ class SimpleCILSettings(Settings):
 
 
 class SimpleCIL(Learner):
-    """Prototype of a class = mean of LN(P(x)) over its support clips; score = 16 cos(e, prototype). Nothing is trained."""
+    """Prototype of a class = mean of LN(P(x)) over its support clips; score = 16 cos(e, prototype).
+
+    Nothing is trained.
+    """
 
     name = "simplecil"
     version = 1

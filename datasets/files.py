@@ -1,0 +1,36 @@
+"""Files that are there whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(path: Path, *, flush: bool = True) -> Iterator[Path]:
+    """Gives a path to write to; what was written there becomes `path` at the end of the block, by one rename.
+
+    Two writers of the same path are harmless: each has its own file aside, and the last rename wins. Where the block
+    raises, nothing is left.
+
+    Args:
+        path: in a folder that exists.
+        flush: whether the content must be on the disk before the name is; a crash of the machine could otherwise leave
+            an empty file under the name.
+    """
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.aside"
+    try:
+        yield aside
+        if flush:
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader sees all of it or none."""
+    with written_aside(path) as aside:
+        aside.write_bytes(content)
