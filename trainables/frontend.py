@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 import torchaudio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 MEL_BINS = 128
@@ -25,6 +25,12 @@ class FrontEndSpec(BaseModel):
     kind: Literal["kaldi", "reference"] = Field("kaldi", description="front end")
     window: int | None = Field(None, ge=32, description="reference: window and FFT size, samples")
     hop: int | None = Field(None, ge=16, description="reference: step between windows, samples")
+
+    @model_validator(mode="after")
+    def _window_is_a_choice(self) -> "FrontEndSpec":
+        if self.kind == "kaldi" and (self.window or self.hop):
+            raise ValueError("a window or hop goes with kind: reference; kaldi has 25 ms every 10 ms")
+        return self
 
     def resolved(self, sample_rate: int, num_samples: int) -> "FrontEndSpec":
         """Fills in the window for clips of `num_samples` at `sample_rate` Hz.

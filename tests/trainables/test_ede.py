@@ -111,7 +111,7 @@ def test_compat_leads_with_the_linear_head() -> None:
 
 def test_training_fits_the_support(features: Features) -> None:
     """Enough steps on two classes of tones: the linear head knows its own support."""
-    learner = learned(features, 1, base_epochs=60, base_lr=0.01)
+    learner = learned(features, 1, base_epochs=150, base_lr=0.01, base_milestones=())
     (base, *_) = sessions(features)
     columns = [learner.classes.index(label) for label in base.support_labels]
     assert learner.score(base.support)["linear"].argmax(dim=1).tolist() == columns

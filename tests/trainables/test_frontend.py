@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import ASTFeatureExtractor
 
 from trainables.frontend import FrontEnd, FrontEndSpec
@@ -42,6 +43,11 @@ def test_windows_of_the_releases(rate: int, samples: int, window: int, hop: int)
     assert FrontEndSpec(kind="reference").resolved(rate, samples) == FrontEndSpec(
         kind="reference", window=window, hop=hop
     )
+
+
+def test_kaldi_has_no_choice_of_window() -> None:
+    with pytest.raises(ValidationError, match="goes with kind: reference"):
+        FrontEndSpec(kind="kaldi", window=1024)
 
 
 def test_a_window_of_ones_own() -> None:
