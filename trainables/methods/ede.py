@@ -25,8 +25,8 @@ from trainables.backbone import Backbone, SpecialisedPart, weights_digest
 from trainables.exemplars import herd
 from trainables.features import BATCH, Features
 from trainables.heads import class_means, cosine_scores, distance_scores, linear_head
-from trainables.learner import Learner, Settings, State, column_labels
-from trainables.training import mix_up, sgd_epochs
+from trainables.learner import Learner, Phase, Settings, State, column_labels
+from trainables.training import Schedule, mix_up, sgd_epochs
 
 
 class EDESettings(Settings):
@@ -59,6 +59,11 @@ class EDESettings(Settings):
         if isinstance(values, dict) and values.get("compat") == "reference":
             values = {"exemplar_pool": "class", **values}
         return values
+
+    def schedule(self, phase: Phase) -> Schedule:
+        """How the base session, or a later one, trains."""
+        keys = ("epochs", "lr", "milestones", "weight_decay")
+        return Schedule(batch_size=self.batch_size, **{key: getattr(self, f"{phase}_{key}") for key in keys})
 
 
 class EDE(Learner):
@@ -170,12 +175,8 @@ class EDE(Learner):
         sgd_epochs(
             loss,
             [general, part, linear],
+            settings.schedule("base"),
             clips=len(targets),
-            epochs=settings.base_epochs,
-            batch_size=settings.batch_size,
-            lr=settings.base_lr,
-            weight_decay=settings.base_weight_decay,
-            milestones=settings.base_milestones,
             generator=generator,
             autocast=self.features.autocast,
             where="base session",
@@ -214,12 +215,8 @@ class EDE(Learner):
         sgd_epochs(
             loss,
             [part, linear, auxiliary],
+            settings.schedule("incremental"),
             clips=len(targets),
-            epochs=settings.incremental_epochs,
-            batch_size=settings.batch_size,
-            lr=settings.incremental_lr,
-            weight_decay=settings.incremental_weight_decay,
-            milestones=settings.incremental_milestones,
             generator=generator,
             autocast=self.features.autocast,
             where=f"session {session.index}",
