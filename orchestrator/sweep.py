@@ -9,8 +9,10 @@ The same command again finishes an interrupted sweep: finished sessions are foun
 
 import argparse
 import json
+import os
 import shutil
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,12 +71,14 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
     to_be_made = not (benchmark / FILE_NAME).exists()
     if not to_be_made:  # what is wrong is told before Ray starts
         sessions = _sessions(config, benchmark, spaces)
-    with cluster.start_ray(config.address):
+    with ExitStack() as stack:
+        with console.status("starting Ray"):
+            stack.enter_context(cluster.start_ray(config.address))
         if to_be_made:
-            console.print("preparing the demo benchmark (once)")
-            prepare("demo", None, benchmark)
+            with console.status("preparing the demo benchmark (once)"):
+                manifest = prepare("demo", None, benchmark)
+            console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
             sessions = _sessions(config, benchmark, spaces)
-        _check_resources(config)
         return _run(config, spaces, benchmark, sessions, console)
 
 
@@ -88,6 +92,9 @@ def _run(
     from orchestrator.search import Job, MethodSearch, SeededSearch
     from trainables.trial import OBJECTIVE, ChainTrial
 
+    at_once = _trials_at_once(config)
+    # With a searcher, Tune starts one worker at a time, and importing torch takes each of them seconds.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)
     trials = config.trials or (None if config.search == "grid" else DEFAULT_TRIALS)
     searches = [MethodSearch(space, config.search, trials, config.search_seed) for space in spaces]
     folder = (config.runs / (config.name or _name(config, spaces, benchmark))).resolve()
@@ -129,7 +136,7 @@ def _run(
                 tune_config=tune.TuneConfig(
                     search_alg=search,
                     num_samples=search.total,
-                    max_concurrent_trials=config.workers or 0,
+                    max_concurrent_trials=at_once,
                     reuse_actors=True,
                     trial_dirname_creator=lambda trial: str(trial.config["name"]),
                 ),
@@ -227,17 +234,21 @@ def _sessions(config: SweepConfig, benchmark: Path, spaces: tuple[MethodSpace, .
     return len(sessions[0])
 
 
-def _check_resources(config: SweepConfig) -> None:
-    """Ray would wait for ever for what no node has."""
+def _trials_at_once(config: SweepConfig) -> int:
+    """How many trials the cluster has room for; Ray would wait for ever for what no node has."""
     import ray
 
     there = ray.cluster_resources()
+    room = []
     for kind, wanted in (("CPU", config.cpus_per_trial), ("GPU", config.gpus_per_trial)):
         if wanted > there.get(kind, 0):
             raise EarshotError(
                 f"a trial asks for {wanted:g} {kind}, the cluster has {there.get(kind, 0):g} in all; "
                 f"lower --{kind.lower()}s-per-trial or join a larger cluster with --address"
             )
+        if wanted:
+            room.append(int(there[kind] / wanted))
+    return min([*room, config.workers or min(room)])
 
 
 def _described(config: SweepConfig, spaces: tuple[MethodSpace, ...]) -> bytes:
@@ -350,7 +361,9 @@ def main(arguments: list[str] | None = None) -> int:
             "give a pretrained one with --backbone",
             soft_wrap=True,
         )
-    console.print(f"report: {paths}", soft_wrap=True)
+    report = Path(str(paths))
+    inside = report.is_relative_to(Path.cwd())
+    console.print(f"report: {report.relative_to(Path.cwd()) if inside else report}", soft_wrap=True)
     return 1 if outcome.failed else 0
 
 
