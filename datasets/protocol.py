@@ -10,11 +10,11 @@ Works on the table of (clip id, label, split) alone: no audio is read to make se
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from datasets.errors import EarshotError
 from datasets.shards import ClipTable
@@ -25,7 +25,7 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = "free"
+    name: str = Field("free", pattern=r"^[\w][\w.+-]*$")
     base: int | None = Field(None, ge=2, description="classes of the base session (default: the benchmark's, else way)")
     way: int = Field(5, ge=1, description="new classes of each incremental session")
     shot: int = Field(5, ge=1, description="support clips of a class")
@@ -62,20 +62,41 @@ NAMED = {
 }
 
 
+def by_name(value: Any) -> Any:
+    """The fields of a protocol from its name, or from a name with changes; anything else as it is.
+
+    A published protocol that is changed in more than the seeds of its order or its validation clips loses its name:
+    results of another protocol must not go under it.
+    """
+    fields = {"name": value} if isinstance(value, str) else value
+    if not isinstance(fields, dict) or "name" not in fields:
+        return value
+    name = fields["name"]
+    if not isinstance(name, str) or (isinstance(value, str) and name not in NAMED):
+        raise ValueError(f"expected one of {', '.join(NAMED)}")
+    if name not in NAMED:
+        return value
+    changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})
+    may_differ: dict[str, Any] = {"validation": changed.validation}
+    if changed.class_order == "seeded":
+        may_differ["class_order"] = "seeded"
+    if name == "free" or changed == NAMED[name].model_copy(update=may_differ):
+        return changed
+    return changed.model_copy(update={"name": f"{name}-changed"})
+
+
+AnyProtocol = Annotated[Protocol, BeforeValidator(by_name)]
+
+
 @dataclass(frozen=True)
 class ClassClips:
     """The clips of one class, as positions in the clip table."""
 
     label: int
     support: tuple[int, ...]  # learned from
-    pool: tuple[int, ...]  # every train clip; only `compat: reference` looks outside the support
+    pool: tuple[int, ...]  # every train clip but validation; only `compat: reference` looks outside the support
     validation: tuple[int, ...]  # what selection looks at
     query: tuple[int, ...]  # what is reported
-
-    @property
-    def scored(self) -> tuple[int, ...]:
-        """Validation clips, then queries."""
-        return self.validation + self.query
 
 
 @dataclass(frozen=True)
@@ -218,10 +239,11 @@ def _deal(
             f"{name}: no validation clips: it has no val split and no train clip outside the support; "
             "take fewer shots, or prepare the benchmark with a val split"
         )
+    held_out = held_out[:validation]
     return ClassClips(
         label=label,
         support=support,
-        pool=tuple(map(int, train)),
-        validation=tuple(map(int, held_out[:validation])),
+        pool=tuple(map(int, np.setdiff1d(train, held_out))),
+        validation=tuple(map(int, held_out)),
         query=tuple(map(int, test)),
     )

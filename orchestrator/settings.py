@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from datasets.protocol import NAMED, Protocol
+from datasets.protocol import NAMED, AnyProtocol
 from trainables.frontend import FrontEndSpec
 from trainables.records import SeedTriple
 
@@ -20,7 +20,7 @@ class SweepConfig(BaseModel):
     benchmark: str = Field("demo", description="folder made by orchestrator.prepare, or the name of one in --data")
     method: tuple[str, ...] = Field((), description="a method, with its own search space (may be repeated)")
     space: Path | None = Field(None, description="search space, YAML (default: the methods' own; else the demo's)")
-    protocol: Protocol = Field(NAMED["ffcac-25"], description="name of a protocol, or its fields")
+    protocol: AnyProtocol = Field(NAMED["ffcac-25"], description="name of a protocol, or its fields")
     seeds: tuple[SeedTriple, ...] = Field(
         tuple(SeedTriple(order=n, support=n, initialisation=n) for n in range(3)),
         description="number of seeds, or triples of class order, support draw and initialisation",
@@ -46,27 +46,6 @@ class SweepConfig(BaseModel):
         None, pattern=r"^[\w][\w.+-]*$", description="of the run (default: made from its configuration)"
     )
 
-    @field_validator("protocol", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            if value not in NAMED:
-                raise ValueError(f"expected one of {', '.join(NAMED)}")
-            return NAMED[value]
-        if isinstance(value, dict) and value.get("name") in NAMED:
-            named = NAMED[value["name"]]
-            changed = Protocol.model_validate({**named.model_dump(), **value})
-            # results of another protocol must not go under a published name
-            same = (
-                changed.model_copy(update={"class_order": named.class_order, "validation": named.validation}) == named
-            )
-            return (
-                changed
-                if same or named.name == "free"
-                else changed.model_copy(update={"name": f"{named.name}-changed"})
-            )
-        return value
-
     @field_validator("seeds", mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
@@ -74,6 +53,20 @@ class SweepConfig(BaseModel):
             if value < 1:
                 raise ValueError("must be at least 1")
             return [{"order": n, "support": n, "initialisation": n} for n in range(value)]
+        return value
+
+    @field_validator("seeds", "method")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("names one twice")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _at_least_one(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("must be at least 1")
         return value
 
     @field_validator("frontend", mode="before")
@@ -95,16 +88,5 @@ class SweepConfig(BaseModel):
 
     def what(self) -> dict[str, Any]:
         """What the results depend on, in JSON types: without where and how fast."""
-        return self.model_dump(
-            mode="json",
-            exclude={
-                "address",
-                "workers",
-                "runs",
-                "data",
-                "name",
-                "cpus_per_trial",
-                "gpus_per_trial",
-                "space",
-            },
-        )
+        where = {"address", "workers", "runs", "data", "name", "device", "gpus_per_trial", "space"}
+        return {**self.model_dump(mode="json", exclude=where), "device": self.chosen_device}

@@ -314,7 +314,7 @@ def parse(arguments: list[str] | None = None) -> SweepConfig:
     values = read_yaml(path) if path else {}
     if not isinstance(values, dict):
         raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
-    if isinstance(given.get("seeds"), str) and given["seeds"].isdigit():
+    if isinstance(given.get("seeds"), str) and given["seeds"].isdecimal():
         given["seeds"] = int(given["seeds"])
     rules_given = {key: given.pop(key) for key in list(given) if key in protocol and key != "name"}
     if isinstance(rules_given.get("class_order"), str) and rules_given["class_order"][:1].isdigit():

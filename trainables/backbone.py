@@ -28,6 +28,7 @@ RANDOM = {  # name: width, blocks, heads
     "random-small": (192, 4, 3),
     "random-base": (768, 12, 12),
 }
+ARCHITECTURE = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "frequency_stride", "time_stride")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 HUB_TIMEOUT = 5.0  # seconds
 
@@ -38,19 +39,30 @@ class Backbone(nn.Module):
     Args:
         model: a transformer with the position grid that it was trained with.
         frames: length of the inputs, spectrogram frames.
-        digest: SHA-256 of the weights before the grid was cut: the same for every input length.
+
+    Attributes:
+        digest: SHA-256 of weights and architecture before the grid was cut: the same for every input length.
+        dim: width of a token.
     """
 
-    def __init__(self, model: ASTModel, frames: int, digest: str) -> None:
+    def __init__(self, model: ASTModel, frames: int) -> None:
         super().__init__()
-        self.digest = digest
+        self.digest = weights_digest(model)
         self.ast = _fit_to(model, frames).eval()
         self.dim: int = model.config.hidden_size
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Token maps, before the final LayerNorm: `[clips, frames, 128]` to `[clips, tokens, dim]`."""
-        hidden: Tensor = self.ast.embeddings(inputs)
-        for block in self.ast.layers:
+        return self.blocks(self.patches(inputs))
+
+    def patches(self, inputs: Tensor) -> Tensor:
+        """Patches with their positions, before the first block: `[clips, frames, 128]` to `[clips, tokens, dim]`."""
+        embedded: Tensor = self.ast.embeddings(inputs)
+        return embedded
+
+    def blocks(self, hidden: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Transformer blocks `first` up to but without `last`: `[clips, tokens, dim]` to the same."""
+        for block in self.ast.layers[first:last]:
             hidden = block(hidden, None)
         return hidden
 
@@ -112,12 +124,15 @@ def load_backbone(name: str, frames: int) -> Backbone:
             f"backbone '{name}': not found; expected one of {', '.join(RANDOM)}, a .pth or .safetensors file, "
             "a folder saved by transformers, or a hub name such as MIT/ast-finetuned-audioset-10-10-0.4593"
         )
-    return Backbone(model, frames, weights_digest(model))
+    return Backbone(model, frames)
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over names, shapes and bytes of all parameters, in order of name."""
+    """SHA-256 over the architecture, and over names, shapes and bytes of all parameters, in order of name."""
     digest = hashlib.sha256()
+    config = getattr(getattr(module, "ast", module), "config", None)
+    if config is not None:  # heads and epsilon change the output and leave no trace in the parameters
+        digest.update(repr([(key, getattr(config, key)) for key in ARCHITECTURE]).encode())
     for key, value in sorted(module.state_dict().items()):
         array = value.detach().cpu().contiguous()
         digest.update(f"{key} {array.dtype} {tuple(array.shape)}\n".encode())
@@ -214,7 +229,9 @@ def _fit_to(model: ASTModel, frames: int) -> ASTModel:
     interpolated bilinearly, as the original AST code does.
     """
     old = model.config
-    config = ASTConfig(**{**old.to_dict(), "max_length": frames})
+    # dropout would draw from the global generator; no method that is published here trains with it
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = ASTConfig(**{**old.to_dict(), **no_dropout, "max_length": frames})
     if config.num_mel_bins != MEL_BINS:
         raise EarshotError(f"backbone: expects {config.num_mel_bins} mel bins, the front ends give {MEL_BINS}")
     fitted = _empty(config)

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
-from datasets.protocol import Protocol, Session, make_sessions
+from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
 from datasets.shards import Shards
 from trainables.backbone import load_backbone
 from trainables.features import ArrayStore, Features
@@ -39,7 +40,7 @@ class ChainConfig(BaseModel):
     method: str
     settings: dict[str, Any] = Field(default_factory=dict, description="of the method; the rest are its defaults")
     varied: tuple[str, ...] = Field((), description="settings that a search space varies")
-    protocol: Protocol = Protocol()
+    protocol: AnyProtocol = Protocol()
     seeds: SeedTriple = SeedTriple(order=0, support=0, initialisation=0)
     backbone: str = "random-tiny"
     frontend: FrontEndSpec = FrontEndSpec()
@@ -174,15 +175,28 @@ class Chain:
         classes = np.array(learner.classes, dtype=np.int32)
         for session in self.sessions[: index + 1]:
             for one in session.classes:
-                splits = ["val"] * len(one.validation) + ["test"] * len(one.query)
-                clip_ids = [self._table.clip_ids[position] for position in one.scored]
-                for head, scores in learner.score(one.scored).items():
-                    columns["split"] += splits
-                    columns["clip_id"] += clip_ids
-                    columns["label"] += [one.label] * len(splits)
-                    columns["head"] += [head] * len(splits)
-                    columns["prediction"] += classes[scores.argmax(dim=1).cpu().numpy()].tolist()
+                for split, positions in (("val", one.validation), ("test", one.query)):
+                    clip_ids = [self._table.clip_ids[position] for position in positions]
+                    for head, scores in self._scores(learner, positions, index).items():
+                        columns["split"] += [split] * len(positions)
+                        columns["clip_id"] += clip_ids
+                        columns["label"] += [one.label] * len(positions)
+                        columns["head"] += [head] * len(positions)
+                        columns["prediction"] += classes[scores.argmax(dim=1).cpu().numpy()].tolist()
         return pa.table(columns, schema=PREDICTIONS)
+
+    def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
+        """The learner's scores, if they are scores: an argmax over NaN would be published as a prediction."""
+        scores = learner.score(positions)
+        assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
+        for head, values in scores.items():
+            assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
+            if not torch.isfinite(values).all():
+                raise EarshotError(
+                    f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
+                    "lower the learning rate"
+                )
+        return scores
 
     def _record(self, session: Session, stage: Stage, *, reused: bool) -> SessionRecord:
         name = f"session-{session.index:02d}.parquet"

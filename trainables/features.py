@@ -33,24 +33,50 @@ class ArrayStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, address: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    def get(self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
         """The array at `address`, memory-mapped; computed by one process, while others that want it wait.
+
+        It is written batch by batch, so it need not fit into memory. A file that cannot be read is computed again.
 
         Args:
             address: SHA-256 hex of everything that the array depends on.
-            compute: makes the array where nobody has yet.
+            count: length of the array.
+            batches: makes the array where nobody has yet, `[clips, ...]` at a time.
         """
         path = self.root / address[:2] / f"{address}.npy"
-        if not path.exists():
+        array = _mapped(path)
+        if array is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             # The lock is the operating system's: it goes when its owner dies, and the next one computes.
             with FileLock(path.with_suffix(".lock")):
-                if not path.exists():
-                    array = compute()
-                    with written_aside(path, flush=False) as aside, aside.open("wb") as file:
-                        np.save(file, array, allow_pickle=False)
-        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return found
+                array = _mapped(path)
+                if array is None:
+                    self._write(path, count, batches())
+                    array = _mapped(path)
+        assert array is not None, path
+        return array
+
+    @staticmethod
+    def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
+        with written_aside(path) as aside:
+            array: np.memmap | None = None
+            done = 0
+            for batch in batches:
+                if array is None:
+                    shape = (count, *batch.shape[1:])
+                    array = np.lib.format.open_memmap(aside, mode="w+", dtype=batch.dtype, shape=shape)
+                array[done : done + len(batch)] = batch
+                done += len(batch)
+            assert array is not None and done == count, f"{done} of {count} rows"
+            array.flush()
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return array
 
 
 class Features:
@@ -95,23 +121,33 @@ class Features:
 
     def inputs(self, positions: Sequence[int]) -> Tensor:
         """Normalised log-mel: `[clips, frames, 128]` on the device."""
-        return self.frontend(self.waves(positions)).to(self.device)
+        batches = [self.frontend(self.waves(batch)).to(self.device) for batch in _batches(positions)]
+        return torch.cat(batches)
 
     def pooled(self, positions: tuple[int, ...]) -> Tensor:
         """mean over tokens of LN(P(x)): `[clips, dim]`, float32, on the device."""
         backbone = self.backbone
-        array = self._stored("pooled", backbone.digest, positions, lambda x: backbone.pool(backbone(x)))
+        array = self.frozen("pooled", backbone.digest, positions, lambda x: backbone.pool(backbone(x)))
         return torch.from_numpy(np.array(array)).to(self.device)
 
-    def tokens(self, network: Backbone, digest: str, positions: tuple[int, ...]) -> np.ndarray:
-        """Token maps of a frozen network: `[clips, tokens, dim]`, float32, memory-mapped.
+    def frozen(
+        self, kind: str, digest: str, positions: tuple[int, ...], network: Callable[[Tensor], Tensor]
+    ) -> np.ndarray:
+        """What a frozen network says of a group of clips: `[clips, ...]`, float32, memory-mapped.
 
         Args:
-            network: any frozen copy of the backbone.
-            digest: SHA-256 of its weights.
+            kind: names what is taken from the network (`tokens`, `pooled`).
+            digest: SHA-256 of the network's weights.
             positions: the group of clips.
+            network: `[clips, frames, 128]` on the device to `[clips, ...]`.
         """
-        return self._stored("tokens", digest, positions, network)
+
+        def compute() -> Iterator[np.ndarray]:
+            with torch.inference_mode(), self.autocast():
+                for batch in _batches(positions):
+                    yield network(self.inputs(batch)).float().cpu().numpy()
+
+        return self.store.get(self._address(kind, digest, positions), len(positions), compute)
 
     def own(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
         """A method's own description of the waveforms, without any network: `[clips, ...]`, float32.
@@ -121,8 +157,12 @@ class Features:
             positions: the group of clips.
             compute: `[clips, samples]` to `[clips, ...]`.
         """
-        address = self._address(kind, "", positions)
-        array = self.store.get(address, lambda: compute(self.waves(positions)).numpy())
+
+        def described() -> Iterator[np.ndarray]:
+            for batch in _batches(positions):
+                yield compute(self.waves(batch)).numpy()
+
+        array = self.store.get(self._address(kind, "", positions), len(positions), described)
         return torch.from_numpy(np.array(array))
 
     @contextmanager
@@ -130,19 +170,6 @@ class Features:
         """The precision that networks run in."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             yield
-
-    def _stored(
-        self, kind: str, digest: str, positions: tuple[int, ...], network: Callable[[Tensor], Tensor]
-    ) -> np.ndarray:
-        def compute() -> np.ndarray:
-            with torch.inference_mode(), self.autocast():
-                batches = [
-                    network(self.inputs(positions[first : first + BATCH])).float().cpu().numpy()
-                    for first in range(0, len(positions), BATCH)
-                ]
-            return np.concatenate(batches)
-
-        return self.store.get(self._address(kind, digest, positions), compute)
 
     def _address(self, kind: str, digest: str, positions: tuple[int, ...]) -> str:
         depends_on = {
@@ -156,3 +183,8 @@ class Features:
             "device": self.device.type,
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+
+
+def _batches(positions: Sequence[int]) -> Iterator[Sequence[int]]:
+    for first in range(0, len(positions), BATCH):
+        yield positions[first : first + BATCH]

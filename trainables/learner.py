@@ -2,9 +2,9 @@
 
 A method is one file in `trainables/methods` with one `Learner`. The chain calls it like this:
 
-    learner = Method(settings, features, generator)
+    learner = Method(settings, features)
     for session in sessions:
-        learner.learn(session)                  support clips in, knowledge out
+        learner.learn(session, generator)       support clips in, knowledge out
         scores = learner.score(positions)       {head: [clips, classes seen so far]}
         state = learner.state()                 all that a later session needs
 
@@ -12,6 +12,7 @@ and, in another process or after a crash, `learner.load(state)` in place of the 
 """
 
 import importlib
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -73,7 +74,6 @@ class Learner(ABC):
     Args of the constructor:
         settings: validated.
         features: waveforms, spectrograms and embeddings of clips, by position.
-        generator: the only source of randomness, seeded anew for every session by the chain.
     """
 
     name: ClassVar[str]
@@ -127,11 +127,15 @@ def column_labels(labels: Sequence[int], classes: Sequence[int]) -> Tensor:
 
 
 def methods() -> dict[str, type[Learner]]:
-    """Every method, by name: one per file in `trainables/methods`."""
-    for module in pkgutil.iter_modules(trainables.methods.__path__):
-        importlib.import_module(f"trainables.methods.{module.name}")
-    found = [leaf for child in Learner.__subclasses__() for leaf in _leaves(child)]
-    return {cls.name: cls for cls in sorted(found, key=lambda cls: cls.name)}
+    """Every method by name, in alphabetical order: one per file in `trainables/methods`."""
+    found: dict[str, type[Learner]] = {}
+    for info in pkgutil.iter_modules(trainables.methods.__path__, "trainables.methods."):
+        for value in vars(importlib.import_module(info.name)).values():
+            defined_here = inspect.isclass(value) and value.__module__ == info.name
+            if defined_here and issubclass(value, Learner) and not inspect.isabstract(value):
+                assert value.name not in found, f"two methods are called {value.name}"
+                found[value.name] = value
+    return dict(sorted(found.items()))
 
 
 def find_method(name: str) -> type[Learner]:
@@ -144,8 +148,3 @@ def find_method(name: str) -> type[Learner]:
     if name not in known:
         raise EarshotError(f"method '{name}': not known; expected one of {', '.join(known)}")
     return known[name]
-
-
-def _leaves(cls: type[Learner]) -> list[type[Learner]]:
-    children: list[type[Learner]] = cls.__subclasses__()
-    return [leaf for child in children for leaf in _leaves(child)] if children else [cls]

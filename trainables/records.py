@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
@@ -33,9 +33,9 @@ class SeedTriple(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    order: int
-    support: int
-    initialisation: int
+    order: int = Field(ge=0, lt=2**63)
+    support: int = Field(ge=0, lt=2**63)
+    initialisation: int = Field(ge=0, lt=2**63)
 
     def __str__(self) -> str:
         same = self.order == self.support == self.initialisation

@@ -161,7 +161,7 @@ class EDE(Learner):
         general = copy.deepcopy(self.features.backbone)
         part = self.features.backbone.new_part(generator).to(device)
         linear = linear_head(general.dim, len(self.classes), generator).to(device)
-        waves = self.features.waves(session.support)
+        waves = self.features.waves(session.support) if settings.base_mixup else torch.empty(0)
         inputs = self.features.inputs(session.support)
         targets = column_labels(session.support_labels, self.classes).to(device)
 
@@ -265,7 +265,7 @@ class EDE(Learner):
     def _general_tokens(self, positions: tuple[int, ...]) -> Tensor:
         """G(x): `[clips, tokens, dim]` on the device."""
         assert self._general is not None
-        tokens = self.features.tokens(self._general, self._general_digest, positions)
+        tokens = self.features.frozen("tokens", self._general_digest, positions, self._general)
         return torch.tensor(tokens, dtype=torch.float32, device=self.features.device)
 
     def _specialised_embedding(self, positions: tuple[int, ...]) -> Tensor:
@@ -273,7 +273,7 @@ class EDE(Learner):
         missing = [i for i in range(len(self._specialised)) if (i, positions) not in self._embedded]
         if missing:
             assert self._general is not None
-            tokens = self.features.tokens(self._general, self._general_digest, positions)
+            tokens = self.features.frozen("tokens", self._general_digest, positions, self._general)
             outputs: dict[int, list[Tensor]] = {i: [] for i in missing}
             for first in range(0, len(positions), BATCH):
                 batch = torch.tensor(tokens[first : first + BATCH], dtype=torch.float32, device=self.features.device)
