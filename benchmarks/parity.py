@@ -19,7 +19,8 @@ from rich.console import Console
 from datasets.errors import EarshotError
 from orchestrator.prepare import prepare
 from orchestrator.results import Run
-from orchestrator.sweep import parse, sweep
+from orchestrator.settings import parse
+from orchestrator.sweep import sweep
 
 SPEAKERS = 24
 CORPUS = {"split": "cyclic", "train": 7, "val": 0, "test": 3, "loudness": False}
@@ -41,7 +42,7 @@ def ours(shared: Path, out: Path, console: Console) -> dict[str, np.ndarray]:
     config = parse(
         [
             *("--benchmark", str(benchmark), "--runs", str(out / "runs"), "--name", "parity"),
-            *("--space", "parity", "--frontend", "reference", "--seeds", "5"),
+            *("--space", "parity", "--frontend", "reference", "--seeds", "5", "--validation", "1"),
             *("--backbone", str(shared / "golden" / "ast-tiny-original.safetensors")),
             *("--base", "4", "--way", "4", "--protocol", "free", "--class-order", ",".join(map(str, order))),
         ]

@@ -6,25 +6,21 @@ Five random shots per class and the nearest class mean of standardised MFCC stat
 25 classes right (chance 4 %); `tests/datasets/test_demo.py` measures it.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import soundfile
 from pydantic import Field
 
 from datasets.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.errors import EarshotError
-from datasets.files import write_atomically, written_aside
 from datasets.folder import Folder, FolderOptions
-from datasets.inventory import Inventory, Rejection
+from datasets.inventory import Inventory, Rejection, printable
 from datasets.shards import Clip
 from datasets.synthesis import SOURCES, render
 
 BASE_CLASSES = 5
-_STAMP = ".demo.json"  # hidden, as the other corpora's notes are: it is no recording
 
 
 class DemoOptions(CorpusOptions):
@@ -65,8 +61,25 @@ class Demo(Corpus[DemoOptions]):
     generates = True
 
     def generate(self, target: Path, options: DemoOptions) -> None:
-        """See the function `generate`."""
-        generate(target, options)
+        """Writes the recordings into the empty folder `target`, as `class_name/000.wav`.
+
+        Raises:
+            EarshotError: a file cannot be written.
+        """
+        width = max(3, len(str(options.clips_per_class - 1)))  # names sort in the order of the numbers
+        seconds, rate = options.seconds, options.sample_rate
+        for name in list(SOURCES)[: options.classes]:
+            folder = target / name
+            folder.mkdir()
+            for clip in range(options.clips_per_class):
+                path = folder / f"{clip:0{width}d}.wav"
+                samples = render(name, clip, seed=options.seed, seconds=seconds, sample_rate=rate)
+                try:
+                    soundfile.write(path, samples, rate, format="WAV", subtype="PCM_16")
+                except soundfile.SoundFileError as error:  # what libsndfile makes of a full disk
+                    raise EarshotError(
+                        f"{printable(str(path))}: cannot be written ({error}); free some space or choose another folder"
+                    ) from error
 
     def plan(self, source: Path, inventory: Inventory, options: DemoOptions) -> Plan:
         """The plan of the `folder` corpus, with five base classes."""
@@ -76,58 +89,3 @@ class Demo(Corpus[DemoOptions]):
     def cut(self, source: Path, unit: Unit, options: DemoOptions) -> Iterator[Clip | Rejection]:
         """Clips in order of the files, one each."""
         return Folder().cut(source, unit, options.folder)
-
-
-def generate(target: Path, options: DemoOptions) -> None:
-    """Write the recordings into a folder; a generation that was killed is taken up where it stopped.
-
-    Each file is written aside and renamed, so a file that is there is whole. `.demo.json` says with which
-    options they were made.
-
-    Args:
-        target: Folder; empty, not there yet, or left by an earlier run with the same options.
-        options: What to make.
-
-    Raises:
-        EarshotError: `target` holds something else.
-    """
-    _claim(target, options)
-    width = max(3, len(str(options.clips_per_class - 1)))  # names sort in the order of the numbers
-    for name in list(SOURCES)[: options.classes]:
-        folder = target / name
-        folder.mkdir(exist_ok=True)
-        for clip in range(options.clips_per_class):
-            path = folder / f"{clip:0{width}d}.wav"
-            if not path.exists():
-                samples = render(
-                    name, clip, seed=options.seed, seconds=options.seconds, sample_rate=options.sample_rate
-                )
-                _write(path, samples, options.sample_rate)
-
-
-def _claim(target: Path, options: DemoOptions) -> None:
-    """Mark the folder as the demo's own, or see that it is, with these very options."""
-    wanted = options.model_dump(include=set(DemoOptions.model_fields))
-    stamp = target / _STAMP
-    target.mkdir(parents=True, exist_ok=True)
-    try:
-        found = json.loads(stamp.read_text())
-    except FileNotFoundError:
-        found = None
-    except (OSError, ValueError) as error:
-        raise EarshotError(
-            f"{stamp}: expected the options of the demo's recordings, found: {error}; delete {target}"
-        ) from error
-    if found == wanted:
-        return
-    if found is not None or any(not entry.name.startswith(".") for entry in target.iterdir()):
-        what = "a demo with other options" if found is not None else "other files"
-        raise EarshotError(
-            f"{target}: expected an empty folder, found {what}; choose another folder or delete this one"
-        )
-    write_atomically(stamp, (json.dumps(wanted, indent=2) + "\n").encode())
-
-
-def _write(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    with written_aside(path, flush=False) as aside:
-        soundfile.write(aside, samples, sample_rate, format="WAV", subtype="PCM_16")

@@ -35,7 +35,7 @@ class FolderOptions(CorpusOptions):
 
     sample_rate: int = Field(16000, ge=1000, le=192000)
     """of the clips, in Hz; recordings at another rate are resampled"""
-    clip_seconds: float = Field(2.0, gt=0, le=60)
+    clip_seconds: float = Field(2.0, ge=0.1, le=60)
     """length of a clip; longer recordings give all whole clips, shorter ones one clip padded with zeros"""
     min_seconds: float = Field(0.1, ge=0)
     """shorter recordings are rejected"""

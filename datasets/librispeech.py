@@ -44,7 +44,7 @@ class LibriSpeechOptions(CorpusOptions):
 
     speakers: int | None = Field(None, gt=0)
     """keep the N speakers with the longest total duration (default: 100, or all where there are fewer)"""
-    clip_seconds: float = Field(2.0, gt=0, le=60)
+    clip_seconds: float = Field(2.0, ge=0.1, le=60)
     """length of a clip"""
     sample_rate: int = Field(16000, ge=1000, le=192000)
     """of the clips, in Hz; recordings at another rate are resampled"""

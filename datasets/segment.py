@@ -33,8 +33,13 @@ def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -
 
     Args:
         recordings: pairs of source and samples [samples] float32, in order.
-        num_samples: of each window.
+        num_samples: of each window, at least one.
+
+    Raises:
+        ValueError: `num_samples` is not positive; raised when the first window is asked for.
     """
+    if num_samples < 1:
+        raise ValueError(f"num_samples: expected at least 1, found {num_samples}")
     pending: list[tuple[str, np.ndarray]] = []  # parts of a window that is not full yet
     held = start = 0
     for source, samples in recordings:
@@ -58,8 +63,11 @@ def cut_recording(source: str, samples: np.ndarray, num_samples: int, limit: int
     Args:
         source: name of the recording.
         samples: [samples] float32, at least one.
-        num_samples: of each window.
+        num_samples: of each window, at least one.
         limit: at most that many windows, the first ones.
+
+    Raises:
+        ValueError: `num_samples` is not positive; raised when the first window is asked for.
     """
     if len(samples) < num_samples:
         samples = np.pad(samples, (0, num_samples - len(samples)))

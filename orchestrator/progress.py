@@ -5,6 +5,7 @@ from typing import Any
 
 from ray import tune
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -33,7 +34,6 @@ class SweepProgress(tune.Callback):
         self._trials = trials
         self._ended = 0
         self._failed = 0
-        self._reused = 0
         self._started = time.monotonic()
         self._rows: dict[str, TaskID] = {}
         self._behind: dict[str, int] = {}  # sessions that a trial has behind it
@@ -60,11 +60,6 @@ class SweepProgress(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that we never ask for; a view has no state to keep
 
-    @property
-    def reused(self) -> int:
-        """Sessions that were found in the store."""
-        return self._reused
-
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or begins again after its worker died."""
         name = trial_name(trial)
@@ -82,7 +77,6 @@ class SweepProgress(tune.Callback):
             return
         name = trial_name(trial)
         self._behind[name] = result["session"] + 1
-        self._reused += bool(result["reused"])
         if name in self._rows:
             note = f"validation {100 * result[OBJECTIVE]:.1f} %"
             self._bar.update(self._rows[name], completed=self._behind[name], note=note)
@@ -104,7 +98,7 @@ class SweepProgress(tune.Callback):
             self._bar.remove_task(self._rows.pop(name))
         self._behind[name] = self._sessions
         if failure:
-            self._console.print(f"[red]failed[/red]  {name}: {failure}", highlight=False, soft_wrap=True)
+            self._console.print(f"[red]failed[/red]  {name}: {escape(failure)}", highlight=False, soft_wrap=True)
         elif not self._console.is_terminal:
             seconds = time.monotonic() - self._started
             value = 100 * trial.last_result.get(OBJECTIVE, float("nan"))

@@ -1,13 +1,16 @@
 """The configuration of a sweep: one model, filled from YAML and the command line."""
 
+import argparse
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from datasets.errors import EarshotError
 from datasets.protocol import NAMED, AnyProtocol
 from trainables.frontend import FrontEndSpec
 from trainables.records import SeedTriple
+from trainables.settings import read_yaml, validated
 
 Strategy = Literal["tpe", "random", "grid"]
 
@@ -90,3 +93,64 @@ class SweepConfig(BaseModel):
         """What the results depend on, in JSON types: without where and how fast."""
         where = {"address", "workers", "runs", "data", "name", "device", "gpus_per_trial", "space"}
         return {**self.model_dump(mode="json", exclude=where), "device": self.chosen_device}
+
+
+def parse(arguments: list[str] | None = None, description: str | None = None) -> SweepConfig:
+    """The configuration from the command line, over the one from `--config`, over the defaults.
+
+    Raises:
+        EarshotError: a key or value is not what it should be.
+    """
+    fields = SweepConfig.model_fields
+    protocol = type(NAMED["free"]).model_fields
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.sweep",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
+
+    def add(group: Any, flag: str, help_text: str | None, **keywords: Any) -> None:
+        group.add_argument(flag, default=argparse.SUPPRESS, help=help_text, **keywords)
+
+    what = parser.add_argument_group("what")
+    for name in (
+        "benchmark",
+        "method",
+        "space",
+        "seeds",
+        "search",
+        "trials",
+        "search_seed",
+        "backbone",
+        "frontend",
+    ):
+        keywords: dict[str, Any] = {"action": "append"} if name == "method" else {}
+        add(what, _flag(name), fields[name].description, metavar=name.split("_")[-1].upper(), **keywords)
+    add(what, "--precision", "float32 or bf16", metavar="PRECISION")
+    rules = parser.add_argument_group("protocol")
+    add(rules, "--protocol", f"one of {', '.join(NAMED)} (default: ffcac-25)", metavar="NAME")
+    for name in ("base", "way", "shot", "base_shot", "sessions", "class_order", "validation"):
+        add(rules, _flag(name), protocol[name].description, metavar=name.split("_")[-1].upper())
+    where = parser.add_argument_group("where")
+    for name in ("device", "cpus_per_trial", "gpus_per_trial", "workers", "address", "data", "runs", "name"):
+        add(where, _flag(name), fields[name].description, metavar=name.split("_")[0].upper())
+
+    given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if key != "config"}
+    path = parser.parse_args(arguments).config
+    values = read_yaml(path) if path else {}
+    if not isinstance(values, dict):
+        raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
+    if isinstance(given.get("seeds"), str) and given["seeds"].isdecimal():
+        given["seeds"] = int(given["seeds"])
+    rules_given = {key: given.pop(key) for key in list(given) if key in protocol and key != "name"}
+    if isinstance(rules_given.get("class_order"), str) and rules_given["class_order"][:1].isdigit():
+        rules_given["class_order"] = rules_given["class_order"].split(",")
+    if rules_given:
+        named = given.get("protocol", values.get("protocol", "ffcac-25"))
+        given["protocol"] = {**(named if isinstance(named, dict) else {"name": named}), **rules_given}
+    return validated(SweepConfig, {**values, **given}, str(path) if path else "command line")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

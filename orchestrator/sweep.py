@@ -7,10 +7,7 @@
 The same command again finishes an interrupted sweep: finished sessions are found, not computed.
 """
 
-import argparse
-import json
 import os
-import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,22 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from datasets.errors import EarshotError
-from datasets.files import write_atomically
 from datasets.manifest import FILE_NAME
-from datasets.protocol import NAMED, make_sessions
+from datasets.protocol import make_sessions
 from datasets.shards import Shards
 from orchestrator import cluster
 from orchestrator.prepare import prepare
-from orchestrator.settings import SweepConfig
+from orchestrator.run_folder import RunFolder
+from orchestrator.settings import SweepConfig, parse
 from search_spaces.loader import MethodSpace, load_space, shipped
 from trainables.backbone import RANDOM, load_backbone
 from trainables.chain import ChainConfig
 from trainables.frontend import FrontEnd
 from trainables.learner import find_method
-from trainables.records import TrialRecord
-from trainables.settings import read_yaml, validated
 from trainables.stages import address_of
 
 RETRIES = 3  # of a trial whose worker process dies
@@ -49,15 +45,15 @@ class Outcome:
         folder: of the run.
         trials: number of trials.
         failed: reasons by trial.
-        sessions: number of sessions of all trials.
-        reused: how many of them were found in the store.
+        computed: sessions that this run computed.
+        found: sessions that were there already.
     """
 
     folder: Path
     trials: int
     failed: dict[str, str]
-    sessions: int
-    reused: int
+    computed: int
+    found: int
 
 
 def sweep(config: SweepConfig, console: Console) -> Outcome:
@@ -85,7 +81,6 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
 def _run(
     config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path, sessions: int, console: Console
 ) -> Outcome:
-    from filelock import FileLock, Timeout
     from ray import tune
 
     from orchestrator.progress import SweepProgress
@@ -97,13 +92,9 @@ def _run(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)
     trials = config.trials or (None if config.search == "grid" else DEFAULT_TRIALS)
     searches = [MethodSearch(space, config.search, trials, config.search_seed) for space in spaces]
-    folder = (config.runs / (config.name or _name(config, spaces, benchmark))).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise EarshotError(f"{folder}: another sweep is at work in this run; wait for it or end it") from None
+    what = _what(config, spaces, benchmark)
+    folder = RunFolder((config.runs / (config.name or _name(config, spaces, benchmark, what))).resolve())
+    names: list[str] = []
 
     def chain(job: Job) -> dict[str, Any]:
         described = ChainConfig(
@@ -120,15 +111,14 @@ def _run(
             threads=config.cpus_per_trial,
             store=(config.runs / "store").resolve(),
         )
+        names.append(described.trial)
         return {
             "name": described.trial,
             "chain": described.model_dump(mode="json"),
-            "folder": str(folder / "trials" / described.trial),
+            "folder": str(folder.trial(described.trial)),
         }
 
-    try:
-        write_atomically(folder / "sweep.json", _described(config, spaces))
-        shutil.rmtree(folder / "tune", ignore_errors=True)  # of an interrupted run; the store has its sessions
+    with folder.held(what, config.model_dump(mode="json")):
         search = SeededSearch(searches, list(config.seeds), chain, OBJECTIVE)
         with SweepProgress(console, search.total, sessions) as progress:
             tuner = tune.Tuner(
@@ -142,35 +132,45 @@ def _run(
                 ),
                 run_config=tune.RunConfig(
                     name="tune",
-                    storage_path=str(folder),
+                    storage_path=str(folder.path),
                     verbose=0,
                     callbacks=[progress],
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                 ),
             )
-            results = tuner.fit()
+            try:
+                results = tuner.fit()
+            except Exception as error:  # Ray raises where its memory monitor ends a worker, whatever the retries
+                raise EarshotError(
+                    f"Ray ended the sweep ({' '.join(str(error).split())[:300]}); the same command again goes on from "
+                    "the finished sessions"
+                ) from error
         if not search.ended:  # Tune swallows Ctrl-C and returns what there is
             raise KeyboardInterrupt
-        failed = _failures(results, folder)
-        return Outcome(folder, search.total, failed, search.total * sessions, progress.reused)
-    finally:
-        lock.release()
+        failed = {}
+        for result in (results[index] for index in range(len(results))):
+            name, reported = (result.config or {})["name"], result.metrics or {}
+            if result.error is not None:
+                failed[name] = f"its worker process died {RETRIES + 1} times"
+            elif reported.get("failed"):
+                failed[name] = reported["failed"]
+        computed, found = folder.close(names, failed)
+        return Outcome(folder.path, len(names), failed, computed, found)
 
 
-def _failures(results: Any, folder: Path) -> dict[str, str]:
-    """Why trials failed; a trial whose process died could not write that into its record itself."""
-    failed = {}
-    for result in (results[index] for index in range(len(results))):
-        name = result.config["name"]
-        if result.error is not None:
-            failed[name] = f"its worker process died {RETRIES + 1} times"
-            if (folder / "trials" / name / "trial.json").exists():
-                record = TrialRecord.load(folder / "trials" / name)
-                update = {"status": "failed", "error": failed[name]}
-                record.model_copy(update=update).save(folder / "trials" / name)
-        elif result.metrics and result.metrics.get("failed"):
-            failed[name] = result.metrics["failed"]
-    return failed
+def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path) -> dict[str, Any]:
+    """What the results of the sweep depend on, in JSON types."""
+    described = [
+        {"method": s.method, "fixed": s.fixed, "varied": {k: str(d) for k, d in sorted(s.varied.items())}}
+        for s in spaces
+    ]
+    return {**config.what(), "benchmark": Shards(benchmark).manifest.fingerprint, "spaces": described}
+
+
+def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path, what: dict[str, Any]) -> str:
+    """The run's name, made from what its results depend on: the same sweep again is the same run."""
+    methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
+    return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
 
 
 def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
@@ -251,84 +251,6 @@ def _trials_at_once(config: SweepConfig) -> int:
     return min([*room, config.workers or min(room)])
 
 
-def _described(config: SweepConfig, spaces: tuple[MethodSpace, ...]) -> bytes:
-    described = config.model_dump(mode="json")
-    described["spaces"] = [
-        {"method": s.method, "fixed": s.fixed, "varied": {k: str(d) for k, d in s.varied.items()}} for s in spaces
-    ]
-    return (json.dumps(described, indent=1) + "\n").encode()
-
-
-def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path) -> str:
-    """The run's name, made from what its results depend on: the same sweep again is the same run."""
-    what = config.what()
-    what["benchmark"] = Shards(benchmark).manifest.fingerprint
-    what["spaces"] = [[s.method, s.fixed, {k: str(d) for k, d in sorted(s.varied.items())}] for s in spaces]
-    methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
-    return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
-
-
-def parse(arguments: list[str] | None = None) -> SweepConfig:
-    """The configuration from the command line, over the one from `--config`, over the defaults.
-
-    Raises:
-        EarshotError: a key or value is not what it should be.
-    """
-    fields = SweepConfig.model_fields
-    protocol = type(NAMED["free"]).model_fields
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
-
-    def add(group: Any, flag: str, help_text: str | None, **keywords: Any) -> None:
-        group.add_argument(flag, default=argparse.SUPPRESS, help=help_text, **keywords)
-
-    what = parser.add_argument_group("what")
-    for name in (
-        "benchmark",
-        "method",
-        "space",
-        "seeds",
-        "search",
-        "trials",
-        "search_seed",
-        "backbone",
-        "frontend",
-    ):
-        keywords: dict[str, Any] = {"action": "append"} if name == "method" else {}
-        add(what, _flag(name), fields[name].description, metavar=name.split("_")[-1].upper(), **keywords)
-    add(what, "--precision", "float32 or bf16", metavar="PRECISION")
-    rules = parser.add_argument_group("protocol")
-    add(rules, "--protocol", f"one of {', '.join(NAMED)} (default: ffcac-25)", metavar="NAME")
-    for name in ("base", "way", "shot", "base_shot", "sessions", "class_order", "validation"):
-        add(rules, _flag(name), protocol[name].description, metavar=name.split("_")[-1].upper())
-    where = parser.add_argument_group("where")
-    for name in ("device", "cpus_per_trial", "gpus_per_trial", "workers", "address", "data", "runs", "name"):
-        add(where, _flag(name), fields[name].description, metavar=name.split("_")[0].upper())
-
-    given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if key != "config"}
-    path = parser.parse_args(arguments).config
-    values = read_yaml(path) if path else {}
-    if not isinstance(values, dict):
-        raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
-    if isinstance(given.get("seeds"), str) and given["seeds"].isdecimal():
-        given["seeds"] = int(given["seeds"])
-    rules_given = {key: given.pop(key) for key in list(given) if key in protocol and key != "name"}
-    if isinstance(rules_given.get("class_order"), str) and rules_given["class_order"][:1].isdigit():
-        rules_given["class_order"] = rules_given["class_order"].split(",")
-    if rules_given:
-        named = given.get("protocol", values.get("protocol", "ffcac-25"))
-        given["protocol"] = {**(named if isinstance(named, dict) else {"name": named}), **rules_given}
-    return validated(SweepConfig, {**values, **given}, str(path) if path else "command line")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """`python -m orchestrator.sweep`: 0 all trials finished, 1 some failed, 2 bad input, 130 interrupted."""
     from orchestrator.report import summary_table, write_report
@@ -338,7 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not console.is_terminal:
         console = Console(width=NARROWEST)
     try:
-        config = parse(arguments)
+        config = parse(arguments, __doc__)
         outcome = sweep(config, console)
         if len(outcome.failed) == outcome.trials and not list(outcome.folder.glob("trials/*/trial.json")):
             raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
@@ -347,12 +269,14 @@ def main(arguments: list[str] | None = None) -> int:
     except EarshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on from the finished sessions", file=sys.stderr)
         return 130
-    computed = outcome.sessions - outcome.reused
     console.print(
-        f"{outcome.trials} trials, {computed} sessions computed, {outcome.reused} found"
+        f"{outcome.trials} trials, {outcome.computed} sessions computed, {outcome.found} found"
         + (f", {len(outcome.failed)} trials failed" if outcome.failed else "")
     )
     if config.backbone in RANDOM and any(find_method(space.method).backbone for space in _spaces(config)):
@@ -363,7 +287,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     report = Path(str(paths))
     inside = report.is_relative_to(Path.cwd())
-    console.print(f"report: {report.relative_to(Path.cwd()) if inside else report}", soft_wrap=True)
+    shown = report.relative_to(Path.cwd()) if inside else report
+    console.print(f"report: {escape(str(shown))}", soft_wrap=True)
     return 1 if outcome.failed else 0
 
 

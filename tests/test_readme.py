@@ -9,7 +9,7 @@ import pytest
 from datasets.corpus import corpora
 from datasets.protocol import NAMED
 from orchestrator.prepare import _parser
-from orchestrator.sweep import parse
+from orchestrator.settings import parse
 from trainables.learner import methods
 
 ROOT = Path(__file__).parents[1]

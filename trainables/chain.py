@@ -282,6 +282,9 @@ def main(arguments: list[str] | None = None) -> int:
     except EarshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     print(options.out / "trial.json")
     return 0
 

@@ -1,14 +1,16 @@
 """Protocols: sizes of sessions, class order, support draw, validation clips."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from datasets.errors import EarshotError
-from datasets.protocol import NAMED, Protocol, draw_support, make_sessions
+from datasets.protocol import NAMED, AnyProtocol, Protocol, draw_support, make_sessions
 from datasets.shards import ClipTable
 
 
@@ -136,6 +138,39 @@ def test_explicit_order() -> None:
 def test_what_does_not_fit_is_refused(protocol: Protocol, clips: ClipTable, message: str) -> None:
     with pytest.raises(EarshotError, match=message):
         make_sessions(protocol, clips, order_seed=0, support_seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("ffcac-50", "ffcac-50"),
+        ({"name": "ffcac-50"}, "ffcac-50"),
+        ({"name": "ffcac-50", "class_order": "seeded", "validation": 3}, "ffcac-50"),
+        ({"name": "ffcac-50", "shot": 1}, "ffcac-50-changed"),
+        ({"name": "ffcac-50", "class_order": [3, 1]}, "ffcac-50-changed"),
+        ({"name": "free", "shot": 1}, "free"),
+        ({"name": "mine", "way": 2}, "mine"),
+    ],
+)
+def test_a_published_name_stands_for_the_published_protocol(given: Any, name: str) -> None:
+    protocol = TypeAdapter(AnyProtocol).validate_python(given)
+    assert protocol.name == name
+    if name.startswith("ffcac-50"):
+        assert protocol.sessions == 10
+    assert TypeAdapter(AnyProtocol).validate_python(protocol.model_dump(mode="json")) == protocol
+
+
+@pytest.mark.parametrize("given", ["ffcac-51", {"name": "../escape"}, {"name": ["x"]}])
+def test_a_name_that_is_none(given: Any) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(AnyProtocol).validate_python(given)
+
+
+def test_validation_is_never_in_the_pool() -> None:
+    """Without a val split, `compat: reference` must not herd from what selection looks at."""
+    for session in make_sessions(Protocol(way=2, shot=2), table(4, val=0), order_seed=0, support_seed=0):
+        for one in session.classes:
+            assert not set(one.validation) & set(one.pool)
 
 
 def test_a_label_twice_is_refused() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.sweep import main, parse
+from orchestrator.settings import parse
+from orchestrator.sweep import main
 from trainables.records import TrialRecord
 
 SPACE = """
@@ -86,6 +87,15 @@ def test_trials_share_their_base_session(undisturbed: tuple[Path, str]) -> None:
     base = {record.sessions[0].stage for record in records(undisturbed[0]) if record.method == "ede"}
     later = {record.sessions[1].stage for record in records(undisturbed[0]) if record.method == "ede"}
     assert (len(base), len(later)) == (2, 4)  # one base session per seed, two learning rates after it
+
+
+def test_another_sweep_is_not_mixed_into_a_run(tones: Path, undisturbed: tuple[Path, str]) -> None:
+    runs = undisturbed[0]
+    before = predictions(runs)
+    printed = run([*command(tones, runs), "--shot", "2"], expect=2)
+    assert "holds another sweep (protocol: " in printed
+    assert "choose another --name" in printed
+    assert predictions(runs) == before
 
 
 def test_tensorboard_sees_every_session(undisturbed: tuple[Path, str]) -> None:
@@ -247,6 +257,8 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path
         (["--trials", "-1"], "trials: input should be greater than or equal to 1"),
         (["--search", "magic"], "search: input should be 'tpe', 'random' or 'grid', found 'magic'"),
         (["--name", "../escape"], "name"),
+        (["--method", "ede", "--method", "ede"], "method: names one twice"),
+        (["--runs", "/proc/nowhere"], "/proc/nowhere"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: no such file"),
     ],
 )
@@ -304,7 +316,7 @@ def test_an_unknown_key_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_resolved_configuration_is_stored(undisturbed: tuple[Path, str]) -> None:
-    stored = json.loads((undisturbed[0] / "run" / "sweep.json").read_text())
+    stored = json.loads((undisturbed[0] / "run" / "sweep.json").read_text())["what"]
     assert stored["protocol"]["base"] == 2
     assert stored["backbone"] == "random-tiny"
     assert [space["method"] for space in stored["spaces"]] == ["ede", "simplecil"]

@@ -1,5 +1,7 @@
 """The backbone against the released EDE, in every way it can be named; the position grid; bad checkpoints."""
 
+import copy
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +85,24 @@ def test_random_weights_are_always_the_same_and_draw_nothing_globally() -> None:
     assert 0.015 < first.ast.layers[0].mlp.fc1.weight.std().item() < 0.025
 
 
+def test_architecture_is_part_of_the_digest() -> None:
+    """Heads and epsilon change the output and leave no trace in the parameters."""
+    model = load_backbone("random-tiny", 51).ast
+    before = weights_digest(model)
+    model = copy.deepcopy(model)
+    model.config.layer_norm_eps = 1e-12
+    assert weights_digest(model) != before
+
+
+def test_no_dropout_even_where_the_checkpoint_asks_for_it(tmp_path: Path) -> None:
+    model = copy.deepcopy(load_backbone("random-tiny", 1024).ast)
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.5
+    model.save_pretrained(tmp_path)
+    part = load_backbone(str(tmp_path), 51).new_part(torch.Generator().manual_seed(0)).train()
+    tokens = torch.ones(1, 38, 96)
+    assert torch.equal(part(tokens), part(tokens))
+
+
 def test_a_new_part_follows_its_generator() -> None:
     backbone = load_backbone("random-tiny", 51)
     digests = [weights_digest(backbone.new_part(torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)]
@@ -139,8 +159,6 @@ def test_hub_out_of_reach_is_one_clear_line_within_seconds() -> None:
         "try: load_backbone('MIT/ast-finetuned-audioset-10-10-0.4593', 201)\n"
         "except EarshotError as error: print(error)\n"
     )
-    import os
-
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "/nonexistent"}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment, check=True
