@@ -67,6 +67,7 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
     to_be_made = not (benchmark / FILE_NAME).exists()
     if not to_be_made:  # what is wrong is told before Ray starts
         sessions = _sessions(config, benchmark, spaces)
+    config.runs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with console.status("starting Ray"):
             stack.enter_context(cluster.start_ray(config.address))

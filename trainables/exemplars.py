@@ -1,7 +1,62 @@
 """Which clips of a class are remembered."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from datasets.protocol import Session
+
+
+class Exemplars:
+    """The clips that a learner rehearses: one group per session, so that what is stored about a group stays shared.
+
+    Attributes:
+        groups: positions of the remembered clips, session by session.
+        group_labels: their labels.
+    """
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[int, ...]] = []
+        self.group_labels: list[tuple[int, ...]] = []
+
+    @property
+    def labels(self) -> list[int]:
+        """The label of every remembered clip, in the order of the groups."""
+        return [label for group in self.group_labels for label in group]
+
+    def remember(
+        self, session: Session, pools: Sequence[tuple[int, ...]], vectors: Sequence[Tensor], count: int
+    ) -> None:
+        """Herds exemplars of the session's new classes.
+
+        Args:
+            session: whose classes are new.
+            pools: per class, the clips to choose from.
+            vectors: per class, `[clips of its pool, dim]`, normalised where the method says so.
+            count: exemplars of a class.
+        """
+        positions: list[int] = []
+        labels: list[int] = []
+        for one, pool, candidates in zip(session.classes, pools, vectors, strict=True):
+            chosen = [pool[index] for index in herd(candidates, count)]
+            positions += chosen
+            labels += [one.label] * len(chosen)
+        self.groups.append(tuple(positions))
+        self.group_labels.append(tuple(labels))
+
+    def notes(self) -> dict[str, Any]:
+        """All of it in JSON types."""
+        return {"groups": list(self.groups), "labels": list(self.group_labels)}
+
+    @classmethod
+    def from_notes(cls, notes: dict[str, Any]) -> "Exemplars":
+        """The memory that gave these notes."""
+        memory = cls()
+        memory.groups = [tuple(group) for group in notes["groups"]]
+        memory.group_labels = [tuple(group) for group in notes["labels"]]
+        return memory
 
 
 def herd(vectors: Tensor, count: int) -> list[int]:

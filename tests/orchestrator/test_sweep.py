@@ -258,7 +258,6 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path
         (["--search", "magic"], "search: input should be 'tpe', 'random' or 'grid', found 'magic'"),
         (["--name", "../escape"], "name"),
         (["--method", "ede", "--method", "ede"], "method: names one twice"),
-        (["--runs", "/proc/nowhere"], "/proc/nowhere"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: no such file"),
     ],
 )
@@ -276,6 +275,11 @@ def test_a_protocol_that_does_not_fit_the_benchmark(
 ) -> None:
     assert main(["--benchmark", str(tones), "--protocol", "ffcac-25", "--runs", str(tmp_path)]) == 2
     assert "needs 25 classes" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(tones: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--benchmark", str(tones), *PROTOCOL, "--runs", "/proc/nowhere"]) == 2
+    assert capsys.readouterr().err == "error: /proc/nowhere: No such file or directory\n"
 
 
 def test_a_corrupt_shard_is_named(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

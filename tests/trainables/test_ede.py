@@ -78,7 +78,7 @@ def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None
             pretrained = features.backbone.pool(features.backbone(inputs))
             return torch.cat([pretrained, *(part(tokens) for part in learner._specialised)], dim=1)
 
-    exemplars = dict(zip(learner._exemplar_labels[0], learner._exemplars[0], strict=True))
+    exemplars = dict(zip(learner._exemplars.group_labels[0], learner._exemplars.groups[0], strict=True))
     for row, label in enumerate(learner.classes):
         if label in base.labels:
             clips: tuple[int, ...] = (exemplars[label],)
@@ -92,12 +92,12 @@ def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None
 
 def test_exemplars_come_from_the_support_unless_compat_says_otherwise(features: Features) -> None:
     ours = learned(features, 3)
-    for session, exemplars in zip(sessions(features), ours._exemplars, strict=True):
+    for session, exemplars in zip(sessions(features), ours._exemplars.groups, strict=True):
         assert len(exemplars) == 2
         assert set(exemplars) <= set(session.support)
     released = learned(features, 3, compat="reference")
     pools = {clip for session in sessions(features) for one in session.classes for clip in one.pool}
-    chosen = {clip for group in released._exemplars for clip in group}
+    chosen = {clip for group in released._exemplars.groups for clip in group}
     assert chosen <= pools
     assert not chosen <= {clip for session in sessions(features) for clip in session.support}
 

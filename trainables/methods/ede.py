@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from datasets.protocol import Session
 from trainables.backbone import Backbone, SpecialisedPart, weights_digest
-from trainables.exemplars import herd
+from trainables.exemplars import Exemplars
 from trainables.features import BATCH, Features
 from trainables.heads import class_means, cosine_scores, distance_scores, linear_head
 from trainables.learner import Learner, Phase, Settings, State, column_labels
@@ -82,8 +82,7 @@ class EDE(Learner):
         self._general_digest = ""
         self._specialised: list[SpecialisedPart] = []  # S_0 .. S_t
         self._linear: nn.Linear | None = None
-        self._exemplars: list[tuple[int, ...]] = []  # positions, one group a session
-        self._exemplar_labels: list[tuple[int, ...]] = []
+        self._exemplars = Exemplars()
         self._prototypes = torch.empty(0)  # [classes, dim (t + 2)]
         self._exemplar_means = torch.empty(0)  # [classes, dim (t + 1)], L2-normalised
         self._embedded: dict[tuple[int, tuple[int, ...]], Tensor] = {}
@@ -122,8 +121,7 @@ class EDE(Learner):
         notes = {
             "classes": list(self.classes),
             "general_digest": self._general_digest,
-            "exemplars": list(self._exemplars),
-            "exemplar_labels": list(self._exemplar_labels),
+            "exemplars": self._exemplars.notes(),
         }
         return State(parts, notes)
 
@@ -131,12 +129,11 @@ class EDE(Learner):
         device, backbone = self.features.device, self.features.backbone
         self.classes = list(state.notes["classes"])
         self._general_digest = state.notes["general_digest"]
-        self._exemplars = [tuple(group) for group in state.notes["exemplars"]]
-        self._exemplar_labels = [tuple(group) for group in state.notes["exemplar_labels"]]
+        self._exemplars = Exemplars.from_notes(state.notes["exemplars"])
         self._general = copy.deepcopy(backbone)
         self._general.load_state_dict(state.parts["general"])
         self._specialised = []
-        for index in range(len(self._exemplars)):
+        for index in range(len(self._exemplars.groups)):
             part = backbone.new_part()
             part.load_state_dict(state.parts[f"specialised-{index}"])
             self._specialised.append(_frozen(part.to(device)))
@@ -192,8 +189,8 @@ class EDE(Learner):
         Loss = CE(linear) + alpha_aux CE(auxiliary); the auxiliary target is 0 for every old class and 1.. for the new.
         """
         settings, device = self.settings, self.features.device
-        groups = [session.support, *self._exemplars]
-        labels = [*session.support_labels, *(label for group in self._exemplar_labels for label in group)]
+        groups = [session.support, *self._exemplars.groups]
+        labels = [*session.support_labels, *self._exemplars.labels]
         tokens = torch.cat([self._general_tokens(group) for group in groups])
         before = torch.cat([self._specialised_embedding(group) for group in groups])
         targets = column_labels(labels, self.classes).to(device)
@@ -225,41 +222,25 @@ class EDE(Learner):
         self._linear = _frozen(linear)
 
     def _remember(self, session: Session) -> None:
-        """Chooses the exemplars of the new classes, then computes prototypes and exemplar means of all classes.
+        """Computes the prototypes of all classes, chooses the exemplars of the new ones, computes exemplar means.
 
         Prototypes come from this session's training data: the shots of new classes, the exemplars of old ones.
         """
-        prototype_groups = [*self._exemplars, session.support]
-        prototype_labels = [*self._exemplar_labels, session.support_labels]
-        if self.settings.exemplar_pool == "class":
-            pools = [self._specialised_embedding(one.pool) for one in session.classes]
-            clips = [one.pool for one in session.classes]
-        else:
-            sizes = [len(one.support) for one in session.classes]
-            pools = list(self._specialised_embedding(session.support).split(sizes))
-            clips = [one.support for one in session.classes]
-        exemplars: list[int] = []
-        labels: list[int] = []
-        for one, pool, positions in zip(session.classes, pools, clips, strict=True):
-            chosen = herd(nn.functional.normalize(pool, dim=1), self.settings.exemplars_per_class)
-            exemplars += [positions[index] for index in chosen]
-            labels += [one.label] * len(chosen)
-        self._exemplars.append(tuple(exemplars))
-        self._exemplar_labels.append(tuple(labels))
+        groups = [*self._exemplars.groups, session.support]
+        labels = [*self._exemplars.labels, *session.support_labels]
+        dual = [torch.cat([self.features.pooled(g), self._specialised_embedding(g)], dim=1) for g in groups]
+        self._prototypes = class_means(torch.cat(dual), labels, self.classes)
 
-        dual = torch.cat(
-            [
-                torch.cat([self.features.pooled(group), self._specialised_embedding(group)], dim=1)
-                for group in prototype_groups
-            ]
-        )
-        self._prototypes = class_means(dual, [label for group in prototype_labels for label in group], self.classes)
-        remembered = torch.cat([self._specialised_embedding(group) for group in self._exemplars])
-        means = class_means(
-            nn.functional.normalize(remembered, dim=1),
-            [label for group in self._exemplar_labels for label in group],
-            self.classes,
-        )
+        if self.settings.exemplar_pool == "class":
+            pools = [one.pool for one in session.classes]
+            vectors = [self._specialised_embedding(pool) for pool in pools]
+        else:
+            pools = [one.support for one in session.classes]
+            vectors = list(self._specialised_embedding(session.support).split([len(pool) for pool in pools]))
+        normalised = [nn.functional.normalize(one, dim=1) for one in vectors]
+        self._exemplars.remember(session, pools, normalised, self.settings.exemplars_per_class)
+        remembered = torch.cat([self._specialised_embedding(group) for group in self._exemplars.groups])
+        means = class_means(nn.functional.normalize(remembered, dim=1), self._exemplars.labels, self.classes)
         self._exemplar_means = nn.functional.normalize(means, dim=1)
 
     def _general_tokens(self, positions: tuple[int, ...]) -> Tensor:
