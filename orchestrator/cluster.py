@@ -54,9 +54,14 @@ def start_ray(address: str | None = None, cpus: int | None = None) -> Iterator[N
             _temp_dir=os.environ.get("EARSHOT_RAY_TMP") if local else None,
         )
     except (OSError, RuntimeError, ValueError) as error:  # a ConnectionError is an OSError
-        where = "Ray cannot be started on this machine" if local else f"--address {printable(str(address))}"
-        remedy = "see its logs" if local else "expected a running Ray cluster; check it with: ray status"
-        raise EarshotError(f"{where}: {_first_line(error)}; {remedy}") from error
+        if local:
+            raise EarshotError(
+                f"Ray: expected to start it on this machine, found: {_first_line(error)}; run the same command again"
+            ) from error
+        raise EarshotError(
+            f"--address {printable(str(address))}: expected a Ray cluster to join, found: {_first_line(error)}; see "
+            "that it runs (`ray status`), and set RAY_AUTH_MODE=token if it asks for a token"
+        ) from error
     try:
         yield
     finally:
@@ -79,4 +84,4 @@ def _see_that_it_answers(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[0]) if lines else type(error).__name__
+    return printable(lines[0].rstrip(".")) if lines else type(error).__name__

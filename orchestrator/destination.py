@@ -4,6 +4,7 @@ import csv
 import fcntl
 import io
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,8 @@ class Destination:
         """Makes the folder and holds it; the lock goes with the process, however it ends.
 
         Raises:
-            EarshotError: another run holds it, or it is somebody else's folder.
+            EarshotError: another run holds it, it is somebody else's folder, or the file system refuses what is asked
+                of it, here or inside of the `with` block.
         """
         try:
             foreign = self.root.exists() and not (self.root / LOCK).exists() and not (self.root / FILE_NAME).exists()
@@ -51,7 +53,13 @@ class Destination:
                 raise EarshotError(f"{self.root}: another prepare is at work here; wait for it to end") from None
             except OSError:
                 pass  # a file system without locks; two runs at a time would only do the work twice
-            yield
+            try:
+                yield
+            except OSError as error:  # a full disk, a folder that may not be written, ...
+                where = printable(str(error.filename or self.root))
+                raise EarshotError(
+                    f"{where}: {error.strerror or error}; mend that and run the same command to resume"
+                ) from error
 
     def manifest(self, force: bool) -> Manifest | None:
         """The manifest that is there; None without one, or if it is unusable and `force` is given."""
@@ -102,7 +110,10 @@ class Destination:
             if beyond or damaged or path.name.endswith(".aside"):
                 path.unlink(missing_ok=True)
         for path in self.root.glob(".*.aside"):
-            path.unlink(missing_ok=True)
+            if path.is_dir():  # recordings that were being made
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         (self.root / FILE_NAME).unlink(missing_ok=True)
 
     def write_rejected(self, rejected: Sequence[Rejection]) -> None:

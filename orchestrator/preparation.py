@@ -9,6 +9,7 @@ call: shards whose metadata name their unit are kept, everything else is made ag
 import hashlib
 import json
 import logging
+import os
 import platform
 import shutil
 import threading
@@ -135,8 +136,8 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
     options = resolve_options(corpus, settings.options)
     if settings.source is None and not corpus.generates:
         raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; give it")
-    out = Path(settings.out).resolve()
-    source = Path(settings.source).resolve() if settings.source is not None else out / "source"
+    out = Path(os.path.realpath(settings.out))  # Path.resolve raises on a loop of links
+    source = Path(os.path.realpath(settings.source)) if settings.source is not None else out / "source"
     destination = Destination(out)
     with destination.locked():
         present = destination.manifest(settings.force)
@@ -242,6 +243,8 @@ def _generate(corpus: Corpus[Any], options: CorpusOptions, source: Path) -> None
         shutil.rmtree(folder, ignore_errors=True)
     aside.mkdir()
     corpus.generate(aside, options)
+    for path in aside.rglob("*"):
+        os.utime(path, (0, 0))  # made again they are the same recordings, and their shards the same bytes
     (aside / STAMP).write_text(stamp)
     aside.rename(source)
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +39,12 @@ def test_a_hand_made_case() -> None:
         ("a", 2, [3, 4]),
         ("c", 4, [5, 6]),
     ]
+
+
+@pytest.mark.parametrize("num_samples", [0, -1])
+def test_a_window_without_samples_is_refused(num_samples: int) -> None:
+    samples = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match=f"num_samples: expected at least 1, found {num_samples}"):
+        next(cut_stream([("a", samples)], num_samples))
+    with pytest.raises(ValueError, match="num_samples"):
+        next(cut_recording("a", samples, num_samples))

@@ -1,6 +1,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -279,6 +280,14 @@ def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> N
         ),
         (["--clip-seconds=x"], "error: --clip-seconds: input should be a valid number"),
         (
+            ["--clip-seconds=0.00001"],
+            "error: --clip-seconds: input should be greater than or equal to 0.1, found 0.00001; see prepare",
+        ),
+        (
+            ["--out=/proc/nope"],
+            "error: /proc/nope: cannot be written (No such file or directory); choose another --out\n",
+        ),
+        (
             ["--source=/absent"],
             "error: /absent: expected a folder of recordings, found: No such file or directory",
         ),
@@ -290,6 +299,22 @@ def test_errors_are_one_line_and_exit_code_2(
     assert main(["librispeech", "--source", str(source), "--out", str(tmp_path / "out"), *arguments]) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.startswith(message) and err.count("\n") == 1
+
+
+def test_what_the_file_system_refuses_is_one_line(
+    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert main(["librispeech", "--source", str(source), "--out", str(loop), *FLAGS]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {loop}: cannot be written (Too many levels of symbolic links)")
+    out = tmp_path / "out"
+    (out / "shards/00000.parquet").mkdir(parents=True)
+    (out / ".prepare.lock").touch()
+    assert main(["librispeech", "--source", str(source), "--out", str(out), *FLAGS]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"error: {out}/shards/00000.parquet: ") and err.count("\n") == 1
+    assert err.endswith("; mend that and run the same command to resume\n")
 
 
 @pytest.mark.parametrize("name", sorted(corpora()))
@@ -316,6 +341,75 @@ def test_a_generated_corpus_needs_no_source(tmp_path: Path, ray_up: object) -> N
         prepare("demo", None, tmp_path, {**options, "clips_per_class": 6})
     with pytest.raises(EarshotError, match="--source: expected the folder of the folder recordings"):
         prepare("folder", None, tmp_path / "x")
+
+
+def test_a_killed_generation_is_done_again_to_the_same_bytes(tmp_path: Path, ray_up: object) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    options = {"classes": 6, "clips_per_class": 30}
+    flags = ["--classes=6", "--clips-per-class=30"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.prepare", "demo", f"--out={killed}", *flags],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    aside = killed / ".source.aside"
+    wait_for(lambda: len(list(aside.glob("*/*.wav"))) >= 10, process)
+    process.kill()
+    finish(process)
+    left = sorted(aside.glob("*/*.wav"))
+    assert 10 <= len(left) < 180 and not (killed / "source").exists()
+    left[0].write_bytes(b"half")  # nothing that is left of the killed run may be taken up
+    (aside / "kazoo").mkdir()
+
+    manifest = prepare("demo", None, killed, options)
+    assert manifest.fingerprint == prepare("demo", None, whole, options).fingerprint
+    assert contents(killed) == contents(whole)
+    made = {path.relative_to(killed): path.read_bytes() for path in (killed / "source").rglob("*.wav")}
+    assert made == {path.relative_to(whole): path.read_bytes() for path in (whole / "source").rglob("*.wav")}
+    assert len(made) == 180 and not aside.exists()
+
+
+def test_recordings_left_by_a_killed_generation_are_cleared_for_another_corpus(
+    source: Path, tmp_path: Path, ray_up: object
+) -> None:
+    (tmp_path / ".prepare.lock").touch()
+    (tmp_path / ".source.aside/flute").mkdir(parents=True)
+    prepare("librispeech", source, tmp_path, OPTIONS)
+    assert not (tmp_path / ".source.aside").exists()
+
+
+def join(address: str) -> str:
+    """What a process of its own says that joins a cluster: this one may have Ray up already."""
+    code = """
+import sys
+from datasets.errors import EarshotError
+from orchestrator.cluster import start_ray
+try:
+    with start_ray(sys.argv[1]):
+        import ray
+        print(ray.get_runtime_context().gcs_address)
+except EarshotError as error:
+    print(error)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code, address], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = join(address)
+    assert said.startswith(f"--address {address}: expected the GCS port of a Ray head") and said.count("\n") == 1
+    said = join("nonsense")
+    assert said.startswith("--address nonsense: expected a Ray cluster to join, found: ") and said.count("\n") == 1
+
+
+def test_a_cluster_that_is_there_is_joined(ray_up: object) -> None:
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    assert join(address) == f"{address}\n"
 
 
 @pytest.mark.slow
