@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.fields import FieldInfo
 
 from datasets.errors import EarshotError
 from datasets.protocol import NAMED, AnyProtocol
@@ -26,7 +27,7 @@ class SweepConfig(BaseModel):
     protocol: AnyProtocol = Field(NAMED["ffcac-25"], description="name of a protocol, or its fields")
     seeds: tuple[SeedTriple, ...] = Field(
         tuple(SeedTriple(order=n, support=n, initialisation=n) for n in range(3)),
-        description="number of seeds, or triples of class order, support draw and initialisation",
+        description="number of seeds; in a file also triples of order, support and initialisation (default: 3)",
     )
     search: Strategy = Field("tpe", description="tpe (Optuna), random or grid")
     trials: int | None = Field(
@@ -34,13 +35,15 @@ class SweepConfig(BaseModel):
         ge=1,
         description="configurations per method, each run with every seed (default: 8; a grid: all)",
     )
-    search_seed: int = 0
+    search_seed: int = Field(0, ge=0, description="seed of tpe and random")
     backbone: str = Field("random-tiny", description="random-tiny, a checkpoint, a folder or a hub name")
     frontend: FrontEndSpec = Field(FrontEndSpec(), description="reference or kaldi")
-    precision: Literal["float32", "bf16"] = "float32"
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda where trials have a share of a GPU")
+    precision: Literal["float32", "bf16"] = Field("float32", description="float32 or bf16 (autocast)")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="cpu, cuda, or auto: cuda where trials have a share of a GPU"
+    )
     cpus_per_trial: int = Field(1, ge=1, description="also the threads of a trial")
-    gpus_per_trial: float = Field(0.0, ge=0)
+    gpus_per_trial: float = Field(0.0, ge=0, description="may be a fraction")
     workers: int | None = Field(None, ge=1, description="trials at a time, at most (default: as many as fit)")
     address: str = Field("local", description="Ray cluster; 'local' starts one on this machine")
     data: Path = Field(Path("data"), description="where named benchmarks lie")
@@ -105,36 +108,41 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
     protocol = type(NAMED["free"]).model_fields
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.sweep",
+        usage="%(prog)s [--config FILE] [options]",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
 
-    def add(group: Any, flag: str, help_text: str | None, **keywords: Any) -> None:
-        group.add_argument(flag, default=argparse.SUPPRESS, help=help_text, **keywords)
+    def add(group: Any, name: str, field: FieldInfo, **keywords: Any) -> None:
+        text = field.description or ""
+        if "default" not in text and field.default not in (None, ()):
+            text += f" (default: {field.default})"
+        keywords.setdefault("metavar", name.split("_")[-1].upper())
+        group.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=text, **keywords)
 
     what = parser.add_argument_group("what")
-    for name in (
-        "benchmark",
-        "method",
-        "space",
-        "seeds",
-        "search",
-        "trials",
-        "search_seed",
-        "backbone",
-        "frontend",
-    ):
-        keywords: dict[str, Any] = {"action": "append"} if name == "method" else {}
-        add(what, _flag(name), fields[name].description, metavar=name.split("_")[-1].upper(), **keywords)
-    add(what, "--precision", "float32 or bf16", metavar="PRECISION")
+    for name in ("benchmark", "method", "space", "seeds", "search", "trials", "search_seed", "backbone"):
+        add(what, name, fields[name], **({"action": "append"} if name == "method" else {}))
+    what.add_argument(
+        "--frontend", default=argparse.SUPPRESS, metavar="KIND", help="kaldi or reference (default: kaldi)"
+    )
+    add(what, "precision", fields["precision"])
     rules = parser.add_argument_group("protocol")
-    add(rules, "--protocol", f"one of {', '.join(NAMED)} (default: ffcac-25)", metavar="NAME")
+    rules.add_argument(
+        "--protocol",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help=f"{', '.join(NAMED)} (default: ffcac-25); the rest changes it",
+    )
     for name in ("base", "way", "shot", "base_shot", "sessions", "class_order", "validation"):
-        add(rules, _flag(name), protocol[name].description, metavar=name.split("_")[-1].upper())
+        text = (protocol[name].description or "").split(" (default")[0]
+        rules.add_argument(
+            f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=name.split("_")[-1].upper(), help=text
+        )
     where = parser.add_argument_group("where")
     for name in ("device", "cpus_per_trial", "gpus_per_trial", "workers", "address", "data", "runs", "name"):
-        add(where, _flag(name), fields[name].description, metavar=name.split("_")[0].upper())
+        add(where, name, fields[name], metavar=name.split("_")[0].upper())
 
     given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if key != "config"}
     path = parser.parse_args(arguments).config
@@ -150,7 +158,3 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         named = given.get("protocol", values.get("protocol", "ffcac-25"))
         given["protocol"] = {**(named if isinstance(named, dict) else {"name": named}), **rules_given}
     return validated(SweepConfig, {**values, **given}, str(path) if path else "command line")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -117,6 +117,11 @@ def test_a_damaged_store_costs_work_not_truth(tones: Path, tmp_path: Path, damag
     assert digests(tmp_path / "again") == before
 
 
+def test_half_precision_runs_and_is_not_mixed_with_single(tones: Path, tmp_path: Path) -> None:
+    run(Chain(config(tones, tmp_path / "store"), tmp_path / "single"))
+    assert run(Chain(config(tones, tmp_path / "store", precision="bf16"), tmp_path / "half")) == [False] * 3
+
+
 def test_test_labels_of_a_session_do_not_reach_its_learning(tones: Path, tmp_path: Path) -> None:
     """The learner's state is the same whichever validation clips are asked for."""
     states = []
