@@ -59,7 +59,7 @@ class Settings:
         source: folder of recordings; None for corpora that make their own.
         out: folder of the benchmark.
         options: of the corpus; defaults where absent.
-        name: of the benchmark (default: the corpus's).
+        name: of the benchmark (default: of the folder).
         max_rejected: fraction of the source files that may be unusable.
         workers: processes at a time, where Ray is not up already (default: one per core).
         force: prepare again if `out` holds a benchmark made otherwise; shards that still fit are kept.
@@ -188,7 +188,7 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
 
 
 def _what(settings: Settings, corpus: Corpus[Any]) -> dict[str, str]:
-    return {"corpus": corpus.name, "name": settings.name or corpus.name}
+    return {"corpus": corpus.name, "name": settings.name or Path(settings.out).resolve().name}
 
 
 def _versions(corpus: Corpus[Any]) -> dict[str, str]:

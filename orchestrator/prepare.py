@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
             help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
         )
         command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the benchmark")
-        command.add_argument("--name", metavar="NAME", help=f"of the benchmark (default: {name})")
+        command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
         command.add_argument(
             "--max-rejected",
             type=_fraction,
@@ -128,7 +128,7 @@ def _run_with_bar(settings: Settings, console: Console, remember: Callable[[Prog
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"preparing {escape(settings.name or settings.corpus)}", total=None, clips=0)
+        task = bar.add_task(f"preparing {escape(settings.name or settings.out.name)}", total=None, clips=0)
 
         def listener(progress: Progress) -> None:
             remember(progress)

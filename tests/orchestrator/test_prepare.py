@@ -113,7 +113,7 @@ def test_a_benchmark_made_otherwise_is_never_touched_without_force(
     before = contents(tmp_path)
     with pytest.raises(EarshotError, match=r"\(train: 4 -> 3; split: block -> cyclic\); choose another --out"):
         prepare("librispeech", source, tmp_path, {**OPTIONS, "train": 3, "split": "cyclic"})
-    with pytest.raises(EarshotError, match=r"\(name: librispeech -> other\)"):
+    with pytest.raises(EarshotError, match=rf"\(name: {tmp_path.name} -> other\)"):
         prepare("librispeech", source, tmp_path, OPTIONS, name="other")
     assert contents(tmp_path) == before and Manifest.load(tmp_path)
     manifest = prepare("librispeech", source, tmp_path, {**OPTIONS, "train": 3, "speakers": 2}, force=True)
