@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from datasets.errors import EarshotError
+from datasets.errors import EarshotError, told
 from orchestrator.prepare import prepare
 from orchestrator.results import Run
 from orchestrator.settings import parse
@@ -78,8 +78,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         print(table(released(options.shared), ours(options.shared, options.out, Console())))
-    except EarshotError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (EarshotError, OSError) as error:
+        print(told(error), file=sys.stderr)
         return 2
     return 0
 

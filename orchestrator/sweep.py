@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from datasets.errors import EarshotError
+from datasets.errors import EarshotError, told
 from datasets.manifest import FILE_NAME
 from datasets.protocol import make_sessions
 from datasets.shards import Shards
@@ -267,11 +267,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
         paths = write_report(outcome.folder)
         console.print(summary_table(Run.load(outcome.folder), console.width))
-    except EarshotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+    except (EarshotError, OSError) as error:
+        print(told(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on from the finished sessions", file=sys.stderr)

@@ -18,7 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from datasets.errors import EarshotError
+from datasets.errors import EarshotError, told
 from datasets.files import write_atomically
 from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
 from datasets.shards import Shards
@@ -279,11 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
             record = chain.step()
             how = "found" if record.reused else f"{record.seconds:.1f} s"
             print(f"session {record.index + 1}/{len(chain.sessions)}  {len(record.classes)} new classes  {how}")
-    except EarshotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+    except (EarshotError, OSError) as error:
+        print(told(error), file=sys.stderr)
         return 2
     print(options.out / "trial.json")
     return 0

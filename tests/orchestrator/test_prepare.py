@@ -1,7 +1,6 @@
 import csv
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -375,41 +374,6 @@ def test_recordings_left_by_a_killed_generation_are_cleared_for_another_corpus(
     (tmp_path / ".source.aside/flute").mkdir(parents=True)
     prepare("librispeech", source, tmp_path, OPTIONS)
     assert not (tmp_path / ".source.aside").exists()
-
-
-def join(address: str) -> str:
-    """What a process of its own says that joins a cluster: this one may have Ray up already."""
-    code = """
-import sys
-from datasets.errors import EarshotError
-from orchestrator.cluster import start_ray
-try:
-    with start_ray(sys.argv[1]):
-        import ray
-        print(ray.get_runtime_context().gcs_address)
-except EarshotError as error:
-    print(error)
-"""
-    return subprocess.run(
-        [sys.executable, "-c", code, address], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=120
-    ).stdout
-
-
-def test_a_cluster_that_is_not_there_is_told_in_one_line() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # nobody listens
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        said = join(address)
-    assert said.startswith(f"--address {address}: expected the GCS port of a Ray head") and said.count("\n") == 1
-    said = join("nonsense")
-    assert said.startswith("--address nonsense: expected a Ray cluster to join, found: ") and said.count("\n") == 1
-
-
-def test_a_cluster_that_is_there_is_joined(ray_up: object) -> None:
-    import ray
-
-    address = ray.get_runtime_context().gcs_address
-    assert join(address) == f"{address}\n"
 
 
 @pytest.mark.slow
