@@ -57,7 +57,7 @@ class Outcome:
 
 
 def sweep(config: SweepConfig, console: Console) -> Outcome:
-    """Runs a sweep to its end and writes its report.
+    """Runs a sweep to its end; the report is another's (`orchestrator.report`).
 
     Raises:
         EarshotError: anything that is wrong with the configuration, before any trial starts.

@@ -9,8 +9,8 @@ arXiv 2406.08122.
 
     e(x) = [ mean LN(P(x)) ; S_0(G(x)) ; ... ; S_t(G(x)) ]
 
-P(x) is computed once per benchmark, G(x) once per base session, S_i(G(x)) once per session i: no epoch of an
-incremental session runs anything but its own block.
+P(x) is computed once per group of clips and benchmark, G(x) once per group and base session, S_i(G(x)) once per group
+and chain: no epoch of an incremental session runs anything but its own block.
 """
 
 import copy
