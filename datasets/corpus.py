@@ -25,6 +25,7 @@ import datasets
 from datasets.audio import readable_suffixes
 from datasets.errors import EarshotError
 from datasets.inventory import Inventory, Rejection, printable, scan
+from datasets.listing import Listing
 from datasets.manifest import SplitCounts
 from datasets.shards import Clip
 
@@ -92,6 +93,20 @@ class Corpus(ABC, Generic[Options]):
     options_type: ClassVar[type[CorpusOptions]]
     generates: ClassVar[bool] = False
     """True if the recordings are made by `generate` when no source folder is given."""
+    reads_folder: ClassVar[bool] = True
+    """False if the options alone name what is read; `source` is then a folder that means nothing."""
+
+    def identity(self, options: Options) -> dict[str, Any]:
+        """The options as manifest and unit keys hold them: JSON values.
+
+        Where an option names a file or folder, its place is taken by the SHA-256 of what is read from it: moving it
+        changes nothing, another content is another benchmark.
+        """
+        return options.model_dump(mode="json")
+
+    def listing(self, options: Options) -> Listing | None:
+        """The clips that published lists name, without any audio; None where the corpus has no such lists."""
+        return None
 
     def inventory(self, source: Path, options: Options) -> Inventory:
         """What lies in `source`: recordings of every format that libsndfile reads, found by suffix."""

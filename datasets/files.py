@@ -1,10 +1,19 @@
 """Files that are there whole or not at all."""
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """Anything that gives bytes when asked for a number of them."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
 
 
 @contextmanager
@@ -34,3 +43,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that a reader sees all of it or none."""
     with written_aside(path) as aside:
         aside.write_bytes(content)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return stream_digest(file)
+
+
+def stream_digest(file: Readable) -> str:
+    """SHA-256 (hex) of what is left to read."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datasets.errors import EarshotError
-from datasets.files import write_atomically
+from datasets.location import Location
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
@@ -139,14 +139,14 @@ class Manifest(_Frozen):
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @classmethod
-    def load(cls, root: Path) -> "Manifest":
+    def load(cls, root: Location | Path | str) -> "Manifest":
         """Reads `root/manifest.json`.
 
         Raises:
             EarshotError: the manifest is absent (the benchmark is incomplete), not valid, or of a newer
                 schema.
         """
-        path = Path(root) / FILE_NAME
+        path = Location.of(root) / FILE_NAME
         try:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
@@ -154,7 +154,7 @@ class Manifest(_Frozen):
                 f"{path}: not found; expected a complete benchmark: run `python -m orchestrator.prepare` to the end"
             ) from None
         except OSError as error:
-            raise EarshotError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+            raise EarshotError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
         except ValueError:
             raise EarshotError(f"{path}: not JSON; prepare the benchmark again with --force") from None
         version = content.get("schema_version") if isinstance(content, dict) else None
@@ -170,6 +170,6 @@ class Manifest(_Frozen):
             where = ".".join(map(str, first["loc"])) or "the file"
             raise EarshotError(f"{path}: {where}: {first['msg']}; prepare the benchmark again with --force") from None
 
-    def save(self, root: Path) -> None:
-        """Writes `root/manifest.json` aside, flushes it to the disk and renames it."""
-        write_atomically(Path(root) / FILE_NAME, (self.model_dump_json(indent=1) + "\n").encode())
+    def save(self, root: Location | Path | str) -> None:
+        """Writes `root/manifest.json` so that a reader sees all of it or none."""
+        (Location.of(root) / FILE_NAME).write((self.model_dump_json(indent=1) + "\n").encode())

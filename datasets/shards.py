@@ -1,51 +1,29 @@
-"""Shards: Parquet files of clips, written whole or not at all, read by column.
+"""Shards: the Parquet files of a prepared benchmark, read by column, by class and by clip.
 
-A shard's schema is the audio convention of the Hugging Face hub (`audio: struct<bytes, path>`, bytes is
-16-bit FLAC), so that its tools and viewers open it. Row groups hold at most 64 clips: one class is read
-without the rest.
+The order of everything is that of the clip ids, whatever the order of the shards. On this machine shards are
+memory-mapped, behind a URI they are streamed; `datasets.shard_writer` writes them.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datasets.audio import decode_flac, encode_flac
+from datasets.audio import decode_flac
 from datasets.errors import EarshotError
-from datasets.files import written_aside
+from datasets.location import Location
 from datasets.manifest import SPLITS, Manifest, ShardEntry
 
-SCHEMA = pa.schema(
-    [
-        ("clip_id", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.int32()),
-        ("class_name", pa.string()),
-        ("source", pa.string()),
-        ("start", pa.int64()),
-        ("num_samples", pa.int32()),
-        ("sample_rate", pa.int32()),
-        ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-    ]
-)
-ROW_GROUP = 64
+OPEN_FILES = 128
+HELD_BYTES = 64 << 20
 
 _TABLE_COLUMNS = ["clip_id", "split", "label", "class_name"]
-# FLAC does not shrink further, and min/max of audio bytes help nobody.
-_COMPRESSION = {
-    **{name: "zstd" for name in SCHEMA.names if name != "audio"},
-    "audio.bytes": "none",
-    "audio.path": "zstd",
-}
-_REPEATED = ["split", "class_name", "source"]
-_WITH_STATISTICS = [name for name in SCHEMA.names if name != "audio"]
 
 
 @dataclass(frozen=True)
@@ -88,93 +66,29 @@ class ClipTable:
         return len(self.clip_ids)
 
 
-def write_shard(
-    path: Path, clips: Iterable[Clip], sample_rate: int, metadata: Mapping[str, str] | None = None
-) -> ShardEntry:
-    """Writes one shard aside, flushes it to the disk and renames it, so that `path` is never half a shard.
-
-    Two writers of the same path are harmless: each has its own file aside, and the last rename wins.
-
-    Args:
-        path: ends in `shards/NNNNN.parquet`.
-        clips: written in this order, 64 at a time; only these are held in memory.
-        sample_rate: in Hz, of all clips.
-        metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill
-            it).
-    """
-    count = 0
-    with written_aside(path) as aside:
-        with pq.ParquetWriter(
-            aside,
-            SCHEMA,
-            compression=_COMPRESSION,
-            use_dictionary=_REPEATED,
-            write_statistics=_WITH_STATISTICS,
-            data_page_size=1 << 20,
-        ) as writer:
-            rows = iter(clips)
-            while group := list(islice(rows, ROW_GROUP)):
-                writer.write_table(_to_table(group, sample_rate), row_group_size=ROW_GROUP)
-                count += len(group)
-            writer.add_key_value_metadata(dict(metadata or {}))
-        entry = ShardEntry(
-            file=f"shards/{path.name}", clips=count, bytes=aside.stat().st_size, sha256=file_digest(aside)
-        )
-    return entry
-
-
-def _to_table(clips: Sequence[Clip], sample_rate: int) -> pa.Table:
-    audio = [{"bytes": encode_flac(clip.samples, sample_rate), "path": _file_name(clip.clip_id)} for clip in clips]
-    return pa.table(
-        [
-            [clip.clip_id for clip in clips],
-            [clip.split for clip in clips],
-            [clip.label for clip in clips],
-            [clip.class_name for clip in clips],
-            [clip.source for clip in clips],
-            [clip.start for clip in clips],
-            [len(clip.samples) for clip in clips],
-            [sample_rate] * len(clips),
-            audio,
-        ],
-        schema=SCHEMA,
-    )
-
-
-def _file_name(clip_id: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", clip_id) + ".flac"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 class Shards:
-    """A complete benchmark on disk, read lazily.
+    """A complete benchmark, read lazily.
 
     Args:
-        root: the benchmark's folder.
+        root: the benchmark's folder: a path or a URI.
 
     Raises:
         EarshotError: there is no manifest, or a shard is absent or not of the size that the manifest tells.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str | Location) -> None:
+        self.root = Location.of(root)
         self.manifest = Manifest.load(self.root)
+        self._files: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._held: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         for entry in self.manifest.shards:
-            path = self.root / entry.file
-            try:
-                size = path.stat().st_size
-            except OSError:
-                raise EarshotError(f"{path}: not found; prepare the benchmark again") from None
+            size = self._place(entry).size()
+            if size is None:
+                raise EarshotError(f"{self._place(entry)}: not found; prepare the benchmark again")
             if size != entry.bytes:
-                raise EarshotError(f"{path}: expected {entry.bytes} bytes, found {size}; prepare the benchmark again")
+                raise EarshotError(
+                    f"{self._place(entry)}: expected {entry.bytes} bytes, found {size}; prepare the benchmark again"
+                )
 
     @cached_property
     def table(self) -> ClipTable:
@@ -186,51 +100,30 @@ class Shards:
         """
         return self._index[0]
 
-    @cached_property
-    def _index(self) -> tuple[ClipTable, np.ndarray]:
-        """The table, and for each position (shard, row in the shard) int64 [clips, 2]."""
-        ids: list[str] = []
-        splits: list[str] = []
-        labels: list[np.ndarray] = []
-        places: list[np.ndarray] = []
-        for number, entry in enumerate(self.manifest.shards):
-            columns = self._read_columns(entry)
-            ids += columns["clip_id"].to_pylist()
-            splits += columns["split"].to_pylist()
-            labels.append(columns["label"].to_numpy().astype(np.int32))
-            places.append(np.stack([np.full(entry.clips, number), np.arange(entry.clips)], axis=1))
-        order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-        sorted_ids = tuple(ids[row] for row in order)
-        for left, right in pairwise(sorted_ids):
-            if left == right:
-                raise EarshotError(f"{self.root}: clip id {left!r} occurs twice; prepare the benchmark again")
-        table = ClipTable(
-            clip_ids=sorted_ids,
-            labels=np.concatenate([np.zeros(0, np.int32), *labels])[order],
-            splits=np.array(splits, dtype="U5")[order],
-            class_names=self.manifest.class_names,
-        )
-        return table, np.concatenate([np.zeros((0, 2), np.int64), *places])[order]
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """By position: the recording that the clip was cut from, or begins in."""
+        return self._origins[0]
 
-    def _read_columns(self, entry: ShardEntry) -> pa.Table:
-        path = self.root / entry.file
-        try:
-            with pq.ParquetFile(path) as file:
-                columns = file.read(columns=_TABLE_COLUMNS)
-        except (pa.ArrowException, OSError) as error:
-            raise EarshotError(f"{path}: not readable ({_one_line(error)}); {_AGAIN}") from None
-        names = self.manifest.class_names
-        labels = columns["label"].to_pylist()
-        agrees = (
-            len(labels) == entry.clips
-            and set(columns["split"].to_pylist()) <= set(SPLITS)
-            and None not in columns["clip_id"].to_pylist()
-            and all(label is not None and 0 <= label < len(names) for label in labels)
-            and all(names[label] == name for label, name in zip(labels, columns["class_name"].to_pylist(), strict=True))
-        )
-        if not agrees:
-            raise EarshotError(f"{path}: clips, splits or classes do not agree with the manifest; {_AGAIN}")
-        return columns
+    @property
+    def starts(self) -> np.ndarray:
+        """By position: first sample of the clip in its unit's stream, int64 [clips]."""
+        return self._origins[1]
+
+    def select(self, labels: Collection[int] | None = None, splits: Collection[str] | None = None) -> np.ndarray:
+        """Positions of the clips of these classes and splits (default: all), in the order of the clip ids."""
+        chosen = np.ones(len(self.table), bool)
+        if labels is not None:
+            chosen &= np.isin(self.table.labels, list(labels))
+        if splits is not None:
+            chosen &= np.isin(self.table.splits, list(splits))
+        return np.flatnonzero(chosen)
+
+    def positions_by_shard(self) -> list[np.ndarray]:
+        """The positions of each shard's clips: for work that goes shard by shard and reads each of them once."""
+        shards = self._index[1][:, 0]
+        ends = np.cumsum(np.bincount(shards, minlength=len(self.manifest.shards)))
+        return np.split(np.argsort(shards, kind="stable"), ends[:-1]) if len(ends) else []
 
     def verify(self) -> None:
         """Compares the SHA-256 of every shard with the manifest.
@@ -239,16 +132,36 @@ class Shards:
             EarshotError: a shard's bytes have changed since the benchmark was prepared.
         """
         for entry in self.manifest.shards:
-            path = self.root / entry.file
+            place = self._place(entry)
             try:
-                found = file_digest(path)
+                found = place.digest()
             except OSError as error:
-                raise EarshotError(f"{path}: not readable ({_one_line(error)}); {_AGAIN}") from None
+                raise EarshotError(f"{place}: not readable ({_one_line(error)}); {_AGAIN}") from None
             if found != entry.sha256:
-                raise EarshotError(f"{path}: expected SHA-256 {entry.sha256}, found {found}; {_AGAIN}")
+                raise EarshotError(f"{place}: expected SHA-256 {entry.sha256}, found {found}; {_AGAIN}")
+
+    def batches(
+        self, positions: Sequence[int] | np.ndarray | None = None, size: int = 64
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Decodes clips batch by batch, so that a benchmark of any size is read in little memory.
+
+        Args:
+            positions: rows of `table`, in the order wanted (default: all, in the order of the clip ids).
+            size: clips of a batch; the last one may have fewer.
+
+        Yields:
+            Positions int64 [clips] and audio float32 [clips, num_samples].
+
+        Raises:
+            EarshotError: see `audio`.
+        """
+        wanted = np.arange(len(self.table)) if positions is None else np.asarray(positions, np.int64).reshape(-1)
+        for first in range(0, len(wanted), size):
+            part = wanted[first : first + size]
+            yield part, self.audio(part)
 
     def audio(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Decodes clips.
+        """Decodes clips; of each shard only the row groups that hold them are read.
 
         Args:
             positions: rows of `table`, in any order, repeated or not.
@@ -267,31 +180,112 @@ class Shards:
         result = np.empty((len(wanted), self.manifest.num_samples), np.float32)
         for shard in np.unique(places[wanted, 0]):
             rows = np.flatnonzero(places[wanted, 0] == shard)
-            for row, content in self._contents(self.manifest.shards[shard], places[wanted[rows], 1], rows):
+            for row, content in self._contents(int(shard), places[wanted[rows], 1], rows):
                 result[row] = self._decoded(content, self.manifest.shards[shard], int(wanted[row]))
         return result
 
     def _contents(
-        self, entry: ShardEntry, shard_rows: np.ndarray, result_rows: np.ndarray
-    ) -> Iterator[tuple[int, bytes]]:
-        """Pairs of a row in the result and the clip's bytes; reads only the row groups that are asked for."""
-        path = self.root / entry.file
+        self, number: int, shard_rows: np.ndarray, result_rows: np.ndarray
+    ) -> Iterator[tuple[int, bytes | None]]:
+        """Pairs of a row in the result and the clip's bytes."""
         try:
-            with pq.ParquetFile(path) as file:
-                sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-                ends = np.cumsum(sizes)
-                groups = np.searchsorted(ends, shard_rows, side="right")
-                for group in np.unique(groups):
-                    column = file.read_row_group(int(group), columns=["audio.bytes"])["audio"].combine_chunks()
-                    content = column.field("bytes")
-                    first = ends[group] - sizes[group]
-                    for index in np.flatnonzero(groups == group):
-                        yield int(result_rows[index]), content[int(shard_rows[index] - first)].as_py()
+            metadata = self._open(number).metadata
+            sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+            ends = np.cumsum(sizes)
+            groups = np.searchsorted(ends, shard_rows, side="right")
+            for group in np.unique(groups):
+                content = self._row_group(number, int(group))
+                first = ends[group] - sizes[group]
+                for index in np.flatnonzero(groups == group):
+                    yield int(result_rows[index]), content[int(shard_rows[index] - first)].as_py()
         except (pa.ArrowException, OSError) as error:
-            raise EarshotError(f"{path}: not readable ({_one_line(error)}); {_AGAIN}") from None
+            raise self._unreadable(number, error) from None
+
+    def _row_group(self, number: int, group: int) -> pa.Array:
+        """The encoded clips of a row group; the latest ones are held, as clip ids rarely follow the shards' rows."""
+        key = (number, group)
+        if key not in self._held:
+            column = self._open(number).read_row_group(group, columns=["audio.bytes"])["audio"].combine_chunks()
+            self._held[key] = column.field("bytes")
+            while len(self._held) > 1 and sum(array.nbytes for array in self._held.values()) > HELD_BYTES:
+                self._held.popitem(last=False)
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    def _open(self, number: int) -> pq.ParquetFile:
+        if number not in self._files:
+            self._files[number] = pq.ParquetFile(self._place(self.manifest.shards[number]).open(), pre_buffer=True)
+            if len(self._files) > OPEN_FILES:
+                self._files.popitem(last=False)[1].close(force=True)
+        self._files.move_to_end(number)
+        return self._files[number]
+
+    @cached_property
+    def _index(self) -> tuple[ClipTable, np.ndarray]:
+        """The table, and for each position (shard, row in the shard) int64 [clips, 2]."""
+        ids: list[str] = []
+        splits: list[str] = []
+        labels: list[np.ndarray] = []
+        places: list[np.ndarray] = []
+        for number, entry in enumerate(self.manifest.shards):
+            columns = self._checked_columns(number, entry)
+            ids += columns["clip_id"].to_pylist()
+            splits += columns["split"].to_pylist()
+            labels.append(columns["label"].to_numpy().astype(np.int32))
+            places.append(np.stack([np.full(entry.clips, number), np.arange(entry.clips)], axis=1))
+        order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
+        sorted_ids = tuple(ids[row] for row in order)
+        for left, right in pairwise(sorted_ids):
+            if left == right:
+                raise EarshotError(f"{self.root}: clip id {left!r} occurs twice; prepare the benchmark again")
+        table = ClipTable(
+            clip_ids=sorted_ids,
+            labels=np.concatenate([np.zeros(0, np.int32), *labels])[order],
+            splits=np.array(splits, dtype="U5")[order],
+            class_names=self.manifest.class_names,
+        )
+        return table, np.concatenate([np.zeros((0, 2), np.int64), *places])[order]
+
+    @cached_property
+    def _origins(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """By position: source and start."""
+        sources: list[list[str]] = []
+        starts: list[np.ndarray] = []
+        for number in range(len(self.manifest.shards)):
+            columns = self._columns(number, ["source", "start"])
+            sources.append(columns["source"].to_pylist())
+            starts.append(columns["start"].to_numpy())
+        places = self._index[1]
+        return (
+            tuple(sources[shard][row] for shard, row in places),
+            np.array([starts[shard][row] for shard, row in places], np.int64),
+        )
+
+    def _checked_columns(self, number: int, entry: ShardEntry) -> pa.Table:
+        columns = self._columns(number, _TABLE_COLUMNS)
+        names = self.manifest.class_names
+        labels = columns["label"].to_pylist()
+        agrees = (
+            len(labels) == entry.clips
+            and set(columns["split"].to_pylist()) <= set(SPLITS)
+            and None not in columns["clip_id"].to_pylist()
+            and all(label is not None and 0 <= label < len(names) for label in labels)
+            and all(names[label] == name for label, name in zip(labels, columns["class_name"].to_pylist(), strict=True))
+        )
+        if not agrees:
+            raise EarshotError(
+                f"{self._place(entry)}: clips, splits or classes do not agree with the manifest; {_AGAIN}"
+            )
+        return columns
+
+    def _columns(self, number: int, names: list[str]) -> pa.Table:
+        try:
+            return self._open(number).read(columns=names)
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(number, error) from None
 
     def _decoded(self, content: bytes | None, entry: ShardEntry, position: int) -> np.ndarray:
-        clip = f"{self.root / entry.file}: clip {self.table.clip_ids[position]!r}"
+        clip = f"{self._place(entry)}: clip {self.table.clip_ids[position]!r}"
         try:
             samples, rate = decode_flac(content or b"")
         except ValueError as error:
@@ -303,6 +297,12 @@ class Shards:
                 f"found {len(samples)} at {rate} Hz; {_AGAIN}"
             )
         return samples
+
+    def _place(self, entry: ShardEntry) -> Location:
+        return self.root / entry.file
+
+    def _unreadable(self, number: int, error: BaseException) -> EarshotError:
+        return EarshotError(f"{self._place(self.manifest.shards[number])}: not readable ({_one_line(error)}); {_AGAIN}")
 
 
 _AGAIN = "prepare the benchmark again with --force"

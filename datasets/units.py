@@ -13,12 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets.corpus import Corpus, CorpusOptions, Unit
 from datasets.inventory import Rejection, SourceFile, printable
+from datasets.location import Location
 from datasets.manifest import SCHEMA_VERSION, ShardEntry, SplitCounts
-from datasets.shards import Clip, file_digest, write_shard
+from datasets.shard_writer import write_shard
+from datasets.shards import Clip
 
 _METADATA = "earshot"
 
@@ -53,18 +55,18 @@ class FinishedUnit(BaseModel):
 def unit_key(corpus: Corpus[Any], options: CorpusOptions, unit: Unit, files: Sequence[SourceFile]) -> str:
     """SHA-256 (hex) over everything that a unit's shard depends on.
 
-    Covers the unit, all options, path, size and time of last change of its files, the corpus's version and
-    the schema version. A shard with this key is finished work, whoever did it.
+    Covers the unit, the corpus's identity under these options, path, size and time of last change of the unit's files,
+    the corpus's version and the schema version. A shard with this key is finished work, whoever did it.
     """
     listed = [[file.path, file.size, file.mtime_ns] for file in files]
-    settings = options.model_dump(mode="json")
-    content = [SCHEMA_VERSION, corpus.name, corpus.version, settings, asdict(unit), listed]
+    identity = corpus.identity(options)
+    content = [SCHEMA_VERSION, corpus.name, corpus.version, identity, asdict(unit), listed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def shard_path(root: Path, index: int) -> Path:
-    """Where the shard of the unit number `index` lies."""
-    return root / "shards" / f"{index:05d}.parquet"
+def shard_name(index: int) -> str:
+    """File of the shard of the unit number `index`, relative to the benchmark's folder."""
+    return f"shards/{index:05d}.parquet"
 
 
 def write_unit(
@@ -73,7 +75,7 @@ def write_unit(
     source: Path,
     unit: Unit,
     key: str,
-    path: Path,
+    place: Location,
     sample_rate: int,
 ) -> FinishedUnit:
     """Cuts a unit and writes its shard, in whatever process this is called."""
@@ -91,31 +93,32 @@ def write_unit(
                 yield item
         metadata[_METADATA] = ShardNote(key=key, counts=counts, rejected=tuple(rejected)).model_dump_json()
 
-    shard = write_shard(path, clips(), sample_rate, metadata)
+    shard = write_shard(place, clips(), sample_rate, metadata)
     return FinishedUnit(key=key, shard=shard, counts=counts, rejected=tuple(rejected))
 
 
-def read_finished(path: Path, key: str) -> FinishedUnit | None:
-    """The finished unit whose shard lies at `path`; None if there is none, or it belongs to another unit."""
-    note = read_note(path)
+def read_finished(place: Location, key: str) -> FinishedUnit | None:
+    """The finished unit whose shard lies at `place`; None if there is none, or it belongs to another unit."""
+    note = read_note(place)
     if note is None or note.key != key:
         return None
     try:
         shard = ShardEntry(
-            file=f"shards/{path.name}",
+            file=f"shards/{place.name}",
             clips=sum(count.total for count in note.counts.values()),
-            bytes=path.stat().st_size,
-            sha256=file_digest(path),
+            bytes=place.size(),
+            sha256=place.digest(),
         )
-    except OSError:
+    except (OSError, ValidationError):  # it went away
         return None
     return FinishedUnit(key=key, shard=shard, counts=note.counts, rejected=note.rejected)
 
 
-def read_note(path: Path) -> ShardNote | None:
-    """What the shard at `path` says about its unit; None if it is absent or no shard of ours."""
+def read_note(place: Location) -> ShardNote | None:
+    """What the shard at `place` says about its unit; None if it is absent or no shard of ours."""
     try:
-        with pq.ParquetFile(path) as file:
-            return ShardNote.model_validate_json((file.metadata.metadata or {})[_METADATA.encode()])
+        with place.open() as file:
+            metadata = pq.read_metadata(file).metadata or {}
+        return ShardNote.model_validate_json(metadata[_METADATA.encode()])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return None

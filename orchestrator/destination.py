@@ -7,14 +7,12 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from datasets.errors import EarshotError
-from datasets.files import write_atomically
 from datasets.inventory import Rejection, printable
+from datasets.location import Location
 from datasets.manifest import FILE_NAME, Manifest
-from datasets.shards import file_digest
 
 LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"
@@ -23,27 +21,50 @@ _SHARD = re.compile(r"([0-9]{5,})\.parquet", re.ASCII)
 
 
 class Destination:
-    """The benchmark's folder while `prepare` works on it."""
+    """The benchmark's folder while `prepare` works on it: a path, or a URI of `pyarrow.fs`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Location) -> None:
         self.root = root
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Makes the folder and holds it; the lock goes with the process, however it ends.
 
+        Behind a URI there are no locks: two runs at a time would do the work twice and leave the same bytes.
+
         Raises:
             EarshotError: another run holds it, it is somebody else's folder, or the file system refuses what is asked
                 of it, here or inside of the `with` block.
         """
-        try:
-            foreign = self.root.exists() and not (self.root / LOCK).exists() and not (self.root / FILE_NAME).exists()
-            if foreign and any(self.root.iterdir()):
+        self._refuse_foreign()
+        with self._lock():
+            try:
+                yield
+            except OSError as error:  # a full disk, a folder that may not be written, ...
+                where = printable(str(error.filename or self.root))
                 raise EarshotError(
-                    f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
-                )
-            (self.root / "shards").mkdir(parents=True, exist_ok=True)
-            lock = (self.root / LOCK).open("a")
+                    f"{where}: {error.strerror or error}; mend that and run the same command to resume"
+                ) from error
+
+    def _refuse_foreign(self) -> None:
+        try:
+            found = set(self.root.files())
+        except OSError as error:
+            raise EarshotError(f"{self.root}: cannot be read ({error.strerror}); choose another --out") from None
+        ours = {LOCK, FILE_NAME} if self.root.local else {FILE_NAME, "shards"}
+        if found and not found & ours:
+            raise EarshotError(
+                f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
+            )
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        if self.root.local is None:
+            yield
+            return
+        try:
+            (self.root.local / "shards").mkdir(parents=True, exist_ok=True)
+            lock = (self.root.local / LOCK).open("a")
         except OSError as error:
             raise EarshotError(f"{self.root}: cannot be written ({error.strerror}); choose another --out") from None
         with lock:
@@ -53,17 +74,11 @@ class Destination:
                 raise EarshotError(f"{self.root}: another prepare is at work here; wait for it to end") from None
             except OSError:
                 pass  # a file system without locks; two runs at a time would only do the work twice
-            try:
-                yield
-            except OSError as error:  # a full disk, a folder that may not be written, ...
-                where = printable(str(error.filename or self.root))
-                raise EarshotError(
-                    f"{where}: {error.strerror or error}; mend that and run the same command to resume"
-                ) from error
+            yield
 
     def manifest(self, force: bool) -> Manifest | None:
         """The manifest that is there; None without one, or if it is unusable and `force` is given."""
-        if not (self.root / FILE_NAME).exists():
+        if (self.root / FILE_NAME).size() is None:
             return None
         try:
             return Manifest.load(self.root)
@@ -94,7 +109,7 @@ class Destination:
 
     def intact(self, manifest: Manifest) -> bool:
         """Are all shards there with the right sizes?"""
-        return all(_size(self.root / entry.file) == entry.bytes for entry in manifest.shards)
+        return all((self.root / entry.file).size() == entry.bytes for entry in manifest.shards)
 
     def clear(self, manifest: Manifest | None, units: int) -> None:
         """Removes the manifest, files that were being written, and shards that cannot be kept.
@@ -103,18 +118,18 @@ class Destination:
         because of damage must not get the damaged shard back.
         """
         digests = {entry.file: entry.sha256 for entry in manifest.shards} if manifest else {}
-        for path in sorted((self.root / "shards").iterdir()):
-            match = _SHARD.fullmatch(path.name)
+        for name in (self.root / "shards").files():
+            match, place = _SHARD.fullmatch(name), self.root / "shards" / name
             beyond = match and int(match[1]) >= units
-            damaged = match and manifest and digests.get(f"shards/{path.name}") != file_digest(path)
-            if beyond or damaged or path.name.endswith(".aside"):
-                path.unlink(missing_ok=True)
-        for path in self.root.glob(".*.aside"):
+            damaged = match and manifest and digests.get(f"shards/{name}") != place.digest()
+            if beyond or damaged or name.endswith(".aside"):
+                place.remove()
+        for path in self.root.local.glob(".*.aside") if self.root.local else ():
             if path.is_dir():  # recordings that were being made
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (self.root / FILE_NAME).unlink(missing_ok=True)
+        (self.root / FILE_NAME).remove()
 
     def write_rejected(self, rejected: Sequence[Rejection]) -> None:
         """Writes rejected.csv: file,reason."""
@@ -122,22 +137,16 @@ class Destination:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["file", "reason"])
         writer.writerows([rejection.file, rejection.reason] for rejection in rejected)
-        write_atomically(self.root / REJECTED, text.getvalue().encode())
+        (self.root / REJECTED).write(text.getvalue().encode())
 
     def read_rejected(self) -> tuple[Rejection, ...]:
         """The rows of rejected.csv; none if it is absent."""
         try:
-            with (self.root / REJECTED).open(encoding="utf-8", newline="") as file:
-                return tuple(Rejection(*row) for row in list(csv.reader(file))[1:] if len(row) == 2)
-        except OSError:
+            text = (self.root / REJECTED).read_bytes().decode()
+        except (OSError, UnicodeDecodeError):
             return ()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        return tuple(Rejection(*row) for row in rows[1:] if len(row) == 2)
 
 
 def _shown(key: str, value: Any) -> str:

@@ -8,46 +8,33 @@ call: shards whose metadata name their unit are kept, everything else is made ag
 
 import hashlib
 import json
-import logging
 import os
 import platform
 import shutil
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from datasets.corpus import Corpus, CorpusOptions, Plan, Unit, find_corpus
+from datasets.corpus import Corpus, CorpusOptions, Plan, find_corpus
 from datasets.errors import EarshotError
-from datasets.inventory import Inventory, Rejection, printable
+from datasets.inventory import Rejection, printable
+from datasets.location import Location
 from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.units import FinishedUnit, read_finished, read_note, shard_path, unit_key, write_unit
-from orchestrator.cluster import start_ray
+from datasets.units import FinishedUnit
+from orchestrator.cutting import Job, Listener, finish_units
 from orchestrator.destination import REJECTED, Destination
 
-# Fewer leave cores idle at the end; one block per unit costs 0.1-0.2 s each in Ray Data's loop (measured on
-# 2.60).
-BLOCKS_PER_CPU = 4
 STAMP = ".generated"  # in a generated source folder: what it was made with
 
 _LIBRARIES = ("numpy", "pyarrow", "soundfile", "pyloudnorm", "scipy", "torch", "torchaudio", "ray")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: units of work done and in all, clips so far."""
-
-    done: int
-    total: int
-    clips: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class Settings:
     Attributes:
         corpus: name in the registry.
         source: folder of recordings; None for corpora that make their own.
-        out: folder of the benchmark.
+        out: folder of the benchmark: a path, or a URI of `pyarrow.fs` such as s3://bucket/ls100.
         options: of the corpus; defaults where absent.
         name: of the benchmark (default: of the folder).
         max_rejected: fraction of the source files that may be unusable.
@@ -67,7 +54,7 @@ class Settings:
 
     corpus: str
     source: Path | None
-    out: Path
+    out: Path | str | Location
     options: CorpusOptions | Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     max_rejected: float = 0.01
@@ -95,21 +82,10 @@ class Outcome:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What every unit of a run shares; travels to the workers."""
-
-    corpus: Corpus[Any]
-    options: CorpusOptions
-    source: Path
-    out: Path
-    sample_rate: int
-
-
 def prepare(
     corpus: str,
     source: Path | None,
-    out: Path,
+    out: Path | str | Location,
     options: CorpusOptions | Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Manifest:
@@ -118,7 +94,7 @@ def prepare(
     Args:
         corpus: name in the registry.
         source: folder of recordings; None for corpora that make their own.
-        out: folder of the benchmark.
+        out: folder of the benchmark: a path or a URI.
         options: of the corpus; defaults where absent.
         settings: see `Settings`.
 
@@ -129,20 +105,19 @@ def prepare(
     return run(Settings(corpus, source, out, options or {}, **settings)).manifest
 
 
-def run(settings: Settings, listener: Callable[[Progress], None] | None = None) -> Outcome:
+def run(settings: Settings, listener: Listener | None = None) -> Outcome:
     """Does what `prepare` does and tells more; `listener` hears the progress, from another thread."""
     started = time.monotonic()
     corpus = find_corpus(settings.corpus)
     options = resolve_options(corpus, settings.options)
-    if settings.source is None and not corpus.generates:
+    if settings.source is None and corpus.reads_folder and not corpus.generates:
         raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; give it")
-    out = Path(os.path.realpath(settings.out))  # Path.resolve raises on a loop of links
-    source = Path(os.path.realpath(settings.source)) if settings.source is not None else out / "source"
+    out = Location.of(Location.of(settings.out).address)  # absolute: workers run in other folders
     destination = Destination(out)
-    with destination.locked():
+    with destination.locked(), _source(settings, corpus, out) as source:
         present = destination.manifest(settings.force)
-        wanted = {**_what(settings, corpus), **options.model_dump(mode="json")}
-        generated = settings.source is None
+        wanted = {**_what(settings, corpus, out), **corpus.identity(options)}
+        generated = settings.source is None and corpus.generates
         inventory = None if generated else corpus.inventory(source, options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, options)
         if present and not settings.force:
@@ -156,8 +131,8 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
         plan = corpus.plan(source, inventory, options)
         _check_rejected(destination, plan.rejected, plan, settings.max_rejected)
         destination.clear(present, len(plan.units))
-        job = _Job(corpus, options, source, out, plan.sample_rate)
-        units, computed = _finish_units(job, plan, inventory, settings.workers, listener)
+        job = Job(corpus, options, source, out, plan.sample_rate)
+        units, computed = finish_units(job, plan, inventory, settings.workers, listener)
         rejected = tuple(
             sorted(
                 {*plan.rejected, *(r for unit in units for r in unit.rejected)},
@@ -169,8 +144,8 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
         counts = _count(plan, units)
         warnings = (*plan.warnings, *corpus.review(counts, plan.classes, options))
         manifest = Manifest(
-            **_what(settings, corpus),
-            settings=options.model_dump(mode="json"),
+            **_what(settings, corpus, out),
+            settings=corpus.identity(options),
             sample_rate=plan.sample_rate,
             num_samples=plan.num_samples,
             classes=tuple(
@@ -187,8 +162,22 @@ def run(settings: Settings, listener: Callable[[Progress], None] | None = None) 
     return Outcome(manifest, rejected, warnings, computed, reused, plan.ignored, time.monotonic() - started)
 
 
-def _what(settings: Settings, corpus: Corpus[Any]) -> dict[str, str]:
-    return {"corpus": corpus.name, "name": settings.name or Path(settings.out).resolve().name}
+@contextmanager
+def _source(settings: Settings, corpus: Corpus[Any], out: Location) -> Iterator[Path]:
+    """The folder of the recordings; generated ones lie in OUT/source, or in a temporary folder where OUT is a URI."""
+    if settings.source is not None:
+        yield Path(os.path.realpath(settings.source))
+    elif out.local is not None:
+        yield out.local / "source"
+    elif not corpus.generates:
+        yield Path("source")
+    else:
+        with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
+            yield Path(folder) / "source"
+
+
+def _what(settings: Settings, corpus: Corpus[Any], out: Location) -> dict[str, str]:
+    return {"corpus": corpus.name, "name": settings.name or out.name}
 
 
 def _versions(corpus: Corpus[Any]) -> dict[str, str]:
@@ -226,7 +215,7 @@ def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, A
 
 def _stamp(corpus: Corpus[Any], options: CorpusOptions) -> str:
     """What generated recordings depend on: stands for them as their fingerprint."""
-    content = [corpus.name, corpus.version, options.model_dump(mode="json")]
+    content = [corpus.name, corpus.version, corpus.identity(options)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -259,102 +248,3 @@ def _check_rejected(destination: Destination, rejected: Sequence[Rejection], pla
         f"allows ({first.file}: {first.reason}{'; ...' if len(rejected) > 1 else ''}); see "
         f"{destination.root / REJECTED}, mend them or raise the limit: what is done is kept"
     )
-
-
-def _finish_units(
-    job: _Job,
-    plan: Plan,
-    inventory: Inventory,
-    workers: int | None,
-    listener: Callable[[Progress], None] | None,
-) -> tuple[list[FinishedUnit], int]:
-    """All units in plan order, and how many of them had to be computed."""
-    finished: dict[int, FinishedUnit] = {}
-    todo: list[tuple[int, Unit, str]] = []
-    files = {file.path: file for file in inventory.files}
-    for index, unit in enumerate(plan.units):
-        key = unit_key(job.corpus, job.options, unit, [files[path] for path in unit.files])
-        found = read_finished(shard_path(job.out, index), key)
-        if found is None:
-            shard_path(job.out, index).unlink(missing_ok=True)
-            todo.append((index, unit, key))
-        else:
-            finished[index] = found
-    if todo:
-        clips = sum(unit.shard.clips for unit in finished.values())
-        start = Progress(len(finished), len(plan.units), clips)
-        with _watched([shard_path(job.out, index) for index, _, _ in todo], start, listener):
-            finished.update(_map_units(job, todo, workers))
-    return [finished[index] for index in range(len(plan.units))], len(todo)
-
-
-@contextmanager
-def _watched(paths: Sequence[Path], start: Progress, listener: Callable[[Progress], None] | None) -> Iterator[None]:
-    """Tells the listener about shards as they appear: Ray Data's rows come only block by block."""
-    if listener is None:
-        yield
-        return
-    stop = threading.Event()
-
-    def watch() -> None:
-        waiting, clips = list(paths), start.clips
-        while True:
-            last = stop.is_set()
-            for path in list(waiting):
-                if path.exists() and (note := read_note(path)):
-                    waiting.remove(path)
-                    clips += sum(count.total for count in note.counts.values())
-            listener(Progress(start.done + len(paths) - len(waiting), start.total, clips))
-            if last:
-                return
-            stop.wait(0.3)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _map_units(job: _Job, todo: Sequence[tuple[int, Unit, str]], workers: int | None) -> dict[int, FinishedUnit]:
-    """Cuts units in parallel; results by unit number, whatever the order in which they come."""
-    rows = [{"index": index, "unit": json.dumps(asdict(unit)), "key": key} for index, unit, key in todo]
-    with start_ray(cpus=workers):
-        import ray
-        import ray.data
-
-        for name in ("ray", "ray.data"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        blocks = min(len(rows), BLOCKS_PER_CPU * max(1, cpus))
-        results = ray.data.from_items(rows, override_num_blocks=blocks).map(partial(_map_unit, job=job))
-        finished = {}
-        try:
-            for row in results.iter_rows():
-                if row["error"]:
-                    raise EarshotError(f"{row['error']}; then run the same command to resume")
-                finished[row["index"]] = FinishedUnit.model_validate_json(row["result"])
-        except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = printable(lines[-1]) if lines else type(error).__name__
-            raise EarshotError(f"a worker failed: {reason}; run the same command to resume") from error
-        return finished
-
-
-def _map_unit(row: dict[str, Any], job: _Job) -> dict[str, Any]:
-    """Runs in a worker: writes the unit's shard and returns a row of plain values."""
-    content = json.loads(row["unit"])
-    unit = Unit(content["name"], tuple(content["files"]), content["details"])
-    path = shard_path(job.out, row["index"])
-    try:
-        # After the death of a worker Ray repeats its whole block, of which some units are finished.
-        finished = read_finished(path, row["key"]) or write_unit(
-            job.corpus, job.options, job.source, unit, row["key"], path, job.sample_rate
-        )
-    except (EarshotError, OSError) as error:
-        return {"index": row["index"], "error": printable(f"unit {unit.name}: {error}"), "result": ""}
-    return {"index": row["index"], "error": "", "result": finished.model_dump_json()}

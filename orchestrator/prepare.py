@@ -18,8 +18,10 @@ from rich.table import Table
 from datasets.corpus import CorpusOptions, corpora
 from datasets.errors import EarshotError
 from datasets.inventory import Rejection
+from datasets.location import Location
+from orchestrator.cutting import Progress
 from orchestrator.destination import REJECTED
-from orchestrator.preparation import Outcome, Progress, Settings, prepare, run
+from orchestrator.preparation import Outcome, Settings, prepare, run
 
 __all__ = ["main", "prepare"]
 
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     given = vars(_parser().parse_args(arguments))
-    settings = Settings(**{key: given.pop(key) for key in _SETTINGS}, options=given)
+    settings = Settings(**{key: given.pop(key, None) for key in _SETTINGS}, options=given)
     progress = Progress(0, 0, 0)
 
     def remember(latest: Progress) -> None:
@@ -61,14 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, corpus in corpora().items():
         command = commands.add_parser(name, help=corpus.summary, description=corpus.summary, allow_abbrev=False)
+        if corpus.reads_folder:
+            command.add_argument(
+                "--source",
+                type=Path,
+                required=not corpus.generates,
+                metavar="DIR",
+                help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
+            )
         command.add_argument(
-            "--source",
-            type=Path,
-            required=not corpus.generates,
+            "--out",
+            required=True,
             metavar="DIR",
-            help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
+            help="folder of the benchmark, or a URI (s3://, gs://, file://)",
         )
-        command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the benchmark")
         command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
         command.add_argument(
             "--max-rejected",
@@ -91,13 +99,16 @@ def _add_options(group: Any, options: type[CorpusOptions]) -> None:
         text = " ".join((field.description or "").split()).replace("%", "%%")
         if "default" not in text and not field.is_required():
             text += f" (default: {_shown(field.default)})"
-        keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
-        if field.annotation is bool:
+        keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text, "required": field.is_required()}
+        kind = field.annotation
+        if kind is bool:
             keywords["action"] = argparse.BooleanOptionalAction
-        elif get_origin(field.annotation) is Literal:
-            keywords["choices"] = get_args(field.annotation)
+        elif get_origin(kind) is Literal:
+            keywords["choices"] = [str(choice) for choice in get_args(kind)]
+        elif get_origin(kind) is tuple:
+            keywords |= {"action": "append", "metavar": "DIR"}
         else:
-            keywords["metavar"] = "X" if field.annotation is float else "N"
+            keywords["metavar"] = "X" if kind is float else "PATH" if Path in (kind, *get_args(kind)) else "N"
         group.add_argument(f"--{name.replace('_', '-')}", **keywords)
 
 
@@ -128,7 +139,7 @@ def _run_with_bar(settings: Settings, console: Console, remember: Callable[[Prog
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"preparing {escape(settings.name or settings.out.name)}", total=None, clips=0)
+        task = bar.add_task(f"preparing {escape(settings.name or Location.of(settings.out).name)}", total=None, clips=0)
 
         def listener(progress: Progress) -> None:
             remember(progress)
@@ -167,7 +178,7 @@ def _tell_rejected(rejected: Sequence[Rejection], settings: Settings, console: C
     for rejection in rejected[:SHOWN]:
         console.print(f"rejected: {escape(rejection.file)}: {escape(rejection.reason)}")
     if len(rejected) > SHOWN:
-        console.print(f"... and {len(rejected) - SHOWN} more: see {escape(str(settings.out / REJECTED))}")
+        console.print(f"... and {len(rejected) - SHOWN} more: see {escape(str(Location.of(settings.out) / REJECTED))}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from datasets.errors import EarshotError, told
+from datasets.location import Location
 from datasets.manifest import FILE_NAME
 from datasets.protocol import make_sessions
 from datasets.shards import Shards
@@ -64,7 +65,7 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
     """
     spaces = _spaces(config)
     benchmark = _benchmark(config)
-    to_be_made = not (benchmark / FILE_NAME).exists()
+    to_be_made = (benchmark / FILE_NAME).size() is None
     if not to_be_made:  # what is wrong is told before Ray starts
         sessions = _sessions(config, benchmark, spaces)
     config.runs.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
 
 
 def _run(
-    config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path, sessions: int, console: Console
+    config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location, sessions: int, console: Console
 ) -> Outcome:
     from ray import tune
 
@@ -99,7 +100,7 @@ def _run(
 
     def chain(job: Job) -> dict[str, Any]:
         described = ChainConfig(
-            benchmark=benchmark.resolve(),
+            benchmark=benchmark.address,
             method=job.method,
             settings=job.settings,
             varied=job.varied,
@@ -159,7 +160,7 @@ def _run(
         return Outcome(folder.path, len(names), failed, computed, found)
 
 
-def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path) -> dict[str, Any]:
+def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> dict[str, Any]:
     """What the results of the sweep depend on, in JSON types."""
     described = [
         {"method": s.method, "fixed": s.fixed, "varied": {k: str(d) for k, d in sorted(s.varied.items())}}
@@ -168,7 +169,7 @@ def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path)
     return {**config.what(), "benchmark": Shards(benchmark).manifest.fingerprint, "spaces": described}
 
 
-def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Path, what: dict[str, Any]) -> str:
+def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location, what: dict[str, Any]) -> str:
     """The run's name, made from what its results depend on: the same sweep again is the same run."""
     methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
     return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
@@ -199,23 +200,25 @@ def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
     return load_space(shipped()["demo"])
 
 
-def _benchmark(config: SweepConfig) -> Path:
+def _benchmark(config: SweepConfig) -> Location:
     """The folder of the benchmark; the demo's may have to be filled yet."""
-    path = Path(config.benchmark)
-    if (path / FILE_NAME).exists():
-        return path
+    place = Location.of(config.benchmark)
+    if (place / FILE_NAME).size() is not None:
+        return place
+    if place.local is None:
+        raise EarshotError(f"benchmark {place}: no {FILE_NAME} there; make it with orchestrator.prepare --out {place}")
     named = config.data / config.benchmark
     if named.resolve().is_relative_to(config.data.resolve()) and (
         (named / FILE_NAME).exists() or config.benchmark == "demo"
     ):
-        return named
+        return Location.of(named)
     raise EarshotError(
-        f"benchmark '{config.benchmark}': no {FILE_NAME} in {path} nor in {named}; "
+        f"benchmark '{config.benchmark}': no {FILE_NAME} in {place} nor in {named}; "
         f"make it with: python -m orchestrator.prepare CORPUS --source DIR --out {named}"
     )
 
 
-def _sessions(config: SweepConfig, benchmark: Path, spaces: tuple[MethodSpace, ...]) -> int:
+def _sessions(config: SweepConfig, benchmark: Location, spaces: tuple[MethodSpace, ...]) -> int:
     """The number of sessions of a chain; finds what is wrong with the shards, the protocol or the backbone."""
     shards = Shards(benchmark)
     shards.verify()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.shards import Clip, write_shard
+from datasets.shard_writer import write_shard
+from datasets.shards import Clip
 
 # short, because the paths of Ray's sockets must stay under 107 bytes; set before any test imports Ray
 RAY_FOLDER = tempfile.mkdtemp(prefix="earshot-")

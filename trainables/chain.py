@@ -10,12 +10,12 @@ import hashlib
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor
 
 from datasets.errors import EarshotError, told
@@ -36,7 +36,7 @@ class ChainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    benchmark: Path = Field(description="folder made by orchestrator.prepare")
+    benchmark: Annotated[str, BeforeValidator(str)] = Field(description="folder or URI of a prepared benchmark")
     method: str
     settings: dict[str, Any] = Field(default_factory=dict, description="of the method; the rest are its defaults")
     varied: tuple[str, ...] = Field((), description="settings that a search space varies")

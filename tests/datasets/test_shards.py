@@ -5,8 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets.errors import EarshotError
+from datasets.files import file_digest
 from datasets.manifest import ClassEntry, Manifest, ShardEntry, SourceEntry, SplitCounts
-from datasets.shards import SCHEMA, Clip, Shards, file_digest, write_shard
+from datasets.shard_writer import SCHEMA, write_shard
+from datasets.shards import Clip, Shards
 
 SAMPLES, RATE = 800, 16000
 
@@ -91,6 +93,66 @@ def test_columns_row_groups_and_schema(root: Path) -> None:
     assert compression["audio.bytes"] == "UNCOMPRESSED" and compression["clip_id"] == "ZSTD"
     assert row["audio"]["bytes"][:4] == b"fLaC" and row["audio"]["path"] == "a_3.flac"
     assert (row["start"], row["num_samples"], row["sample_rate"]) == (2400, SAMPLES, RATE)
+
+
+def interleaved(root: Path) -> dict[str, np.ndarray]:
+    """One shard whose clips change class all the time, as the cuts of soundscapes do."""
+    return benchmark(root, [[clip(i, int(i % 3 == 0)) for i in range(150)]])
+
+
+def test_one_class_is_read_without_the_bytes_of_another(tmp_path: Path) -> None:
+    samples = interleaved(tmp_path)
+    path = tmp_path / "shards/00000.parquet"
+    content = bytearray(path.read_bytes())
+    metadata = pq.ParquetFile(path).metadata
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        labels = group.column(2)
+        assert labels.path_in_schema == "label" and labels.statistics.min == labels.statistics.max
+        if labels.statistics.min == 0:  # the audio of class a is gone
+            audio = group.column(8)
+            content[audio.data_page_offset : audio.data_page_offset + audio.total_compressed_size] = bytes(
+                audio.total_compressed_size
+            )
+    path.write_bytes(content)
+    shards = Shards(tmp_path)
+    positions = shards.select(labels=[1])
+    assert [shards.table.clip_ids[position] for position in positions] == sorted(i for i in samples if i[0] == "b")
+    assert len(shards.audio(positions)) == 50
+    with pytest.raises(EarshotError):
+        shards.audio(shards.select(labels=[0])[:1])
+
+
+def test_batches_come_in_the_order_of_the_clip_ids_or_as_asked(tmp_path: Path) -> None:
+    samples = interleaved(tmp_path)
+    shards = Shards(tmp_path)
+    batches = list(shards.batches(size=40))
+    assert [len(positions) for positions, _ in batches] == [40, 40, 40, 30]
+    assert np.concatenate([positions for positions, _ in batches]).tolist() == list(range(150))
+    everything = np.concatenate([audio for _, audio in batches])
+    wanted = np.stack([samples[clip_id] for clip_id in shards.table.clip_ids])
+    assert everything.dtype == np.float32 and np.abs(everything - wanted).max() <= 0.5001 / 32768
+    (positions, audio), *rest = shards.batches([5, 3, 3], size=2)
+    assert positions.tolist() == [5, 3] and rest[0][0].tolist() == [3]
+    assert np.array_equal(audio, everything[[5, 3]])
+
+
+def test_sources_starts_selection_and_shards_by_position(root: Path) -> None:
+    shards = Shards(root)
+    position = shards.table.clip_ids.index("b_7")
+    assert (shards.sources[position], shards.starts[position]) == ("1.wav", 7 * SAMPLES)
+    assert [len(positions) for positions in shards.positions_by_shard()] == [150, 0, 12]
+    assert set(shards.positions_by_shard()[2]) == set(shards.select(labels={1})) == set(range(150, 162))
+    assert len(shards.select(splits=["test"])) == 0 and len(shards.select()) == 162
+
+
+def test_what_is_held_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.shards.HELD_BYTES", 1)
+    monkeypatch.setattr("datasets.shards.OPEN_FILES", 1)
+    shards = Shards(root)
+    forwards = np.concatenate([audio for _, audio in shards.batches(size=7)])
+    assert np.array_equal(shards.audio(range(len(shards.table))), forwards)
+    assert len(shards._held) == 1 and len(shards._files) == 1
 
 
 def test_unsafe_clip_ids_give_safe_file_names(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import soundfile
 
 from datasets.corpus import corpora
 from datasets.errors import EarshotError
+from datasets.location import Location
 from datasets.manifest import Manifest
 from datasets.shards import Shards
 from orchestrator.cluster import start_ray
@@ -256,7 +257,7 @@ def test_two_runs_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
     from orchestrator.destination import Destination
 
     with (
-        Destination(tmp_path).locked(),
+        Destination(Location.of(tmp_path)).locked(),
         pytest.raises(EarshotError, match="another prepare is at work here"),
     ):
         prepare("librispeech", source, tmp_path, OPTIONS)

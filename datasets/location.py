@@ -1,0 +1,200 @@
+"""A place for files: a path on this machine, or a URI of any file system that `pyarrow.fs` knows.
+
+    data/ls100                      a path; also file:///data/ls100
+    s3://bucket/ls100               S3 and what is compatible (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ... or a query as in
+                                    s3://bucket/ls100?endpoint_override=http://127.0.0.1:9000)
+    gs://bucket/ls100, hdfs://...
+
+A file is there whole or not at all: on this machine it is written aside and renamed; behind a URI it is written to a
+temporary file here and uploaded in one piece.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from datasets.errors import EarshotError
+from datasets.files import stream_digest, written_aside
+from datasets.inventory import printable
+
+
+class Location:
+    """A file or folder, wherever it lies. Immutable; travels to Ray's workers.
+
+    Attributes:
+        address: what `of` makes the same location of: an absolute path, or the URI with everything that it holds.
+        local: the path, where it lies on this machine; else None.
+    """
+
+    def __init__(
+        self, address: str, local: Path | None = None, filesystem: fs.FileSystem | None = None, path: str = ""
+    ):
+        self.address = address
+        self.local = local
+        self._filesystem = filesystem
+        self._path = path
+
+    @classmethod
+    def of(cls, place: "str | Path | Location") -> "Location":
+        """The location of a path or a URI.
+
+        Raises:
+            EarshotError: the URI's scheme is unknown, or something in it is not understood.
+        """
+        if isinstance(place, Location):
+            return place
+        if not is_uri(place):
+            try:
+                return cls(os.path.realpath(place), Path(place))  # Path.resolve raises on a loop of links
+            except ValueError:
+                raise EarshotError(f"{printable(str(place))}: no path (it holds a NUL); mend it") from None
+        address = str(place)
+        parts = urlsplit(address)
+        if parts.scheme == "file":
+            return cls.of(Path(unquote(parts.path)))
+        try:
+            filesystem, path = fs.FileSystem.from_uri(address)
+            if not path.strip("/"):
+                raise ValueError("it names no folder")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise EarshotError(f"{_shown(address)}: not a URI of pyarrow.fs ({_reason(error)}); mend it") from None
+        return cls(address, None, filesystem, path.rstrip("/"))
+
+    def __truediv__(self, name: str) -> "Location":
+        if self.local is not None:
+            return Location.of(self.local / name)
+        parts = urlsplit(self.address)
+        address = parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}").geturl()
+        return Location(address, None, self._filesystem, f"{self._path}/{name}")
+
+    def __str__(self) -> str:
+        """For people: without user names, passwords and queries."""
+        return str(self.local) if self.local is not None else _shown(self.address)
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
+
+    @property
+    def name(self) -> str:
+        """The last component."""
+        return self.local.name if self.local is not None else PurePosixPath(self._path).name
+
+    def size(self) -> int | None:
+        """Bytes of the file; None if there is none.
+
+        Raises:
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            try:
+                return self.local.stat().st_size
+            except OSError:
+                return None
+        info = self._call(lambda filesystem: filesystem.get_file_info(self._path))
+        return info.size if info.type == fs.FileType.File else None
+
+    def files(self) -> list[str]:
+        """Names of the files and folders inside, sorted; none if it is no folder.
+
+        Raises:
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            return sorted(path.name for path in self.local.iterdir()) if self.local.is_dir() else []
+        selector = fs.FileSelector(self._path, allow_not_found=True)
+        return sorted(info.base_name for info in self._call(lambda filesystem: filesystem.get_file_info(selector)))
+
+    def open(self) -> pa.NativeFile:
+        """Opens the file for reading at any place: memory-mapped on this machine, streamed from a URI.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self.local is not None:
+            return pa.memory_map(str(self.local))
+        assert self._filesystem is not None
+        return self._filesystem.open_input_file(self._path)
+
+    def read_bytes(self) -> bytes:
+        """The whole content.
+
+        Raises:
+            OSError: it cannot be read; FileNotFoundError if it is absent.
+        """
+        if self.local is not None:
+            return self.local.read_bytes()
+        with self.open() as file:
+            return file.read()
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with self.open() as file:
+            return stream_digest(file)
+
+    @contextmanager
+    def written_aside(self) -> Iterator[Path]:
+        """Gives a local path to write to; what was written there becomes the file at the end of the block.
+
+        Where the block raises, nothing is left. Two writers are harmless: the last one wins.
+
+        Raises:
+            EarshotError: the upload fails.
+        """
+        if self.local is not None:
+            with written_aside(self.local) as aside:
+                yield aside
+            return
+        with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
+            aside = Path(folder) / "content"
+            yield aside
+            self._call(
+                lambda filesystem: fs.copy_files(
+                    str(aside),
+                    self._path,
+                    source_filesystem=fs.LocalFileSystem(),
+                    destination_filesystem=filesystem,
+                )
+            )
+
+    def write(self, content: bytes) -> None:
+        """Writes the file so that a reader sees all of it or none."""
+        with self.written_aside() as aside:
+            aside.write_bytes(content)
+
+    def remove(self) -> None:
+        """Deletes the file, if it is there."""
+        if self.local is not None:
+            self.local.unlink(missing_ok=True)
+        elif self.size() is not None:
+            self._call(lambda filesystem: filesystem.delete_file(self._path))
+
+    def _call(self, action: Any) -> Any:
+        try:
+            return action(self._filesystem)
+        except (OSError, pa.ArrowException) as error:
+            raise EarshotError(f"{self}: {_reason(error)}; check the address, the credentials and the rights") from None
+
+
+def is_uri(place: object) -> bool:
+    """Whether a place is a URI and not a path; `Path` would turn its `//` into `/`."""
+    return isinstance(place, str) and "://" in place
+
+
+def _shown(address: str) -> str:
+    parts = urlsplit(address)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+def _reason(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()))
