@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+ASIDE = ".aside"
+"""Ends the names of files that are being written."""
+
 
 class Readable(Protocol):
     """Anything that gives bytes when asked for a number of them."""
@@ -28,7 +31,7 @@ def written_aside(path: Path, *, flush: bool = True) -> Iterator[Path]:
         flush: whether the content must be on the disk before the name is; a crash of the machine could otherwise leave
             an empty file under the name.
     """
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.aside"
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}{ASIDE}"
     try:
         yield aside
         if flush:

@@ -81,6 +81,11 @@ def label_speakers(speakers: Sequence[str]) -> dict[str, int]:
     return {name: label for label, name in enumerate(sorted(speakers))}
 
 
+def split_pattern(sizes: Sizes) -> list[str]:
+    """The splits of a speaker's clips in order: all train clips, then val, then test."""
+    return ["train"] * sizes[0] + ["val"] * sizes[1] + ["test"] * sizes[2]
+
+
 def assign_splits(number: int, sizes: Sizes, rule: SplitRule) -> dict[int, str]:
     """The split of each clip of a speaker, by clip number; clips that are not used are left out.
 
@@ -92,7 +97,7 @@ def assign_splits(number: int, sizes: Sizes, rule: SplitRule) -> dict[int, str]:
         sizes: train, val, test.
         rule: 'block' or 'cyclic'.
     """
-    pattern = ["train"] * sizes[0] + ["val"] * sizes[1] + ["test"] * sizes[2]
+    pattern = split_pattern(sizes)
     if rule == "cyclic":
         return {i: pattern[i % len(pattern)] for i in range(number)}
     return dict(zip(sorted(range(number), key=str), pattern, strict=False))
@@ -102,6 +107,33 @@ def count_splits(splits: Mapping[int, str]) -> SplitCounts:
     """Clips in each split."""
     names = list(splits.values())
     return SplitCounts(train=names.count("train"), val=names.count("val"), test=names.count("test"))
+
+
+def read_utterances(
+    source: Path, paths: Sequence[str], options: LibriSpeechOptions
+) -> tuple[list[tuple[str, np.ndarray]], list[Rejection]]:
+    """Reads a speaker's utterances at the benchmark's rate, normalised where the options say so.
+
+    Returns:
+        Pairs of path and samples [samples] float32 in the order of `paths`, and the files that cannot be used. 25
+        minutes at 16 kHz, the longest of LibriSpeech, are 96 MB.
+    """
+    utterances: list[tuple[str, np.ndarray]] = []
+    rejected: list[Rejection] = []
+    for path in paths:
+        try:
+            samples, rate = read_recording(checked_path(source, path))
+            samples = resample(samples, rate, options.sample_rate)
+        except RejectedError as error:
+            rejected.append(Rejection(path, str(error)))
+            continue
+        utterances.append((path, normalise(samples, options.sample_rate) if options.loudness else samples))
+    return utterances, rejected
+
+
+def count_clips(utterances: Sequence[tuple[str, np.ndarray]], options: LibriSpeechOptions) -> int:
+    """Clips in the joined utterances."""
+    return sum(len(samples) for _, samples in utterances) // options.num_samples
 
 
 class LibriSpeech(Corpus[LibriSpeechOptions]):
@@ -136,7 +168,8 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
                 durations[speaker] = durations.get(speaker, 0.0) + value
         if options.speakers is not None and len(durations) < options.speakers:
             raise EarshotError(
-                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; lower --speakers"
+                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; "
+                "check --source, or ask for fewer: librispeech --speakers N"
             )
         labels = label_speakers(longest_speakers(durations, options.speakers or USUAL_SPEAKERS))
         promised = {name: int(durations[name] / options.clip_seconds) for name in labels}
@@ -146,7 +179,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
             options,
         )
         units = tuple(
-            Unit(name, tuple(sorted(utterances[name])), {"label": label, "class_name": name})
+            Unit(name, tuple(sorted(utterances[name])), {"label": label, "class_name": name, "clips": promised[name]})
             for name, label in labels.items()
         )
         kept = set(labels)
@@ -167,33 +200,15 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
 
     def cut(self, source: Path, unit: Unit, options: LibriSpeechOptions) -> Iterator[Clip | Rejection]:
         """Joins the speaker's utterances and cuts them; clips come in the order of the stream."""
-        rejected: list[Rejection] = []
-
-        def recordings() -> Iterator[tuple[str, np.ndarray]]:
-            for path in unit.files:
-                try:
-                    samples, rate = read_recording(checked_path(source, path))
-                    samples = resample(samples, rate, options.sample_rate)
-                except RejectedError as error:
-                    rejected.append(Rejection(path, str(error)))
-                    continue
-                yield path, normalise(samples, options.sample_rate) if options.loudness else samples
-
+        speaker, label = unit.details["class_name"], unit.details["label"]
         # The block rule needs to know how many clips there are before the first one can be given its split.
-        windows = list(cut_stream(recordings(), options.num_samples))
+        utterances, rejected = read_utterances(source, unit.files, options)
         yield from rejected
-        splits = assign_splits(len(windows), options.sizes, options.split)
-        for number, window in enumerate(windows):
+        splits = assign_splits(count_clips(utterances, options), options.sizes, options.split)
+        for number, window in enumerate(cut_stream(utterances, options.num_samples)):
             if number in splits:
-                yield Clip(
-                    clip_id=f"{unit.details['class_name']}_{number}",
-                    split=splits[number],
-                    label=unit.details["label"],
-                    class_name=unit.details["class_name"],
-                    source=window.source,
-                    start=window.start,
-                    samples=window.samples,
-                )
+                clip_id = f"{speaker}_{number}"
+                yield Clip(clip_id, splits[number], label, speaker, window.source, window.start, window.samples)
 
     def review(
         self, counts: Sequence[SplitCounts], classes: Sequence[str], options: LibriSpeechOptions
@@ -206,7 +221,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
                 raise EarshotError(
                     f"speaker {printable(name)!r}: expected more than {wanted[0] + wanted[1]} clips of "
                     f"{options.clip_seconds:g} s (train {wanted[0]}, val {wanted[1]}, test {wanted[2]}), "
-                    f"found {count.total}; lower --train and --val, or keep fewer --speakers"
+                    f"found {count.total}; ask for fewer: librispeech --train N --val N --speakers N"
                 )
             if options.split == "block" and count.test < wanted[2]:
                 short.append(f"{printable(name)} ({count.test})")

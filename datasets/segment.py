@@ -18,7 +18,7 @@ class Window:
     Attributes:
         source: of the recording in which it starts.
         start: first sample, in the whole stream.
-        samples: [num_samples] float32.
+        samples: [num_samples] float32; a view of the recording where the window lies within one.
     """
 
     source: str
@@ -47,8 +47,7 @@ def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -
         while held + len(samples) - offset >= num_samples:
             part = samples[offset : offset + num_samples - held]
             first = pending[0][0] if pending else source
-            window = np.concatenate([*(piece for _, piece in pending), part])
-            yield Window(first, start, window)
+            yield Window(first, start, np.concatenate([*(piece for _, piece in pending), part]) if pending else part)
             offset += len(part)
             start += num_samples
             pending, held = [], 0

@@ -6,7 +6,7 @@ is resumed from the shards alone: no sidecar files, and nothing to keep in step 
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,15 +52,14 @@ class FinishedUnit(BaseModel):
     rejected: tuple[Rejection, ...]
 
 
-def unit_key(corpus: Corpus[Any], options: CorpusOptions, unit: Unit, files: Sequence[SourceFile]) -> str:
+def unit_key(corpus: Corpus[Any], identity: Mapping[str, Any], unit: Unit, files: Sequence[SourceFile]) -> str:
     """SHA-256 (hex) over everything that a unit's shard depends on.
 
-    Covers the unit, the corpus's identity under these options, path, size and time of last change of the unit's files,
+    Covers the unit, the options (as `Corpus.identity` tells them), path, size and time of last change of its files,
     the corpus's version and the schema version. A shard with this key is finished work, whoever did it.
     """
     listed = [[file.path, file.size, file.mtime_ns] for file in files]
-    identity = corpus.identity(options)
-    content = [SCHEMA_VERSION, corpus.name, corpus.version, identity, asdict(unit), listed]
+    content = [SCHEMA_VERSION, corpus.name, corpus.version, dict(identity), asdict(unit), listed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

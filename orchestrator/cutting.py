@@ -17,6 +17,7 @@ from typing import Any
 
 from datasets.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.errors import EarshotError
+from datasets.files import ASIDE
 from datasets.inventory import Inventory, printable
 from datasets.location import Location
 from datasets.units import FinishedUnit, read_finished, read_note, shard_name, unit_key, write_unit
@@ -62,8 +63,9 @@ def finish_units(
     finished: dict[int, FinishedUnit] = {}
     todo: list[tuple[int, Unit, str]] = []
     files = {file.path: file for file in inventory.files}
+    identity = job.corpus.identity(job.options)
     for index, unit in enumerate(plan.units):
-        key = unit_key(job.corpus, job.options, unit, [files[path] for path in unit.files])
+        key = unit_key(job.corpus, identity, unit, [files[path] for path in unit.files])
         found = read_finished(job.out / shard_name(index), key)
         if found is None:
             (job.out / shard_name(index)).remove()
@@ -74,8 +76,18 @@ def finish_units(
         clips = sum(unit.shard.clips for unit in finished.values())
         start = Progress(len(finished), len(plan.units), clips)
         with _watched(job.out, {shard_name(index) for index, _, _ in todo}, start, listener):
-            finished.update(_map_units(job, todo, workers))
+            try:
+                finished.update(_map_units(job, todo, workers))
+            finally:
+                _remove_unfinished(job.out)
     return [finished[index] for index in range(len(plan.units))], len(todo)
+
+
+def _remove_unfinished(out: Location) -> None:
+    """What workers that were killed, or had no room, have left of their shards."""
+    for name in (out / "shards").files():
+        if name.endswith(ASIDE):
+            (out / "shards" / name).remove()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from datasets.errors import EarshotError
+from datasets.files import ASIDE
 from datasets.inventory import Rejection, printable
 from datasets.location import Location
 from datasets.manifest import FILE_NAME, Manifest
@@ -122,9 +123,9 @@ class Destination:
             match, place = _SHARD.fullmatch(name), self.root / "shards" / name
             beyond = match and int(match[1]) >= units
             damaged = match and manifest and digests.get(f"shards/{name}") != place.digest()
-            if beyond or damaged or name.endswith(".aside"):
+            if beyond or damaged or name.endswith(ASIDE):
                 place.remove()
-        for path in self.root.local.glob(".*.aside") if self.root.local else ():
+        for path in self.root.local.glob(f".*{ASIDE}") if self.root.local else ():
             if path.is_dir():  # recordings that were being made
                 shutil.rmtree(path)
             else:

@@ -75,6 +75,29 @@ def test_block_fills_train_then_val_then_test(number: int, sizes: Sizes) -> None
     assert counts["test"] == min(max(0, number - sizes[0] - sizes[1]), sizes[2])
 
 
+@given(st.integers(0, 1500), st.tuples(st.integers(1, 600), st.integers(0, 200), st.integers(1, 200)))
+def test_cyclic_uses_every_clip_and_each_period_alike(number: int, sizes: Sizes) -> None:
+    splits = assign_splits(number, sizes, "cyclic")
+    assert list(splits) == list(range(number))
+    assert all(splits[i] == splits[i + sum(sizes)] for i in range(number - sum(sizes)))
+    counts = Counter([splits[i] for i in range(min(number, sum(sizes)))])
+    assert counts["train"] == min(number, sizes[0]) and counts["test"] == max(
+        0, min(number, sum(sizes)) - sum(sizes[:2])
+    )
+
+
+names = st.dictionaries(st.integers(0, 10**4).map(str), st.integers(1, 50).map(float), min_size=1, max_size=30)
+
+
+@given(names.flatmap(lambda durations: st.permutations(list(durations.items()))), st.integers(1, 30))
+def test_labels_do_not_depend_on_the_order_in_which_speakers_are_found(
+    items: list[tuple[str, float]], number: int
+) -> None:
+    wanted = label_speakers(longest_speakers(dict(sorted(items)), number))
+    assert label_speakers(longest_speakers(dict(items), number)) == wanted
+    assert sorted(wanted.values()) == list(range(len(wanted))) and list(wanted) == sorted(wanted)
+
+
 def test_ties_in_duration_are_broken_by_name() -> None:
     assert longest_speakers({"9": 5.0, "10": 5.0, "8": 7.0, "1": 1.0}, 3) == ["8", "10", "9"]
     assert label_speakers(["9", "10", "8"]) == {"10": 0, "8": 1, "9": 2}
@@ -121,6 +144,21 @@ def test_the_longest_speakers_are_kept_and_numbered_by_name(tmp_path: Path) -> N
     assert plan_of(tmp_path).classes == ("10", "3", "7", "9")
     with pytest.raises(EarshotError, match="expected at least 5 speakers, found 4"):
         plan_of(tmp_path, OPTIONS.model_copy(update={"speakers": 5}))
+
+
+def test_a_speaker_that_is_added_changes_no_other_speaker_s_clips(tmp_path: Path) -> None:
+    for speaker in ("7", "9"):
+        speak(tmp_path, speaker, [30000, 30000])
+
+    def clips() -> dict[str, tuple[str, bytes]]:
+        items = [item for item in cut_all(tmp_path) if isinstance(item, Clip)]
+        return {clip.clip_id: (clip.split, clip.samples.tobytes()) for clip in items}
+
+    before = clips()
+    speak(tmp_path, "71", [60000])
+    after = clips()
+    assert before == {clip_id: after[clip_id] for clip_id in before}
+    assert {clip_id.split("_")[0] for clip_id in after.keys() - before.keys()} == {"71"}
 
 
 def test_a_speaker_without_test_clips_is_an_error_and_with_few_a_warning(tmp_path: Path) -> None:

@@ -8,17 +8,27 @@ from datasets.segment import cut_recording, cut_stream
 lengths = st.lists(st.integers(0, 40), max_size=12)
 
 
+def divided(stream: np.ndarray, sizes: list[int]) -> list[tuple[str, np.ndarray]]:
+    """The stream as recordings of these lengths, named 0, 1, 2, ..."""
+    return [(str(i), part) for i, part in enumerate(np.split(stream, np.cumsum(sizes)[:-1]))]
+
+
 @given(lengths, st.integers(1, 25))
-def test_windows_are_the_stream_in_order_without_the_remainder(sizes: list[int], num_samples: int) -> None:
+def test_every_sample_is_in_one_window_in_order_but_for_a_remainder(sizes: list[int], num_samples: int) -> None:
     stream = np.arange(sum(sizes), dtype=np.float32)
-    ends = np.cumsum(sizes)
-    recordings = [(str(i), stream[end - size : end]) for i, (size, end) in enumerate(zip(sizes, ends, strict=True))]
-    windows = list(cut_stream(recordings, num_samples))
-    assert len(windows) == len(stream) // num_samples
-    for number, window in enumerate(windows):
-        assert window.start == number * num_samples
-        assert np.array_equal(window.samples, stream[window.start : window.start + num_samples])
-        assert window.source == str(np.searchsorted(ends, window.start, side="right"))
+    windows = list(cut_stream(divided(stream, sizes), num_samples))
+    joined = np.concatenate([np.zeros(0, np.float32), *(window.samples for window in windows)])
+    assert all(window.samples.shape == (num_samples,) for window in windows)
+    assert np.array_equal(joined, stream[: len(joined)])
+    assert 0 <= len(stream) - len(joined) < num_samples
+
+
+@given(lengths, st.integers(1, 25))
+def test_a_window_tells_where_it_starts(sizes: list[int], num_samples: int) -> None:
+    stream = np.arange(sum(sizes), dtype=np.float32)
+    for number, window in enumerate(cut_stream(divided(stream, sizes), num_samples)):
+        assert window.start == number * num_samples == window.samples[0]
+        assert window.source == str(np.searchsorted(np.cumsum(sizes), window.start, side="right"))
 
 
 @given(st.integers(1, 100), st.integers(1, 25), st.none() | st.integers(1, 5))

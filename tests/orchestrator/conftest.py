@@ -1,6 +1,6 @@
 """Run folders of which every accuracy is known: real records and Parquet files, as a sweep leaves them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.cluster import start_ray
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 
 Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; as many rows as sessions are finished
@@ -127,3 +128,10 @@ def _rows(split: str, head: str, row: Sequence[float], way: int, clips: int) -> 
             guess = label if clip < right else (label + 1) % seen
             rows.append((split, f"{split}-{j}-{clip}", label, head, guess))
     return rows
+
+
+@pytest.fixture(scope="module")
+def ray_up() -> Iterator[None]:
+    """Ray with two workers, for the tests of a module."""
+    with start_ray(cpus=2):
+        yield

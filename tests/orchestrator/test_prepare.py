@@ -1,10 +1,5 @@
 import csv
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,54 +11,8 @@ from datasets.errors import EarshotError
 from datasets.location import Location
 from datasets.manifest import Manifest
 from datasets.shards import Shards
-from orchestrator.cluster import start_ray
 from orchestrator.prepare import main, prepare
-
-REPOSITORY = Path(__file__).parents[2]
-RATE = 16000
-OPTIONS = {"clip_seconds": 0.5, "train": 4, "val": 1, "test": 2, "loudness": False}
-FLAGS = [f"--{key}={value}".replace("_", "-") for key, value in OPTIONS.items() if key != "loudness"]
-
-
-def speech(root: Path, speakers: int = 4, seconds: float = 1.0) -> Path:
-    """Speech in LibriSpeech's layout, four utterances per speaker."""
-    for speaker in range(speakers):
-        folder = root / f"{speaker}/1"
-        folder.mkdir(parents=True)
-        for number in range(4):
-            random = np.random.default_rng(100 * speaker + number)
-            samples = random.uniform(-0.5, 0.5, round(seconds * RATE))
-            soundfile.write(folder / f"{speaker}-1-{number:04d}.flac", samples, RATE, subtype="PCM_16")
-    return root
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((out / "shards").iterdir())}
-
-
-def start(source: Path, out: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.prepare", "librispeech", f"--source={source}", f"--out={out}",
-         *FLAGS, *arguments],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
-
-
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def ray_up() -> object:
-    with start_ray(cpus=2):
-        yield
+from tests.orchestrator.preparing import FLAGS, OPTIONS, RATE, contents, speech
 
 
 @pytest.fixture(scope="module")
@@ -185,74 +134,6 @@ def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, 
     assert not (out / "manifest.json").exists()
 
 
-def test_interrupted_killed_and_resumed_with_another_number_of_workers(tmp_path: Path, ray_up: object) -> None:
-    """Ctrl-C, then SIGKILL, then to the end: the bytes are those of one run with two workers."""
-    source, out, whole = speech(tmp_path / "in", speakers=8, seconds=15), tmp_path / "out", tmp_path / "whole"
-    shards = out / "shards"
-
-    interrupted = start(source, out, "--workers=1")
-    wait_for(lambda: any(shards.glob("*.parquet")), interrupted)
-    interrupted.send_signal(signal.SIGINT)
-    code, text, err = finish(interrupted)
-    assert (code, text) == (130, "")
-    assert err.startswith("interrupted: ") and err.endswith("run the same command again to resume\n")
-    assert err.count("\n") == 1 and not (out / "manifest.json").exists()
-
-    first = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
-    killed = start(source, out, "--workers=1")
-    wait_for(lambda: len(list(shards.glob("*.parquet"))) > len(first), killed)
-    killed.kill()
-    finish(killed)
-    with pytest.raises(EarshotError, match="expected a complete benchmark"):
-        Shards(out)
-    left = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
-    assert len(left) < 8 and first.items() <= left.items()
-
-    (shards / ".00007.parquet.0123.aside").write_bytes(b"half")  # as a killed worker leaves it
-    code, text, err = finish(start(source, out, "--workers=1"))
-    assert (code, err) == (0, "")
-    # Workers of the killed driver may have finished one more shard before they noticed.
-    assert len(left) <= int(text.split(" already done")[0].split()[-1]) < 8
-    assert all((shards / name).stat().st_mtime_ns == when for name, when in left.items())
-
-    manifest = prepare("librispeech", source, whole, {**OPTIONS, "loudness": True})
-    assert contents(out) == contents(whole)
-    assert Manifest.load(out).fingerprint == manifest.fingerprint
-
-
-@pytest.mark.slow
-def test_a_killed_worker_is_survived(tmp_path: Path) -> None:
-    source, out = speech(tmp_path / "in", speakers=8, seconds=20), tmp_path / "out"
-    process = start(source, out, "--workers=1")
-    wait_for(lambda: len(list((out / "shards").glob("*.parquet"))) >= 1, process)
-    for worker in _workers(process.pid):
-        os.kill(worker, signal.SIGKILL)
-    code, _, err = finish(process)
-    assert (code, err) == (0, "")
-    Shards(out).verify()
-
-
-def _workers(driver: int) -> list[int]:
-    """The processes below a driver in which Ray cuts units."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            command = path.with_name("cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        parents[int(path.parent.name)] = (int(fields[1]), command)
-    found = []
-    for pid, (_, command) in parents.items():
-        above = pid
-        while above in parents and above != driver:
-            above = parents[above][0]
-        if above == driver and command.startswith("ray::Map("):
-            found.append(pid)
-    assert found
-    return found
-
-
 def test_two_runs_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
     from orchestrator.destination import Destination
 
@@ -341,31 +222,6 @@ def test_a_generated_corpus_needs_no_source(tmp_path: Path, ray_up: object) -> N
         prepare("demo", None, tmp_path, {**options, "clips_per_class": 6})
     with pytest.raises(EarshotError, match="--source: expected the folder of the folder recordings"):
         prepare("folder", None, tmp_path / "x")
-
-
-def test_a_killed_generation_is_done_again_to_the_same_bytes(tmp_path: Path, ray_up: object) -> None:
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    options = {"classes": 6, "clips_per_class": 30}
-    flags = ["--classes=6", "--clips-per-class=30"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.prepare", "demo", f"--out={killed}", *flags],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    aside = killed / ".source.aside"
-    wait_for(lambda: len(list(aside.glob("*/*.wav"))) >= 10, process)
-    process.kill()
-    finish(process)
-    left = sorted(aside.glob("*/*.wav"))
-    assert 10 <= len(left) < 180 and not (killed / "source").exists()
-    left[0].write_bytes(b"half")  # nothing that is left of the killed run may be taken up
-    (aside / "kazoo").mkdir()
-
-    manifest = prepare("demo", None, killed, options)
-    assert manifest.fingerprint == prepare("demo", None, whole, options).fingerprint
-    assert contents(killed) == contents(whole)
-    made = {path.relative_to(killed): path.read_bytes() for path in (killed / "source").rglob("*.wav")}
-    assert made == {path.relative_to(whole): path.read_bytes() for path in (whole / "source").rglob("*.wav")}
-    assert len(made) == 180 and not aside.exists()
 
 
 def test_recordings_left_by_a_killed_generation_are_cleared_for_another_corpus(

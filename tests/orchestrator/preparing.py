@@ -1,0 +1,50 @@
+"""What the tests of prepare share: speech in LibriSpeech's layout, and the command line as a process."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+REPOSITORY = Path(__file__).parents[2]
+RATE = 16000
+OPTIONS = {"clip_seconds": 0.5, "train": 4, "val": 1, "test": 2, "loudness": False}
+FLAGS = [f"--{key}={value}".replace("_", "-") for key, value in OPTIONS.items() if key != "loudness"]
+
+
+def speech(root: Path, speakers: int = 4, seconds: float = 1.0) -> Path:
+    """Speech in LibriSpeech's layout, four utterances per speaker."""
+    for speaker in range(speakers):
+        folder = root / f"{speaker}/1"
+        folder.mkdir(parents=True)
+        for number in range(4):
+            random = np.random.default_rng(100 * speaker + number)
+            samples = random.uniform(-0.5, 0.5, round(seconds * RATE))
+            soundfile.write(folder / f"{speaker}-1-{number:04d}.flac", samples, RATE, subtype="PCM_16")
+    return root
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "shards").iterdir())}
+
+
+def start(source: Path, out: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.prepare", "librispeech", f"--source={source}", f"--out={out}",
+         *FLAGS, *arguments],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
