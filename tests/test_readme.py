@@ -24,7 +24,8 @@ COMMANDS = [
 
 def first_column(heading: str) -> set[str]:
     section = README.split(f"### {heading}\n")[1].split("\n#")[0]
-    return set(re.findall(r"^\| `([^`]+)`", section, flags=re.MULTILINE))
+    cells = re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
 def test_tables_are_the_registries() -> None:

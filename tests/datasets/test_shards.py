@@ -1,8 +1,11 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datasets.errors import EarshotError
 from datasets.files import file_digest
@@ -205,3 +208,38 @@ def test_a_shard_must_agree_with_the_manifest(tmp_path: Path) -> None:
     finish(tmp_path, [entry], [2])
     with pytest.raises(EarshotError, match="do not agree with the manifest"):
         _ = Shards(tmp_path).table
+
+
+clips_to_store = st.lists(
+    st.tuples(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),  # any text that UTF-8 can hold
+        st.sampled_from(["train", "val", "test"]),
+        st.integers(0, 1),
+        st.integers(0, 2**40),
+        st.integers(0, 2**32 - 1),
+    ),
+    max_size=12,
+    unique_by=lambda row: row[0],
+)
+
+
+@given(clips_to_store, st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_what_is_written_is_what_is_read(rows: list[tuple[str, str, int, int, int]], in_a_batch: int) -> None:
+    noise = {row[0]: np.random.default_rng(row[4]).integers(-32768, 32768, SAMPLES) / 32768 for row in rows}
+    clips = [
+        Clip(name, split, label, "ab"[label], f"{name}.wav", start, noise[name].astype(np.float32))
+        for name, split, label, start, _ in rows
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        benchmark(Path(folder), [clips[: len(clips) // 2], clips[len(clips) // 2 :]])
+        shards = Shards(folder)
+        ordered = sorted(clips, key=lambda one: one.clip_id)
+        assert shards.table.clip_ids == tuple(one.clip_id for one in ordered)
+        assert shards.table.labels.tolist() == [one.label for one in ordered]
+        assert shards.table.splits.tolist() == [one.split for one in ordered]
+        assert shards.sources == tuple(one.source for one in ordered)
+        assert shards.starts.tolist() == [one.start for one in ordered]
+        for positions, audio in shards.batches(size=in_a_batch):
+            for position, samples in zip(positions, audio, strict=True):
+                assert np.array_equal(samples, ordered[position].samples)
