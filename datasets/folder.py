@@ -33,7 +33,7 @@ FILES_PER_UNIT = 32
 class FolderOptions(CorpusOptions):
     """Options of the `folder` corpus."""
 
-    sample_rate: int = Field(16000, ge=1000, le=192000)
+    sample_rate: int = Field(16000, ge=4000, le=192000)
     """of the clips, in Hz; recordings at another rate are resampled"""
     clip_seconds: float = Field(2.0, ge=0.1, le=60)
     """length of a clip; longer recordings give all whole clips, shorter ones one clip padded with zeros"""
@@ -99,6 +99,7 @@ class Folder(Corpus[FolderOptions]):
 
     name = "folder"
     summary = "one folder per class, recordings of any length in any format that libsndfile reads"
+    version = 2
     options_type = FolderOptions
 
     def plan(self, source: Path, inventory: Inventory, options: FolderOptions) -> Plan:

@@ -46,7 +46,7 @@ class LibriSpeechOptions(CorpusOptions):
     """keep the N speakers with the longest total duration (default: 100, or all where there are fewer)"""
     clip_seconds: float = Field(2.0, ge=0.1, le=60)
     """length of a clip"""
-    sample_rate: int = Field(16000, ge=1000, le=192000)
+    sample_rate: int = Field(16000, ge=4000, le=192000)
     """of the clips, in Hz; recordings at another rate are resampled"""
     train: int = Field(500, gt=0)
     """train clips per speaker"""
@@ -141,6 +141,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
 
     name = "librispeech"
     summary = "read speech, laid out as speaker/chapter/speaker-chapter-utterance.flac; a class is a speaker"
+    version = 2
     options_type = LibriSpeechOptions
 
     def inventory(self, source: Path, options: LibriSpeechOptions) -> Inventory:

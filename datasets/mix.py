@@ -35,7 +35,7 @@ class MixOptions(CorpusOptions):
 
     of: tuple[str, ...]
     """a prepared benchmark (folder or URI); give it once for each, in the order of the chain"""
-    sample_rate: int | None = Field(None, ge=1000, le=192000)
+    sample_rate: int | None = Field(None, ge=4000, le=192000)
     """of the clips, in Hz (default: the lowest of all)"""
     clip_seconds: float | None = Field(None, ge=0.1, le=60)
     """length of a clip (default: the shortest of all)"""

@@ -34,7 +34,7 @@ from orchestrator.destination import REJECTED, Destination
 
 STAMP = ".generated"  # in a generated source folder: what it was made with
 
-_LIBRARIES = ("numpy", "pyarrow", "soundfile", "pyloudnorm", "scipy", "torch", "torchaudio", "ray")
+_LIBRARIES = ("numpy", "pyarrow", "soundfile", "scipy", "torch", "torchaudio", "ray")
 
 
 @dataclass(frozen=True)
