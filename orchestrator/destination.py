@@ -6,7 +6,8 @@ import io
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from datasets.errors import EarshotError
@@ -38,14 +39,13 @@ class Destination:
                 of it, here or inside of the `with` block.
         """
         self._refuse_foreign()
-        with self._lock():
-            try:
+        if self.root.local is None:
+            with _explained(str(self.root)):
                 yield
-            except OSError as error:  # a full disk, a folder that may not be written, ...
-                where = printable(str(error.filename or self.root))
-                raise EarshotError(
-                    f"{where}: {error.strerror or error}; mend that and run the same command to resume"
-                ) from error
+            return
+        with held(self.root.local, LOCK):
+            (self.root.local / "shards").mkdir(exist_ok=True)
+            yield
 
     def _refuse_foreign(self) -> None:
         try:
@@ -57,25 +57,6 @@ class Destination:
             raise EarshotError(
                 f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
             )
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        if self.root.local is None:
-            yield
-            return
-        try:
-            (self.root.local / "shards").mkdir(parents=True, exist_ok=True)
-            lock = (self.root.local / LOCK).open("a")
-        except OSError as error:
-            raise EarshotError(f"{self.root}: cannot be written ({error.strerror}); choose another --out") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise EarshotError(f"{self.root}: another prepare is at work here; wait for it to end") from None
-            except OSError:
-                pass  # a file system without locks; two runs at a time would only do the work twice
-            yield
 
     def manifest(self, force: bool) -> Manifest | None:
         """The manifest that is there; None without one, or if it is unusable and `force` is given."""
@@ -148,6 +129,43 @@ class Destination:
             return ()
         rows = list(csv.reader(io.StringIO(text, newline="")))
         return tuple(Rejection(*row) for row in rows[1:] if len(row) == 2)
+
+
+@contextmanager
+def held(folder: Path, lock: str) -> Iterator[None]:
+    """Makes a folder and holds it by a lock file in it; the lock goes with the process, however it ends.
+
+    Raises:
+        EarshotError: another run holds it, or the file system refuses what is asked of it, here or inside of the `with`
+            block.
+    """
+    shown = printable(str(folder))
+    try:
+        with suppress(FileExistsError):  # no folder of that name can be made: opening the lock says why
+            folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / lock).open("a")
+    except OSError as error:
+        raise EarshotError(f"{shown}: cannot be written ({error.strerror}); choose another --out") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EarshotError(f"{shown}: another prepare is at work here; wait for it to end") from None
+        except OSError:
+            pass  # a file system without locks; two runs at a time would only do the work twice
+        with _explained(shown):
+            yield
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turns what a file system refuses (a full disk, a folder that may not be written, ...) into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        place = printable(str(error.filename or where))
+        reason = error.strerror or error
+        raise EarshotError(f"{place}: {reason}; mend that and run the same command to resume") from error
 
 
 def _shown(key: str, value: Any) -> str:

@@ -1,11 +1,13 @@
 """Recordings -> shards: `python -m orchestrator.prepare CORPUS --source DIR --out DIR [options]`.
 
+`fsd-mix-sed` makes no benchmark but recordings: the soundscapes that `fsc89` is cut from.
+
 Exit codes: 0 done (or nothing to do), 2 an error that the user can mend, 130 interrupted.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -22,9 +24,11 @@ from datasets.location import Location
 from orchestrator.cutting import Progress
 from orchestrator.destination import REJECTED
 from orchestrator.preparation import Outcome, Settings, prepare, run
+from orchestrator.render import RenderOutcome, render
 
 __all__ = ["main", "prepare"]
 
+RENDERED = "fsd-mix-sed"
 SHOWN = 10  # rejected files that are told on the console
 
 
@@ -32,23 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     given = vars(_parser().parse_args(arguments))
-    settings = Settings(**{key: given.pop(key, None) for key in _SETTINGS}, options=given)
-    progress = Progress(0, 0, 0)
-
-    def remember(latest: Progress) -> None:
-        nonlocal progress
-        progress = latest
-
+    bar = _bar(console)
     try:
-        outcome = _run_with_bar(settings, console, remember)
+        if given["corpus"] == RENDERED:
+            del given["corpus"]
+            _tell_rendered(_render(given, bar), given["out"], console)
+        else:
+            settings = Settings(**{key: given.pop(key, None) for key in _SETTINGS}, options=given)
+            _summarise(_prepare(settings, bar), settings, console)
     except EarshotError as error:
         console.print(f"error: {escape(str(error))}")
         return 2
     except KeyboardInterrupt:
-        done = f"{progress.done} of {progress.total} units are done" if progress.total else "nothing was begun"
+        known = [task for task in bar.tasks if task.total]
+        done = f"{known[0].completed:.0f} of {known[0].total:.0f} units are done" if known else "nothing was begun"
         console.print(f"interrupted: {done}; run the same command again to resume")
         return 130
-    _summarise(outcome, settings, console)
     return 0
 
 
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.prepare",
         description="Cut a corpus of recordings into a benchmark of clips.",
+        epilog="example: prepare ls100 --source LibriSpeech/train-clean-100 --out data/ls100",
     )
     commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, corpus in corpora().items():
@@ -72,25 +76,33 @@ def _parser() -> argparse.ArgumentParser:
                 help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
             )
         command.add_argument(
-            "--out",
-            required=True,
-            metavar="DIR",
-            help="folder of the benchmark, or a URI (s3://, gs://, file://)",
+            "--out", required=True, metavar="DIR", help="folder of the benchmark, or a URI (s3://, gs://, file://)"
         )
         command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
-        command.add_argument(
-            "--max-rejected",
-            type=_fraction,
-            default=0.01,
-            metavar="FRACTION",
-            help="how many of the files may be unusable (default: 0.01)",
-        )
-        command.add_argument(
-            "--workers", type=_positive, metavar="N", help="processes at a time (default: one per core)"
-        )
+        _add_common(command)
         command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
         _add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
+    text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
+    command = commands.add_parser(RENDERED, help=text, description=text, allow_abbrev=False)
+    for flag, what in (
+        ("--annotations", "the unpacked FSD_MIX_SED.annotations"),
+        ("--sources", "the unpacked FSD_MIX_SED.source"),
+        ("--out", "folder of the soundscapes"),
+    ):
+        command.add_argument(flag, type=Path, required=True, metavar="DIR", help=what)
+    _add_common(command)
     return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-rejected",
+        type=_fraction,
+        default=0.01,
+        metavar="FRACTION",
+        help="how many of the files may be unusable (default: 0.01)",
+    )
+    command.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (default: one per core)")
 
 
 def _add_options(group: Any, options: type[CorpusOptions]) -> None:
@@ -130,36 +142,47 @@ def _positive(text: str) -> int:
     return value
 
 
-def _run_with_bar(settings: Settings, console: Console, remember: Callable[[Progress], None]) -> Outcome:
-    columns = (
+def _bar(console: Console) -> Bar:
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("units, {task.fields[clips]} clips"),
+        TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"preparing {escape(settings.name or Location.of(settings.out).name)}", total=None, clips=0)
+
+
+def _prepare(settings: Settings, bar: Bar) -> Outcome:
+    with bar:
+        name = settings.name or Location.of(settings.out).name
+        task = bar.add_task(f"preparing {escape(name)}", total=None, unit="units")
 
         def listener(progress: Progress) -> None:
-            remember(progress)
-            bar.update(task, completed=progress.done, total=progress.total, clips=progress.clips)
+            bar.update(task, completed=progress.done, total=progress.total, unit=f"units, {progress.clips} clips")
 
         return run(settings, listener)
+
+
+def _render(given: dict[str, Any], bar: Bar) -> RenderOutcome:
+    with bar:
+        task = bar.add_task("rendering", total=None, unit="soundscapes")
+        return render(**given, listener=lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
     manifest = outcome.manifest
     if not outcome.computed:
         console.print(f"nothing to do: {escape(str(settings.out))} is complete and up to date")
-    _tell_rejected(outcome.rejected, settings, console)
+    _tell_rejected(outcome.rejected, settings.out, console)
     for warning in outcome.warnings:
         console.print(f"warning: {escape(warning)}")
     clips = manifest.clips
     hours = clips.total * manifest.num_samples / manifest.sample_rate / 3600
     ignored = "" if outcome.ignored is None else f", {outcome.ignored} others ignored"
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for key, value in (
+    _tell(
         ("benchmark", manifest.name),
         ("classes", f"{len(manifest.classes)}"),
         ("clips", f"{clips.total} (train {clips.train}, val {clips.val}, test {clips.test})"),
@@ -169,16 +192,31 @@ def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
         ("units", f"{outcome.computed} cut, {outcome.reused} already done"),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("folder", str(settings.out)),
-    ):
+    )
+
+
+def _tell_rendered(outcome: RenderOutcome, out: Path, console: Console) -> None:
+    _tell_rejected(outcome.rejected, out, console)
+    _tell(
+        ("soundscapes", f"{outcome.rendered} rendered, {outcome.reused} already there"),
+        ("annotations", f"{len(outcome.rejected)} rejected, {outcome.ignored} other files ignored"),
+        ("seconds", f"{outcome.seconds:.1f}"),
+        ("folder", str(out)),
+    )
+
+
+def _tell(*rows: tuple[str, str]) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in rows:
         table.add_row(key, escape(value))
     Console(soft_wrap=True, highlight=False).print(table)
 
 
-def _tell_rejected(rejected: Sequence[Rejection], settings: Settings, console: Console) -> None:
+def _tell_rejected(rejected: Sequence[Rejection], out: Path | str | Location, console: Console) -> None:
     for rejection in rejected[:SHOWN]:
         console.print(f"rejected: {escape(rejection.file)}: {escape(rejection.reason)}")
     if len(rejected) > SHOWN:
-        console.print(f"... and {len(rejected) - SHOWN} more: see {escape(str(Location.of(settings.out) / REJECTED))}")
+        console.print(f"... and {len(rejected) - SHOWN} more: see {escape(str(Location.of(out) / REJECTED))}")
 
 
 if __name__ == "__main__":
