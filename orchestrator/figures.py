@@ -1,49 +1,26 @@
 """Pictures of results: accuracy curves, heads side by side, accuracy matrices.
 
-Functions take plain data and return a `matplotlib.figure.Figure`; pyplot is not used and no setting of the
-user's is read or changed. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
-apart, less the yellow that is too pale on white; beyond seven series the strokes change. Series are
-labelled at their ends, not in a legend. The same data give the same bytes.
+Functions take plain data and return a `matplotlib.figure.Figure` in the look of `orchestrator.look`; beyond seven
+series the strokes change. Series are labelled at their ends, not in a legend. The same data give the same bytes.
 """
 
-import contextlib
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
-DPI = 150
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from orchestrator.look import DPI, GRID, INK, NUMBER_POINTS, PALETTE, SOFT, head, head_width, own_settings, text_width
+
 STROKES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX"
-INK, SOFT, GRID = "#1a1a1a", "#5f6368", "#e3e5e8"
 MATRIX_COLOURS = LinearSegmentedColormap.from_list(
     "earshot", ["#f5f9fd", "#cfe3f1", "#8fc1e0", "#3d93c6", "#0072B2", "#00456f"]
 )
-_STYLE = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": "#9aa0a6",
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.labelcolor": SOFT,
-    "axes.axisbelow": True,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "ytick.major.size": 0,
-}
-_NAME, _NUMBER = 28, 9.0  # longest name in characters; size of labels in points
+_NAME = 28  # longest name, in characters
 
 
 @dataclass(frozen=True)
@@ -63,14 +40,6 @@ class Curve:
     style: int
 
 
-def png(figure: Figure) -> bytes:
-    """Renders a figure as PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    with _own_settings():
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
     """Draws A_t of several methods in one panel: a line for the mean, a band for one std each side.
 
@@ -80,15 +49,15 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
         title: what is shown.
         subtitle: how to read it.
     """
-    with _own_settings():
-        right = 0.52 + max(_width(_label(curve), _NUMBER) for curve in curves)
-        width, height = max(5.4 + right, _head_width(title, subtitle)), max(4.6, 1.7 + 0.22 * len(curves))
+    with own_settings():
+        right = 0.52 + max(text_width(_label(curve), NUMBER_POINTS) for curve in curves)
+        width, height = max(5.4 + right, head_width(title, subtitle)), max(4.6, 1.7 + 0.22 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height))
         _panel(axes, curves, ticks, _limits(curves))
         axes.set_xlabel("session (classes seen so far)")
         axes.set_ylabel("accuracy (%)")
-        _head(figure, title, subtitle)
+        head(figure, title, subtitle)
         return figure
 
 
@@ -103,14 +72,14 @@ def head_panels(
         title: what is shown.
         subtitle: how to read it.
     """
-    with _own_settings():
+    with own_settings():
         columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 9: 3}.get(len(panels), 4)
         rows = -(-len(panels) // columns)
         every = [curve for _, curves in panels for curve in curves]
-        right = 0.5 + max(_width(_label(curve), _NUMBER) for curve in every)
+        right = 0.5 + max(text_width(_label(curve), NUMBER_POINTS) for curve in every)
         cell_width, cell_height, left, top, bottom = 2.5 + right, 2.55, 0.72, 0.78, 0.6
         width, height = (
-            max(left + columns * cell_width, _head_width(title, subtitle)),
+            max(left + columns * cell_width, head_width(title, subtitle)),
             top + rows * cell_height + bottom - 0.25,
         )
         figure = Figure(figsize=(width, height), dpi=DPI)
@@ -129,7 +98,7 @@ def head_panels(
                 axes.tick_params(labelleft=False)
             if index + columns >= len(panels):
                 axes.set_xlabel("session")
-        _head(figure, title, subtitle)
+        head(figure, title, subtitle)
         return figure
 
 
@@ -142,12 +111,12 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         title: what is shown.
         subtitle: how to read it.
     """
-    with _own_settings():
+    with own_settings():
         size = len(matrix)
         cell = min(0.62, max(0.2, 6.2 / size))
         side = max(cell * size, 1.9)
         left, top, bottom, right = 0.8, 0.98, 0.56, 1.15
-        width = max(left + side + right, _head_width(title, subtitle))
+        width = max(left + side + right, head_width(title, subtitle))
         height = top + side + bottom
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
@@ -173,28 +142,8 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         bar.tick_params(length=0, labelsize=8.5)
         bar.spines[:].set_visible(False)
         bar.set_title("%", fontsize=9, color=SOFT, loc="left", pad=6)
-        _head(figure, title, subtitle)
+        head(figure, title, subtitle)
         return figure
-
-
-@contextlib.contextmanager
-def _own_settings() -> Iterator[None]:
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
-
-
-def _head_width(title: str, subtitle: str) -> float:
-    """Inches that a figure must be wide for its title and subtitle."""
-    return 0.45 + max(_width(title, 12.5, bold=True), _width(subtitle, _NUMBER))
-
-
-def _head(figure: Figure, title: str, subtitle: str) -> None:
-    width, height = figure.get_size_inches()
-    place, down = 0.2 / width, 1 / height
-    figure.text(place, 1 - 0.18 * down, title, size=12.5, weight="bold", va="top", parse_math=False)
-    figure.text(place, 1 - 0.44 * down, subtitle, size=_NUMBER, color=SOFT, va="top", parse_math=False)
 
 
 def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tuple[float, float]) -> None:
@@ -240,7 +189,7 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float])
             clip_on=False, zorder=2,
         )  # fmt: skip
         axes.text(
-            edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=_NUMBER,
+            edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=NUMBER_POINTS,
             parse_math=False, clip_on=False,
         )  # fmt: skip
 
@@ -308,12 +257,3 @@ def _label(curve: Curve) -> str:
         return _short(curve.name)
     early = f" (session {there[-1]})" if there[-1] < len(curve.mean) - 1 else ""
     return f"{_short(curve.name)}  {100 * curve.mean[there[-1]]:.1f}{early}"
-
-
-def _width(text: str, points: float, bold: bool = False) -> float:
-    """Width of a text in inches."""
-    if not text.strip():
-        return 0.0
-    plain = text.replace("$", "S")  # a pair of dollars would be read as mathematics
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), plain, size=points, prop=font).vertices[:, 0].max()) / 72

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,12 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from datasets.corpus import CorpusOptions, corpora
+from datasets.corpus import corpora
 from datasets.errors import EarshotError
 from datasets.inventory import Rejection
 from datasets.location import Location
 from orchestrator.cutting import Progress
 from orchestrator.destination import REJECTED
+from orchestrator.options import add_options, fraction, positive
 from orchestrator.preparation import Outcome, Settings, prepare, run
 from orchestrator.render import RenderOutcome, render
 
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
         _add_common(command)
         command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
-        _add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
+        add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
     command = commands.add_parser(RENDERED, help=text, description=text, allow_abbrev=False)
     for flag, what in (
@@ -97,49 +98,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-rejected",
-        type=_fraction,
+        type=fraction,
         default=0.01,
         metavar="FRACTION",
         help="how many of the files may be unusable (default: 0.01)",
     )
-    command.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (default: one per core)")
-
-
-def _add_options(group: Any, options: type[CorpusOptions]) -> None:
-    """One flag per field; values stay text here, pydantic turns and checks them."""
-    for name, field in options.model_fields.items():
-        text = " ".join((field.description or "").split()).replace("%", "%%")
-        if "default" not in text and not field.is_required():
-            text += f" (default: {_shown(field.default)})"
-        keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text, "required": field.is_required()}
-        kind = field.annotation
-        if kind is bool:
-            keywords["action"] = argparse.BooleanOptionalAction
-        elif get_origin(kind) is Literal:
-            keywords["choices"] = [str(choice) for choice in get_args(kind)]
-        elif get_origin(kind) is tuple:
-            keywords |= {"action": "append", "metavar": "DIR"}
-        else:
-            keywords["metavar"] = "X" if kind is float else "PATH" if Path in (kind, *get_args(kind)) else "N"
-        group.add_argument(f"--{name.replace('_', '-')}", **keywords)
-
-
-def _shown(default: object) -> str:
-    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a fraction from 0 to 1, found {text}")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {text}")
-    return value
+    command.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one per core)")
 
 
 def _bar(console: Console) -> Bar:

@@ -34,6 +34,7 @@ from rich.text import Text
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
 from orchestrator import figures
+from orchestrator.look import png
 from orchestrator.markdown import document, one_line, plural
 from orchestrator.results import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
 from orchestrator.statistics import Estimate, Estimates, mean_std, percent
@@ -254,7 +255,7 @@ def _pictures(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict
             f"{one_line(choice.method)}: accuracy matrix a[t, j]",
             f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
         )
-    return {name: figures.png(figure) for name, figure in drawn.items()}
+    return {name: png(figure) for name, figure in drawn.items()}
 
 
 def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:

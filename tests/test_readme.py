@@ -1,4 +1,4 @@
-"""The README tells the truth: its tables are the registries, its commands parse."""
+"""README and docs tell the truth: tables are the registries, commands parse, links lead somewhere."""
 
 import re
 import shlex
@@ -8,15 +8,17 @@ import pytest
 
 from datasets.corpus import corpora
 from datasets.protocol import NAMED
-from orchestrator.prepare import _parser
+from orchestrator import audit, prepare
 from orchestrator.settings import parse
 from trainables.learner import methods
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 COMMANDS = [
-    shlex.split(line)
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    shlex.split(line, comments=True)
+    for page in PAGES.values()
+    for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("python -m")
 ]
@@ -47,7 +49,10 @@ def test_commands_parse(command: list[str]) -> None:
     if module == "orchestrator.sweep":
         assert parse(arguments)
     elif module == "orchestrator.prepare":
-        assert _parser().parse_args(arguments)
+        assert prepare._parser().parse_args(arguments)
+    elif module == "orchestrator.audit":
+        listed = audit._with_lists()
+        assert audit._parser(listed.get(arguments[0]), listed).parse_args(arguments)
 
 
 def test_the_sweep_file_parses(tmp_path: Path) -> None:
@@ -58,5 +63,6 @@ def test_the_sweep_file_parses(tmp_path: Path) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for path, page in PAGES.items():
+        for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", page):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"

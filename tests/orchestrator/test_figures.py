@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from orchestrator.figures import DPI, Curve, accuracy_curves, accuracy_matrix, head_panels, png, spread
+from orchestrator.figures import Curve, accuracy_curves, accuracy_matrix, head_panels, spread
+from orchestrator.look import DPI, png
 
 NAN = float("nan")
 

@@ -1,0 +1,270 @@
+"""Audits a benchmark: duplicates, leaks, bad levels, imbalance, and the accuracy that duplicates allow.
+
+    python -m orchestrator.audit data/ls100                                    a prepared benchmark, with its audio
+    python -m orchestrator.audit ls100-published --meta lists --out audit      published lists, without audio
+
+Exit codes: 0 done, 1 a defect named by --fail-on was found, 2 an error that the user can mend, 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from datasets.audit import Audit, Ceiling, examine, protocol_ceiling
+from datasets.corpus import Corpus, corpora
+from datasets.errors import EarshotError, told
+from datasets.inventory import printable
+from datasets.listing import Listing
+from datasets.location import Location, is_uri
+from datasets.shards import Shards
+from orchestrator.audit_files import write_files
+from orchestrator.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
+from orchestrator.markdown import plural
+from orchestrator.measuring import measure_clips
+from orchestrator.options import add_options, positive
+from orchestrator.preparation import resolve_options
+
+_COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}
+_SESSIONS = 8  # shown in a row of ceilings
+_COMMON = ("benchmark", "protocol", "order_seed", "out", "fail_on", "workers")
+
+
+def audit(
+    benchmark: Shards | Location | Path | str,
+    protocols: Sequence[str] | None = None,
+    order_seed: int | None = None,
+    workers: int | None = None,
+    listener: Callable[[int], None] | None = None,
+) -> Audit:
+    """Audits a prepared benchmark with its audio.
+
+    Args:
+        benchmark: its shards, folder or URI.
+        protocols: names of those whose ceilings are wanted; None for all that fit the benchmark.
+        order_seed: seeds the order of the classes; None for the published order.
+        workers: processes that measure audio, where Ray is not up already (default: one per core).
+        listener: hears how many clips are measured.
+
+    Raises:
+        EarshotError: the benchmark is not complete or damaged, or a protocol does not fit it.
+    """
+    shards = benchmark if isinstance(benchmark, Shards) else Shards(benchmark)
+    measures = measure_clips(shards, workers, listener)
+    manifest = shards.manifest
+    clips = Listing(
+        table=shards.table,
+        sources=shards.sources,
+        contents=tuple(measures.contents.tolist()),
+        base_classes=manifest.base_classes,
+        clip_seconds=manifest.num_samples / manifest.sample_rate,
+    )
+    return examine(manifest.name, clips, _ceilings(clips, protocols, order_seed), measures)
+
+
+def audit_listing(
+    name: str, clips: Listing, protocols: Sequence[str] | None = None, order_seed: int | None = None
+) -> Audit:
+    """Audits what lists alone tell; the rest as `audit`."""
+    return examine(name, clips, _ceilings(clips, protocols, order_seed))
+
+
+def _ceilings(clips: Listing, protocols: Sequence[str] | None, order_seed: int | None) -> list[Ceiling]:
+    if protocols is not None:
+        return [protocol_ceiling(name, clips, order_seed) for name in protocols]
+    from datasets.protocol import NAMED  # imports torch: 3 s
+
+    fitting = []
+    for name in NAMED:
+        try:
+            fitting.append(protocol_ceiling(name, clips, order_seed))
+        except EarshotError:  # too few classes or clips for this one
+            continue
+    return fitting
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    listed = _with_lists()
+    corpus = listed.get(words[0]) if words else None
+    given = vars(_parser(corpus, listed).parse_args(words))
+    common = {key: given.pop(key) for key in _COMMON}
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        result = _audited(common, corpus, given, listed, errors)
+        found = findings(result)
+        failed = _failures(found, common["fail_on"])
+        files = write_files(result, found, common["out"]) if common["out"] else ()
+    except (EarshotError, OSError) as error:
+        errors.print(escape(told(error)))
+        return 2
+    except KeyboardInterrupt:
+        errors.print("interrupted: nothing was written; run the same command again")
+        return 130
+    # A pipe has no width: rich would assume 80 columns and cut the tables.
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
+    _show(result, found, files, console)
+    if failed:
+        errors.print(f"failed: found what --fail-on names: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _with_lists() -> dict[str, Corpus[Any]]:
+    """The corpora that have published lists, by name."""
+    return {name: corpus for name, corpus in corpora().items() if type(corpus).listing is not Corpus.listing}
+
+
+def _parser(corpus: Corpus[Any] | None, listed: dict[str, Corpus[Any]]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.audit",
+        usage="python -m orchestrator.audit BENCHMARK [options]",
+        description=__doc__,
+        epilog=f"Published lists: {', '.join(listed)}; `BENCHMARK --help` shows the options of one of them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "benchmark",
+        metavar="BENCHMARK",
+        help="folder or URI of a prepared benchmark, or a corpus with published lists "
+        "(its name comes first; a folder of that name is ./NAME)",
+    )
+    parser.add_argument(
+        "--protocol",
+        action="append",
+        metavar="NAME",
+        help="ceilings under this protocol, such as ffcac-25; may be repeated (default: all that fit)",
+    )
+    parser.add_argument(
+        "--order-seed", type=int, metavar="N", help="draw the order of the classes (default: the published order)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write audit.md, audit.json, clips.csv, audit.png and audit.svg (default: only print)",
+    )
+    parser.add_argument(
+        "--fail-on",
+        type=_kinds,
+        default=(),
+        metavar="KIND[,KIND]",
+        help=f"exit with status 1 if there is such a finding: any, {', '.join(KINDS)} (default: exit with 0)",
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="processes that measure audio (default: one per core)"
+    )
+    if corpus is not None:
+        add_options(parser.add_argument_group(f"options of {corpus.name}"), corpus.options_type)
+    return parser
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in text.split(","))
+    unknown = [kind for kind in chosen if kind not in (*KINDS, "any")]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"expected any or some of {', '.join(KINDS)}, found {printable(unknown[0])!r}")
+    return chosen
+
+
+def _audited(
+    common: dict[str, Any],
+    corpus: Corpus[Any] | None,
+    options: dict[str, Any],
+    listed: Iterable[str],
+    console: Console,
+) -> Audit:
+    name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
+    if corpus is not None:
+        clips = corpus.listing(resolve_options(corpus, options))
+        if clips is None:
+            raise EarshotError(f"{name}: these options name no published lists; prepare it and audit its folder")
+        return audit_listing(name, clips, protocols, order_seed)
+    if not is_uri(name) and not Path(name).exists():
+        raise EarshotError(
+            f"{printable(name)}: expected a prepared benchmark or one of {', '.join(listed)}, found neither"
+        )
+    shards = Shards(name)
+    with _bar(shards, console) as listener:
+        return audit(shards, protocols, order_seed, common["workers"], listener)
+
+
+@contextmanager
+def _bar(shards: Shards, console: Console) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"measuring clips of {escape(printable(shards.manifest.name))}", total=len(shards.table))
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _failures(found: Sequence[Finding], wanted: Sequence[str]) -> list[str]:
+    """The kinds among `wanted` that were found."""
+    for finding in found:
+        if finding.kind in wanted and finding.verdict == "unknown":
+            raise EarshotError(
+                f"--fail-on {finding.kind}: expected audio, found lists alone; audit the prepared benchmark"
+            )
+    return [finding.kind for finding in found if finding.exists and ({"any", finding.kind} & set(wanted))]
+
+
+def _show(result: Audit, found: Sequence[Finding], files: Sequence[Path], console: Console) -> None:
+    table = result.clips.table
+    train, val, test = result.counts.sum(axis=0)
+    console.print(
+        Text.assemble(
+            (printable(result.name), "bold"),
+            f": {len(table.class_names)} classes, {len(table)} clips of {result.clips.clip_seconds:g} s "
+            f"(train {train}, val {val}, test {test}){'' if result.measures is not None else ', from lists alone'}",
+        )
+    )
+    console.print()
+    rows = _plain_table("check", "found", "example", "verdict")
+    for finding in found:
+        if finding.verdict != "unknown":
+            cells = [Text(cell) for cell in (finding.title, finding.found, finding.example)]
+            rows.add_row(*cells, Text(finding.verdict, style=_COLOURS[finding.verdict]))
+    console.print(rows)
+    if result.measures is None:
+        console.print(Text("silence, clipping and levels need audio: audit the prepared benchmark", style="dim"))
+    console.print()
+    console.print(Text("Highest accuracy that identical test clips allow (%)", style="bold"))
+    ceilings = _plain_table("protocol", "classes", "A_0 .. A_T", "AA")
+    ceilings.add_row("all classes at once", str(len(table.class_names)), percent(result.ceiling), NOTHING)
+    for names, one in merged_ceilings(result):
+        classes = str(one.classes[0]) + (f" to {one.classes[-1]}" if len(one.classes) > 1 else "")
+        if min(one.accuracy) == 1:
+            steps = f"100 after each of {plural(len(one.accuracy), 'session')}"
+        else:
+            steps = " ".join(_middle_left_out([percent(value) for value in one.accuracy]))
+        ceilings.add_row(names, classes, steps, percent(float(np.mean(one.accuracy))))
+    console.print(ceilings)
+    for path in files:
+        console.print(Text(f"written: {path}"), soft_wrap=True)
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _middle_left_out(cells: list[str]) -> list[str]:
+    if len(cells) <= _SESSIONS:
+        return cells
+    half = _SESSIONS // 2
+    return [*cells[:half], "..", *cells[-half:]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,372 @@
+"""A benchmark with every defect planted once, and one without any: each is found exactly."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
+
+from datasets.audit import Audit
+from datasets.errors import EarshotError
+from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.shard_writer import write_shard
+from datasets.shards import Clip, Shards
+from orchestrator import measuring
+from orchestrator.audit import _parser, _with_lists, audit, main
+from orchestrator.audit_figure import audit_figure
+from orchestrator.audit_files import document
+from orchestrator.findings import KINDS, Finding, findings, merged_ceilings, percent, shorten
+from orchestrator.look import png, svg
+
+RATE, SAMPLES = 8000, 800
+NAMES = ("<b>$x$</b>", "b|*c*", "=1+1", "d\ne", "f" * 60, "g")
+SPLITS = {"train": 8, "val": 2, "test": 4}
+
+
+def clips_of(label: int, amplitude: float = 0.1) -> dict[str, Clip]:
+    """Eight train, two val and four test clips of noise, each of a recording of its own, by split and number."""
+    random = np.random.default_rng(label)
+    found = {}
+    for split, count in SPLITS.items():
+        for number in range(count):
+            name = f"{split}-{number}"
+            wave = random.uniform(-amplitude, amplitude, SAMPLES).astype(np.float32)
+            found[name] = Clip(f"{label}-{name}", split, label, NAMES[label], f"{label}/{name}.wav", 0, wave)
+    return found
+
+
+def write(root: Path, classes: list[dict[str, Clip]]) -> Path:
+    (root / "shards").mkdir(parents=True)
+    parts = [[clip for clips in half for clip in clips.values()] for half in (classes[:3], classes[3:])]
+    shards = [write_shard(root / f"shards/{i:05d}.parquet", part, RATE) for i, part in enumerate(parts)]
+    counted = [[sum(clip.split == split for clip in clips.values()) for split in SPLITS] for clips in classes]
+    Manifest(
+        name="planted",
+        corpus="test",
+        settings={},
+        sample_rate=RATE,
+        num_samples=SAMPLES,
+        classes=tuple(
+            ClassEntry(label=i, name=NAMES[i], clips=SplitCounts(train=train, val=val, test=test))
+            for i, (train, val, test) in enumerate(counted)
+        ),
+        base_classes=4,
+        shards=tuple(shards),
+        source=SourceEntry(fingerprint="-", files=84, rejected=0),
+        versions={},
+        created="2026-01-01T00:00:00Z",
+    ).save(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("clean") / "it", [clips_of(label) for label in range(6)])
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    classes = [clips_of(label, 0.005 if label == 4 else 0.1) for label in range(6)]
+
+    def copy(of: tuple[int, str], to: tuple[int, str]) -> None:
+        classes[to[0]][to[1]] = replace(classes[to[0]][to[1]], samples=classes[of[0]][of[1]].samples)
+
+    copy((0, "test-0"), (1, "test-0"))
+    copy((0, "train-0"), (1, "val-1"))
+    copy((2, "train-0"), (2, "test-3"))
+    copy((3, "train-0"), (3, "train-1"))
+    silent, clipped = classes[4]["test-1"], classes[5]["train-2"]
+    classes[4]["test-1"] = replace(silent, samples=np.resize([1 / 32768, -1 / 32768], SAMPLES).astype(np.float32))
+    loud = clipped.samples.copy()
+    loud[100:104], loud[200], loud[799] = 1, 1, -1
+    classes[5]["train-2"] = replace(clipped, samples=loud)
+    for name in ("train-1", "test-0", "test-2"):
+        classes[5][name] = replace(classes[5][name], source="5/shared.wav")
+    for name in ("train-3", "train-4", "train-5"):
+        del classes[3][name]
+    return write(tmp_path_factory.mktemp("planted") / "it", classes)
+
+
+@pytest.fixture(scope="module")
+def audited(planted: Path) -> Audit:
+    return audit(planted)
+
+
+@pytest.fixture(scope="module")
+def found(audited: Audit) -> dict[str, Finding]:
+    return {finding.kind: finding for finding in findings(audited)}
+
+
+def ids(audited: Audit, finding: Finding) -> list[str]:
+    return [audited.clips.table.clip_ids[position] for position in finding.positions]
+
+
+def test_every_planted_defect_is_found_and_nothing_else(audited: Audit, found: dict[str, Finding]) -> None:
+    assert tuple(found) == KINDS
+    assert {kind: ids(audited, finding) for kind, finding in found.items()} == {
+        "labels": ["0-test-0", "0-train-0", "1-test-0", "1-val-1"],
+        "splits": ["0-train-0", "1-val-1", "2-test-3", "2-train-0"],
+        "repeats": ["3-train-1"],
+        "sources": ["5-test-0", "5-test-2"],
+        "silent": ["4-test-1"],
+        "clipped": ["5-train-2"],
+        "loudness": [],
+        "imbalance": [],
+    }
+    verdicts = {kind: finding.verdict for kind, finding in found.items()}
+    assert verdicts == {
+        "labels": "warning", "splits": "warning", "repeats": "note", "sources": "warning",
+        "silent": "warning", "clipped": "warning", "loudness": "note", "imbalance": "note",
+    }  # fmt: skip
+
+
+def test_findings_in_words(found: dict[str, Finding]) -> None:
+    assert {kind: (finding.found, finding.example) for kind, finding in found.items() if kind != "loudness"} == {
+        "labels": ("4 clips, 1 pair of labels", "0=1"),
+        "splits": ("1 test clip also in train; 1 val clip also in train", "2-train-0 = 2-test-3"),
+        "repeats": ("1 clip twice or more", "3-train-1"),
+        "sources": ("1 of 23 in test; 2 of 24 test clips", "5/shared.wav (1 class)"),
+        "silent": ("1 clip", "4-test-1 at -90.3 dBFS"),
+        "clipped": ("1 clip", "5-train-2: 4 samples"),
+        "imbalance": ("5 to 8, median 8", "base train: 1.6 times"),
+    }
+    assert found["clipped"].details == ("4 samples",) and found["sources"].details == ("5/shared.wav",) * 2
+    assert found["loudness"].example.startswith(f"4 '{'f' * 31}…' to ")
+
+
+def test_a_clean_benchmark_has_no_finding(clean: Path) -> None:
+    result = audit(clean)
+    assert [finding.verdict for finding in findings(result)] == ["ok"] * len(KINDS)
+    assert result.ceiling == 1 and [one.protocol for one in result.ceilings] == ["ffcac-100", "fcac", "free"]
+
+
+def test_the_ceilings_of_the_protocols_that_fit(audited: Audit) -> None:
+    """24 test clips, of which one of class 0 and one of class 1 are the same."""
+    assert audited.ceiling == 23 / 24
+    named = {one.protocol: (one.classes, one.accuracy) for one in audited.ceilings}
+    assert named == {
+        "ffcac-100": ((5, 6), (19 / 20, 23 / 24)),
+        "fcac": ((4, 6), (15 / 16, 23 / 24)),
+        "free": ((4, 6), (15 / 16, 23 / 24)),
+    }
+    assert [names for names, _ in merged_ceilings(audited)] == ["ffcac-100", "fcac, free"]
+
+
+def test_ray_measures_what_one_process_measures(
+    planted: Path, audited: Audit, ray_up: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "SMALL", 0)
+    heard: list[int] = []
+    found = measuring.measure_clips(Shards(planted), listener=heard.append)
+    assert audited.measures is not None and heard[-1] == len(audited.clips.table) and heard == sorted(heard)
+    for name in ("contents", "peak_db", "rms_db", "clipped"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(audited.measures, name))
+
+
+def test_a_damaged_clip_is_told_from_a_worker_too(
+    clean: Path, tmp_path: Path, ray_up: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shards").mkdir()
+    for path in clean.rglob("*.*"):
+        content = bytearray(path.read_bytes())
+        if path.name == "00001.parquet":
+            at = content.index(b"fLaC", len(content) // 3)
+            content[at : at + 4] = b"xxxx"
+        (tmp_path / path.relative_to(clean)).write_bytes(content)
+    for small in (measuring.SMALL, 0):
+        monkeypatch.setattr(measuring, "SMALL", small)
+        with pytest.raises(EarshotError, match=r"00001\.parquet: clip '\d-\w+-\d': .* prepare the benchmark again"):
+            audit(tmp_path)
+
+
+# --- command line
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command line: exit code, what it printed, what it complained of."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            code = int(str(error.code))
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def test_the_table_is_short_and_tells_all(command: Command, planted: Path) -> None:
+    code, out, err = command(planted)
+    assert (code, err) == (0, "") and len(out.splitlines()) < 25 and "written" not in out
+    assert "planted: 6 classes, 81 clips of 0.1 s (train 45, val 12, test 24)" in out
+    for line in (
+        r"identical audio under two labels +4 clips, 1 pair of labels +0=1 +warning",
+        r"all classes at once +6 +95.83",
+        r"ffcac-100 +5 to 6 +95 95.83 +95.42",
+    ):
+        assert any(re.fullmatch(line + r"[ -]*", found) for found in out.splitlines()), line
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "kinds", "code", "told"),
+    [
+        ("planted", "any", 1, "labels, splits, repeats, sources, silent, clipped, loudness, imbalance"),
+        ("planted", "labels,clipped", 1, "labels, clipped"),
+        ("planted", "imbalance, sources", 1, "sources, imbalance"),
+        ("clean", "imbalance", 0, ""),
+        ("clean", "any", 0, ""),
+    ],
+)
+def test_exit_status(
+    command: Command, request: pytest.FixtureRequest, benchmark: str, kinds: str, code: int, told: str
+) -> None:
+    status, _, err = command(request.getfixturevalue(benchmark), "--fail-on", kinds)
+    assert status == code and err == (f"failed: found what --fail-on names: {told}\n" if told else "")
+
+
+def test_files(command: Command, planted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    code, printed, _ = command(planted, "--out", out)
+    assert code == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "audit.json", "audit.md", "audit.png", "audit.svg", "clips.csv",
+    ]  # fmt: skip
+    assert all(f"written: {path}" in printed for path in out.iterdir())
+    content = json.loads((out / "audit.json").read_text())
+    assert content["clips"] == {"train": 45, "val": 12, "test": 24} and content["with_audio"]
+    assert {one["kind"]: one["clips"] for one in content["findings"]} == {
+        "labels": 4, "splits": 4, "repeats": 1, "sources": 2, "silent": 1, "clipped": 1, "loudness": 0, "imbalance": 0,
+    }  # fmt: skip
+    assert content["label_pairs"] == [{"labels": [0, 1], "contents": 2, "clips": {"train": 1, "val": 1, "test": 2}}]
+    assert [one["name"] for one in content["classes"]] == list(NAMES)
+    rows = list(csv.DictReader(io.StringIO((out / "clips.csv").read_text())))
+    assert len(rows) == 13
+    assert rows[0] | {"detail": ""} == {
+        "kind": "labels", "clip_id": "0-test-0", "split": "test", "label": "0", "class_name": NAMES[0], "detail": "",
+    }  # fmt: skip
+    same = [row["clip_id"] for row in rows if row["kind"] == "labels" and row["detail"] == rows[0]["detail"]]
+    assert same == ["0-test-0", "1-test-0"]
+
+
+def test_the_class_name_of_a_formula_is_quoted(audited: Audit, command: Command, tmp_path: Path, planted: Path) -> None:
+    command(planted, "--out", tmp_path)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "clips.csv").read_text())))
+    assert {row["class_name"] for row in rows if row["label"] == "2"} == {"'=1+1"}
+
+
+def test_names_survive_in_the_page(audited: Audit) -> None:
+    page = document(audited, findings(audited))
+    assert r"| 0 '&lt;b&gt;\$x\$&lt;/b&gt;' | 1 'b\|\*c\*' | 2 | 1 | 1 | 2 |" in page
+    assert "![Ceilings" in page and "<b>" not in page
+
+
+def test_lists_alone(command: Command, shared: Path, tmp_path: Path) -> None:
+    meta = shared / "published" / "ls100"
+    code, out, err = command(
+        "ls100-published", "--meta", meta, "--protocol", "ffcac-25", "--fail-on", "labels", "--out", tmp_path
+    )
+    assert (code, err) == (1, "failed: found what --fail-on names: labels\n")
+    for line in ("12=13, 14=15, 17=18, 53=54, 92=93", "100 100 93.33 85 88", "from lists alone", "need audio"):
+        assert line in out
+    assert "ffcac-50" not in out
+    page = (tmp_path / "audit.md").read_text()
+    assert "| 12 '19' | 13 '1926' | 750 | 1000 | 300 | 200 |" in page and "not known without audio" in page
+    assert len((tmp_path / "clips.csv").read_text().splitlines()) == 1 + 7500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["nowhere"], "error: nowhere: expected a prepared benchmark or one of .*ls100-published.*, found neither"),
+        (["."], r"error: manifest.json: not found; expected a complete benchmark"),
+        (["ls100-published"], "error: --meta: expected the folder of the lists"),
+        (["ls100-published", "--meta", "nowhere"], "error: .*nowhere"),
+        (["PLANTED", "--protocol", "ffcac"], "error: protocol: expected one of ffcac-25, .*, found 'ffcac'"),
+        (["PLANTED", "--protocol", "ffcac-25"], "error: protocol ffcac-25: needs 25 classes"),
+        (["PLANTED", "--out", "FILE/x"], "error: .*/x: expected a folder to write to, found: "),
+        (["PLANTED", "--fail-on", "label"], "(?s).*--fail-on: expected any or some of labels, .* found 'label'"),
+        (["PLANTED", "--workers", "0"], "(?s).*--workers: expected at least 1, found '0'"),
+        (["PLANTED", "--meta", "x"], "(?s).*unrecognized arguments: --meta x"),
+        ([], "(?s).*BENCHMARK"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(
+    command: Command, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").touch()
+    code, out, err = command(*(planted if word == "PLANTED" else word for word in arguments))
+    assert (code, out) == (2, "")
+    assert re.match(error, err) and "Traceback" not in err
+
+
+def test_lists_cannot_fail_on_what_takes_audio(command: Command, shared: Path) -> None:
+    code, _, err = command("nsynth100", "--meta", shared / "published" / "nsynth", "--fail-on", "silent")
+    assert code == 2
+    assert err == "error: --fail-on silent: expected audio, found lists alone; audit the prepared benchmark\n"
+
+
+def test_a_seeded_order_of_the_classes(command: Command, planted: Path) -> None:
+    steps = {
+        next(line for line in command(planted, "--protocol", "ffcac-100", "--order-seed", seed)[1].splitlines()
+             if line.startswith("ffcac-100"))
+        for seed in range(6)
+    }  # fmt: skip
+    assert {" ".join(line.split()[4:6]) for line in steps} == {"95 95.83", "100 95.83"}
+
+
+@pytest.mark.parametrize("name", sorted(_with_lists()))
+def test_every_published_list_has_its_options_here(name: str, command: Command) -> None:
+    code, out, _ = command(name, "--help")
+    assert code == 0 and f"options of {name}" in out and "--meta" in out
+    assert _parser(None, _with_lists()).parse_args(["x"]).protocol is None
+
+
+# --- figure
+
+
+def test_the_picture_is_inside_its_frame_and_the_same_every_time(audited: Audit) -> None:
+    figure = audit_figure(audited)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    shown = {text.get_text() for text in texts}
+    assert {"<b>$x$</b>", "Audit of planted", "0=1", "base", "novel", "Level of the classes"} <= shown
+    width, height = canvas.get_width_height()
+    for text in texts:
+        box = text.get_window_extent(canvas.get_renderer())
+        assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height, text.get_text()
+    first = png(audit_figure(audited))
+    assert first == png(audit_figure(audited)) and Image.open(io.BytesIO(first)).size[0] > 800
+    assert svg(audit_figure(audited)) == svg(audit_figure(audited)) and svg(figure).startswith(b"<?xml")
+
+
+def test_a_picture_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
+    figure = audit_figure(audit(clean))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(1, "100"), (0.99999, "99.99"), (14 / 15, "93.33"), (0.5, "50"), (0, "0"), (float("nan"), "-")],
+)
+def test_percent(fraction: float, text: str) -> None:
+    assert percent(fraction) == text
+
+
+def test_shortened_names_are_one_line() -> None:
+    assert shorten("a\n\x1b[31mb") == r"a \x1b[31mb"
+    assert shorten("x" * 40) == "x" * 31 + "…"
