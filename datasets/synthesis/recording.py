@@ -1,7 +1,6 @@
 """Recording: the room, the microphone, the background and the level between a source and its clip."""
 
 import numpy as np
-from scipy import fft
 
 from datasets.synthesis.take import linear, octaves, rms, shaped_noise
 
@@ -26,6 +25,8 @@ def record(dry: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.nd
     Returns:
         float32 [samples] within +-1.
     """
+    from scipy import fft  # see `Voice.play`
+
     place = octaves(sample_rate, len(dry))
     tilt, height = rng.uniform(-1.5, 1.5), rng.uniform(-5.0, 5.0)
     centre, width = rng.uniform(-2.5, 2.5), rng.uniform(0.4, 1.2)

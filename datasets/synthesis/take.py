@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft
 
 _STEP = 16  # samples between the points of a curve: 1 ms at 16 kHz
 _EDGE = 1e-3  # seconds; the shortest edge of any sound: a vertical edge would be a click in every class
@@ -120,6 +119,8 @@ def shaped_noise(rng: np.random.Generator, gain: np.ndarray, num_samples: int) -
         gain: Linear magnitude at each bin of the spectrum, float32 [num_samples // 2 + 1].
         num_samples: Length in samples.
     """
+    from scipy import fft  # see `Voice.play`
+
     spectrum = rng.standard_normal(2 * len(gain), dtype=np.float32).view(np.complex64)
     noise = fft.irfft(spectrum * gain, num_samples)
     return noise / np.float32(max(rms(noise), 1e-12))
@@ -133,7 +134,7 @@ def rms(samples: np.ndarray) -> float:
 @lru_cache(maxsize=4)
 def octaves(sample_rate: int, num_samples: int) -> np.ndarray:
     """`Take.octaves`; what is below 20 Hz counts as 20 Hz, so that it has a logarithm. Read-only."""
-    hertz = np.maximum(fft.rfftfreq(num_samples, 1.0 / sample_rate), 20.0)
+    hertz = np.maximum(np.fft.rfftfreq(num_samples, 1.0 / sample_rate), 20.0)
     values = np.log2(hertz / 1000.0).astype(np.float32)
     values.setflags(write=False)
     return values

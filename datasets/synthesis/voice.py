@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter, sosfilt
 
 from datasets.synthesis.take import Take, rms
 
@@ -41,6 +40,8 @@ class Voice:
 
     def play(self, take: Take) -> np.ndarray:
         """Two to five syllables, float32 [samples]; the scale is arbitrary."""
+        from scipy.signal import lfilter, sosfilt  # half a second that every command line would pay
+
         rng = take.rng
         pitch = take.pitch(self.register, self.vibrato, 40.0)
         pulses = pulse_train(take, pitch)

@@ -1,0 +1,95 @@
+"""A synthetic corpus in the layout, lengths and compressibility of LibriSpeech, to measure with.
+
+    FOLDER/1000/0/1000-0-0000.flac ...     a speaker of about 25 minutes: utterances of 2 to 24 s, 12 s on average
+                                           (the last one fills up the speaker's time)
+
+The sound is speech to a codec and to nobody else: syllables of a pulse train or of noise through four formants, pauses
+between them, the noise of a room under all of it. FLAC keeps 53 % of it; it keeps 55 % of train-clean-100.
+"""
+
+import multiprocessing
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import lfilter
+
+RATE = 16_000
+SPEAKER_HOURS = 25 / 60
+MIN_SPEAKERS = 4  # so that a small corpus, too, keeps a few cores busy
+UTTERANCES_PER_CHAPTER = 25
+
+_LEVEL = 2200.0  # RMS of a stressed syllable, in steps of 16 bits
+_ROOM = 14.0  # RMS of the noise
+
+
+def write_speech(folder: Path, hours: float, seed: int = 0) -> None:
+    """Writes the corpus, on all cores, unless the folder is there.
+
+    Args:
+        folder: to be made; it is there whole or not at all.
+        hours: of audio.
+        seed: of everything; the files do not depend on the number of cores.
+    """
+    if folder.exists():
+        return
+    aside = folder.with_name(f".{folder.name}.aside")
+    shutil.rmtree(aside, ignore_errors=True)
+    speakers = max(MIN_SPEAKERS, round(hours / SPEAKER_HOURS))
+    write = partial(_write_speaker, aside, round(hours * 3600 * RATE / speakers), seed)
+    with multiprocessing.Pool(os.cpu_count()) as pool:
+        pool.map(write, range(speakers), chunksize=1)
+    aside.rename(folder)
+
+
+def _write_speaker(root: Path, num_samples: int, seed: int, speaker: int) -> None:
+    random = np.random.default_rng([seed, speaker])
+    pitch = random.uniform(90, 230)
+    utterance = written = 0
+    while written < num_samples:
+        length = min(round((2 + 22 * random.beta(2.5, 3)) * RATE), num_samples - written)
+        chapter = utterance // UTTERANCES_PER_CHAPTER
+        path = root / f"{1000 + speaker}/{chapter}/{1000 + speaker}-{chapter}-{utterance:04d}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, _utterance(random, length, pitch), RATE, subtype="PCM_16")
+        utterance += 1
+        written += length
+
+
+def _utterance(random: np.random.Generator, num_samples: int, pitch: float) -> np.ndarray:
+    """int16 [num_samples]."""
+    sound = lfilter([1.0], [1, -0.6], random.normal(0, _ROOM, num_samples))
+    position = round(random.uniform(0.1, 0.5) * RATE)
+    while True:
+        length = round(random.uniform(0.08, 0.32) * RATE)
+        if position + length > num_samples - RATE // 5:
+            return np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
+        sound[position : position + length] += _LEVEL * _syllable(random, length, pitch)
+        pause = random.exponential(0.035) if random.random() < 0.85 else random.uniform(0.15, 0.7)
+        position += length + round(pause * RATE)
+
+
+def _syllable(random: np.random.Generator, num_samples: int, pitch: float) -> np.ndarray:
+    """float64 [num_samples], RMS about 1, or a quarter of it where it is voiceless."""
+    voiced = random.random() < 0.75
+    if voiced:
+        start, end = random.normal(0, 0.12, 2)
+        hertz = pitch * np.exp(np.linspace(start, end, num_samples))
+        pulses = np.diff(np.floor(np.cumsum(hertz / RATE)), prepend=0.0)
+        source = 6 * np.diff(lfilter([1.0], [1, -0.94], pulses), prepend=0.0) + random.normal(0, 0.02, num_samples)
+        formants = random.uniform((250, 850, 1900, 3000), (850, 2300, 3000, 4000))
+        widths = (70, 100, 150, 250)
+    else:
+        source = random.normal(0, 1, num_samples)
+        formants = random.uniform((1500, 2500, 3500, 5000), (2500, 3500, 5000, 7000))
+        widths = (400, 500, 600, 800)
+    poles = np.array([1.0])
+    for centre, width in zip(formants, widths, strict=True):
+        radius = np.exp(-np.pi * width / RATE)
+        poles = np.convolve(poles, [1, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2])
+    sound = lfilter([1.0], poles, source) * np.sqrt(np.sin(np.pi * np.linspace(0, 1, num_samples)))
+    level = np.exp(random.normal(0, 0.5)) * (1.0 if voiced else 0.25)
+    return sound * level / (np.sqrt(np.mean(sound**2)) + 1e-9)
