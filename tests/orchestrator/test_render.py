@@ -211,7 +211,7 @@ def test_folders_that_do_not_fit_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match=r"expected an empty folder or soundscapes .*, found other files"):
         render(there, there, there)
     out.write_text("a file")
-    with pytest.raises(EarshotError, match=r"out: cannot be written \(File exists\)"):
+    with pytest.raises(EarshotError, match=r"out: cannot be written \(Not a directory\)"):
         render(there, there, out)
 
 
