@@ -5,6 +5,7 @@ trusted is rejected with a reason instead of giving silence or a shortened recor
 stops a run.
 """
 
+import errno
 import io
 import os
 import stat
@@ -21,6 +22,9 @@ MIN_RATE, MAX_RATE = 1_000, 768_000
 
 MAX_SAMPLES = 2**30
 """Longest recording that is read, in samples: 6.7 hours at 44.1 kHz, 4 GiB as float32."""
+
+_FOR_GOOD = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""What an error of the file system says of the file itself; the others may pass."""
 
 _BLOCK = 1 << 20  # values decoded at a time: a lying header must not decide how much memory is allocated
 
@@ -52,6 +56,7 @@ def checked_path(root: Path, relative: str) -> Path:
             raise RejectedError("symbolic link leads outside the source folder")
         status = path.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        _raise_if_passing(error)
         raise RejectedError(f"cannot be opened ({_reason(error)})") from None
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise RejectedError("not a regular file")
@@ -69,6 +74,7 @@ def duration(path: Path) -> float:
     try:
         info = soundfile.info(os.fspath(path))
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
+        _raise_if_passing(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
     if info.samplerate <= 0:
         raise RejectedError(f"sample rate {info.samplerate} Hz")
@@ -106,6 +112,7 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
                 raise RejectedError(missing)
             samples = _decode(file)
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
+        _raise_if_passing(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
     if len(samples) < promised < MAX_SAMPLES:  # larger: a stream whose header does not know its length
         raise RejectedError(f"truncated: {len(samples)} of {promised} samples can be decoded")
@@ -192,6 +199,12 @@ def decode_flac(content: bytes) -> tuple[np.ndarray, int]:
             return samples, file.samplerate
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise ValueError(f"not readable as FLAC ({_reason(error)})") from None
+
+
+def _raise_if_passing(error: BaseException) -> None:
+    """Raises what says nothing about the file (a disk that fails, too many open files): a run may be repeated then."""
+    if isinstance(error, OSError) and error.errno not in _FOR_GOOD:
+        raise error
 
 
 def _reason(error: BaseException) -> str:

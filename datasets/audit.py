@@ -10,6 +10,8 @@ Works on plain arrays with a row per clip, in the order of the clip ids; only `m
 """
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -37,26 +39,24 @@ class Measures:
 
     Attributes:
         contents: hexadecimal digest of the samples at 16 bit: equal exactly where two clips are the same audio.
-        peak_db: largest absolute sample in dBFS, float64; -inf for digital silence.
         rms_db: in dBFS, float64: 0 for a full-scale square wave, -3.01 for a full-scale sine, -inf for digital silence.
         clipped: number of samples in runs of `CLIPPED_RUN` or more at full scale, int64.
     """
 
     contents: np.ndarray
-    peak_db: np.ndarray
     rms_db: np.ndarray
     clipped: np.ndarray
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measures"]) -> "Measures":
         """One after the other."""
-        empty = cls(np.zeros(0, "U32"), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
-        names = ("contents", "peak_db", "rms_db", "clipped")
+        empty = cls(np.zeros(0, "U32"), np.zeros(0), np.zeros(0, np.int64))
+        names = ("contents", "rms_db", "clipped")
         return cls(*(np.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in names))
 
     def at(self, rows: np.ndarray) -> "Measures":
         """Rows in the order asked."""
-        return Measures(self.contents[rows], self.peak_db[rows], self.rms_db[rows], self.clipped[rows])
+        return Measures(self.contents[rows], self.rms_db[rows], self.clipped[rows])
 
 
 @dataclass(frozen=True)
@@ -208,8 +208,8 @@ def measure(audio: np.ndarray) -> Measures:
     for shift in range(CLIPPED_RUN):
         in_run[:, shift : shift + width] |= begins
     with np.errstate(divide="ignore"):  # digital silence is -inf dBFS, which is what is meant
-        peak_db, rms_db = 20 * np.log10(np.abs(audio).max(axis=1).astype(np.float64)), 10 * np.log10(power)
-    return Measures(np.array(contents, dtype="U32"), peak_db, rms_db, in_run.sum(axis=1))
+        rms_db = 10 * np.log10(power)
+    return Measures(np.array(contents, dtype="U32"), rms_db, in_run.sum(axis=1))
 
 
 def class_loudness(rms_db: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -234,17 +234,17 @@ def label_pairs(contents: Sequence[Hashable], table: ClipTable) -> tuple[LabelPa
         contents: by position, equal where two clips are the same audio.
         table: the clips.
     """
-    held: dict[Hashable, set[int]] = {}
-    for content, label in zip(contents, table.labels.tolist(), strict=True):
-        held.setdefault(content, set()).add(label)
-    distinct: dict[tuple[int, int], int] = {}
-    for labels in held.values():
-        for pair in combinations(sorted(labels), 2):
-            distinct[pair] = distinct.get(pair, 0) + 1
-    clips = {pair: [0] * len(SPLITS) for pair in distinct}
+    # Counted before they are paired: silence may fill many clips of many classes.
+    held: dict[Hashable, dict[int, list[int]]] = {}
     for content, label, split in zip(contents, table.labels.tolist(), table.splits.tolist(), strict=True):
-        for other in held[content] - {label}:
-            clips[min(label, other), max(label, other)][SPLITS.index(split)] += 1
+        held.setdefault(content, {}).setdefault(label, [0] * len(SPLITS))[SPLITS.index(split)] += 1
+    distinct: Counter[tuple[int, int]] = Counter()
+    clips: dict[tuple[int, int], list[int]] = {}
+    for by_label in held.values():
+        for pair in combinations(sorted(by_label), 2):
+            distinct[pair] += 1
+            before = clips.get(pair, [0] * len(SPLITS))
+            clips[pair] = [sum(counts) for counts in zip(before, *(by_label[label] for label in pair), strict=True)]
     return tuple(LabelPair(*pair, distinct[pair], tuple(clips[pair])) for pair in sorted(distinct))
 
 
@@ -343,9 +343,15 @@ def protocol_ceiling(name: str, clips: Listing, order_seed: int | None = None) -
     if name not in NAMED:
         raise EarshotError(f"protocol: expected one of {', '.join(NAMED)}, found {printable(name)!r}")
     protocol = NAMED[name] if order_seed is None else by_name({"name": name, "class_order": "seeded"})
-    sessions = make_sessions(
-        protocol, clips.table, order_seed=order_seed or 0, support_seed=0, base_classes=clips.base_classes
-    )
+    try:
+        sessions = make_sessions(
+            protocol, clips.table, order_seed=order_seed or 0, support_seed=0, base_classes=clips.base_classes
+        )
+    except EarshotError as error:  # its advice is for sweeps, which can change the protocol
+        reason = re.sub(r"; (take|give) [^;'\"]*$", "", str(error)).removeprefix(f"protocol {name}: ")
+        raise EarshotError(
+            f"protocol {name}: does not fit this benchmark: {reason}; leave --protocol out for those that fit"
+        ) from None
     brought = [session.labels for session in sessions]
     classes = np.cumsum([len(labels) for labels in brought]).tolist()
     return Ceiling(name, tuple(classes), accuracy_ceilings(clips.contents, clips.table, brought))

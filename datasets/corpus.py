@@ -104,6 +104,10 @@ class Corpus(ABC, Generic[Options]):
         """
         return options.model_dump(mode="json")
 
+    def benchmarks(self, options: Options) -> tuple[str, ...]:
+        """Addresses of the prepared benchmarks that this one is made from: it cannot take the place of one of them."""
+        return ()
+
     def listing(self, options: Options) -> Listing | None:
         """The clips that published lists name, without any audio; None where the corpus has no such lists."""
         return None

@@ -56,7 +56,7 @@ class Demo(Corpus[DemoOptions]):
 
     name = "demo"
     summary = "25 synthetic instruments, voices and noises, made on the spot; a class is a source"
-    version = 1  # to be raised with every change of `datasets.synthesis` that can be heard
+    version = 10 + Folder.version  # the first number: to be raised with every change of `datasets.synthesis`
     options_type = DemoOptions
     generates = True
 

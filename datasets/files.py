@@ -20,7 +20,7 @@ class Readable(Protocol):
 
 
 @contextmanager
-def written_aside(path: Path, *, flush: bool = True) -> Iterator[Path]:
+def written_aside(path: Path) -> Iterator[Path]:
     """Gives a path to write to; what was written there becomes `path` at the end of the block, by one rename.
 
     Two writers of the same path are harmless: each has its own file aside, and the last rename wins. Where the block
@@ -28,15 +28,12 @@ def written_aside(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
     Args:
         path: in a folder that exists.
-        flush: whether the content must be on the disk before the name is; a crash of the machine could otherwise leave
-            an empty file under the name.
     """
     aside = path.parent / f".{path.name}.{uuid.uuid4().hex}{ASIDE}"
     try:
         yield aside
-        if flush:
-            with aside.open("rb+") as file:
-                os.fsync(file.fileno())
+        with aside.open("rb+") as file:  # without it a crash of the machine may leave an empty file under the name
+            os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -68,6 +68,7 @@ class FSC89(NamedFiles[FSC89Options]):
     sample_rate = 44_100
     num_samples = 44_100
     columns = ("data_folder", "FSD_MIX_SED_filename", "start_time", "label")
+    once = False
     layout = "soundscapes in the folders that the lists name: base/train/soundscape_0.wav, ..."
 
     def identity(self, options: FSC89Options) -> dict[str, Any]:

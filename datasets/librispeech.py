@@ -173,7 +173,8 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
                 "check --source, or ask for fewer: librispeech --speakers N"
             )
         labels = label_speakers(longest_speakers(durations, options.speakers or USUAL_SPEAKERS))
-        promised = {name: int(durations[name] / options.clip_seconds) for name in labels}
+        # a sum of seconds may lie a rounding below a whole number of clips
+        promised = {name: int(durations[name] / options.clip_seconds + 1e-6) for name in labels}
         self.review(
             [count_splits(assign_splits(promised[name], options.sizes, options.split)) for name in labels],
             list(labels),

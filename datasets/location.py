@@ -51,20 +51,23 @@ class Location:
         if isinstance(place, Location):
             return place
         if not is_uri(place):
+            if not str(place):
+                raise EarshotError("expected a folder or a URI, found an empty text; give the folder")
             try:
                 return cls(os.path.realpath(place), Path(place))  # Path.resolve raises on a loop of links
             except ValueError:
                 raise EarshotError(f"{printable(str(place))}: no path (it holds a NUL); mend it") from None
         address = str(place)
-        parts = urlsplit(address)
-        if parts.scheme == "file":
-            return cls.of(Path(unquote(parts.path)))
         try:
+            if urlsplit(address).scheme == "file":
+                return cls.of(_local_path(address))
             filesystem, path = fs.FileSystem.from_uri(address)
             if not path.strip("/"):
                 raise ValueError("it names no folder")
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise EarshotError(f"{_shown(address)}: not a URI of pyarrow.fs ({_reason(error)}); mend it") from None
+            secret = "@" in address  # the reason may quote it
+            reason = "credentials come from the environment, not from a URI" if secret else _reason(error)
+            raise EarshotError(f"{_shown(address)}: not a URI of pyarrow.fs ({reason}); mend it") from None
         return cls(address, None, filesystem, path.rstrip("/"))
 
     def __truediv__(self, name: str) -> "Location":
@@ -191,10 +194,19 @@ def is_uri(place: object) -> bool:
     return isinstance(place, str) and "://" in place
 
 
-def _shown(address: str) -> str:
+def _local_path(address: str) -> Path:
     parts = urlsplit(address)
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+    if parts.netloc not in ("", "localhost") or not parts.path or parts.query or parts.fragment:
+        raise ValueError("expected file:///folder; write '#' and '?' as %23 and %3F")
+    return Path(unquote(parts.path))
+
+
+def _shown(address: str) -> str:
+    """Without user name, password and query, however they are written."""
+    scheme, _, rest = address.partition("://")
+    return printable(f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"[:200])
 
 
 def _reason(error: BaseException) -> str:
-    return printable(" ".join(str(error).split()))
+    text = printable(" ".join(str(error).split()))
+    return text if len(text) <= 400 else text[:400] + "..."

@@ -68,6 +68,7 @@ class LS100(Corpus[Options]):
     name = "ls100"
     summary = "LS-100: the 100 longest speakers of LibriSpeech train-clean-100, 60 of them base classes"
     options_type = LS100Options
+    version = LibriSpeech.version  # which cuts
 
     def inventory(self, source: Path, options: Options) -> Inventory:
         """As of the `librispeech` corpus."""
@@ -144,9 +145,11 @@ class LS100Published(LS100[LS100PublishedOptions]):
         """One unit per label.
 
         Raises:
-            EarshotError: the recordings do not give the lists in `meta`.
+            EarshotError: an utterance cannot be read, or the recordings do not give the lists in `meta`.
         """
         plan = super().plan(source, inventory, options)
+        if plan.rejected:
+            raise _renumbered(plan.rejected[0])
         own = {unit.name: unit.files for unit in plan.units}
         counts = {unit.name: int(unit.details["clips"]) for unit in plan.units}
         if options.meta is not None:
@@ -166,7 +169,8 @@ class LS100Published(LS100[LS100PublishedOptions]):
         windows = {}
         for owner, paths in groupby(unit.files, lambda path: path.split("/")[0]):
             utterances, rejected = read_utterances(source, tuple(paths), options.speech)
-            yield from rejected
+            if rejected:
+                raise _renumbered(rejected[0])
             windows[owner] = list(cut_stream(utterances, options.speech.num_samples))
         counts = {owner: len(cut) for owner, cut in windows.items()}
         for segment, split in zip(collected(speaker, counts), split_pattern(options.speech.sizes), strict=False):
@@ -196,6 +200,14 @@ class LS100Published(LS100[LS100PublishedOptions]):
             raise EarshotError(f"{where}: expected the labels 0 to {max(names)}, found no {min(missing)}; {_MEND}")
         classes = [names[label] for label in sorted(names)]
         return make_listing(rows, classes, BASE_CLASSES, options.speech.clip_seconds)
+
+
+def _renumbered(rejection: Rejection) -> EarshotError:
+    """A lost utterance moves all that follow: the released names would then name other sounds."""
+    return EarshotError(
+        f"{rejection.file}: expected every utterance of the {SPEAKERS} speakers, as the released segments are numbered "
+        f"through all of them, found one that is not usable ({rejection.reason}); fetch it again"
+    )
 
 
 _MEND = "--meta must hold the released lists"

@@ -93,10 +93,10 @@ class Manifest(_Frozen):
     name: str
     corpus: str
     settings: dict[str, Any]
-    sample_rate: int = Field(gt=0)
-    num_samples: int = Field(gt=0)
+    sample_rate: int = Field(gt=0, le=768_000)
+    num_samples: int = Field(gt=0, le=1 << 24)
     classes: tuple[ClassEntry, ...]
-    base_classes: int | None = None
+    base_classes: int | None = Field(None, ge=1)
     shards: tuple[ShardEntry, ...]
     source: SourceEntry
     versions: dict[str, str]
@@ -106,6 +106,8 @@ class Manifest(_Frozen):
     def _consistent(self) -> "Manifest":
         if [entry.label for entry in self.classes] != list(range(len(self.classes))):
             raise ValueError("classes are not in label order 0, 1, 2, ...")
+        if self.base_classes is not None and self.base_classes > len(self.classes):
+            raise ValueError(f"expected at most {len(self.classes)} base classes, found {self.base_classes}")
         files = [entry.file for entry in self.shards]
         if files != sorted(set(files), key=lambda file: (len(file), file)):
             raise ValueError("shards are not in file order, or named twice")
@@ -155,7 +157,7 @@ class Manifest(_Frozen):
             ) from None
         except OSError as error:
             raise EarshotError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise EarshotError(f"{path}: not JSON; prepare the benchmark again with --force") from None
         version = content.get("schema_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:

@@ -167,20 +167,21 @@ def relative_path(text: str, row: Row) -> str:
     return text
 
 
-def check_once(row: Row, what: Hashable, lines: dict[Hashable, int]) -> None:
-    """Remembers what a row names, for a table that must not name it twice.
+def check_once(row: Row, what: Hashable, rows: dict[Hashable, Row]) -> None:
+    """Remembers what a row names, for tables that must not name it twice.
 
     Args:
         row: the row.
         what: it names.
-        lines: of what the rows before it named; added to.
+        rows: the ones before it, of this table or of others, by what they named; added to.
 
     Raises:
         EarshotError: a row before it named the same; tells both lines.
     """
-    first = lines.setdefault(what, row.line)
-    if first != row.line:
-        raise _error(row.path, f"line {row.line}: expected every clip once, found that of line {first} again")
+    first = rows.setdefault(what, row)
+    if first is not row:
+        where = f"line {first.line}" + (f" of {printable(first.path.name)}" if first.path != row.path else "")
+        raise _error(row.path, f"line {row.line}: expected every clip once, found that of {where} again")
 
 
 def digest(paths: Sequence[Path]) -> str:
@@ -197,9 +198,11 @@ def digest(paths: Sequence[Path]) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return _read_bytes(path).decode("utf-8-sig")
+        content = _read_bytes(path)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _error(path, f"expected UTF-8, found something else at byte {error.start}") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _error(path, f"line {line}: expected UTF-8, found something else (byte {error.start})") from None
 
 
 def _read_bytes(path: Path) -> bytes:

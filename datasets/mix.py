@@ -15,6 +15,7 @@ zeros at their end. The recordings are not needed: a mix is made from the shards
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,10 @@ class Mix(Corpus[MixOptions]):
         """The benchmarks by their content, not by where they lie."""
         parts = [[part.name, part.manifest.fingerprint] for part in _parts(options)]
         return {**options.model_dump(mode="json"), "of": parts}
+
+    def benchmarks(self, options: MixOptions) -> tuple[str, ...]:
+        """The parts."""
+        return options.of
 
     def inventory(self, source: Path, options: MixOptions) -> Inventory:
         """The shards of all parts, as PART/shards/NNNNN.parquet; their digests are in the manifests."""
@@ -149,13 +154,12 @@ def _parts(options: MixOptions) -> list[_Part]:
     if len(options.of) < 2:
         raise EarshotError(f"--of: expected at least two benchmarks, found {len(options.of)}; give it once for each")
     manifests = [Manifest.load(place) for place in options.of]
-    names = [manifest.name for manifest in manifests]
     parts: list[_Part] = []
     first = 0
-    for number, manifest in enumerate(manifests):
-        again = names[:number].count(manifest.name)
-        name = printable(manifest.name) + (f"-{again + 1}" if again else "")
-        parts.append(_Part(name, manifest, first))
+    for manifest in manifests:
+        known, name = {part.name for part in parts}, printable(manifest.name)
+        unused = next(one for one in chain([name], (f"{name}-{n}" for n in count(2))) if one not in known)
+        parts.append(_Part(unused, manifest, first))
         first += len(manifest.classes)
     return parts
 

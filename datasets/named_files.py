@@ -149,6 +149,8 @@ class NamedFiles(Corpus[Options]):
     """The last classes; those before them are base classes."""
     columns: ClassVar[tuple[str, ...]]
     """Of each list."""
+    once: ClassVar[bool]
+    """Whether a recording supplies one clip only, so that the lists name it once."""
     layout: ClassVar[str]
     """What the source folder is expected to hold, in a few words."""
 
@@ -209,11 +211,11 @@ class NamedFiles(Corpus[Options]):
             )
         labels = {name: label for label, name in enumerate(classes)}
         clips: list[ListedClip] = []
+        rows: dict[Hashable, Row] = {}
         for split in SPLITS:
-            lines: dict[Hashable, int] = {}
             for row in read_rows(self.table(split, options), self.columns):
                 clip = self.listed(row, split, labels)
-                check_once(row, (clip.path, clip.start, clip.label), lines)
+                check_once(row, clip.path if self.once else (clip.path, clip.start, clip.label, split), rows)
                 clips.append(clip)
         lists = Lists(classes, tuple(clips))
         for name, count in zip(classes, lists.counts, strict=True):

@@ -51,6 +51,7 @@ class NSynth(NamedFiles[NSynthOptions]):
     num_samples = 64_000
     novel_classes = 45
     columns = ("filename", "instrument", "audio_source")
+    once = True
     layout = "the folders nsynth-train, nsynth-valid and nsynth-test with audio/NOTE.wav in them"
 
     def identity(self, options: NSynthOptions) -> dict[str, Any]:

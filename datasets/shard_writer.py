@@ -1,8 +1,6 @@
 """Writing a shard: a Parquet file of clips, there whole or not at all.
 
-A shard's schema is the audio convention of the Hugging Face hub (`audio: struct<bytes, path>`, bytes is
-16-bit FLAC), so that its tools and viewers open it. A row group holds at most 64 clips of one class: a class is read
-without the rest, whatever else its shard holds.
+A row group holds at most 64 clips of one class: a class is read without the rest, whatever else its shard holds.
 """
 
 import re
@@ -17,21 +15,8 @@ from datasets.audio import encode_flac
 from datasets.files import file_digest
 from datasets.location import Location
 from datasets.manifest import ShardEntry
-from datasets.shards import Clip
+from datasets.shards import SCHEMA, Clip
 
-SCHEMA = pa.schema(
-    [
-        ("clip_id", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.int32()),
-        ("class_name", pa.string()),
-        ("source", pa.string()),
-        ("start", pa.int64()),
-        ("num_samples", pa.int32()),
-        ("sample_rate", pa.int32()),
-        ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-    ]
-)
 ROW_GROUP = 64
 
 # FLAC does not shrink further, and min/max of audio bytes help nobody.

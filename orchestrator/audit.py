@@ -3,13 +3,15 @@
     python -m orchestrator.audit data/ls100                                    a prepared benchmark, with its audio
     python -m orchestrator.audit ls100-published --meta lists --out audit      published lists, without audio
 
-Exit codes: 0 done, 1 a defect named by --fail-on was found, 2 an error that the user can mend, 130 interrupted.
+Exit codes: 0 done, 1 a defect named by --fail-on was found, 2 an error, 130 interrupted.
 """
 
 import argparse
+import io
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,25 +97,31 @@ def _ceilings(clips: Listing, protocols: Sequence[str] | None, order_seed: int |
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    listed = _with_lists()
-    corpus = listed.get(words[0]) if words else None
-    given = vars(_parser(corpus, listed).parse_args(words))
-    common = {key: given.pop(key) for key in _COMMON}
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names of classes and "±", where the terminal has no UTF-8
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        listed = _with_lists()
+        corpus = listed.get(words[0]) if words else None
+        given = vars(_parser(corpus, listed).parse_args(words))
+        common = {key: given.pop(key) for key in _COMMON}
         result = _audited(common, corpus, given, listed, errors)
         found = findings(result)
         failed = _failures(found, common["fail_on"])
         files = write_files(result, found, common["out"]) if common["out"] else ()
+        # A pipe has no width: rich would assume 80 columns and cut the tables.
+        console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
+        with suppress(SystemExit):  # rich's answer to a reader that left early, such as `head`
+            _show(result, found, files, console)
     except (EarshotError, OSError) as error:
         errors.print(escape(told(error)))
         return 2
     except KeyboardInterrupt:
-        errors.print("interrupted: nothing was written; run the same command again")
+        errors.print("interrupted; run the same command again")
         return 130
-    # A pipe has no width: rich would assume 80 columns and cut the tables.
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
-    _show(result, found, files, console)
+    except Exception:  # Python's own status of it, 1, would tell of a defect
+        traceback.print_exc()
+        return 2
     if failed:
         errors.print(f"failed: found what --fail-on names: {', '.join(failed)}")
     return 1 if failed else 0
@@ -146,11 +154,11 @@ def _parser(corpus: Corpus[Any] | None, listed: dict[str, Corpus[Any]]) -> argpa
         help="ceilings under this protocol, such as ffcac-25; may be repeated (default: all that fit)",
     )
     parser.add_argument(
-        "--order-seed", type=int, metavar="N", help="draw the order of the classes (default: the published order)"
+        "--order-seed", type=_seed, metavar="N", help="draw the order of the classes (default: the published order)"
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="write audit.md, audit.json, clips.csv, audit.png and audit.svg (default: only print)",
     )
@@ -170,11 +178,25 @@ def _parser(corpus: Corpus[Any] | None, listed: dict[str, Corpus[Any]]) -> argpa
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in text.split(","))
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [kind for kind in chosen if kind not in (*KINDS, "any")]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"expected any or some of {', '.join(KINDS)}, found {printable(unknown[0])!r}")
+    if unknown or not chosen:
+        found = printable(unknown[0] if unknown else text)
+        raise argparse.ArgumentTypeError(f"expected any or some of {', '.join(KINDS)}, found {found!r}")
     return chosen
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {2**63 - 1}, found {printable(text)!r}")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    if not text or is_uri(text):
+        found = "a URI; copy the files there afterwards" if text else "nothing"
+        raise argparse.ArgumentTypeError(f"expected a folder of this machine, found {found}")
+    return Path(text)
 
 
 def _audited(

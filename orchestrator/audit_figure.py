@@ -4,6 +4,7 @@ Panels without anything to show are left out. The look is that of `orchestrator.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count as numbers
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -175,8 +176,8 @@ def _loudness(axes: Axes, audit: Audit) -> None:
     """Mean RMS of each class with one standard deviation each side."""
     assert audit.loudness is not None
     x, (mean, std) = np.arange(len(audit.counts)), audit.loudness.T
-    spread = np.nan_to_num(std)
-    axes.vlines(x, mean - spread, mean + spread, color=BLUE, alpha=0.3, linewidth=max(1.2, min(5, 160 / len(x))))
+    deviation = np.nan_to_num(std)
+    axes.vlines(x, mean - deviation, mean + deviation, color=BLUE, alpha=0.3, linewidth=max(1.2, min(5, 160 / len(x))))
     axes.plot(x, mean, "o", color=BLUE, markersize=4.2, markeredgecolor="white", markeredgewidth=0.5, zorder=3)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     _plain(axes, "Level of the classes", "RMS (dBFS)")
@@ -187,8 +188,7 @@ def _class_axis(axes: Axes, audit: Audit, names: Sequence[str] | None, last: boo
     count = len(audit.counts)
     axes.set_xlim(-0.7, count - 0.3)
     if names is None:
-        stride = next(step for step in (10, 20, 50, 100, 1000) if count <= 20 * step)
-        axes.set_xticks(range(0, count, stride))
+        axes.set_xticks(range(0, count, _stride(count)))
     else:
         axes.set_xticks(range(count), names if last else [""] * count, rotation=90, size=8)
         for label in axes.get_xticklabels():
@@ -198,6 +198,13 @@ def _class_axis(axes: Axes, audit: Audit, names: Sequence[str] | None, last: boo
     base = audit.clips.base_classes
     if base and base < count:
         axes.axvline(base - 0.5, color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=5)
+
+
+def _stride(count: int) -> int:
+    """The least of 10, 20, 50, 100, 200, ... that makes at most 20 ticks."""
+    return next(
+        step for power in numbers(1) for step in (10**power, 2 * 10**power, 5 * 10**power) if count <= 20 * step
+    )
 
 
 def _name_parts(axes: Axes, base: int | None) -> None:

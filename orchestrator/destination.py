@@ -40,6 +40,7 @@ class Destination:
         """
         self._refuse_foreign()
         if self.root.local is None:
+            (self.root / LOCK).write(b"made by orchestrator.prepare")  # holds nobody, but tells whose folder it is
             with _explained(str(self.root)):
                 yield
             return
@@ -52,8 +53,7 @@ class Destination:
             found = set(self.root.files())
         except OSError as error:
             raise EarshotError(f"{self.root}: cannot be read ({error.strerror}); choose another --out") from None
-        ours = {LOCK, FILE_NAME} if self.root.local else {FILE_NAME, "shards"}
-        if found and not found & ours:
+        if found and not found & {LOCK, FILE_NAME}:
             raise EarshotError(
                 f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
             )

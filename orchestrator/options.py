@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from datasets.corpus import CorpusOptions
 from datasets.inventory import printable
+from datasets.location import is_uri
 
 
 def add_options(group: Any, options: type[CorpusOptions]) -> None:
@@ -22,13 +23,22 @@ def add_options(group: Any, options: type[CorpusOptions]) -> None:
             keywords["choices"] = [str(choice) for choice in get_args(kind)]
         elif get_origin(kind) is tuple:
             keywords |= {"action": "append", "metavar": "DIR"}
+        elif Path in (kind, *get_args(kind)):
+            keywords |= {"type": local_path, "metavar": "PATH"}
         else:
-            keywords["metavar"] = "X" if kind is float else "PATH" if Path in (kind, *get_args(kind)) else "N"
+            keywords["metavar"] = "X" if kind is float else "N"
         group.add_argument(f"--{name.replace('_', '-')}", **keywords)
 
 
 def _shown(default: object) -> str:
     return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)
+
+
+def local_path(text: str) -> Path:
+    """A path on this machine, as `type` of a flag."""
+    if not text or is_uri(text):
+        raise argparse.ArgumentTypeError(f"expected a path on this machine, found {printable(text)!r}")
+    return Path(text)
 
 
 def fraction(text: str) -> float:

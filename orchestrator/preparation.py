@@ -1,9 +1,7 @@
 """Recordings -> shards, as a function: for `python -m orchestrator.prepare` and for a sweep.
 
-Ray Data maps the units of work in parallel; each unit writes its own shard inside the map, aside and
-renamed; the manifest is written last. A benchmark with a manifest is complete. A run that died in any way is
-resumed by the same
-call: shards whose metadata name their unit are kept, everything else is made again.
+The inventory of the source becomes a plan, the plan's units become shards (`orchestrator.cutting`), and the manifest is
+written last: a benchmark with a manifest is complete. A run that died in any way is resumed by the same call.
 """
 
 import hashlib
@@ -113,10 +111,14 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
     if settings.source is None and corpus.reads_folder and not corpus.generates:
         raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; give it")
     out = Location.of(Location.of(settings.out).address)  # absolute: workers run in other folders
+    if out.address in corpus.benchmarks(options):
+        raise EarshotError(f"--out {out}: expected a place of its own, found one of the benchmarks it is made from")
     destination = Destination(out)
     with destination.locked(), _source(settings, corpus, out) as source:
         present = destination.manifest(settings.force)
         wanted = {**_what(settings, corpus, out), **corpus.identity(options)}
+        if present and settings.name is None:  # a folder may be renamed
+            wanted["name"] = present.name
         generated = settings.source is None and corpus.generates
         inventory = None if generated else corpus.inventory(source, options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, options)
@@ -187,10 +189,11 @@ def _versions(corpus: Corpus[Any]) -> dict[str, str]:
 
 def _count(plan: Plan, units: Sequence[FinishedUnit]) -> list[SplitCounts]:
     """Clips per class, by label."""
-    return [
-        sum((unit.counts.get(label, SplitCounts()) for unit in units), SplitCounts())
-        for label in range(len(plan.classes))
-    ]
+    counts = [SplitCounts()] * len(plan.classes)
+    for unit in units:
+        for label, count in unit.counts.items():
+            counts[label] += count
+    return counts
 
 
 def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:

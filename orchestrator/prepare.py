@@ -23,7 +23,7 @@ from datasets.inventory import Rejection
 from datasets.location import Location
 from orchestrator.cutting import Progress
 from orchestrator.destination import REJECTED
-from orchestrator.options import add_options, fraction, positive
+from orchestrator.options import add_options, fraction, local_path, positive
 from orchestrator.preparation import Outcome, Settings, prepare, run
 from orchestrator.render import RenderOutcome, render
 
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         if corpus.reads_folder:
             command.add_argument(
                 "--source",
-                type=Path,
+                type=local_path,
                 required=not corpus.generates,
                 metavar="DIR",
                 help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--sources", "the unpacked FSD_MIX_SED.source"),
         ("--out", "folder of the soundscapes"),
     ):
-        command.add_argument(flag, type=Path, required=True, metavar="DIR", help=what)
+        command.add_argument(flag, type=local_path, required=True, metavar="DIR", help=what)
     _add_common(command)
     return parser
 
@@ -139,7 +139,7 @@ def _render(given: dict[str, Any], bar: Bar) -> RenderOutcome:
 def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
     manifest = outcome.manifest
     if not outcome.computed:
-        console.print(f"nothing to do: {escape(str(settings.out))} is complete and up to date")
+        console.print(f"nothing to do: {escape(str(Location.of(settings.out)))} is complete and up to date")
     _tell_rejected(outcome.rejected, settings.out, console)
     for warning in outcome.warnings:
         console.print(f"warning: {escape(warning)}")
@@ -155,7 +155,7 @@ def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
         ("files", f"{manifest.source.files}, {manifest.source.rejected} rejected{ignored}"),
         ("units", f"{outcome.computed} cut, {outcome.reused} already done"),
         ("seconds", f"{outcome.seconds:.1f}"),
-        ("folder", str(settings.out)),
+        ("folder", str(Location.of(settings.out))),
     )
 
 

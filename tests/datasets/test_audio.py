@@ -1,3 +1,4 @@
+import errno
 import os
 import struct
 from pathlib import Path
@@ -197,3 +198,18 @@ def test_no_published_mp3_is_rejected(shared: Path) -> None:
     assert len(recordings) == 900
     for recording in recordings:
         read_recording(recording)
+
+
+@pytest.mark.parametrize(("number", "passing"), [(errno.EIO, True), (errno.ESTALE, True), (errno.EACCES, False)])
+def test_a_disk_that_fails_says_nothing_about_the_file(
+    number: int, passing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one bad moment would stay in a finished shard as a rejection."""
+
+    def fail(path: Path) -> str:
+        raise OSError(number, "refused")
+
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000)
+    monkeypatch.setattr("datasets.audio.truncation", fail)
+    with pytest.raises(OSError if passing else RejectedError):
+        read_recording(tmp_path / "a.wav")

@@ -42,14 +42,29 @@ def test_secrets_of_a_uri_are_never_shown() -> None:
     assert pickle.loads(pickle.dumps(place)).address == place.address
 
 
-@pytest.mark.parametrize("address", ["nosuch://bucket/x", "s3://", "s3://bucket/x?nosuch=1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nosuch://bucket/x", "s3://", "s3://bucket/x?nosuch=1", "s3://KEY:SEC RET@bucket/x", "s3://KEY:SEC[RET@bucket/x",
+        "foo://KEY:SECRET@bucket/x", "s3://b[/x", "file://elsewhere/x", "file://", "file:///a#b", "file:///a?b=c",
+    ],
+)  # fmt: skip
 def test_a_uri_that_is_not_understood_is_told(address: str) -> None:
-    with pytest.raises(EarshotError, match=r"not a URI of pyarrow\.fs"):
+    with pytest.raises(EarshotError, match=r"not a URI of pyarrow\.fs") as caught:
         Location.of(address)
+    assert "SEC" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_secret_with_a_slash_is_not_shown() -> None:
+    with pytest.raises(EarshotError) as caught:
+        Location.of("foo://KEY:SE/CRET@bucket/x")
+    assert "CRET" not in str(caught.value) and "KEY" not in str(caught.value)
 
 
 def test_what_is_a_uri() -> None:
     assert is_uri("s3://bucket/x") and is_uri("file:///x")
     assert not is_uri("data/x") and not is_uri(Path("s3://bucket")) and not is_uri("C:x")
+    with pytest.raises(EarshotError, match="expected a folder or a URI, found an empty text"):
+        Location.of("")
     with pytest.raises(EarshotError, match="NUL"):
         Location.of("a\0b")

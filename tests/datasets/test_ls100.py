@@ -242,3 +242,25 @@ def test_lists_that_are_not_as_released_are_an_error(tmp_path: Path, split: str,
 def test_a_listing_needs_the_lists() -> None:
     with pytest.raises(EarshotError, match="--meta: expected the folder of the lists"):
         LS100Published().listing(LS100PublishedOptions())
+
+
+def test_corpora_that_cut_with_another_change_with_it() -> None:
+    """A shard's key holds the corpus's version: what changes the clips must change it."""
+    known = corpora()
+    assert known["ls100"].version == known["ls100-published"].version == known["librispeech"].version
+    assert known["demo"].version == 10 + known["folder"].version
+
+
+def test_a_lost_utterance_would_renumber_the_released_segments(tmp_path: Path) -> None:
+    speak(tmp_path, {"19": 6, "1926": 6, "200": 6})
+    options, corpus = SmallPublished(loudness=False), LS100Published()
+    plan = corpus.plan(tmp_path, corpus.inventory(tmp_path, options), options)
+    path = tmp_path / "1926/7/1926-7-0000.flac"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)  # the header is whole
+    path.write_bytes(content)
+    with pytest.raises(EarshotError, match=r"1926-7-0000\.flac: expected every utterance .* fetch it again"):
+        list(corpus.cut(tmp_path, plan.units[0], options))
+    path.write_text("text")
+    with pytest.raises(EarshotError, match=r"1926-7-0000\.flac: expected every utterance"):
+        corpus.plan(tmp_path, corpus.inventory(tmp_path, options), options)

@@ -53,8 +53,8 @@ BAD_TABLES: dict[str, tuple[str | bytes, str]] = {
     "blank cell": ("file,start\na,  \n", "line 2: start: expected a value, found '  '"),
     "NUL": ("file,start\na\0b,1\n", r"line 2: expected text, found the control character '\\x00'"),
     "escape": ("file,start\n\x1b[31m,1\n", r"line 2: expected text, found the control character '\\x1b'"),
-    "not UTF-8": (b"file,start\n\xff\xfe,1\n", "expected UTF-8, found something else at byte 11"),
-    "UTF-16": ("file,start\na,1\n".encode("utf-16"), "expected UTF-8, found something else at byte 0"),
+    "not UTF-8": (b"file,start\n\xff\xfe,1\n", r"line 2: expected UTF-8, found something else \(byte 11\)"),
+    "UTF-16": ("file,start\na,1\n".encode("utf-16"), r"line 1: expected UTF-8, found something else \(byte 0\)"),
     "open quote": ('file,start\n"a,1\nb,2\n', "line 2: expected CSV, found something else"),
     "text after quote": ('file,start\n"a"b,1\n', "line 2: expected CSV, found something else"),
     "long line": (f"file,start\n{'a' * 200_000},1\n", "line 2: expected at most 65536 characters, found 200002"),
@@ -187,7 +187,7 @@ def test_a_vocabulary_is_a_list_or_labels_by_name(tmp_path: Path, content: objec
 
 BAD_VOCABULARIES = {
     "not JSON": ("a, b", "expected JSON, found something else"),
-    "not UTF-8": (b'["\xff"]', "expected UTF-8"),
+    "not UTF-8": (b'["\xff"]', "line 1: expected UTF-8"),
     "deep": ("[" * 100_000, "expected JSON, found something else"),
     "huge number": (f'{{"a": {"9" * 5000}}}', "expected JSON, found something else"),
     "a text": ('"a"', "expected a list of class names, or an object of labels by name"),

@@ -8,6 +8,7 @@ from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.mix import Mix, MixOptions
 from datasets.shard_writer import write_shard
 from datasets.shards import Clip, Shards
+from orchestrator.prepare import prepare
 
 NOWHERE = Path("nowhere")  # a mix reads no recordings
 
@@ -94,3 +95,23 @@ def test_a_benchmark_that_changes_under_the_mix_is_told(tones: Path, beeps: Path
     manifest.model_copy(update={"num_samples": 1599}).save(beeps)
     with pytest.raises(EarshotError, match="expected the benchmark to stay as it is"):
         list(Mix().cut(NOWHERE, plan.units[-1], options))
+
+
+def test_names_stay_apart(tones: Path, beeps: Path) -> None:
+    manifest = Manifest.load(beeps)
+    manifest.model_copy(update={"name": "tones-2"}).save(beeps)
+    options = MixOptions(of=(str(tones), str(tones), str(beeps)))
+    classes = Mix().plan(NOWHERE, Mix().inventory(NOWHERE, options), options).classes
+    assert len(set(classes)) == 13 and classes[-1] == "tones-2-2/beep"
+
+
+def test_a_higher_rate_than_that_of_a_part_is_warned_of(tones: Path, beeps: Path) -> None:
+    options = MixOptions(of=(str(tones), str(beeps)), sample_rate=16000)
+    (warning,) = Mix().plan(NOWHERE, Mix().inventory(NOWHERE, options), options).warnings
+    assert warning.startswith("tones-2 is at 8000 Hz")
+
+
+def test_a_mix_never_takes_the_place_of_a_part(tones: Path, beeps: Path) -> None:
+    with pytest.raises(EarshotError, match="expected a place of its own"):
+        prepare("mix", None, beeps, {"of": (str(tones), str(beeps))}, force=True)
+    assert Manifest.load(beeps).class_names == ("beep",)

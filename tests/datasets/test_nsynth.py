@@ -232,6 +232,16 @@ def test_a_bad_row_is_told(tmp_path: Path, line: str, message: str) -> None:
             read(options)
 
 
+def test_a_note_is_in_one_list_and_under_one_label(tmp_path: Path) -> None:
+    lines = {split: [*rows] for split, rows in ROWS.items()}
+    lines["test"].append(lines["train"][0])
+    options = write_lists(tmp_path, lines)
+    with pytest.raises(
+        EarshotError, match=r"_test\.csv: line \d+: expected every clip once, found that of line 2 of .*_train"
+    ):
+        Small().read_lists(options)
+
+
 def test_lists_and_vocabulary_must_belong_together(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta", {**ROWS, "test": ROWS["test"][1:]})
     with pytest.raises(EarshotError, match=r"fs_test.csv: expected rows of every class, found none of 'flute_002'"):

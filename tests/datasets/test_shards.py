@@ -1,7 +1,9 @@
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 from datasets.errors import EarshotError
 from datasets.files import file_digest
 from datasets.manifest import ClassEntry, Manifest, ShardEntry, SourceEntry, SplitCounts
-from datasets.shard_writer import SCHEMA, write_shard
-from datasets.shards import Clip, Shards
+from datasets.shard_writer import write_shard
+from datasets.shards import SCHEMA, Clip, Shards
 
 SAMPLES, RATE = 800, 16000
 
@@ -150,7 +152,7 @@ def test_sources_starts_selection_and_shards_by_position(root: Path) -> None:
 
 
 def test_what_is_held_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.shards.HELD_BYTES", 1)
+    monkeypatch.setattr("datasets.shards.HELD_BYTES", (1, 1))
     monkeypatch.setattr("datasets.shards.OPEN_FILES", 1)
     shards = Shards(root)
     forwards = np.concatenate([audio for _, audio in shards.batches(size=7)])
@@ -208,6 +210,28 @@ def test_a_shard_must_agree_with_the_manifest(tmp_path: Path) -> None:
     finish(tmp_path, [entry], [2])
     with pytest.raises(EarshotError, match="do not agree with the manifest"):
         _ = Shards(tmp_path).table
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.drop_columns(["label"]),
+        lambda table: table.drop_columns(["audio"]),
+        lambda table: table.set_column(2, "label", [["one"] * len(table)]),
+        lambda table: table.set_column(6, "start", pa.array([None] * len(table), pa.int64())),
+        lambda table: table.set_column(8, "audio", [["text"] * len(table)]),
+    ],
+    ids=["no label", "no audio", "label as text", "no start", "audio as text"],
+)
+def test_foreign_parquet_is_one_clear_error(root: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    path = root / "shards/00002.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    manifest = Manifest.load(root)
+    entry = manifest.shards[2].model_copy(update={"bytes": path.stat().st_size})
+    manifest.model_copy(update={"shards": (*manifest.shards[:2], entry)}).save(root)
+    shards = Shards(root)
+    with pytest.raises(EarshotError, match=r"00002\.parquet: not readable"):
+        _ = shards.table, shards.starts
 
 
 clips_to_store = st.lists(

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +24,12 @@ from datasets.shard_writer import write_shard
 from datasets.shards import Clip, Shards
 from orchestrator import measuring
 from orchestrator.audit import _parser, _with_lists, audit, main
-from orchestrator.audit_figure import audit_figure
+from orchestrator.audit_figure import _stride, audit_figure
 from orchestrator.audit_files import document
 from orchestrator.findings import KINDS, Finding, findings, merged_ceilings, percent, shorten
 from orchestrator.look import png, svg
 
+ROOT = Path(__file__).parents[2]
 RATE, SAMPLES = 8000, 800
 NAMES = ("<b>$x$</b>", "b|*c*", "=1+1", "d\ne", "f" * 60, "g")
 SPLITS = {"train": 8, "val": 2, "test": 4}
@@ -167,7 +171,7 @@ def test_ray_measures_what_one_process_measures(
     heard: list[int] = []
     found = measuring.measure_clips(Shards(planted), listener=heard.append)
     assert audited.measures is not None and heard[-1] == len(audited.clips.table) and heard == sorted(heard)
-    for name in ("contents", "peak_db", "rms_db", "clipped"):
+    for name in ("contents", "rms_db", "clipped"):
         np.testing.assert_array_equal(getattr(found, name), getattr(audited.measures, name))
 
 
@@ -225,7 +229,7 @@ def test_the_table_is_short_and_tells_all(command: Command, planted: Path) -> No
     [
         ("planted", "any", 1, "labels, splits, repeats, sources, silent, clipped, loudness, imbalance"),
         ("planted", "labels,clipped", 1, "labels, clipped"),
-        ("planted", "imbalance, sources", 1, "sources, imbalance"),
+        ("planted", "imbalance, sources,", 1, "sources, imbalance"),
         ("clean", "imbalance", 0, ""),
         ("clean", "any", 0, ""),
     ],
@@ -295,7 +299,21 @@ def test_lists_alone(command: Command, shared: Path, tmp_path: Path) -> None:
         (["ls100-published"], "error: --meta: expected the folder of the lists"),
         (["ls100-published", "--meta", "nowhere"], "error: .*nowhere"),
         (["PLANTED", "--protocol", "ffcac"], "error: protocol: expected one of ffcac-25, .*, found 'ffcac'"),
-        (["PLANTED", "--protocol", "ffcac-25"], "error: protocol ffcac-25: needs 25 classes"),
+        (
+            ["PLANTED", "--protocol", "ffcac-25"],
+            "error: protocol ffcac-25: does not fit this .*: needs 25 classes .*has 6; leave",
+        ),
+        (
+            ["PLANTED", "--order-seed", str(2**63)],
+            "(?s).*--order-seed: expected a number from 0 to 9223372036854775807",
+        ),
+        (["PLANTED", "--order-seed", "-1"], "(?s).*--order-seed: expected a number from 0 to "),
+        (
+            ["nowhere", "--out", "s3://key:secret@x/y"],
+            "(?s).*--out: expected a folder of this machine, found a URI; .*$",
+        ),
+        (["nowhere", "--out", ""], "(?s).*--out: expected a folder of this machine, found nothing$"),
+        (["PLANTED", "--fail-on", ","], "(?s).*--fail-on: expected any or some of labels, .* found ','"),
         (["PLANTED", "--out", "FILE/x"], "error: .*/x: expected a folder to write to, found: "),
         (["PLANTED", "--fail-on", "label"], "(?s).*--fail-on: expected any or some of labels, .* found 'label'"),
         (["PLANTED", "--workers", "0"], "(?s).*--workers: expected at least 1, found '0'"),
@@ -310,7 +328,31 @@ def test_errors_are_one_line_and_status_2(
     Path("FILE").touch()
     code, out, err = command(*(planted if word == "PLANTED" else word for word in arguments))
     assert (code, out) == (2, "")
-    assert re.match(error, err) and "Traceback" not in err
+    assert re.match(error, err) and "Traceback" not in err and "secret" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
+
+
+def test_a_mistake_of_the_program_is_not_taken_for_a_defect(
+    command: Command, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.audit.findings", lambda result: 1 / 0)
+    code, _, err = command(planted, "--fail-on", "any")
+    assert code == 2 and err.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize("reader", ["all", "none"])
+def test_a_poor_terminal_changes_nothing_but_the_letters(planted: Path, reader: str) -> None:
+    """One that is ASCII, or one that closes at once: a level is told with "±", and the status is that of a defect."""
+    words = [sys.executable, "-m", "orchestrator.audit", str(planted), "--protocol", "fcac", "--fail-on", "labels"]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(words, env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=ROOT, **pipe)
+    if reader == "none":
+        process.stdout.close()
+        assert process.stderr.read() == "failed: found what --fail-on names: labels\n"
+    else:
+        out, err = process.communicate()
+        assert "within a class ?" in out and err == "failed: found what --fail-on names: labels\n"
+    assert process.wait() == 1
 
 
 def test_lists_cannot_fail_on_what_takes_audio(command: Command, shared: Path) -> None:
@@ -357,6 +399,14 @@ def test_the_picture_is_inside_its_frame_and_the_same_every_time(audited: Audit)
 def test_a_picture_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
     figure = audit_figure(audit(clean))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "stride"),
+    [(31, 10), (200, 10), (201, 20), (2000, 100), (20_000, 1000), (20_001, 2000), (10**7, 500_000)],
+)
+def test_at_most_twenty_ticks_whatever_the_number_of_classes(classes: int, stride: int) -> None:
+    assert _stride(classes) == stride and len(range(0, classes, stride)) <= 20
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_a_benchmark_on_s3_is_the_one_on_disk(bucket: str, tmp_path: Path, capfd
     shards.verify()
     assert shards.manifest.fingerprint == local.fingerprint and shards.table.clip_ids == here.table.clip_ids
     assert np.array_equal(shards.audio([29, 0, 7]), here.audio([29, 0, 7]))
-    assert Location.of(uri).files() == ["manifest.json", "rejected.csv", "shards"]
+    assert Location.of(uri).files() == [".prepare.lock", "manifest.json", "rejected.csv", "shards"]
     assert main(["demo", f"--out={uri}", *FLAGS]) == 0
     assert "nothing to do" in capfd.readouterr().err
 
@@ -57,6 +57,7 @@ def test_an_interrupted_run_goes_on_from_the_shards(bucket: str) -> None:
     place = Location.of(uri)
     (place / "manifest.json").remove()
     (place / "shards/00002.parquet").remove()
+    assert (place / "manifest.json").size() is None and "00002.parquet" not in (place / "shards").files()
     (place / "shards/00004.parquet").write((place / "shards/00004.parquet").read_bytes()[:-100])  # half an upload
     kept = (place / "shards/00001.parquet").digest()
     second = prepare("demo", None, uri, DEMO)
@@ -89,7 +90,7 @@ def test_a_chain_reads_the_clips_where_they_lie(bucket: str, tmp_path: Path) -> 
 
 
 def test_foreign_folders_and_absent_buckets_are_told(bucket: str) -> None:
-    (Location.of(bucket) / "mine/notes.txt").write(b"text")
+    (Location.of(bucket) / "mine/shards/00000.parquet").write(b"text")  # somebody else's, whatever its name
     with pytest.raises(EarshotError, match="s3://bench/mine: expected an empty folder or a benchmark"):
         prepare("demo", None, f"{bucket}/mine", DEMO)
     with pytest.raises(EarshotError, match=r"s3://nosuch/x.*NoSuchBucket|s3://nosuch/x.*not exist"):
