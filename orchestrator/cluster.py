@@ -82,6 +82,16 @@ def _see_that_it_answers(address: str) -> None:
         ) from error
 
 
+def last_line(error: Exception) -> str:
+    """What an error of Ray ends with: the reason, below the stack of the worker."""
+    lines = _lines(error)
+    return printable(lines[-1]) if lines else type(error).__name__
+
+
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = _lines(error)
     return printable(lines[0].rstrip(".")) if lines else type(error).__name__
+
+
+def _lines(error: Exception) -> list[str]:
+    return [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -22,7 +22,7 @@ from datasets.files import ASIDE
 from datasets.inventory import Inventory, printable
 from datasets.location import Location
 from datasets.units import FinishedUnit, read_finished, read_note, shard_name, unit_key, write_unit
-from orchestrator.cluster import start_ray
+from orchestrator.cluster import last_line, start_ray
 
 # Fewer leave cores idle at the end; one block per unit costs 0.1-0.2 s each in Ray Data's loop (measured on
 # 2.60).
@@ -151,9 +151,7 @@ def _map_units(job: Job, todo: Sequence[tuple[int, Unit, str]], workers: int | N
                     raise EarshotError(f"{row['error']}; then run the same command to resume")
                 finished[row["index"]] = FinishedUnit.model_validate_json(row["result"])
         except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = printable(lines[-1]) if lines else type(error).__name__
-            raise EarshotError(f"a worker failed: {reason}; run the same command to resume") from error
+            raise EarshotError(f"a worker failed: {last_line(error)}; run the same command to resume") from error
         return finished
 
 

@@ -1,16 +1,14 @@
 """Measuring: every clip of a benchmark is decoded once, on all cores; a few numbers per clip come back."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from datasets.audit import Measures, measure
 from datasets.errors import EarshotError
-from datasets.inventory import printable
 from datasets.location import Location
 from datasets.shards import Shards
-from orchestrator.cluster import start_ray
+from orchestrator.cluster import last_line, start_ray
 
 SMALL = 4_000
 """Benchmarks with fewer clips are measured in this process: Ray takes longer to start."""
@@ -47,9 +45,7 @@ def _measured_here(shards: Shards, order: np.ndarray) -> Iterator[tuple[np.ndarr
 
 
 def _measured_on_ray(shards: Shards, order: np.ndarray, workers: int | None) -> Iterator[tuple[np.ndarray, Measures]]:
-    root = shards.root
-    if root.local is not None:
-        root = Location.of(os.path.realpath(root.local))  # workers run in other folders
+    root = Location.of(shards.root.address)  # absolute: workers run in other folders
     with start_ray(cpus=workers):
         import ray
 
@@ -65,9 +61,9 @@ def _measured_on_ray(shards: Shards, order: np.ndarray, workers: int | None) -> 
             cause = getattr(error, "cause", None)
             if isinstance(cause, EarshotError):
                 raise cause from None
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = printable(lines[-1]) if lines else type(error).__name__
-            raise EarshotError(f"a worker failed: {reason}; run the same command with fewer --workers") from error
+            raise EarshotError(
+                f"a worker failed: {last_line(error)}; run the same command with fewer --workers"
+            ) from error
 
 
 def _measure_part(root: Location, positions: np.ndarray) -> Measures:

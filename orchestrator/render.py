@@ -19,7 +19,7 @@ from datasets.errors import EarshotError
 from datasets.inventory import Rejection, printable
 from datasets.location import Location
 from datasets.soundscapes import SUFFIX, find_annotations, is_whole, render_soundscape, soundscape_path
-from orchestrator.cluster import start_ray
+from orchestrator.cluster import last_line, start_ray
 from orchestrator.destination import REJECTED, Destination, held
 
 LOCK = ".render.lock"
@@ -163,8 +163,7 @@ def _render_all(job: _Job, todo: Sequence[str], workers: int | None, hear: Calla
                 except ray.exceptions.WorkerCrashedError:
                     reason, failure = f"rendering it ended its worker {RETRIES + 1} times", ""
                 except ray.exceptions.RayError as error:
-                    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-                    reason, failure = "", f"a worker failed: {printable(lines[-1]) if lines else type(error).__name__}"
+                    reason, failure = "", f"a worker failed: {last_line(error)}"
                 if failure:
                     raise EarshotError(f"{failure}; then run the same command to resume")
                 hear(file, reason)

@@ -65,7 +65,7 @@ def test_a_flac_cut_between_two_frames_is_rejected(tmp_path: Path) -> None:
     content = path.read_bytes()
     for end in range(1, len(content), 97):
         path.write_bytes(content[:end])
-        reason(path)
+        assert reason(path)
 
 
 def test_an_mp3_cut_between_two_frames_lacks_frames_that_its_header_promises(tmp_path: Path) -> None:

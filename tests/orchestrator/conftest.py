@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.audit import Audit
+from orchestrator.audit import audit
 from orchestrator.cluster import start_ray
+from tests.orchestrator.planted import write_clean, write_planted
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 
 Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; as many rows as sessions are finished
@@ -135,3 +138,21 @@ def ray_up() -> Iterator[None]:
     """Ray with two workers, for the tests of a module."""
     with start_ray(cpus=2):
         yield
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark without any defect."""
+    return write_clean(tmp_path_factory.mktemp("clean") / "it")
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark with every defect once."""
+    return write_planted(tmp_path_factory.mktemp("planted") / "it")
+
+
+@pytest.fixture(scope="session")
+def audited(planted: Path) -> Audit:
+    """What the audit says of it."""
+    return audit(planted)

@@ -48,3 +48,24 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
     while not condition():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
+
+
+def workers_below(driver: int, title: str) -> list[int]:
+    """The processes below a driver whose title begins so: Ray's workers, named by what they do."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            command = path.with_name("cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = (int(fields[1]), command)
+    found = []
+    for pid, (_, command) in parents.items():
+        above = pid
+        while above in parents and above != driver:
+            above = parents[above][0]
+        if above == driver and command.startswith(title):
+            found.append(pid)
+    assert found
+    return found

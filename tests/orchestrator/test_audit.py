@@ -8,100 +8,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
-from PIL import Image
 
 from datasets.audit import Audit
 from datasets.errors import EarshotError
-from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.shard_writer import write_shard
-from datasets.shards import Clip, Shards
+from datasets.shards import Shards
 from orchestrator import measuring
 from orchestrator.audit import _parser, _with_lists, audit, main
-from orchestrator.audit_figure import _stride, audit_figure
 from orchestrator.audit_files import document
-from orchestrator.findings import KINDS, Finding, findings, merged_ceilings, percent, shorten
-from orchestrator.look import png, svg
+from orchestrator.findings import KINDS, Finding, findings, merged_ceilings
+from tests.orchestrator.planted import NAMES
 
 ROOT = Path(__file__).parents[2]
-RATE, SAMPLES = 8000, 800
-NAMES = ("<b>$x$</b>", "b|*c*", "=1+1", "d\ne", "f" * 60, "g")
-SPLITS = {"train": 8, "val": 2, "test": 4}
-
-
-def clips_of(label: int, amplitude: float = 0.1) -> dict[str, Clip]:
-    """Eight train, two val and four test clips of noise, each of a recording of its own, by split and number."""
-    random = np.random.default_rng(label)
-    found = {}
-    for split, count in SPLITS.items():
-        for number in range(count):
-            name = f"{split}-{number}"
-            wave = random.uniform(-amplitude, amplitude, SAMPLES).astype(np.float32)
-            found[name] = Clip(f"{label}-{name}", split, label, NAMES[label], f"{label}/{name}.wav", 0, wave)
-    return found
-
-
-def write(root: Path, classes: list[dict[str, Clip]]) -> Path:
-    (root / "shards").mkdir(parents=True)
-    parts = [[clip for clips in half for clip in clips.values()] for half in (classes[:3], classes[3:])]
-    shards = [write_shard(root / f"shards/{i:05d}.parquet", part, RATE) for i, part in enumerate(parts)]
-    counted = [[sum(clip.split == split for clip in clips.values()) for split in SPLITS] for clips in classes]
-    Manifest(
-        name="planted",
-        corpus="test",
-        settings={},
-        sample_rate=RATE,
-        num_samples=SAMPLES,
-        classes=tuple(
-            ClassEntry(label=i, name=NAMES[i], clips=SplitCounts(train=train, val=val, test=test))
-            for i, (train, val, test) in enumerate(counted)
-        ),
-        base_classes=4,
-        shards=tuple(shards),
-        source=SourceEntry(fingerprint="-", files=84, rejected=0),
-        versions={},
-        created="2026-01-01T00:00:00Z",
-    ).save(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("clean") / "it", [clips_of(label) for label in range(6)])
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    classes = [clips_of(label, 0.005 if label == 4 else 0.1) for label in range(6)]
-
-    def copy(of: tuple[int, str], to: tuple[int, str]) -> None:
-        classes[to[0]][to[1]] = replace(classes[to[0]][to[1]], samples=classes[of[0]][of[1]].samples)
-
-    copy((0, "test-0"), (1, "test-0"))
-    copy((0, "train-0"), (1, "val-1"))
-    copy((2, "train-0"), (2, "test-3"))
-    copy((3, "train-0"), (3, "train-1"))
-    silent, clipped = classes[4]["test-1"], classes[5]["train-2"]
-    classes[4]["test-1"] = replace(silent, samples=np.resize([1 / 32768, -1 / 32768], SAMPLES).astype(np.float32))
-    loud = clipped.samples.copy()
-    loud[100:104], loud[200], loud[799] = 1, 1, -1
-    classes[5]["train-2"] = replace(clipped, samples=loud)
-    for name in ("train-1", "test-0", "test-2"):
-        classes[5][name] = replace(classes[5][name], source="5/shared.wav")
-    for name in ("train-3", "train-4", "train-5"):
-        del classes[3][name]
-    return write(tmp_path_factory.mktemp("planted") / "it", classes)
-
-
-@pytest.fixture(scope="module")
-def audited(planted: Path) -> Audit:
-    return audit(planted)
 
 
 @pytest.fixture(scope="module")
@@ -378,45 +299,3 @@ def test_every_published_list_has_its_options_here(name: str, command: Command) 
 
 
 # --- figure
-
-
-def test_the_picture_is_inside_its_frame_and_the_same_every_time(audited: Audit) -> None:
-    figure = audit_figure(audited)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
-    shown = {text.get_text() for text in texts}
-    assert {"<b>$x$</b>", "Audit of planted", "0=1", "base", "novel", "Level of the classes"} <= shown
-    width, height = canvas.get_width_height()
-    for text in texts:
-        box = text.get_window_extent(canvas.get_renderer())
-        assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height, text.get_text()
-    first = png(audit_figure(audited))
-    assert first == png(audit_figure(audited)) and Image.open(io.BytesIO(first)).size[0] > 800
-    assert svg(audit_figure(audited)) == svg(audit_figure(audited)) and svg(figure).startswith(b"<?xml")
-
-
-def test_a_picture_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
-    figure = audit_figure(audit(clean))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
-
-
-@pytest.mark.parametrize(
-    ("classes", "stride"),
-    [(31, 10), (200, 10), (201, 20), (2000, 100), (20_000, 1000), (20_001, 2000), (10**7, 500_000)],
-)
-def test_at_most_twenty_ticks_whatever_the_number_of_classes(classes: int, stride: int) -> None:
-    assert _stride(classes) == stride and len(range(0, classes, stride)) <= 20
-
-
-@pytest.mark.parametrize(
-    ("fraction", "text"),
-    [(1, "100"), (0.99999, "99.99"), (14 / 15, "93.33"), (0.5, "50"), (0, "0"), (float("nan"), "-")],
-)
-def test_percent(fraction: float, text: str) -> None:
-    assert percent(fraction) == text
-
-
-def test_shortened_names_are_one_line() -> None:
-    assert shorten("a\n\x1b[31mb") == r"a \x1b[31mb"
-    assert shorten("x" * 40) == "x" * 31 + "…"

@@ -13,7 +13,7 @@ from datasets.errors import EarshotError
 from datasets.manifest import Manifest
 from datasets.shards import Shards
 from orchestrator.prepare import prepare
-from tests.orchestrator.preparing import OPTIONS, REPOSITORY, contents, finish, speech, start, wait_for
+from tests.orchestrator.preparing import OPTIONS, REPOSITORY, contents, finish, speech, start, wait_for, workers_below
 
 
 def test_interrupted_killed_and_resumed_with_another_number_of_workers(tmp_path: Path, ray_up: object) -> None:
@@ -56,34 +56,13 @@ def test_a_killed_worker_is_survived(tmp_path: Path, ray_up: object) -> None:
     source, out = speech(tmp_path / "in", speakers=8, seconds=20), tmp_path / "out"
     process = start(source, out, "--workers=1")
     wait_for(lambda: len(list((out / "shards").glob("*.parquet"))) >= 1, process)
-    for worker in _workers(process.pid):
+    for worker in workers_below(process.pid, "ray::Map("):
         os.kill(worker, signal.SIGKILL)
     code, _, err = finish(process)
     assert (code, err) == (0, "")
     Shards(out).verify()
     prepare("librispeech", source, tmp_path / "whole", {**OPTIONS, "loudness": True})
     assert contents(out) == contents(tmp_path / "whole")
-
-
-def _workers(driver: int) -> list[int]:
-    """The processes below a driver in which Ray cuts units."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            command = path.with_name("cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        parents[int(path.parent.name)] = (int(fields[1]), command)
-    found = []
-    for pid, (_, command) in parents.items():
-        above = pid
-        while above in parents and above != driver:
-            above = parents[above][0]
-        if above == driver and command.startswith("ray::Map("):
-            found.append(pid)
-    assert found
-    return found
 
 
 def test_a_killed_generation_is_done_again_to_the_same_bytes(tmp_path: Path, ray_up: object) -> None:

@@ -20,6 +20,7 @@ from datasets.errors import EarshotError
 from datasets.inventory import Rejection
 from orchestrator.cluster import start_ray
 from orchestrator.render import LOCK, RenderOutcome, render
+from tests.orchestrator.preparing import workers_below
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = ("base/train", "base/val", "test")
@@ -241,30 +242,10 @@ def test_a_killed_worker_is_survived(annotations: Path, sources: Path, tmp_path:
     out = tmp_path / "out"
     process = start(annotations, sources, out)
     wait_for(lambda: len(list(out.rglob("*.wav"))) >= 1, process)
-    for worker in _workers(process.pid):
+    for worker in workers_below(process.pid, "ray::_render_one"):
         os.kill(worker, signal.SIGKILL)
     assert finish(process) == (f"{NUMBER} 0", "")
     assert soundscapes(out) == soundscapes(annotations)
-
-
-def _workers(driver: int) -> list[int]:
-    """The processes below a driver in which Ray renders."""
-    parents: dict[int, tuple[int, str]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            above = int(path.read_text().rsplit(")", 1)[1].split()[1])
-            parents[int(path.parent.name)] = above, path.with_name("cmdline").read_text(errors="replace")
-        except OSError:
-            continue
-    found = []
-    for pid, (_, command) in parents.items():
-        above = pid
-        while above in parents and above != driver:
-            above = parents[above][0]
-        if above == driver and command.startswith("ray::_render_one"):
-            found.append(pid)
-    assert found
-    return found
 
 
 def minimal(**changes: Any) -> str:
