@@ -37,6 +37,9 @@ class Protocol(BaseModel):
         "fixed", description="'fixed' (by label), 'seeded', or labels in order, such as 3,0,2,1"
     )
     validation: int = Field(20, ge=1, description="validation clips of a class, at most")
+    exemplars: int | None = Field(
+        None, ge=0, description="clips of an old class that a method may rehearse, at most (default: as it likes)"
+    )
 
     @field_validator("base_shot")
     @classmethod

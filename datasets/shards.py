@@ -106,6 +106,16 @@ class Shards:
                     f"{self._place(entry)}: expected {entry.bytes} bytes, found {size}; prepare the benchmark again"
                 )
 
+    @property
+    def sample_rate(self) -> int:
+        """Of every clip, in Hz."""
+        return self.manifest.sample_rate
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of what the data is; see `Manifest.fingerprint`."""
+        return self.manifest.fingerprint
+
     @cached_property
     def _may_hold(self) -> int:
         """Bytes: a quarter more than the largest class takes by its share of the clips."""

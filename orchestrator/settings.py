@@ -135,7 +135,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         metavar="NAME",
         help=f"{', '.join(NAMED)} (default: ffcac-25); the rest changes it",
     )
-    for name in ("base", "way", "shot", "base_shot", "sessions", "class_order", "validation"):
+    for name in ("base", "way", "shot", "base_shot", "sessions", "class_order", "validation", "exemplars"):
         text = (protocol[name].description or "").split(" (default")[0]
         rules.add_argument(
             f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=name.split("_")[-1].upper(), help=text

@@ -30,7 +30,7 @@ from search_spaces.loader import MethodSpace, load_space, shipped
 from trainables.backbone import RANDOM, load_backbone
 from trainables.chain import ChainConfig
 from trainables.frontend import FrontEnd
-from trainables.learner import find_method
+from trainables.learner import find_method, refuse_misfit
 from trainables.stages import address_of
 
 RETRIES = 3  # of a trial whose worker process dies
@@ -232,6 +232,9 @@ def _sessions(config: SweepConfig, benchmark: Location, spaces: tuple[MethodSpac
         )
         for seeds in config.seeds
     ]
+    for space in spaces:
+        method = find_method(space.method)
+        refuse_misfit(method, method.Settings.model_validate(space.fixed), config.protocol, sessions[0])
     if any(find_method(space.method).backbone for space in spaces):
         frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
         load_backbone(config.backbone, frontend.frames)

@@ -22,10 +22,11 @@ from datasets.errors import EarshotError, told
 from datasets.files import write_atomically
 from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
 from datasets.shards import Shards
+from trainables.arrays import ArrayStore
 from trainables.backbone import load_backbone
-from trainables.features import ArrayStore, Features
+from trainables.features import Features
 from trainables.frontend import FrontEnd, FrontEndSpec
-from trainables.learner import Learner, State, find_method
+from trainables.learner import Learner, State, find_method, refuse_misfit
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 from trainables.settings import read_yaml, validated
 from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
@@ -88,6 +89,7 @@ class Chain:
             support_seed=config.seeds.support,
             base_classes=manifest.base_classes,
         )
+        refuse_misfit(method, self._settings, config.protocol, self.sessions)
         self._features = _features(config, shards, needs_backbone=method.backbone)
         self._store = StageStore(config.store)
         self._table = shards.table
@@ -232,7 +234,7 @@ class Chain:
             "session": session.index,
             "clips": [[one.label, one.support, one.validation, one.query] for one in session.classes],
             "initialisation": config.seeds.initialisation,
-            "data": features.shards.manifest.fingerprint,
+            "data": features.clips.fingerprint,
             "weights": features.backbone.digest if self._method.backbone else None,
             "frontend": str(features.frontend.spec),
             "precision": config.precision,

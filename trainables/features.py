@@ -1,108 +1,68 @@
 """What frozen networks make of clips, computed once and shared.
 
 Everything that a frozen network says about a clip is stored under an address made from the network's weights, the front
-end, the data and the clips; whoever asks next, in this trial or in another process, maps the file into memory.
+end, the data and the clips; whoever asks next, in this trial or in another process, maps the file into memory. So a
+chain's own memory does not grow with the number of clips.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from datasets.files import written_aside
-from datasets.shards import Shards
+from trainables.arrays import ArrayStore, Rows
 from trainables.backbone import Backbone
 from trainables.frontend import FrontEnd
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
+TOKENS = np.float16  # how token maps are stored; what that changes is measured in docs/methods.md
 
 
-class ArrayStore:
-    """Arrays on disk by content address.
+class Clips(Protocol):
+    """Where waveforms come from: a prepared benchmark, or a recording to be classified."""
 
-    Args:
-        root: folder of the store; made when first needed.
-    """
+    @property
+    def sample_rate(self) -> int:
+        """Of every clip, in Hz."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 hex of what the clips are."""
 
-    def get(self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
-        """The array at `address`, memory-mapped; computed by one process, while others that want it wait.
-
-        It is written batch by batch, so it need not fit into memory. A file that cannot be read is computed again.
-
-        Args:
-            address: SHA-256 hex of everything that the array depends on.
-            count: length of the array.
-            batches: makes the array where nobody has yet, `[clips, ...]` at a time.
-        """
-        path = self.root / address[:2] / f"{address}.npy"
-        array = _mapped(path)
-        if array is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # The lock is the operating system's: it goes when its owner dies, and the next one computes.
-            with FileLock(path.with_suffix(".lock")):
-                array = _mapped(path)
-                if array is None:
-                    self._write(path, count, batches())
-                    array = _mapped(path)
-        assert array is not None, path
-        return array
-
-    @staticmethod
-    def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
-        with written_aside(path) as aside:
-            array: np.memmap | None = None
-            done = 0
-            for batch in batches:
-                if array is None:
-                    shape = (count, *batch.shape[1:])
-                    array = np.lib.format.open_memmap(aside, mode="w+", dtype=batch.dtype, shape=shape)
-                array[done : done + len(batch)] = batch
-                done += len(batch)
-            assert array is not None and done == count, f"{done} of {count} rows"
-            array.flush()
-
-
-def _mapped(path: Path) -> np.ndarray | None:
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
-        return None
-    return array
+    def audio(self, positions: Sequence[int]) -> np.ndarray:
+        """`[clips, samples]`, float32 in [-1, 1]."""
 
 
 class Features:
-    """Waveforms, spectrograms and embeddings of the clips of one benchmark.
+    """Waveforms, spectrograms and embeddings of clips.
 
     Clips are named by position in the benchmark's clip table. Groups of clips should be asked for as they come (the
     scored clips of a class, its support): a group is the unit of sharing.
 
     Args:
-        shards: the benchmark.
+        clips: the waveforms.
         frontend: waveform to log-mel.
         backbone: the pretrained network P, frozen for ever; None for methods that need none.
         store: where what frozen networks say is kept.
         device: where networks run.
+        precision: `float32` or `bf16` (autocast).
     """
 
     def __init__(
         self,
-        shards: Shards,
+        clips: Clips,
         frontend: FrontEnd,
         backbone: Backbone | None,
         store: ArrayStore,
         device: torch.device | str = "cpu",
         precision: str = "float32",
     ) -> None:
-        self.shards = shards
+        self.clips = clips
         self.frontend = frontend
         self.store = store
         self.device = torch.device(device)
@@ -111,43 +71,73 @@ class Features:
 
     @property
     def backbone(self) -> Backbone:
-        """P, the pretrained network; frozen."""
+        """P, the pretrained network; frozen. Whoever trains copies it first."""
         assert self._backbone is not None, "the method says that it needs no backbone"
         return self._backbone
 
     def waves(self, positions: Sequence[int]) -> Tensor:
         """`[clips, samples]` in [-1, 1]."""
-        return torch.from_numpy(self.shards.audio(positions))
+        return torch.from_numpy(self.clips.audio(positions))
 
-    def inputs(self, positions: Sequence[int]) -> Tensor:
-        """Normalised log-mel: `[clips, frames, 128]` on the device."""
-        batches = [self.frontend(self.waves(batch)).to(self.device) for batch in _batches(positions)]
-        return torch.cat(batches)
+    def inputs(self, positions: tuple[int, ...]) -> Rows:
+        """Normalised log-mel, as rows of `[frames, 128]`: read from disk as batches ask for them."""
+
+        def compute() -> Iterator[np.ndarray]:
+            for batch in _batches(positions):
+                yield self.frontend(self.waves(batch)).cpu().numpy()
+
+        return self._stored("inputs", "", positions, compute)
 
     def pooled(self, positions: tuple[int, ...]) -> Tensor:
         """mean over tokens of LN(P(x)): `[clips, dim]`, float32, on the device."""
         backbone = self.backbone
-        array = self.frozen("pooled", backbone.digest, positions, lambda x: backbone.pool(backbone(x)))
-        return torch.from_numpy(np.array(array)).to(self.device)
+        return self.frozen("pooled", backbone.digest, positions, lambda x: backbone.pool(backbone(x)))[:]
+
+    def tokens(self, digest: str, positions: tuple[int, ...], network: Callable[[Tensor], Tensor]) -> Rows:
+        """Token maps of a frozen network, kept in 16 bits: rows of `[tokens, dim]`.
+
+        Args:
+            digest: SHA-256 of the network's weights.
+            positions: the group of clips.
+            network: `[clips, frames, 128]` to `[clips, tokens, dim]`.
+        """
+        return self.frozen("tokens", digest, positions, network, dtype=TOKENS)
 
     def frozen(
-        self, kind: str, digest: str, positions: tuple[int, ...], network: Callable[[Tensor], Tensor]
-    ) -> np.ndarray:
-        """What a frozen network says of a group of clips: `[clips, ...]`, float32, memory-mapped.
+        self,
+        kind: str,
+        digest: str,
+        positions: tuple[int, ...],
+        network: Callable[[Tensor], Tensor],
+        *,
+        of: Callable[[], Rows] | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> Rows:
+        """What a frozen network says of a group of clips, computed by whoever asks first.
 
         Args:
             kind: names what is taken from the network (`tokens`, `pooled`).
-            digest: SHA-256 of the network's weights.
+            digest: of all weights between the spectrogram and the result.
             positions: the group of clips.
-            network: `[clips, frames, 128]` on the device to `[clips, ...]`.
+            network: `[clips, ...]` on the device to `[clips, ...]`.
+            of: the rows that the network reads, asked for only where the result is not stored; spectrograms by default.
+            dtype: how the result is stored.
         """
 
         def compute() -> Iterator[np.ndarray]:
+            source = of() if of else self.inputs(positions)
             with torch.inference_mode(), self.autocast():
-                for batch in _batches(positions):
-                    yield network(self.inputs(batch)).float().cpu().numpy()
+                for rows in _batches(range(len(positions))):
+                    yield network(source[slice(rows[0], rows[-1] + 1)]).float().cpu().numpy().astype(dtype)
 
-        return self.store.get(self._address(kind, digest, positions), len(positions), compute)
+        return self._stored(f"{kind} {np.dtype(dtype)}", digest, positions, compute)
+
+    def embed(self, network: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> Tensor:
+        """What a network that is still to change says of clips, not stored: `[clips, ...]`, float32, on the device."""
+        inputs = self.inputs(positions)
+        with torch.inference_mode(), self.autocast():
+            batches = [network(inputs[slice(b[0], b[-1] + 1)]).float() for b in _batches(range(len(positions)))]
+        return torch.cat(batches)
 
     def own(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
         """A method's own description of the waveforms, without any network: `[clips, ...]`, float32.
@@ -162,8 +152,7 @@ class Features:
             for batch in _batches(positions):
                 yield compute(self.waves(batch)).numpy()
 
-        array = self.store.get(self._address(kind, "", positions), len(positions), described)
-        return torch.from_numpy(np.array(array))
+        return self._stored(kind, "", positions, described)[:]
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
@@ -171,18 +160,21 @@ class Features:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             yield
 
-    def _address(self, kind: str, digest: str, positions: tuple[int, ...]) -> str:
+    def _stored(
+        self, kind: str, digest: str, positions: tuple[int, ...], compute: Callable[[], Iterator[np.ndarray]]
+    ) -> Rows:
         depends_on = {
-            "schema": 1,
+            "schema": 2,
             "kind": kind,
             "weights": digest,
             "frontend": str(self.frontend.spec),
-            "data": self.shards.manifest.fingerprint,
+            "data": self.clips.fingerprint,
             "clips": positions,
             "precision": self.precision,
             "device": self.device.type,
         }
-        return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        return Rows(self.store.get(address, len(positions), compute), self.device)
 
 
 def _batches(positions: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -57,3 +57,30 @@ def linear_head(
             head.weight[: grown_from.out_features, : grown_from.in_features] = grown_from.weight
             head.bias[: grown_from.out_features] = grown_from.bias
     return head
+
+
+def align_weights(head: nn.Linear, known: int) -> None:
+    """Weight align (Zhao et al. 2020, arXiv 1911.07053, eq. 6-8): new classes' weights get the old ones' mean norm.
+
+    Args:
+        head: changed in place.
+        known: its first classes, which are old.
+    """
+    with torch.no_grad():
+        norms = head.weight.norm(dim=1)
+        head.weight[known:] *= norms[:known].mean() / norms[known:].mean()
+
+
+def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy with a teacher's softened probabilities (Hinton et al. 2015, arXiv 1503.02531, eq. 1).
+
+    Args:
+        logits: `[clips, classes]`.
+        teacher: `[clips, classes]`, fixed.
+        temperature: T.
+
+    Returns:
+        Mean over clips of `- sum_c softmax(teacher / T)_c log softmax(logits / T)_c`.
+    """
+    soft = nn.functional.softmax(teacher / temperature, dim=1)
+    return -(soft * nn.functional.log_softmax(logits / temperature, dim=1)).sum(dim=1).mean()

@@ -17,7 +17,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -25,10 +25,8 @@ from torch import Tensor
 
 import trainables.methods
 from datasets.errors import EarshotError
-from datasets.protocol import Session
+from datasets.protocol import Protocol, Session
 from trainables.features import Features
-
-Phase = Literal["base", "incremental"]
 
 
 class Settings(BaseModel):
@@ -57,6 +55,23 @@ class State:
 
     parts: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method must be given to do what its paper says.
+
+    Attributes:
+        exemplars: clips of an old class that it rehearses; a protocol may forbid them.
+        shots: support clips of a class, at least.
+        base_classes: classes of the base session, at least.
+        why: one clause for the message that refuses.
+    """
+
+    exemplars: int = 0
+    shots: int = 1
+    base_classes: int = 2
+    why: str = ""
 
 
 class Learner(ABC):
@@ -93,6 +108,11 @@ class Learner(ABC):
     def default_head(cls, settings: Any) -> str:
         """The head that selection looks at and tables lead with."""
         return cls.heads[0]
+
+    @classmethod
+    def needs(cls, settings: Any) -> Needs:
+        """What a protocol must offer under these settings."""
+        return Needs()
 
     @abstractmethod
     def learn(self, session: Session, generator: torch.Generator) -> None:
@@ -148,3 +168,32 @@ def find_method(name: str) -> type[Learner]:
     if name not in known:
         raise EarshotError(f"method '{name}': not known; expected one of {', '.join(known)}")
     return known[name]
+
+
+def refuse_misfit(method: type[Learner], settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
+    """Refuses a protocol that cannot give a method what it needs.
+
+    Raises:
+        EarshotError: it cannot; says what is missing and what to do.
+    """
+    needs = method.needs(settings)
+    because = f" ({needs.why})" if needs.why else ""
+    if protocol.exemplars is not None and needs.exemplars > protocol.exemplars:
+        without = [name for name, other in methods().items() if other.needs(other.Settings()).exemplars == 0]
+        raise EarshotError(
+            f"method {method.name}: rehearses {needs.exemplars} clips of every old class, the protocol allows "
+            f"{protocol.exemplars}; set its exemplars_per_class, allow --exemplars {needs.exemplars}, or take a method "
+            f"without memory: {', '.join(without)}"
+        )
+    base = len(sessions[0].classes)
+    if base < needs.base_classes:
+        raise EarshotError(
+            f"method {method.name}: needs at least {needs.base_classes} base classes{because}, the protocol has "
+            f"{base}; give it --base {needs.base_classes} or more"
+        )
+    fewest = min(len(one.support) for session in sessions for one in session.classes)
+    if fewest < needs.shots:
+        raise EarshotError(
+            f"method {method.name}: needs at least {needs.shots} support clips of a class{because}, the protocol gives "
+            f"{fewest}; give it --shot {needs.shots} or more"
+        )

@@ -1,14 +1,18 @@
-"""The training loop that methods share."""
+"""The training loop that methods share, and the settings that say how long and how fast."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.errors import EarshotError
+from trainables.learner import Settings
 
 MIXUP_BETA = 10.0  # of the released EDE
 
@@ -21,20 +25,75 @@ class Schedule:
         epochs: passes over the training clips.
         batch_size: the last batch of an epoch may be smaller.
         lr: initial learning rate.
-        milestones: epochs at which the learning rate falls to a tenth.
         weight_decay: of all parameters.
+        milestones: epochs after which the learning rate is multiplied by `gamma` (annealing `steps`).
+        gamma: see `milestones`.
+        annealing: `steps`, or `cosine` from `lr` down to `min_lr` over the epochs.
+        min_lr: where the cosine ends.
+        optimiser: `sgd` (with momentum), `adam` or `adamw`.
         momentum: of SGD.
+        clip_norm: gradients of a larger norm are scaled down to it; None leaves them.
     """
 
     epochs: int
     batch_size: int
     lr: float
-    milestones: tuple[int, ...]
-    weight_decay: float
+    weight_decay: float = 0.0
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    annealing: Literal["steps", "cosine"] = "steps"
+    min_lr: float = 0.0
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: float = 0.9
+    clip_norm: float | None = None
+
+    def lr_after(self, epochs: int) -> float:
+        """The learning rate of the epoch that follows `epochs` finished ones."""
+        if self.annealing == "cosine":
+            return self.min_lr + (self.lr - self.min_lr) * (1 + math.cos(math.pi * epochs / self.epochs)) / 2
+        return self.lr * self.gamma ** sum(epochs >= milestone for milestone in self.milestones)
 
 
-def sgd_epochs(
+class BaseTraining(Settings):
+    """Settings of a method that trains in the base session; a method overrides the defaults by its published ones."""
+
+    batch_size: int = Field(25, ge=1)
+    base_epochs: int = Field(100, ge=0)
+    base_lr: float = Field(1e-3, gt=0)
+    base_milestones: tuple[int, ...] = Field((), description="epochs at which lr falls to a tenth")
+    base_weight_decay: float = Field(2e-4, ge=0)
+
+    def base_schedule(self) -> Schedule:
+        """How the base session trains: SGD with milestones."""
+        return Schedule(
+            epochs=self.base_epochs,
+            batch_size=self.batch_size,
+            lr=self.base_lr,
+            weight_decay=self.base_weight_decay,
+            milestones=self.base_milestones,
+        )
+
+
+class Training(BaseTraining):
+    """Settings of a method that trains in every session."""
+
+    incremental_epochs: int = Field(100, ge=0)
+    incremental_lr: float = Field(1e-3, gt=0)
+    incremental_milestones: tuple[int, ...] = Field((), description="epochs at which lr falls to a tenth")
+    incremental_weight_decay: float = Field(2e-4, ge=0)
+
+    def incremental_schedule(self) -> Schedule:
+        """How a later session trains: SGD with milestones."""
+        return Schedule(
+            epochs=self.incremental_epochs,
+            batch_size=self.batch_size,
+            lr=self.incremental_lr,
+            weight_decay=self.incremental_weight_decay,
+            milestones=self.incremental_milestones,
+        )
+
+
+def train(
     loss: Callable[[Tensor], Tensor],
     modules: Sequence[nn.Module],
     schedule: Schedule,
@@ -44,11 +103,11 @@ def sgd_epochs(
     autocast: Callable[[], AbstractContextManager[None]],
     where: str,
 ) -> None:
-    """Trains `modules` with SGD over shuffled batches.
+    """Trains `modules` over shuffled batches.
 
     Args:
         loss: of a batch, given the row numbers of its clips (int64, on the device of the modules).
-        modules: trained in place; left in training mode.
+        modules: those of their parameters that require gradients are trained in place.
         schedule: how long and how fast.
         clips: number of training clips.
         generator: shuffles.
@@ -58,13 +117,12 @@ def sgd_epochs(
     Raises:
         EarshotError: the loss is no longer a number.
     """
-    parameters = [p for module in modules for p in module.train().parameters()]
+    parameters = [p for module in modules for p in module.train().parameters() if p.requires_grad]
     device = parameters[0].device
-    optimiser = torch.optim.SGD(
-        parameters, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
-    )
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(schedule.milestones), gamma=0.1)
+    optimiser = _optimiser(parameters, schedule)
     for epoch in range(schedule.epochs):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.lr_after(epoch)
         order = torch.randperm(clips, generator=generator).to(device)
         for batch in order.split(schedule.batch_size):
             optimiser.zero_grad(set_to_none=True)
@@ -76,8 +134,18 @@ def sgd_epochs(
                     f"lower the learning rate ({schedule.lr:g})"
                 )
             value.backward()
+            if schedule.clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
             optimiser.step()
-        scheduler.step()
+
+
+def _optimiser(parameters: list[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
+    lr, decay = schedule.lr, schedule.weight_decay
+    if schedule.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
+    if schedule.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=schedule.momentum)
 
 
 def mix_up(waves: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

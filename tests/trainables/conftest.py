@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from datasets.shards import Shards
+from trainables.arrays import ArrayStore
 from trainables.backbone import load_backbone
-from trainables.features import ArrayStore, Features
+from trainables.features import Features
 from trainables.frontend import FrontEnd, FrontEndSpec
 
 

@@ -16,7 +16,7 @@ DIM = 96
 
 
 def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.shards.table, order_seed=0, support_seed=0)
+    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
 
 
 def learned(features: Features, count: int, **settings: Any) -> EDE:
@@ -73,8 +73,8 @@ def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None
     def embed(positions: tuple[int, ...]) -> torch.Tensor:
         assert learner._general is not None
         with torch.inference_mode():
-            inputs = features.inputs(positions)
-            tokens = learner._general(inputs)
+            inputs = features.inputs(positions)[:]
+            tokens = learner._general(inputs).half().float()  # as they are stored
             pretrained = features.backbone.pool(features.backbone(inputs))
             return torch.cat([pretrained, *(part(tokens) for part in learner._specialised)], dim=1)
 

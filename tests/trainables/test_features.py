@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.features import ArrayStore, Features
+from trainables import arrays
+from trainables.arrays import ArrayStore, Joined, Rows
+from trainables.features import Features
+from trainables.networks import trainable
 
 
 def test_pooled_is_the_backbones_embedding(features: Features) -> None:
     positions = (3, 40, 7)
     with torch.inference_mode():
-        expected = features.backbone.pool(features.backbone(features.inputs(positions)))
+        expected = features.backbone.pool(features.backbone(features.inputs(positions)[:]))
     assert torch.equal(features.pooled(positions), expected)
 
 
@@ -55,14 +58,58 @@ def test_groups_and_networks_have_their_own_addresses(features: Features) -> Non
     features.pooled((0, 1))
     features.pooled((1, 0))
     features.frozen("tokens", "another digest", (0, 1), features.backbone)
-    assert len(list(features.store.root.rglob("*.npy"))) == 3
+    assert features.store.root is not None
+    assert len(list(features.store.root.rglob("*.npy"))) == 5  # three embeddings of two spectrograms
 
 
-def test_tokens_have_the_shape_of_token_maps(features: Features) -> None:
-    tokens = features.frozen(
-        "tokens", features.backbone.digest, tuple(range(40)), features.backbone
-    )  # more than one batch
+def test_token_maps_are_kept_in_16_bits(features: Features) -> None:
+    positions = tuple(range(40))  # more than one batch
+    tokens = features.tokens(features.backbone.digest, positions, features.backbone)
     assert tokens.shape == (40, 2 + 12 * 3, 96)
     with torch.inference_mode():
-        last = features.backbone(features.inputs(range(32, 40)))
-    assert np.array_equal(tokens[32:], last.numpy())
+        last = features.backbone(features.inputs(positions)[32:])
+    assert torch.equal(tokens[32:], last.half().float())
+
+
+def test_what_reads_stored_rows_asks_for_them_only_once(features: Features) -> None:
+    asked: list[int] = []
+
+    def tokens() -> Rows:
+        asked.append(1)
+        return features.tokens(features.backbone.digest, (4, 9), features.backbone)
+
+    for _ in range(2):
+        pooled = features.frozen("pooled tokens", "digest", (4, 9), features.backbone.pool, of=tokens)[:]
+    torch.testing.assert_close(pooled, features.pooled((4, 9)), atol=2e-3, rtol=2e-3)
+    assert len(asked) == 1
+
+
+def test_a_network_that_changes_leaves_nothing_behind(features: Features) -> None:
+    network = trainable(features.backbone)
+    before = features.embed(lambda x: network.pool(network(x)), (1, 2))
+    assert not before.is_inference()
+    with torch.no_grad():
+        network.ast.layernorm.bias.add_(1.0)
+    after = features.embed(lambda x: network.pool(network(x)), (1, 2))
+    torch.testing.assert_close(after, before + 1)
+
+
+@pytest.mark.parametrize("resident", [0, 1 << 20])
+def test_rows_of_one_array_and_of_several(resident: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small arrays stay in memory, large ones are read batch by batch: the same rows."""
+    monkeypatch.setattr(arrays, "RESIDENT", resident)
+    whole = torch.arange(20.0).reshape(10, 2)
+    members = [Rows(whole[first:last].half().numpy(), "cpu") for first, last in ((0, 4), (4, 4), (4, 5), (5, 10))]
+    joined = Joined(members)
+    assert joined.shape == (10, 2)
+    for batch in ([9, 0, 4, 3, 4], [5], [7, 6]):
+        rows = torch.tensor(batch)
+        assert torch.equal(joined[rows], whole[rows])
+        assert torch.equal(Rows(whole.numpy(), "cpu")[rows], whole[rows])
+    assert torch.equal(joined[3:6], whole[3:6])
+    assert torch.equal(joined[:], whole)
+
+
+def test_a_store_without_a_folder_keeps_nothing() -> None:
+    store = ArrayStore(None)
+    assert store.get("ab" * 32, 2, lambda: iter([np.ones(1), np.zeros(1)])).tolist() == [1.0, 0.0]

@@ -1,5 +1,6 @@
 """What holds for every method: found by name, one file each, resumes exactly, refuses nonsense."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 import trainables.methods
 from datasets.errors import EarshotError
 from datasets.protocol import Protocol, Session, make_sessions
+from trainables.arrays import ArrayStore
 from trainables.features import Features
 from trainables.learner import Learner, find_method, methods
 from trainables.settings import validated
@@ -17,7 +19,7 @@ METHODS = sorted(methods())
 
 
 def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.shards.table, order_seed=0, support_seed=0)
+    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
 
 
 def make(name: str, features: Features) -> Learner:
@@ -27,6 +29,19 @@ def make(name: str, features: Features) -> Learner:
 
 def generator(session: int) -> torch.Generator:
     return torch.Generator().manual_seed(session)
+
+
+def other(value: object) -> object:
+    """Another value of the same type, valid wherever the first is."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return (1, *value)
+    return value + 1 if isinstance(value, int) else value * 0.75 if isinstance(value, float) else value
+
+
+def digest(part: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], float]]:
+    return {key: (tuple(value.shape), value.double().sum().item()) for key, value in part.items()}
 
 
 def test_one_method_per_file() -> None:
@@ -68,6 +83,60 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
     resumed.learn(third, generator(2))
     for head, scores in learner.score((0, 20, 50)).items():
         assert torch.equal(scores, resumed.score((0, 20, 50))[head])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_base_session_reads_no_setting_of_the_later_ones(name: str, features: Features) -> None:
+    """Trials that differ in `incremental_` settings share their base session: it must not depend on them."""
+    method = find_method(name)
+    (base, *_) = sessions(features)
+    learned = []
+    for change in (False, True):
+        settings = make(name, features).settings.model_dump()
+        if change:
+            settings |= {key: other(value) for key, value in settings.items() if key.startswith("incremental_")}
+        learner = method(method.Settings.model_validate(settings), features)
+        learner.learn(base, generator(0))
+        learned.append((learner.state(), learner.score((1, 20, 33))))
+    (one, scores), (two, scores_changed) = learned
+    assert one.notes == two.notes
+    assert {name: digest(part) for name, part in one.parts.items()} == {
+        name: digest(part) for name, part in two.parts.items()
+    }
+    assert all(torch.equal(scores[head], scores_changed[head]) for head in scores)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_half_precision(name: str, features: Features) -> None:
+    half = Features(
+        features.clips,
+        features.frontend,
+        features.backbone if find_method(name).backbone else None,
+        features.store,
+        precision="bf16",
+    )
+    learner = make(name, half)
+    for session in sessions(half)[:2]:
+        learner.learn(session, generator(session.index))
+    for scores in learner.score((1, 20, 33)).values():
+        assert scores.dtype == torch.float32
+        assert torch.isfinite(scores).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", METHODS)
+def test_on_a_gpu(name: str, features: Features, tmp_path: Path) -> None:
+    backbone = copy.deepcopy(features.backbone) if find_method(name).backbone else None
+    there = Features(features.clips, features.frontend, backbone, ArrayStore(tmp_path / "gpu"), device="cuda")
+    learner = make(name, there)
+    base, second, third = sessions(there)
+    for session in (base, second):
+        learner.learn(session, generator(session.index))
+    resumed = make(name, there)
+    resumed.load(learner.state())
+    for one in (learner, resumed):
+        one.learn(third, generator(2))
+        assert all(torch.isfinite(scores).all() for scores in one.score((1, 20, 33)).values())
 
 
 @pytest.mark.parametrize("name", METHODS)

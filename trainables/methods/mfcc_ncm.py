@@ -64,7 +64,7 @@ class MfccNcm(Learner):
 
     def _describe(self, positions: tuple[int, ...]) -> Tensor:
         count = self.settings.coefficients
-        rate = self.features.shards.manifest.sample_rate
+        rate = self.features.clips.sample_rate
         return self.features.own(f"mfcc {count}", positions, partial(mfcc_statistics, sample_rate=rate, count=count))
 
 
