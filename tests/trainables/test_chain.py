@@ -172,3 +172,22 @@ def test_computing_code_imports_no_ray() -> None:
     code = "import sys, trainables.chain, trainables.learner as l; l.methods(); print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_protocol_that_cannot_serve_a_method_is_refused(tones: Path, tmp_path: Path) -> None:
+    """What is missing, and what to do about it, before anything is computed."""
+
+    def refused(**changes: Any) -> str:
+        with pytest.raises(EarshotError) as caught:
+            Chain(config(tones, tmp_path / "store", **changes), tmp_path / "trial")
+        return str(caught.value)
+
+    without_memory = PROTOCOL.model_copy(update={"exemplars": 0})
+    message = refused(protocol=without_memory)
+    assert message.startswith("method ede: rehearses 1 clips of every old class, the protocol allows 0")
+    assert "--exemplars 1" in message
+    assert "simplecil" in message and " ede" not in message.split("without memory:")[1]
+    one = PROTOCOL.model_copy(update={"exemplars": 1})
+    assert "rehearses 2 clips" in refused(protocol=one, settings={"exemplars_per_class": 2})
+    assert Chain(config(tones, tmp_path / "store", protocol=one), tmp_path / "trial").sessions
+    assert not (tmp_path / "store").exists()
