@@ -106,7 +106,7 @@ class SpecialisedPart(nn.Module):
 def load_backbone(name: str, frames: int) -> Backbone:
     """Loads the backbone called `name` for inputs of `frames` frames; kept for the next trial in this process.
 
-    Callers that train must copy it first (`copy.deepcopy`).
+    It is frozen; callers that train copy it first (`trainables.networks.trainable`).
 
     Raises:
         EarshotError: there is no such backbone, the file is not a checkpoint of an AST, or the hub is out of reach.
@@ -124,7 +124,7 @@ def load_backbone(name: str, frames: int) -> Backbone:
             f"backbone '{name}': not found; expected one of {', '.join(RANDOM)}, a .pth or .safetensors file, "
             "a folder saved by transformers, or a hub name such as MIT/ast-finetuned-audioset-10-10-0.4593"
         )
-    return Backbone(model, frames)
+    return Backbone(model, frames).requires_grad_(False)
 
 
 def weights_digest(module: nn.Module) -> str:

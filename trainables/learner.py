@@ -64,12 +64,14 @@ class Needs:
     Attributes:
         exemplars: clips of an old class that it rehearses; a protocol may forbid them.
         shots: support clips of a class, at least.
+        base_shots: support clips of a base class, at least.
         base_classes: classes of the base session, at least.
         why: one clause for the message that refuses.
     """
 
     exemplars: int = 0
     shots: int = 1
+    base_shots: int = 1
     base_classes: int = 2
     why: str = ""
 
@@ -129,7 +131,7 @@ class Learner(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """All that later sessions need."""
+        """All that later sessions need. Its tensors may be the learner's own: a session trains copies."""
 
     @abstractmethod
     def load(self, state: State) -> None:
@@ -191,9 +193,10 @@ def refuse_misfit(method: type[Learner], settings: Any, protocol: Protocol, sess
             f"method {method.name}: needs at least {needs.base_classes} base classes{because}, the protocol has "
             f"{base}; give it --base {needs.base_classes} or more"
         )
-    fewest = min(len(one.support) for session in sessions for one in session.classes)
-    if fewest < needs.shots:
-        raise EarshotError(
-            f"method {method.name}: needs at least {needs.shots} support clips of a class{because}, the protocol gives "
-            f"{fewest}; give it --shot {needs.shots} or more"
-        )
+    for option, least, asked in (("shot", needs.shots, sessions), ("base-shot", needs.base_shots, sessions[:1])):
+        fewest = min(len(one.support) for session in asked for one in session.classes)
+        if fewest < least:
+            raise EarshotError(
+                f"method {method.name}: needs at least {least} support clips of a {'base ' * (option != 'shot')}class"
+                f"{because}, the protocol gives {fewest}; give it --{option} {least} or more"
+            )

@@ -249,7 +249,7 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path
     [
         (["--benchmark", "nowhere"], "benchmark 'nowhere': no manifest.json"),
         (["--benchmark", "../../etc"], "benchmark '../../etc': no manifest.json"),
-        (["--method", "edee"], "method 'edee': not known; expected one of ede"),
+        (["--method", "edee"], "method 'edee': not known; expected one of aper"),
         (["--space", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["--protocol", "ffcac-26"], "protocol: expected one of ffcac-25"),
         (["--shot", "many"], "protocol.shot"),

@@ -28,9 +28,9 @@ def learned(features: Features, count: int, **settings: Any) -> EDE:
 
 
 def part_digests(learner: EDE) -> dict[str, str]:
-    networks: dict[str, nn.Module] = {f"S{i}": part for i, part in enumerate(learner._specialised)}
-    assert learner._general is not None
-    return {name: weights_digest(network) for name, network in {**networks, "G": learner._general}.items()}
+    networks: dict[str, nn.Module] = {f"S{i}": part for i, part in enumerate(learner._parts)}
+    assert learner._shared is not None
+    return {name: weights_digest(network) for name, network in {**networks, "G": learner._shared}.items()}
 
 
 def test_the_base_session_trains_g_and_later_ones_only_their_own_part(features: Features) -> None:
@@ -53,13 +53,13 @@ def test_a_new_part_starts_as_a_copy_of_the_one_before(features: Features) -> No
 def test_sizes_grow_by_one_embedding_and_the_new_classes_a_session(features: Features) -> None:
     for count in (1, 2, 3):
         learner = learned(features, count, incremental_epochs=0)
-        assert learner._linear is not None
-        assert tuple(learner._linear.weight.shape) == (2 * count, DIM * count)
+        assert learner._head is not None
+        assert tuple(learner._head.weight.shape) == (2 * count, DIM * count)
         assert tuple(learner._prototypes.shape) == (2 * count, DIM * (count + 1))
         assert tuple(learner._exemplar_means.shape) == (2 * count, DIM * count)
         parameters = sum(p.numel() for p in features.backbone.parameters())
         part = sum(p.numel() for p in features.backbone.new_part().parameters())
-        heads = sum(p.numel() for p in learner._linear.parameters())
+        heads = sum(p.numel() for p in learner._head.parameters())
         means = learner._prototypes.numel() + learner._exemplar_means.numel()
         # nothing is stored that scoring does not use (the release stores a whole ViT more per session)
         assert learner.parameters() == (2 * parameters + count * part + heads + means,) * 2
@@ -71,12 +71,12 @@ def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None
     base, second = sessions(features)[:2]
 
     def embed(positions: tuple[int, ...]) -> torch.Tensor:
-        assert learner._general is not None
+        assert learner._shared is not None
         with torch.inference_mode():
             inputs = features.inputs(positions)[:]
-            tokens = learner._general(inputs).half().float()  # as they are stored
+            tokens = learner._shared(inputs).half().float()  # as they are stored
             pretrained = features.backbone.pool(features.backbone(inputs))
-            return torch.cat([pretrained, *(part(tokens) for part in learner._specialised)], dim=1)
+            return torch.cat([pretrained, *(part(tokens) for part in learner._parts)], dim=1)
 
     exemplars = dict(zip(learner._exemplars.group_labels[0], learner._exemplars.groups[0], strict=True))
     for row, label in enumerate(learner.classes):

@@ -1,0 +1,130 @@
+"""APER (first called ADAM): adapt a copy in the base session, then merge it with the pretrained network.
+
+Zhou et al. 2023, arXiv 2303.07338.
+
+    e(x) = [ mean LN(P(x)) ; mean LN(T(x)) ]        P pretrained and frozen, T tuned on the base session, then frozen
+    score_c = 16 cos(e(x), p_c)                     p_c = mean of e over the support of class c
+
+T is tuned with cross-entropy through a cosine head that is thrown away. `tuning: finetune` tunes a whole copy of P,
+`adapter` only AdaptFormer adapters inside of P; SSF and prompts (the paper's other variants) are not offered.
+
+Weak by design with a small base session: 25 clips make one batch, so the published 6 or 20 epochs are as many steps.
+The releases classify by the same cosine, times a learned factor that changes no prediction.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from datasets.protocol import Session
+from trainables.adapters import AdaptedBackbone, adapt, restored_adapters
+from trainables.backbone import Backbone, weights_digest
+from trainables.features import Features
+from trainables.heads import class_means, cosine_scores
+from trainables.learner import Learner, State
+from trainables.networks import count_values, frozen, trainable
+from trainables.training import BaseTraining, Schedule
+
+
+class APERSettings(BaseTraining):
+    """Settings of APER. The defaults are the published ones of `tuning`: those of `adapter` follow it where not set."""
+
+    tuning: Literal["finetune", "adapter"] = Field(
+        "finetune",
+        description="what is tuned; 'adapter' turns the defaults into batches of 48, 20 epochs, weight decay 5e-4",
+    )
+    bottleneck: int = Field(64, ge=1, description="width of an adapter (tuning 'adapter')")
+    batch_size: int = Field(128, ge=1)
+    base_epochs: int = Field(6, ge=0)
+    base_lr: float = Field(0.01, gt=0)
+    base_milestones: tuple[int, ...] = Field(
+        (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine to 0 as published"
+    )
+    base_weight_decay: float = Field(0.05, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_tuning(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("tuning") == "adapter":
+            values = {"batch_size": 48, "base_epochs": 20, "base_weight_decay": 5e-4, **values}
+        return values
+
+    def base_schedule(self) -> Schedule:
+        return replace(super().base_schedule(), annealing="steps" if self.base_milestones else "cosine")
+
+
+class APER(Learner):
+    """Nothing is trained after the base session, nothing is rehearsed."""
+
+    name = "aper"
+    version = 1
+    summary = "frozen embedding + one adapted in the base session, prototypes, cosine"
+    paper = "Zhou et al. 2023, arXiv 2303.07338"
+    Settings = APERSettings
+    heads = ("prototype",)
+
+    def __init__(self, settings: APERSettings, features: Features) -> None:
+        super().__init__(settings, features)
+        self._tuned: Backbone | AdaptedBackbone | None = None  # T
+        self._tuned_digest = ""
+        self._prototypes = torch.empty(0)  # [classes, 2 dim]
+
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        self.classes += session.labels
+        if session.index == 0:
+            self._tune(session, generator)
+        new = class_means(self._merged(session.support), session.support_labels, session.labels)
+        self._prototypes = new if session.index == 0 else torch.cat([self._prototypes, new])
+
+    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
+        return {"prototype": cosine_scores(self._merged(positions), self._prototypes)}
+
+    def state(self) -> State:
+        assert self._tuned is not None
+        parts = {"tuned": dict(self._tuned.state_dict()), "prototypes": {"prototypes": self._prototypes}}
+        return State(parts, {"classes": list(self.classes), "tuned_digest": self._tuned_digest})
+
+    def load(self, state: State) -> None:
+        backbone = self.features.backbone
+        self.classes = list(state.notes["classes"])
+        self._tuned_digest = state.notes["tuned_digest"]
+        if self.settings.tuning == "adapter":
+            self._tuned = restored_adapters(backbone, state.parts["tuned"])
+        else:
+            tuned = trainable(backbone)
+            tuned.load_state_dict(state.parts["tuned"])
+            self._tuned = frozen(tuned)
+        self._prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)
+
+    def parameters(self) -> tuple[int, int]:
+        assert self._tuned is not None
+        count = count_values(self.features.backbone, self._tuned) + self._prototypes.numel()
+        return count, count
+
+    def _tune(self, session: Session, generator: torch.Generator) -> None:
+        """Trains T on the base session; then it is frozen for ever."""
+        backbone = self.features.backbone
+        if self.settings.tuning == "adapter":
+            self._tuned = AdaptedBackbone(backbone, self.settings.bottleneck, generator)
+        else:
+            self._tuned = trainable(backbone)
+        adapt(self._tuned, self._embedder(), self.features, session, self.settings.base_schedule(), generator)
+        adapted = isinstance(self._tuned, AdaptedBackbone)
+        self._tuned_digest = self._tuned.digest if adapted else weights_digest(self._tuned)
+
+    def _embedder(self) -> Callable[[Tensor], Tensor]:
+        """mean LN(T(x))."""
+        tuned = self._tuned
+        if isinstance(tuned, AdaptedBackbone):
+            return tuned.embed
+        assert tuned is not None
+        return lambda inputs: tuned.pool(tuned(inputs))
+
+    def _merged(self, positions: tuple[int, ...]) -> Tensor:
+        """e(x): `[clips, 2 dim]`."""
+        tuned = self.features.frozen("pooled", self._tuned_digest, positions, self._embedder())
+        return torch.cat([self.features.pooled(positions), tuned[:]], dim=1)

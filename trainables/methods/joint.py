@@ -1,0 +1,85 @@
+"""Joint training: in every session anew from P, on the support of all sessions so far. The upper bound in FFCAC.
+
+    session t    CE over all logits on support_0, ..., support_t, from a copy of P and a new head
+
+It remembers every support clip, so it stands outside of the rule of memory that binds the methods it is compared with:
+`needs().exemplars` is 0 although it rehearses everything, and a protocol that forbids exemplars does not forbid it.
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from datasets.protocol import Session
+from trainables.arrays import Joined
+from trainables.features import Features
+from trainables.finetuning import FineTuned
+from trainables.learner import Settings, State, column_labels
+from trainables.networks import Classifier
+from trainables.training import Schedule
+
+
+class JointSettings(Settings):
+    """Settings of joint training: every session trains as the base session of `finetune` does.
+
+    None starts with `base_` or `incremental_`, because every session reads all of them.
+    """
+
+    batch_size: int = Field(25, ge=1)
+    epochs: int = Field(80, ge=0)
+    lr: float = Field(1e-3, gt=0, description="as finetune's base_lr")
+    milestones: tuple[int, ...] = Field((40, 70), description="epochs at which lr falls to a tenth")
+    weight_decay: float = Field(5e-4, ge=0)
+
+    def schedule(self) -> Schedule:
+        """How every session trains: SGD with milestones."""
+        return Schedule(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            milestones=self.milestones,
+        )
+
+
+class Joint(FineTuned):
+    """What a network could know that saw all support clips at once; nothing of one session's training enters the next.
+
+    An upper bound for methods that train the same network on the same clips; a method with a better embedding of few
+    clips (a frozen one, say) may exceed it.
+    """
+
+    name = "joint"
+    version = 1
+    summary = "retrained from the start on all support clips so far: the upper bound"
+    paper = "-"
+    Settings = JointSettings
+    heads = ("linear",)
+
+    def __init__(self, settings: JointSettings, features: Features) -> None:
+        super().__init__(settings, features)
+        self._groups: list[tuple[int, ...]] = []  # support clips, session by session
+        self._labels: list[int] = []  # of all of them
+
+    def retrained(self, session: Session, known: int, generator: torch.Generator) -> Classifier:
+        self._groups.append(session.support)
+        self._labels += session.support_labels
+        network = Classifier(self.features.backbone, len(self.classes), generator)
+        inputs = Joined([self.features.inputs(group) for group in self._groups])
+        targets = column_labels(self._labels, self.classes).to(self.features.device)
+
+        def loss(batch: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(network(inputs[batch]), targets[batch])
+
+        self.fit(network, loss, self.settings.schedule(), session, len(targets), generator)
+        return network
+
+    def state(self) -> State:
+        state = super().state()
+        state.notes |= {"groups": list(self._groups), "labels": list(self._labels)}
+        return state
+
+    def load(self, state: State) -> None:
+        super().load(state)
+        self._groups = [tuple(group) for group in state.notes["groups"]]
+        self._labels = list(state.notes["labels"])

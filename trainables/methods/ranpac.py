@@ -1,0 +1,126 @@
+"""RanPAC: ridge regression on random features of an adapted embedding.
+
+McDonnell et al. NeurIPS 2023, arXiv 2307.02251.
+
+    phi(x) = ReLU(e(x) B)              e(x) = mean LN(P with adapters (x)), B [dim, M] drawn from N(0, 1)
+    score  = phi(x)^T (G + lambda I)^-1 Q
+
+The adapters are trained on the base session alone, with cross-entropy through a cosine head that is thrown away. Later
+sessions only add their clips to the statistics (`trainables/ridge.py`).
+
+Different from the release: lambda is chosen on a drawn fifth of each class's support, with the earlier sessions in the
+statistics (the release takes the last fifth of the session's shuffled clips, where a class of five shots may have none,
+and leaves the earlier sessions out); statistics are float64 (the release: float32); no dropout in the adapters (0.1).
+"""
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from datasets.protocol import Session
+from trainables.adapters import AdaptedBackbone, adapt, restored_adapters
+from trainables.arrays import Rows
+from trainables.features import Features
+from trainables.learner import Learner, Needs, State, column_labels
+from trainables.networks import count_values
+from trainables.ridge import CHUNK, Ridge, held_out
+from trainables.training import BaseTraining, Schedule
+
+
+class RanPACSettings(BaseTraining):
+    """Settings of RanPAC; the defaults are the published ones (CIFAR-100 with ViT-B/16)."""
+
+    bottleneck: int = Field(64, ge=1, description="width of an adapter")
+    projection: int = Field(10_000, ge=1, description="M, the number of random features")
+    batch_size: int = Field(48, ge=1)
+    base_epochs: int = Field(20, ge=0)
+    base_lr: float = Field(0.01, gt=0)
+    base_milestones: tuple[int, ...] = Field(
+        (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine to 0 as published"
+    )
+    base_weight_decay: float = Field(5e-4, ge=0)
+
+    def base_schedule(self) -> Schedule:
+        return replace(super().base_schedule(), annealing="steps" if self.base_milestones else "cosine")
+
+
+class RanPAC(Learner):
+    """Nothing is trained after the base session; what is remembered are statistics, no clips."""
+
+    name = "ranpac"
+    version = 1
+    summary = "adapters of the base session, random projection, ridge regression"
+    paper = "McDonnell et al. 2023, arXiv 2307.02251"
+    Settings = RanPACSettings
+    heads = ("ridge",)
+
+    def __init__(self, settings: RanPACSettings, features: Features) -> None:
+        super().__init__(settings, features)
+        self._adapted: AdaptedBackbone | None = None
+        self._adapted_digest = ""
+        self._projection = torch.empty(0)  # B
+        self._ridge = Ridge(settings.projection, features.device)
+
+    @classmethod
+    def needs(cls, settings: RanPACSettings) -> Needs:
+        return Needs(shots=2, why="one to fit, one to choose lambda on")
+
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        self.classes += session.labels
+        if session.index == 0:
+            self._learn_base(session, generator)
+        rows = self._embeddings(session.support)
+        columns = column_labels(session.support_labels, self.classes)
+        held = held_out(session.support_labels, generator)
+        self._ridge.learn(lambda index: self._random_features(rows[index]), columns, len(self.classes), held)
+
+    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
+        rows = self._embeddings(positions)
+        scores = [
+            self._ridge.scores(self._random_features(rows[slice(first, first + CHUNK)]))
+            for first in range(0, len(rows), CHUNK)
+        ]
+        return {"ridge": torch.cat(scores)}
+
+    def state(self) -> State:
+        assert self._adapted is not None
+        parts = {
+            "adapters": dict(self._adapted.state_dict()),
+            "projection": {"projection": self._projection},
+            **self._ridge.parts(),
+        }
+        return State(parts, {"classes": list(self.classes), "adapted_digest": self._adapted_digest})
+
+    def load(self, state: State) -> None:
+        device = self.features.device
+        self.classes = list(state.notes["classes"])
+        self._adapted_digest = state.notes["adapted_digest"]
+        self._adapted = restored_adapters(self.features.backbone, state.parts["adapters"])
+        self._projection = state.parts["projection"]["projection"].to(device)
+        self._ridge = Ridge.from_parts(state.parts, device)
+
+    def parameters(self) -> tuple[int, int]:
+        assert self._adapted is not None
+        both = count_values(self.features.backbone, self._adapted) + self._projection.numel()
+        stored, used = self._ridge.count_values()
+        return both + stored, both + used
+
+    def _learn_base(self, session: Session, generator: torch.Generator) -> None:
+        """Trains the adapters, then freezes them; draws B."""
+        settings, backbone = self.settings, self.features.backbone
+        self._adapted = AdaptedBackbone(backbone, settings.bottleneck, generator)
+        adapt(self._adapted, self._adapted.embed, self.features, session, settings.base_schedule(), generator)
+        self._adapted_digest = self._adapted.digest
+        projection = torch.randn(backbone.dim, settings.projection, generator=generator)
+        self._projection = projection.to(self.features.device)
+
+    def _embeddings(self, positions: tuple[int, ...]) -> Rows:
+        """e(x): rows of `[dim]`."""
+        assert self._adapted is not None
+        return self.features.frozen("pooled", self._adapted_digest, positions, self._adapted.embed)
+
+    def _random_features(self, embeddings: Tensor) -> Tensor:
+        """phi: `[clips, dim]` to `[clips, M]`."""
+        return nn.functional.relu(embeddings @ self._projection)
