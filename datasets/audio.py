@@ -9,7 +9,8 @@ import errno
 import io
 import os
 import stat
-from math import gcd
+from collections.abc import Iterable, Iterator
+from math import ceil, gcd
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ MAX_SAMPLES = 2**30
 
 _FOR_GOOD = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 """What an error of the file system says of the file itself; the others may pass."""
+
+_REACH = 7  # periods of the lower rate that the filter of `resample` reaches to either side, at most
 
 _BLOCK = 1 << 20  # values decoded at a time: a lying header must not decide how much memory is allocated
 
@@ -95,6 +98,21 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
         RejectedError: the file is unreadable, has no samples or too few, holds NaN or infinity, or is
             truncated.
     """
+    blocks, rate = [], 0
+    for block, rate in read_blocks(path):  # noqa: B007 - one rate for all
+        blocks.append(block)
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)  # nearly always one: one copy less
+    if len(samples) < min_seconds * rate:
+        raise RejectedError(f"too short: {len(samples) / rate:.3f} s, at least {min_seconds:g} s needed")
+    return samples, rate
+
+
+def read_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Reads a recording of any length in little memory: at least one block, each with the sample rate in Hz.
+
+    Raises:
+        RejectedError: as `read_recording`; what is wrong further on is raised when reading comes to it.
+    """
     # libsndfile's exceptions cannot be pickled, so none of them may leave this function (Ray would lose the
     # reason).
     try:
@@ -110,24 +128,22 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
             missing = logged_truncation(file.extra_info)
             if missing:
                 raise RejectedError(missing)
-            samples = _decode(file)
+            total = 0
+            for block in _decode(file):
+                total += len(block)
+                yield block, rate
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
         _raise_if_passing(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
-    if len(samples) < promised < MAX_SAMPLES:  # larger: a stream whose header does not know its length
-        raise RejectedError(f"truncated: {len(samples)} of {promised} samples can be decoded")
-    if not len(samples):
+    if total < promised < MAX_SAMPLES:  # larger: a stream whose header does not know its length
+        raise RejectedError(f"truncated: {total} of {promised} samples can be decoded")
+    if not total:
         raise RejectedError("no samples")
-    if not np.isfinite(samples).all():
-        raise RejectedError("holds NaN or infinite samples")
-    if len(samples) < min_seconds * rate:
-        raise RejectedError(f"too short: {len(samples) / rate:.3f} s, at least {min_seconds:g} s needed")
-    return samples, rate
 
 
-def _decode(file: soundfile.SoundFile) -> np.ndarray:
+def _decode(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     frames = max(1, _BLOCK // file.channels)
-    blocks, total = [], 0
+    total = 0
     while True:
         try:
             block = file.read(frames, dtype="float32", always_2d=True)
@@ -136,15 +152,15 @@ def _decode(file: soundfile.SoundFile) -> np.ndarray:
                 f"truncated or damaged: decoding stops before {file.frames} samples ({_reason(error)})"
             ) from None
         if not len(block):
-            break
+            return
         total += len(block)
         if total > MAX_SAMPLES:
             raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
         # A sum in a fixed order of float64 keeps the mean of channels the same on every machine.
-        blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32))
-    if len(blocks) == 1:
-        return blocks[0]  # nearly always: one copy less of every recording
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+        mono = block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32)
+        if not np.isfinite(mono).all():
+            raise RejectedError("holds NaN or infinite samples")
+        yield mono
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
@@ -161,13 +177,50 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     """
     if rate == target:
         return samples
-    divisor = gcd(rate, target)
-    if (rate // divisor) * (target // divisor) > 50_000_000:
-        raise RejectedError(f"sample rate {rate} Hz has no ratio of small numbers to {target} Hz")
+    _ratio(rate, target)
     import torch  # 2-3 s in every worker: corpora at their own rate (LibriSpeech) never pay it
     import torchaudio.functional
 
     return torchaudio.functional.resample(torch.from_numpy(samples), rate, target).numpy()
+
+
+def resample_blocks(blocks: Iterable[tuple[np.ndarray, int]], target: int) -> Iterator[np.ndarray]:
+    """What `resample` makes of the joined blocks, in little memory.
+
+    A piece is resampled with so much of its neighbours as the filter reaches, cut where both rates have a sample.
+
+    Args:
+        blocks: pairs of samples [samples] float32 and their rate in Hz, one rate for all.
+        target: wanted, in Hz.
+
+    Raises:
+        RejectedError: see `resample`.
+    """
+    held: np.ndarray = np.zeros(0, np.float32)
+    before = 0  # samples at the start of `held` that are resampled already
+    source = target
+    for block, source in blocks:
+        if source == target:
+            yield block
+            continue
+        step, new = _ratio(source, target)
+        margin = step * (1 + ceil(_REACH / min(step, new)))
+        known, held = len(held), np.concatenate([held, block])
+        # Not beyond what was there before this block: a recording of one block is resampled whole, as by `resample`.
+        end = min(known, len(held) - margin) // step * step
+        if end - before >= margin:
+            yield resample(held[: end + margin], source, target)[before * new // step : end * new // step]
+            held, before = held[end - margin :], margin
+    if source != target:
+        yield resample(held, source, target)[before * target // source :]
+
+
+def _ratio(rate: int, target: int) -> tuple[int, int]:
+    """The two rates, divided by what they have in common."""
+    divisor = gcd(rate, target)
+    if (rate // divisor) * (target // divisor) > 50_000_000:
+        raise RejectedError(f"sample rate {rate} Hz has no ratio of small numbers to {target} Hz")
+    return rate // divisor, target // divisor
 
 
 def encode_flac(samples: np.ndarray, rate: int) -> bytes:

@@ -31,6 +31,7 @@ _HOPS_AT_A_TIME = 128  # bounds the float64 copies of long recordings: 12.8 s, w
 _REACH = 10  # samples on either side that an interpolated value depends on
 _CHUNK = 128  # samples; smaller chunks interpolate less around a loud sample, but overlap more
 _CHUNKS_AT_A_TIME = 1024
+_SAMPLES_AT_A_TIME = 1 << 22  # bounds the copies of long recordings
 
 
 def integrated_loudness(samples: np.ndarray, rate: int) -> float:
@@ -147,12 +148,14 @@ def peak_above(samples: np.ndarray, floor: float) -> float:
     from scipy.signal import upfirdn
 
     taps, growth = _interpolator()
-    magnitudes = np.abs(samples)
-    peak = float(magnitudes.max(initial=0.0))
-    loud = np.flatnonzero(magnitudes > max(peak, floor) / growth)
+    parts = range(0, len(samples), _SAMPLES_AT_A_TIME)
+    peak = max((float(np.abs(samples[first : first + _SAMPLES_AT_A_TIME]).max()) for first in parts), default=0.0)
+    limit = max(peak, floor) / growth
     chunks = np.zeros((len(samples) + _REACH) // _CHUNK + 1, bool)
-    chunks[np.maximum(loud - _REACH, 0) // _CHUNK] = True
-    chunks[(loud + _REACH) // _CHUNK] = True
+    for first in parts:
+        loud = first + np.flatnonzero(np.abs(samples[first : first + _SAMPLES_AT_A_TIME]) > limit)
+        chunks[np.maximum(loud - _REACH, 0) // _CHUNK] = True
+        chunks[(loud + _REACH) // _CHUNK] = True
     starts = np.flatnonzero(chunks) * _CHUNK
     for first in range(0, len(starts), _CHUNKS_AT_A_TIME):
         positions = starts[first : first + _CHUNKS_AT_A_TIME, None] + np.arange(-_REACH, _CHUNK + _REACH)
@@ -176,12 +179,33 @@ def _interpolator() -> tuple[np.ndarray, float]:
     return taps, growth * (1 + 1e-6)  # room for the rounding of sums and of float32 limits
 
 
+def normalising_gain(
+    samples: np.ndarray, rate: int, target: float = TARGET_LUFS, max_true_peak_db: float = MAX_TRUE_PEAK_DB
+) -> float:
+    """The gain that brings a recording to the target loudness as far as its true peak allows; 1 for silence.
+
+        gain = min( 10^((target - L) / 20),  10^(max_true_peak_db / 20) / true_peak )
+
+    Args:
+        samples: [samples] float32; may be a memory-mapped file larger than memory.
+        rate: in Hz.
+        target: integrated loudness, in LUFS.
+        max_true_peak_db: in dBTP.
+
+    Raises:
+        EarshotError: at this rate there is no K-weighting.
+    """
+    loudness = integrated_loudness(samples, rate)
+    if not np.isfinite(loudness):
+        return 1.0
+    gain, ceiling = 10 ** ((target - loudness) / 20), 10 ** (max_true_peak_db / 20)
+    return float(min(gain, ceiling / peak_above(samples, ceiling / gain)))
+
+
 def normalise(
     samples: np.ndarray, rate: int, target: float = TARGET_LUFS, max_true_peak_db: float = MAX_TRUE_PEAK_DB
 ) -> np.ndarray:
-    """Scales a recording to the target loudness as far as its true peak allows.
-
-        gain = min( 10^((target - L) / 20),  10^(max_true_peak_db / 20) / true_peak )
+    """Scales a recording by its `normalising_gain`.
 
     Args:
         samples: [samples] float32.
@@ -196,9 +220,5 @@ def normalise(
     Raises:
         EarshotError: at this rate there is no K-weighting.
     """
-    loudness = integrated_loudness(samples, rate)
-    if not np.isfinite(loudness):
-        return samples
-    gain, ceiling = 10 ** ((target - loudness) / 20), 10 ** (max_true_peak_db / 20)
-    gain = min(gain, ceiling / peak_above(samples, ceiling / gain))
-    return (samples * gain).astype(np.float32, copy=False)
+    gain = normalising_gain(samples, rate, target, max_true_peak_db)
+    return samples if gain == 1 else (samples * gain).astype(np.float32, copy=False)

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
+from datasets.inventory import printable
 from trainables.records import TrialRecord
 
 
@@ -28,6 +29,39 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @classmethod
+    def find(cls, name: str) -> "RunFolder":
+        """The run that is called `name`: a folder, or the name of one in `runs`.
+
+        Raises:
+            EarshotError: there is none.
+        """
+        for path in (Path(name), Path("runs") / name):
+            if (path / "trials").is_dir():
+                return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
+        raise EarshotError(
+            f"{printable(name)}: expected a run folder of a sweep, or the name of one in runs/, found no trials there; "
+            "check the name"
+        )
+
+    @property
+    def store(self) -> Path:
+        """Where its stages are: runs share the store that lies beside them."""
+        return self.path.parent / "store"
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """Names of the trials that have a record, sorted."""
+        return tuple(sorted(path.parent.name for path in self.path.glob("trials/*/trial.json")))
+
+    def where(self) -> dict[str, Any]:
+        """How the sweep was told where things are; empty where that is not recorded."""
+        try:
+            found = json.loads((self.path / "sweep.json").read_bytes())["where"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def trial(self, name: str) -> Path:
         """The folder of a trial."""

@@ -1,5 +1,6 @@
 """README and docs tell the truth: tables are the registries, commands parse, links lead somewhere."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 COMMANDS = [
-    shlex.split(line, comments=True)
+    shlex.split(line.split(" > ")[0], comments=True)
     for page in PAGES.values()
     for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
@@ -50,6 +51,8 @@ def test_commands_parse(command: list[str]) -> None:
         assert parse(arguments)
     elif module == "orchestrator.prepare":
         assert prepare._parser().parse_args(arguments)
+    elif module in ("orchestrator.export", "orchestrator.predict"):
+        assert importlib.import_module(module).parser().parse_args(arguments)
     elif module == "orchestrator.audit":
         listed = audit._with_lists()
         assert audit._parser(listed.get(arguments[0]), listed).parse_args(arguments)

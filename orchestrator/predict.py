@@ -1,0 +1,264 @@
+"""Classifies recordings of any length, rate and number of channels with an exported model.
+
+    python -m orchestrator.predict DIR recording.wav [...] [--top 5] [--windows] [--json]
+
+A recording is cut into windows as long as the model's clips, one every half of that. The scores of a head are averaged
+over the windows and turned into probabilities of the classes that the model knows, which add up to 1: a sound of none
+of them gets a class too, and they are not calibrated.
+
+Exit codes: 0 all recordings classified, 1 some could not be read, 2 the command or the model is wrong, 130 interrupted.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from datasets.audio import RejectedError
+from datasets.errors import EarshotError, told
+from datasets.inventory import printable
+from orchestrator.options import local_path, positive
+
+if TYPE_CHECKING:  # torch takes seconds to import: not for --help, nor for a wrong option
+    from trainables.exported import ExportedModel
+
+SCHEMA_VERSION = 1
+WINDOWS_AT_A_TIME = 32
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class and how likely it is.
+
+    Attributes:
+        label: of the benchmark.
+        name: untrusted text.
+        probability: softmax of the mean scores, over the classes that the model knows.
+        score: mean score of the head over the windows.
+    """
+
+    label: int
+    name: str
+    probability: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """The likeliest class of a window, from `start` to `end` in seconds."""
+
+    start: float
+    end: float
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a recording is.
+
+    Attributes:
+        seconds: length of the recording.
+        windows: number of windows.
+        classes: the likeliest first.
+        timeline: the windows in order; empty where it was not asked for.
+    """
+
+    seconds: float
+    windows: int
+    classes: tuple[ClassScore, ...]
+    timeline: tuple[Window, ...]
+
+
+def predict(
+    model: "ExportedModel",
+    path: Path,
+    *,
+    head: str | None = None,
+    top: int = 5,
+    hop: float | None = None,
+    timeline: bool = False,
+    loudness: bool | None = None,
+    listener: Callable[[int, int], None] | None = None,
+) -> Prediction:
+    """Classifies one recording.
+
+    Args:
+        model: from `trainables.exported.load_model`.
+        path: any file that libsndfile reads.
+        head: of the method (default: the trial's).
+        top: so many classes.
+        hop: seconds from one window to the next (default: half a window).
+        timeline: whether to tell the windows one by one.
+        loudness: whether to bring it to -23 LUFS (default: as the model's benchmark was made).
+        listener: gets the numbers of windows done and in all.
+
+    Raises:
+        RejectedError: the file cannot be trusted; says why, without its name.
+        EarshotError: there is no such head, or the hop is shorter than a sample.
+    """
+    import torch
+
+    from trainables.recording import read
+
+    known = model.description
+    head = check_head(model, head)
+    step = known.num_samples // 2 or 1 if hop is None else round(hop * known.sample_rate)
+    if step < 1:
+        raise EarshotError(f"--hop: expected at least a sample, {1 / known.sample_rate:g} s, found {hop:g}")
+    recording = read(path, known.sample_rate, loudness=known.loudness if loudness is None else loudness)
+    starts = recording.starts(known.num_samples, step)
+    total = torch.zeros(len(known.classes), dtype=torch.float64)
+    windows: list[Window] = []
+    for first in range(0, len(starts), WINDOWS_AT_A_TIME):
+        part = starts[first : first + WINDOWS_AT_A_TIME]
+        scores = model.score(recording.windows(part, known.num_samples))[head].double()
+        total += scores.sum(dim=0)
+        if timeline:
+            for start, probabilities in zip(part.tolist(), scores.softmax(dim=1), strict=True):
+                best = int(probabilities.argmax())
+                end = min(start + known.num_samples, len(recording.samples)) / known.sample_rate
+                one = known.classes[best]
+                windows.append(Window(start / known.sample_rate, end, one.label, one.name, float(probabilities[best])))
+        if listener:
+            listener(first + len(part), len(starts))
+    means = total / len(starts)
+    order = torch.argsort(means, descending=True, stable=True)[:top].tolist()
+    likely = means.softmax(dim=0)
+    classes = tuple(
+        ClassScore(known.classes[i].label, known.classes[i].name, float(likely[i]), float(means[i])) for i in order
+    )
+    return Prediction(recording.seconds, len(starts), classes, tuple(windows))
+
+
+def check_head(model: "ExportedModel", head: str | None) -> str:
+    """The head's name, the trial's default where it is None.
+
+    Raises:
+        EarshotError: the method has none of that name.
+    """
+    known = model.description
+    if head is not None and head not in known.heads:
+        raise EarshotError(f"--head {printable(head)}: {known.method} has {', '.join(known.heads)}")
+    return head or known.default_head
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    given = parser().parse_args(arguments)
+    console = Console(soft_wrap=True, highlight=False)
+    results: list[dict[str, Any]] = []
+    failed = 0
+    try:
+        from trainables.chain import pick_device
+        from trainables.exported import load_model
+
+        model = load_model(given.model, pick_device(given.device))
+        head = check_head(model, given.head)
+        with _bar() as bar:
+            task = bar.add_task("", total=None)
+            for name in given.recording:
+                bar.update(task, description=printable(Path(name).name).replace("[", r"\["), completed=0, total=None)
+                try:
+                    found = predict(
+                        model,
+                        Path(name),
+                        head=head,
+                        top=given.top,
+                        hop=given.hop,
+                        timeline=given.windows,
+                        loudness=given.loudness,
+                        listener=lambda done, total: bar.update(task, completed=done, total=total),
+                    )
+                except (RejectedError, OSError) as error:
+                    failed += 1
+                    reason = printable(str(error) if isinstance(error, RejectedError) else error.strerror or str(error))
+                    print(f"error: {printable(name)}: {reason}", file=sys.stderr)
+                    results.append({"file": name, "error": reason})
+                    continue
+                results.append({"file": name, "error": None, **asdict(found)})
+                if not given.json:
+                    _tell(name, found, console)
+    except (EarshotError, OSError) as error:
+        print(printable(told(error)), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if given.json:
+        known = model.description
+        described: dict[str, Any] = {"folder": str(given.model), "trial": known.trial, "session": known.session}
+        described |= {"method": known.method, "head": head, "classes": len(known.classes)}
+        print(json.dumps({"schema_version": SCHEMA_VERSION, "model": described, "recordings": results}, indent=1))
+    return 1 if failed else 0
+
+
+def _tell(name: str, found: Prediction, console: Console) -> None:
+    windows = "1 window" if found.windows == 1 else f"{found.windows} windows"
+    console.print(Text.assemble((printable(name), "bold"), f"  {found.seconds:.2f} s, {windows}"))
+    likely = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
+    for one in found.classes:
+        likely.add_row(Text(printable(one.name)), Text(f"{one.probability:.3f}"))
+    console.print(likely)
+    if not found.timeline:
+        return
+    timeline = Table(box=None, padding=(0, 0, 0, 2), header_style="")
+    for heading in ("start", "end"):
+        timeline.add_column(heading, justify="right")
+    timeline.add_column("class")
+    timeline.add_column("probability")
+    for window in found.timeline:
+        row = (f"{window.start:.2f}", f"{window.end:.2f}", printable(window.name), f"{window.probability:.3f}")
+        timeline.add_row(*map(Text, row))
+    console.print(timeline)
+
+
+def _bar() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"))
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m orchestrator.predict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("model", type=local_path, metavar="DIR", help="folder that orchestrator.export wrote")
+    made.add_argument("recording", nargs="+", metavar="FILE", help="recordings, of any format that libsndfile reads")
+    made.add_argument("--top", type=positive, default=5, metavar="K", help="likeliest classes to tell (default: 5)")
+    made.add_argument("--head", metavar="NAME", help="whose scores (default: the trial's)")
+    made.add_argument(
+        "--hop", type=_seconds, metavar="SECONDS", help="from one window to the next (default: half a window)"
+    )
+    made.add_argument("--windows", action="store_true", help="also tell the likeliest class of every window")
+    made.add_argument(
+        "--loudness",
+        action=argparse.BooleanOptionalAction,
+        help="bring recordings to -23 LUFS, true peak at most -2 dB (default: as the model's clips were made)",
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    made.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
+    return made
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""Recordings of any kind through an exported model, and what the command line says."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+import torchaudio
+
+from datasets.errors import EarshotError
+from datasets.folder import Folder, FolderOptions
+from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.shard_writer import write_shard
+from datasets.shards import Clip, Shards
+from orchestrator import export as exporting
+from orchestrator.export import export
+from orchestrator.predict import main, predict
+from tests.orchestrator.exporting import write_clips, write_run
+from trainables.exported import FILE_NAME, ExportedModel, load_model
+from trainables.records import TrialRecord
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def model_folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of mfcc-ncm, which tells the tones well."""
+    root = tmp_path_factory.mktemp("predict")
+    export(str(root / "it"), write_run(root, tones, "mfcc-ncm"), root / "model")
+    return root / "model"
+
+
+@pytest.fixture(scope="module")
+def model(model_folder: Path) -> ExportedModel:
+    return load_model(model_folder)
+
+
+@pytest.fixture(scope="module")
+def clips(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The test clips of the tones as WAV, by clip id."""
+    return write_clips(tmp_path_factory.mktemp("clips") / "wav", tones)
+
+
+def cut(source: Path, out: Path, options: FolderOptions) -> Shards:
+    """The `folder` benchmark of `source`, made in this process."""
+    corpus = Folder()
+    plan = corpus.plan(source, corpus.inventory(source, options), options)
+    units = [[one for one in corpus.cut(source, unit, options) if isinstance(one, Clip)] for unit in plan.units]
+    (out / "shards").mkdir(parents=True)
+    counts: list[dict[str, int]] = [{} for _ in plan.classes]
+    for clip in (clip for unit in units for clip in unit):
+        counts[clip.label][clip.split] = counts[clip.label].get(clip.split, 0) + 1
+    Manifest(
+        name="mine",
+        corpus=corpus.name,
+        settings=corpus.identity(options),
+        sample_rate=plan.sample_rate,
+        num_samples=plan.num_samples,
+        classes=tuple(
+            ClassEntry(label=label, name=name, clips=SplitCounts(**counts[label]))
+            for label, name in enumerate(plan.classes)
+        ),
+        shards=tuple(
+            write_shard(out / f"shards/{number:05d}.parquet", unit, plan.sample_rate)
+            for number, unit in enumerate(units)
+        ),
+        source=SourceEntry(fingerprint="-", files=plan.files, rejected=0),
+        versions={},
+        created="2026-01-01T00:00:00Z",
+    ).save(out)
+    return Shards(out)
+
+
+def stored(run: Path, trial: str) -> dict[tuple[str, str], int]:
+    """By head and clip id: the prediction after the last session for the test clips."""
+    record = TrialRecord.load(run / "trials" / trial)
+    frame = pq.read_table(run / "trials" / trial / record.sessions[-1].predictions).to_pandas()
+    frame = frame[frame["split"] == "test"]
+    return dict(zip(zip(frame["head"], frame["clip_id"], strict=True), frame["prediction"], strict=True))
+
+
+@pytest.mark.parametrize("method", ["ede", "simplecil", "mfcc-ncm"])
+def test_files_of_the_test_clips_get_the_stored_predictions(
+    method: str, tones: Path, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    trial = write_run(tmp_path, tones, method)
+    export(str(tmp_path / "it"), trial, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    expected = stored(tmp_path / "it", trial)
+    head = loaded.description.default_head
+    found = {(head, name): predict(loaded, path).classes[0].label for name, path in clips.items()}
+    assert found == {key: label for key, label in expected.items() if key[0] == head}
+
+
+def test_recordings_that_a_benchmark_was_cut_from(tmp_path: Path) -> None:
+    """Another rate, two channels, loudness: predict makes of the recording what prepare made of it."""
+    random = np.random.default_rng(0)
+    names: dict[str, Path] = {}
+    for label in range(4):
+        for number in range(10):
+            colour = np.convolve(random.standard_normal(9_000), np.ones(1 + 3 * label), mode="same")
+            path = tmp_path / f"source/c{label}/{number}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            both = np.stack([colour, np.roll(colour, 7)], axis=1) * 10 ** random.uniform(-2.5, -1)
+            soundfile.write(path, both, 22_050)
+            names[f"c{label}/{number}.flac"] = path
+    shards = cut(tmp_path / "source", tmp_path / "bench", FolderOptions(clip_seconds=0.3, loudness=True))
+    trial = write_run(tmp_path, tmp_path / "bench", "mfcc-ncm")
+    described = export(str(tmp_path / "it"), trial, tmp_path / "model")
+    assert described.loudness
+    loaded = load_model(tmp_path / "model")
+    expected = stored(tmp_path / "it", trial)
+    sources = dict(zip(shards.table.clip_ids, shards.sources, strict=True))
+    first = {clip: label for (_, clip), label in expected.items() if clip.endswith("-0000")}
+    assert len(first) == 8
+    scores = {}
+    for clip, label in first.items():
+        found = predict(loaded, names[sources[clip]], timeline=True, hop=0.3, top=4)
+        assert found.timeline[0].label == label
+        scores[clip] = found.classes[0].score
+    quiet = predict(loaded, names[sources[clip]], top=4, hop=0.3, loudness=False)
+    assert quiet.classes[0].score != scores[clip]
+
+
+def test_any_rate_number_of_channels_and_length(model: ExportedModel, clips: dict[str, Path], tmp_path: Path) -> None:
+    for name, path in list(clips.items())[::3]:
+        wave, rate = soundfile.read(path, dtype="float32")
+        expected = predict(model, path).classes[0]
+        up = torchaudio.functional.resample(torch.from_numpy(wave), rate, 44_100).numpy()
+        soundfile.write(tmp_path / "rate.flac", up, 44_100)
+        soundfile.write(tmp_path / "stereo.wav", np.stack([wave * 1.5, wave * 0.5], axis=1), rate, subtype="FLOAT")
+        soundfile.write(tmp_path / "long.wav", np.tile(wave, 3), rate)
+        assert predict(model, tmp_path / "rate.flac").classes[0].label == expected.label, name
+        assert predict(model, tmp_path / "stereo.wav").classes[0].label == expected.label, name
+        long = predict(model, tmp_path / "long.wav", timeline=True)
+        assert (long.seconds, long.windows) == (pytest.approx(1.2), 5)
+        assert long.classes[0].label == expected.label, name
+        assert [(one.start, one.end) for one in long.timeline] == [
+            (pytest.approx(0.2 * k), pytest.approx(0.2 * k + 0.4)) for k in range(5)
+        ]
+
+
+def test_probabilities_are_the_softmax_of_mean_scores(model: ExportedModel, clips: dict[str, Path]) -> None:
+    found = predict(model, next(iter(clips.values())), top=6).classes
+    scores = np.array([one.score for one in found])
+    assert (np.diff(scores) <= 0).all()
+    np.testing.assert_allclose([one.probability for one in found], np.exp(scores) / np.exp(scores).sum(), rtol=1e-6)
+    assert len(predict(model, next(iter(clips.values())), top=2).classes) == 2
+
+
+def test_a_hop_shorter_than_a_sample(model: ExportedModel, clips: dict[str, Path]) -> None:
+    with pytest.raises(EarshotError, match=r"--hop: expected at least a sample, 6.25e-05 s, found 1e-05"):
+        predict(model, next(iter(clips.values())), hop=1e-5)
+
+
+def test_a_bad_file_is_one_line_and_the_others_are_done(
+    model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = clips["5-14"]
+    soundfile.write(tmp_path / "nan.wav", np.full(8_000, np.nan), 16_000, subtype="FLOAT")
+    (tmp_path / "cut[red].wav").write_bytes(good.read_bytes()[:-100])
+    bad = [tmp_path / "nan.wav", tmp_path / "cut[red].wav", tmp_path / "none\x1b.wav"]
+    assert main([str(model_folder), *map(str, bad), str(good)]) == 1
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    assert lines[0] == f"error: {bad[0]}: holds NaN or infinite samples"
+    assert lines[1].startswith(f"error: {bad[1]}: truncated: ")
+    assert lines[2] == rf"error: {tmp_path}/none\x1b.wav: cannot be opened (No such file or directory)"
+    assert len(lines) == 3
+    assert shown.out.startswith(f"{good}  0.40 s, 1 window\n")
+    assert re.findall(r"^  (tone \d)  0\.\d{3}$", shown.out, flags=re.MULTILINE)[0] == "tone 5"
+    assert "Traceback" not in shown.err + shown.out
+
+
+def test_json(model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = str(next(iter(clips.values())))
+    assert main([str(model_folder), good, str(tmp_path / "none.wav"), "--json", "--windows", "--top", "2"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"schema_version", "model", "recordings"}
+    trial = json.loads((model_folder / FILE_NAME).read_text())["trial"]
+    assert document["model"] == {
+        "folder": str(model_folder),
+        "trial": trial,
+        "session": 2,
+        "method": "mfcc-ncm",
+        "head": "nearest-mean",
+        "classes": 6,
+    }
+    first, second = document["recordings"]
+    assert {key: type(value) for key, value in first.items()} == {
+        "file": str, "error": type(None), "seconds": float, "windows": int, "classes": list, "timeline": list,
+    }  # fmt: skip
+    assert [set(one) for one in first["classes"]] == [{"label", "name", "probability", "score"}] * 2
+    assert [set(one) for one in first["timeline"]] == [{"start", "end", "label", "name", "probability"}]
+    assert second == {"file": str(tmp_path / "none.wav"), "error": "cannot be opened (No such file or directory)"}
+
+
+def test_names_of_classes_are_text(
+    model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content: dict[str, Any] = json.loads((model_folder / FILE_NAME).read_text())
+    for one in content["classes"]:
+        one["name"] = "[bold]\x1b[31mx\n"
+    for path in model_folder.rglob("*.safetensors"):
+        (tmp_path / path.relative_to(model_folder)).parent.mkdir(exist_ok=True)
+        (tmp_path / path.relative_to(model_folder)).write_bytes(path.read_bytes())
+    (tmp_path / FILE_NAME).write_text(json.dumps(content))
+    assert main([str(tmp_path), str(next(iter(clips.values()))), "--windows"]) == 0
+    shown = capsys.readouterr().out
+    assert r"[bold]\x1b[31mx\n" in shown and "\x1b" not in shown
+
+
+def test_a_wrong_command(model_folder: Path, clips: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    good = str(next(iter(clips.values())))
+    assert main([str(model_folder), good, "--head", "linear"]) == 2
+    assert capsys.readouterr().err == "error: --head linear: mfcc-ncm has nearest-mean\n"
+    assert main([str(model_folder / "parts"), good]) == 2
+    assert "expected a folder that orchestrator.export wrote" in capsys.readouterr().err
+    for wrong in (["--top", "0"], ["--hop", "0"], ["--hop", "nan"], ["--hop", "x"], ["--device", "tpu"]):
+        with pytest.raises(SystemExit) as caught:
+            main([str(model_folder), good, *wrong])
+        assert caught.value.code == 2
+
+
+def test_the_commands_of_the_page(
+    tones: Path,
+    clips: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_run(tmp_path / "runs", tones, "simplecil", "RUN")
+    first, second, *_ = clips.values()
+    (tmp_path / "recording.wav").write_bytes(first.read_bytes())
+    soundfile.write(tmp_path / "other.flac", *soundfile.read(second))
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/predict.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    for line in block.splitlines():
+        _, _, module, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
+        capsys.readouterr()
+        assert {"orchestrator.export": exporting.main, "orchestrator.predict": main}[module](arguments) == 0
+    assert [one["file"] for one in json.loads(capsys.readouterr().out)["recordings"]] == ["recording.wav", "other.flac"]
+
+
+def test_starts_fast_and_without_ray() -> None:
+    code = """
+import sys
+from orchestrator.predict import main
+try: main(["model", "file", "--top", "0"])
+except SystemExit: pass
+print("torch" in sys.modules)
+import trainables.exported, trainables.recording, trainables.chain
+print("ray" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", "False"]
