@@ -68,8 +68,8 @@ NAMED = {
 def by_name(value: Any) -> Any:
     """The fields of a protocol from its name, or from a name with changes; anything else as it is.
 
-    A published protocol that is changed in more than the seeds of its order or its validation clips loses its name:
-    results of another protocol must not go under it.
+    A published protocol that is changed in more than the seeds of its order, its validation clips or what it refuses
+    loses its name: results of another protocol must not go under it.
     """
     fields = {"name": value} if isinstance(value, str) else value
     if not isinstance(fields, dict) or "name" not in fields:
@@ -80,7 +80,7 @@ def by_name(value: Any) -> Any:
     if name not in NAMED:
         return value
     changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})
-    may_differ: dict[str, Any] = {"validation": changed.validation}
+    may_differ: dict[str, Any] = {"validation": changed.validation, "exemplars": changed.exemplars}
     if changed.class_order == "seeded":
         may_differ["class_order"] = "seeded"
     if name == "free" or changed == NAMED[name].model_copy(update=may_differ):

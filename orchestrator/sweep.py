@@ -234,7 +234,8 @@ def _sessions(config: SweepConfig, benchmark: Location, spaces: tuple[MethodSpac
     ]
     for space in spaces:
         method = find_method(space.method)
-        refuse_misfit(method, method.Settings.model_validate(space.fixed), config.protocol, sessions[0])
+        for settings in space.corners():
+            refuse_misfit(method, method.Settings.model_validate(settings), config.protocol, sessions[0])
     if any(find_method(space.method).backbone for space in spaces):
         frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
         load_backbone(config.backbone, frontend.frames)

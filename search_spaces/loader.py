@@ -57,6 +57,11 @@ class MethodSpace:
     fixed: dict[str, Any] = field(default_factory=dict)
     varied: dict[str, BaseDistribution] = field(default_factory=dict)
 
+    def corners(self) -> list[dict[str, Any]]:
+        """The fixed settings, alone and with each value at an end of what varies, one at a time."""
+        varied = [{key: value} for key, distribution in self.varied.items() for value in _ends(distribution)]
+        return [self.fixed, *({**self.fixed, **one} for one in varied)]
+
 
 def shipped() -> dict[str, Path]:
     """The search spaces in this folder, by name."""
@@ -110,13 +115,16 @@ def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:
 
 def _check(model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str) -> None:
     """Both ends of a range, or every choice, must be values that the method takes."""
-    if isinstance(distribution, CategoricalDistribution):
-        values = list(distribution.choices)
-    else:
-        assert isinstance(distribution, (FloatDistribution, IntDistribution))
-        values = [distribution.low, distribution.high]
-    for value in values:
+    for value in _ends(distribution):
         validated(model, {**fixed, key: value}, where)
+
+
+def _ends(distribution: BaseDistribution) -> list[Any]:
+    """Both ends of a range, or every choice."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return [distribution.low, distribution.high]
 
 
 def _hashable(value: Any) -> Any:

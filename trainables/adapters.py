@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from datasets.protocol import Session
 from trainables.backbone import Backbone, weights_digest
 from trainables.features import Features
+from trainables.heads import scaled_cosines
 from trainables.learner import column_labels
 from trainables.networks import frozen
 from trainables.training import Schedule, train
@@ -113,8 +114,7 @@ class CosineHead(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """`[clips, dim]` to `[clips, classes]`."""
-        directions = nn.functional.normalize(self.weight, dim=1)
-        return self.sigma * nn.functional.linear(nn.functional.normalize(embeddings, dim=1), directions)
+        return self.sigma * scaled_cosines(embeddings, self.weight, 1.0)
 
 
 def adapt(

@@ -17,11 +17,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.protocol import Session
+from trainables import features
 from trainables.arrays import Joined, Rows
 from trainables.backbone import Backbone, weights_digest
 from trainables.exemplars import Exemplars
@@ -80,7 +82,7 @@ class Expanding(Learner):
             "digests": list(self._digests),
             "exemplars": self._exemplars.notes(),
         }
-        return State(parts, notes)
+        return State(parts, notes, frozenset(f"part-{index}" for index in range(len(self._parts))))
 
     def load(self, state: State) -> None:
         device = self.features.device
@@ -232,6 +234,7 @@ class ExpandingOnShared(Expanding):
         assert self._shared is not None
         state = super().state()
         state.parts["shared"] = dict(self._shared.state_dict())
+        state.settled |= {"shared"}
         state.notes["shared_digest"] = self._shared_digest
         return state
 
@@ -277,4 +280,4 @@ class ExpandingOnShared(Expanding):
         return self.features.tokens(self._shared_digest, positions, self._shared)
 
     def _below(self) -> str:
-        return self._shared_digest
+        return f"{self._shared_digest} {np.dtype(features.TOKENS)}"

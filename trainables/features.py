@@ -7,6 +7,7 @@ chain's own memory does not grow with the number of clips.
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -21,6 +22,8 @@ from trainables.frontend import FrontEnd
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
 TOKENS: type[np.floating] = np.float16  # how token maps are stored; what that changes is measured in docs/methods.md
+SMALL = 1 << 20  # bytes: an array up to this size takes longer to open than to read, so it is held in memory
+HELD = 64 << 20  # bytes of such arrays that are held, those that were read last
 
 
 class Clips(Protocol):
@@ -68,6 +71,9 @@ class Features:
         self.device = torch.device(device)
         self.precision = precision
         self._backbone = backbone.to(self.device) if backbone is not None else None
+        self._data = clips.fingerprint
+        self._held: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._held_bytes = 0
 
     @property
     def backbone(self) -> Backbone:
@@ -171,13 +177,28 @@ class Features:
             "kind": kind,
             "weights": digest,
             "frontend": str(self.frontend.spec),
-            "data": self.clips.fingerprint,
+            "data": self._data,
             "clips": positions,
             "precision": self.precision,
             "device": self.device.type,
         }
         address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        return Rows(self.store.get(address, len(positions), compute), self.device)
+        return Rows(self._array(address, len(positions), compute), self.device)
+
+    def _array(self, address: str, count: int, compute: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
+        """The array at `address`. A group has one for every session so far: opening them would outgrow reading them."""
+        held = self._held.get(address)
+        if held is not None:
+            self._held.move_to_end(address)
+            return held
+        array = self.store.get(address, count, compute)
+        if array.nbytes > SMALL:
+            return array
+        self._held[address] = array = np.array(array)
+        self._held_bytes += array.nbytes
+        while self._held_bytes > HELD:
+            self._held_bytes -= self._held.popitem(last=False)[1].nbytes
+        return array
 
 
 def _batches(positions: Sequence[int]) -> Iterator[Sequence[int]]:

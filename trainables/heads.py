@@ -26,8 +26,14 @@ def class_means(embeddings: Tensor, labels: Sequence[int], classes: Sequence[int
 
 def cosine_scores(embeddings: Tensor, prototypes: Tensor) -> Tensor:
     """16 cos(e, p): `[clips, dim]` and `[classes, dim]` to `[clips, classes]`."""
-    normalised = nn.functional.normalize(embeddings, dim=1)
-    return COSINE_SCALE * normalised @ nn.functional.normalize(prototypes, dim=1).T
+    return scaled_cosines(embeddings, prototypes, COSINE_SCALE)
+
+
+def scaled_cosines(embeddings: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+    """temperature cos(e, p), in float32 even under autocast: `[clips, dim]`, `[classes, dim]` to `[clips, classes]`."""
+    with torch.autocast(embeddings.device.type, enabled=False):
+        normalised = nn.functional.normalize(embeddings.float(), dim=1)
+        return temperature * normalised @ nn.functional.normalize(prototypes, dim=1).T
 
 
 def distance_scores(embeddings: Tensor, means: Tensor) -> Tensor:

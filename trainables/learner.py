@@ -51,10 +51,12 @@ class State:
     Attributes:
         parts: groups of named tensors; a part that does not change between sessions is stored once.
         notes: the rest, in JSON types (remembered clips, counters).
+        settled: names of parts that no later session changes; later stages need not look at them again.
     """
 
     parts: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Needs:
         shots: support clips of a class, at least.
         base_shots: support clips of a base class, at least.
         base_classes: classes of the base session, at least.
+        everything: it keeps every support clip, as an upper bound that the rule of memory does not bind.
         why: one clause for the message that refuses.
     """
 
@@ -73,6 +76,7 @@ class Needs:
     shots: int = 1
     base_shots: int = 1
     base_classes: int = 2
+    everything: bool = False
     why: str = ""
 
 
@@ -181,11 +185,13 @@ def refuse_misfit(method: type[Learner], settings: Any, protocol: Protocol, sess
     needs = method.needs(settings)
     because = f" ({needs.why})" if needs.why else ""
     if protocol.exemplars is not None and needs.exemplars > protocol.exemplars:
-        without = [name for name, other in methods().items() if other.needs(other.Settings()).exemplars == 0]
+        others = {name: other.needs(other.Settings()) for name, other in methods().items()}
+        without = [name for name, other in others.items() if not other.exemplars and not other.everything]
+        fewer = f"set its exemplars_per_class to {protocol.exemplars}, " if protocol.exemplars else ""
         raise EarshotError(
             f"method {method.name}: rehearses {needs.exemplars} clips of every old class, the protocol allows "
-            f"{protocol.exemplars}; set its exemplars_per_class, allow --exemplars {needs.exemplars}, or take a method "
-            f"without memory: {', '.join(without)}"
+            f"{protocol.exemplars}; {fewer}allow --exemplars {needs.exemplars}, or take a method without memory: "
+            f"{', '.join(without)}"
         )
     base = len(sessions[0].classes)
     if base < needs.base_classes:

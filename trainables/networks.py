@@ -14,7 +14,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def trainable(module: Module) -> Module:
     """A copy of a network, to be trained."""
-    return copy.deepcopy(module).train().requires_grad_(True)
+    made = copy.deepcopy(module).train().requires_grad_(True)
+    if isinstance(made, Backbone):
+        made.digest = ""  # it was P's
+    return made
 
 
 def frozen(module: Module) -> Module:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from datasets.protocol import Session
 from trainables.backbone import Backbone, weights_digest
 from trainables.features import Features
-from trainables.heads import class_means, linear_head
+from trainables.heads import class_means, linear_head, scaled_cosines
 from trainables.learner import Learner, State, column_labels
 from trainables.networks import count_values, frozen, trainable
 from trainables.training import BaseTraining, Schedule, train
@@ -32,11 +32,6 @@ class CosineTraining(BaseTraining):
     def base_schedule(self) -> Schedule:
         """How the base session trains: SGD with milestones."""
         return replace(super().base_schedule(), gamma=self.base_gamma)
-
-
-def scaled_cosines(embeddings: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
-    """temperature cos(e, p): `[clips, dim]` and `[classes, dim]` to `[clips, classes]`."""
-    return temperature * nn.functional.normalize(embeddings, dim=1) @ nn.functional.normalize(prototypes, dim=1).T
 
 
 class PrototypeLearner(Learner):
@@ -88,7 +83,6 @@ class PrototypeLearner(Learner):
         settings, device = self.settings, self.features.device
         network = trainable(self.features.backbone)
         classifier = linear_head(network.dim, len(self.classes), generator).to(device)
-        classifier.bias.requires_grad_(False)  # a cosine classifier has none
         inputs = self.features.inputs(session.support)
         targets = column_labels(session.support_labels, self.classes).to(device)
 
@@ -110,7 +104,9 @@ class PrototypeLearner(Learner):
 
     def state(self) -> State:
         parts = {"network": dict(self.network.state_dict()), "prototypes": {"prototypes": self.prototypes}}
-        return State(parts, {"classes": list(self.classes), "base": self.base, "digest": self._digest})
+        return State(
+            parts, {"classes": list(self.classes), "base": self.base, "digest": self._digest}, frozenset({"network"})
+        )
 
     def load(self, state: State) -> None:
         self.classes = list(state.notes["classes"])

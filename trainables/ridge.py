@@ -5,15 +5,18 @@
 with phi_n a clip's embedding and y_n its one-hot class. In few-shot sessions there are far fewer clips than dimensions,
 so G is kept exactly by a factor of few rows,
 
-    R^T R = G     R^T Z = Q        R [r, M]     Z [r, classes]     r <= M,
+    R^T R = G     R^T Z = Q        R [r, M]     Z [r, classes]     r <= 1.1 M,
 
 and the solution, for every lambda, from one eigendecomposition R R^T = V diag(s) V^T of size r:
 
     W = R^T (R R^T + lambda I)^-1 Z = R^T V diag(1 / (s + lambda)) V^T Z
 
-New clips are new rows, new classes new columns of zeros. Where rows exceed M, a QR decomposition [R Z] = O T replaces
-them by the first M rows of T: O is orthogonal, so G and Q stay what they are. All in float64. Until then a row of R is
-the embedding of one clip, which tells more of the clip than G does, though no more of W.
+New clips are new rows, new classes new columns of zeros. Where rows exceed 1.1 M, a QR decomposition [R Z] = O T
+replaces them by the first M rows of T: O is orthogonal, so G and Q stay what they are. All in float64. Until then a row
+of R is the embedding of one clip, which tells more of the clip than G does, though no more of W.
+
+With as many clips as dimensions (a base session of FCAC) this is heavy, as G itself would be: at M = 10,000 some GB of
+memory and, without a GPU, minutes a session for the eigenvalues.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +27,7 @@ from torch import Tensor, nn
 PENALTIES = tuple(10.0**exponent for exponent in range(-8, 9))  # lambda, of both releases
 HELD_OUT = 5  # one clip of so many chooses lambda
 CHUNK = 1024  # embeddings in memory at a time
+SLACK = 1.1  # times M: so many rows wait for the next QR decomposition, lest every session pays for one
 
 Describe = Callable[[Tensor], Tensor]
 
@@ -79,7 +83,7 @@ class Ridge:
             targets = nn.functional.one_hot(columns[part], classes).double().to(self.weights.device)
             self.chunks.append((describe(part).double(), targets))
             self._compress(classes, above=2 * self.dim)  # seldom on the way, since each time costs the same
-        self._compress(classes, above=self.dim)
+        self._compress(classes, above=int(SLACK * self.dim))
 
     def best_penalty(self, describe: Describe, columns: Tensor, classes: int, rows: Tensor) -> float:
         """The lambda with the least squared error of the one-hot targets of the clips in `rows`; the least of equals.
@@ -100,6 +104,12 @@ class Ridge:
     def solution(self, penalty: float, classes: int) -> Tensor:
         """W for one lambda: `[M, classes]`."""
         factor, targets = self._stacked(classes)
+        if len(factor) >= self.dim:  # then a Cholesky decomposition of G + lambda I is several times cheaper
+            gram = factor.T @ factor
+            gram.diagonal().add_(penalty)
+            triangle, failed = torch.linalg.cholesky_ex(gram)
+            if not failed:
+                return torch.cholesky_solve(factor.T @ targets, triangle)
         values, vectors = _spectrum(factor)
         return factor.T @ (vectors @ ((vectors.T @ targets) / (values + penalty)[:, None]))
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors.torch import save_file
+from torch import Tensor
 
-from datasets.files import write_atomically
+from datasets.files import ASIDE, file_digest
 from trainables.learner import State
 
 SCHEMA_VERSION = 1
@@ -106,13 +108,12 @@ class StageStore:
     def publish(self, stage: Stage, state: State) -> None:
         """Makes a stage visible to everybody, at once and whole."""
         parts = {}
+        before = self._parts_of(stage.depends_on.get("parent"))
         for name, tensors in state.parts.items():
-            content = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-            parts[name] = _digest(content)
-            path = self._part(parts[name])
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, content)
+            if name in state.settled and name in before and self._part(before[name]).exists():
+                parts[name] = before[name]
+                continue
+            parts[name] = self._write_part(tensors)
         folder = self._folder(stage.address)
         aside = folder.with_name(f".{stage.address}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
@@ -139,6 +140,33 @@ class StageStore:
             else:
                 shutil.rmtree(folder, ignore_errors=True)
                 aside.rename(folder)
+
+    def _write_part(self, tensors: dict[str, Tensor]) -> str:
+        """Writes a part under its digest, which it returns; not by way of bytes in memory, as it may be large."""
+        aside = self.root / "parts" / f".{uuid.uuid4().hex}{ASIDE}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, aside)
+            digest = file_digest(aside)
+            path = self._part(digest)
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                with aside.open("rb+") as file:
+                    os.fsync(file.fileno())
+                os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+        return digest
+
+    def _parts_of(self, address: str | None) -> dict[str, str]:
+        """Digests of a stage's parts by name; empty where there is no such stage."""
+        if address is None:
+            return {}
+        try:
+            parts: dict[str, str] = json.loads((self._folder(address) / "stage.json").read_bytes())["parts"]
+        except (FileNotFoundError, ValueError):
+            return {}
+        return parts
 
     @contextmanager
     def alone(self, address: str) -> Iterator[None]:

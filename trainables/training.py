@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,9 +30,8 @@ class Schedule:
         gamma: see `milestones`.
         annealing: `steps`, or `cosine` from `lr` down to `min_lr` over the epochs.
         min_lr: where the cosine ends.
-        optimiser: `sgd` (with momentum), `adam` or `adamw`.
+        optimiser: `sgd` (with momentum) or `adam`.
         momentum: of SGD.
-        clip_norm: gradients of a larger norm are scaled down to it; None leaves them.
     """
 
     epochs: int
@@ -43,9 +42,8 @@ class Schedule:
     gamma: float = 0.1
     annealing: Literal["steps", "cosine"] = "steps"
     min_lr: float = 0.0
-    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimiser: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
-    clip_norm: float | None = None
 
     def lr_after(self, epochs: int) -> float:
         """The learning rate of the epoch that follows `epochs` finished ones."""
@@ -72,6 +70,19 @@ class BaseTraining(Settings):
             weight_decay=self.base_weight_decay,
             milestones=self.base_milestones,
         )
+
+
+class CosineBaseTraining(BaseTraining):
+    """The same for a method whose published lr follows a cosine."""
+
+    base_milestones: tuple[int, ...] = Field(
+        (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine as published"
+    )
+    base_min_lr: float = Field(0.0, ge=0, description="where the cosine ends")
+
+    def base_schedule(self) -> Schedule:
+        annealing: Literal["steps", "cosine"] = "steps" if self.base_milestones else "cosine"
+        return replace(super().base_schedule(), annealing=annealing, min_lr=self.base_min_lr)
 
 
 class Training(BaseTraining):
@@ -134,17 +145,14 @@ def train(
                     f"lower the learning rate ({schedule.lr:g})"
                 )
             value.backward()
-            if schedule.clip_norm is not None:
-                nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
             optimiser.step()
+    optimiser.zero_grad(set_to_none=True)  # or the gradients would live as long as the network
 
 
 def _optimiser(parameters: list[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
     lr, decay = schedule.lr, schedule.weight_decay
     if schedule.optimiser == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
-    if schedule.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
     return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=schedule.momentum)
 
 

@@ -147,6 +147,7 @@ def test_what_does_not_fit_is_refused(protocol: Protocol, clips: ClipTable, mess
         ({"name": "ffcac-50"}, "ffcac-50"),
         ({"name": "ffcac-50", "class_order": "seeded", "validation": 3}, "ffcac-50"),
         ({"name": "ffcac-50", "shot": 1}, "ffcac-50-changed"),
+        ({"name": "ffcac-50", "exemplars": 0}, "ffcac-50"),
         ({"name": "ffcac-50", "class_order": [3, 1]}, "ffcac-50-changed"),
         ({"name": "free", "shot": 1}, "free"),
         ({"name": "mine", "way": 2}, "mine"),

@@ -277,6 +277,18 @@ def test_a_protocol_that_does_not_fit_the_benchmark(
     assert "needs 25 classes" in capsys.readouterr().err
 
 
+def test_a_method_that_a_protocol_cannot_serve_is_refused_at_the_door(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where only one of the values that a space offers needs too much."""
+    space = tmp_path / "space.yaml"
+    space.write_text("methods: {icarl: {exemplars_per_class: {choice: [1, 3]}}}")
+    arguments = ["--benchmark", str(tones), "--space", str(space), *PROTOCOL, "--runs", str(tmp_path / "runs")]
+    assert main([*arguments, "--exemplars", "1"]) == 2
+    assert "method icarl: rehearses 3 clips of every old class, the protocol allows 1" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_folder_that_cannot_be_written(tones: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--benchmark", str(tones), *PROTOCOL, "--runs", "/proc/nowhere"]) == 2
     assert capsys.readouterr().err == "error: /proc/nowhere: No such file or directory\n"

@@ -121,5 +121,5 @@ def test_values_stored(features: Features) -> None:
 
 
 def test_one_shot_is_refused(features: Features) -> None:
-    with pytest.raises(EarshotError, match=r"needs at least 2 support clips of a class \(an episode tells"):
+    with pytest.raises(EarshotError, match=r"needs at least 2 support clips of a base class \(an episode tells"):
         refuse_misfit(CEC, CECSettings(), Protocol(base=2, way=2, shot=1), sessions(features, shot=1))

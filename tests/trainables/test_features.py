@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +53,32 @@ def test_nothing_is_left_of_a_computation_that_fails(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="in the middle"):
         ArrayStore(tmp_path).get("ab" * 32, 2, fails)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_small_arrays_are_read_once_and_few_of_them_are_held(
+    features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    get = features.store.get
+
+    def counted(address: str, *rest: Any) -> np.ndarray:
+        opened.append(address)
+        return get(address, *rest)
+
+    monkeypatch.setattr(features.store, "get", counted)
+    first = features.pooled((0, 1))  # and their spectrograms
+    assert torch.equal(features.pooled((0, 1)), first)
+    assert len(opened) == 2
+
+    monkeypatch.setattr("trainables.features.HELD", 2 * 96 * 4)  # an embedding of two clips
+    features.pooled((2, 3))
+    assert torch.equal(features.pooled((0, 1)), first)
+    assert len(opened) == 2 + 2 + 1
+
+    monkeypatch.setattr("trainables.features.SMALL", 0)
+    for _ in range(2):
+        features.pooled((4, 5))
+    assert len(opened) == 2 + 2 + 1 + 3
 
 
 def test_groups_and_networks_have_their_own_addresses(features: Features) -> None:

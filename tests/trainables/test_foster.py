@@ -74,7 +74,7 @@ def test_one_step_of_boosting_follows_its_loss(features: Features) -> None:
     """CE(z / w, y) + CE(enhancement, y) + lambda KD_T(z[old], old logits), with w by hand for beta1 = 1/2."""
     learner = learned(features, 1, incremental_beta1=0.5, incremental_lambda_okd=3.0)
     inputs, targets, counts = rehearsed(learner, features)
-    network = learner._trained
+    network = learner.network
     old = network.embed(inputs[:]).detach()
     old_logits = network.head(old)
 
@@ -107,7 +107,7 @@ def test_one_step_of_compression_follows_its_loss(features: Features) -> None:
     q = torch.tensor([14 / 11, 14 / 11, 8 / 11, 8 / 11]) * (z / 3).softmax(dim=1)
     q = q / q.sum(dim=1, keepdim=True)
 
-    student = copy.deepcopy(learner._trained).requires_grad_(True)
+    student = copy.deepcopy(learner.network).requires_grad_(True)
     student.grow(4, generator(1))
     (-(q * (student(inputs[:]) / 3).log_softmax(dim=1)).sum(dim=1).mean()).backward()
 
@@ -121,17 +121,17 @@ def test_one_step_of_compression_follows_its_loss(features: Features) -> None:
 
 def test_both_stages_start_from_the_old_network_and_leave_it_alone(features: Features) -> None:
     learner = learned(features, 1, incremental_boosting_epochs=0, incremental_compression_epochs=0)
-    old = learner._trained
+    old = learner.network
     before, pretrained = weights_digest(old), weights_digest(features.backbone)
     inputs, targets, counts = rehearsed(learner, features)
     branch, expanded = learner._boost(inputs, targets, counts, old.embed(inputs[:]).detach(), generator(1), "here")
     assert weights_digest(branch.backbone) == weights_digest(old.backbone)
     assert torch.equal(expanded.weight[:2, :DIM], old.head.weight)
     learner.learn(sessions(features)[1], generator(1))
-    assert weights_digest(learner._trained.backbone) == weights_digest(old.backbone)
-    assert torch.equal(learner._trained.head.weight[:2], old.head.weight)
+    assert weights_digest(learner.network.backbone) == weights_digest(old.backbone)
+    assert torch.equal(learner.network.head.weight[:2], old.head.weight)
     trained = learned(features, 2)  # the same, with a step of each stage
-    assert weights_digest(trained._trained.backbone) != weights_digest(old.backbone)
+    assert weights_digest(trained.network.backbone) != weights_digest(old.backbone)
     assert (weights_digest(old), weights_digest(features.backbone)) == (before, pretrained)
 
 
@@ -148,9 +148,9 @@ def test_boosting_learns_the_new_classes_and_keeps_the_old(features: Features) -
     """Enough steps: the expanded network knows the new support and the old classes' one exemplar each."""
     learner = learned(features, 1, base_epochs=40, base_lr=LR, incremental_boosting_epochs=60)
     inputs, targets, counts = rehearsed(learner, features)
-    old = learner._trained.embed(inputs[:]).detach()
+    old = learner.network.embed(inputs[:]).detach()
     branch, expanded = learner._boost(inputs, targets, counts, old, generator(1), "here")
-    known = learner._trained.head(old).argmax(dim=1)
+    known = learner.network.head(old).argmax(dim=1)
     assert torch.equal(known[6:], targets[6:])
     assert torch.equal(expanded(torch.cat([old, branch.embed(inputs[:])], dim=1)).argmax(dim=1), targets)
 

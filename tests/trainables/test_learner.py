@@ -95,6 +95,21 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_what_is_settled_stays(name: str, features: Features) -> None:
+    """Later stages take settled parts over without looking at them."""
+    learner = make(name, features)
+    before: dict[str, dict[str, torch.Tensor]] = {}
+    for session in sessions(features):
+        learner.learn(session, generator(session.index))
+        state = learner.state()
+        assert set(before) <= set(state.parts)
+        for part, tensors in before.items():
+            assert all(torch.equal(value, state.parts[part][key]) for key, value in tensors.items())
+        for part in state.settled & set(state.parts):
+            before[part] = {key: value.clone() for key, value in state.parts[part].items()}
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_the_base_session_reads_no_setting_of_the_later_ones(name: str, features: Features) -> None:
     """Trials that differ in `incremental_` settings share their base session: it must not depend on them."""
     method = find_method(name)

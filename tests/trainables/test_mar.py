@@ -1,5 +1,6 @@
 """What makes MAR: levels of the later blocks, an MLP that weighs them, ridge regression; and what the release does."""
 
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from trainables.backbone import load_backbone, weights_digest
 from trainables.features import Features
 from trainables.heads import cosine_scores
 from trainables.methods.mar import MAR, Fusion, MARSettings, level_count, levels
+from trainables.networks import trainable
 from trainables.ridge import PENALTIES
 
 DIM = 96
@@ -58,6 +60,26 @@ def test_levels_are_the_normed_means_after_the_later_blocks(features: Features) 
         torch.testing.assert_close(given[:, 1], backbone.pool(backbone(inputs)))
     assert level_count(backbone) == 2
     assert level_count(features.backbone) == 1
+
+
+def test_one_step_of_the_base_session_follows_its_loss(features: Features) -> None:
+    """CE over 16 cos(e, w_c); transformer and head move, with one level the MLP cannot."""
+    learner = learned(features, 0, base_epochs=1, base_lr=0.1, base_weight_decay=0.0)
+    draws = torch.Generator().manual_seed(0)
+    fusion = Fusion(1, DIM, draws)
+    head = torch.empty(2, DIM).uniform_(-1 / math.sqrt(DIM), 1 / math.sqrt(DIM), generator=draws)
+    encoder = trainable(features.backbone)
+    base = sessions(features)[0]
+    embedded = fusion(levels(encoder, features.inputs(base.support)[:]))
+    logits = 16 * nn.functional.cosine_similarity(embedded[:, None], head[None], dim=2)
+    nn.functional.cross_entropy(logits, torch.tensor([0] * 5 + [1] * 5)).backward()
+    bias = encoder.ast.layernorm.bias
+    assert bias.grad is not None
+    expected = bias.detach() - 0.1 * bias.grad
+
+    learner.learn(base, torch.Generator().manual_seed(0))
+    assert learner._encoder is not None
+    torch.testing.assert_close(learner._encoder.ast.layernorm.bias, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_fusion_by_hand() -> None:

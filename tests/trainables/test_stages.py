@@ -11,9 +11,9 @@ from trainables.records import PREDICTIONS
 from trainables.stages import Stage, StageStore, address_of
 
 
-def stage(number: int) -> Stage:
+def stage(number: int, parent: str | None = None) -> Stage:
     rows = {"split": ["test"], "clip_id": ["a"], "label": [0], "head": ["h"], "prediction": [number]}
-    depends_on = {"session": number}
+    depends_on = {"session": number, "parent": parent}
     return Stage(address_of(depends_on), depends_on, pa.table(rows, schema=PREDICTIONS), 1.5, 10, 7)
 
 
@@ -40,6 +40,25 @@ def test_equal_parts_are_stored_once(store: StageStore) -> None:
     store.publish(stage(1), STATE)
     store.publish(stage(2), State({"general": STATE.parts["general"], "head": {"b": torch.zeros(2)}}, {}))
     assert len(list(store.root.glob("parts/*/*.safetensors"))) == 3
+
+
+def test_a_settled_part_is_not_looked_at_again(store: StageStore) -> None:
+    """It is the parent's, as long as that is there; then it is stored anew."""
+    other = {"general": {"w": torch.zeros(4)}, "head": {"b": torch.zeros(2)}}
+    settled = State(other, {}, frozenset({"general"}))
+    one = stage(1)
+    store.publish(one, STATE)
+    store.publish(stage(2, one.address), settled)
+    state = store.state(stage(2, one.address).address)
+    assert state is not None
+    assert torch.equal(state.parts["general"]["w"], torch.arange(4.0))
+    assert torch.equal(state.parts["head"]["b"], torch.zeros(2))
+    for path in store.root.glob("parts/*/*.safetensors"):
+        path.unlink()
+    store.publish(stage(3, one.address), settled)
+    anew = store.state(stage(3, one.address).address)
+    assert anew is not None
+    assert torch.equal(anew.parts["general"]["w"], torch.zeros(4))
 
 
 def test_publishing_twice_is_harmless(store: StageStore) -> None:

@@ -9,7 +9,9 @@ from torch import nn
 from datasets.protocol import Protocol, Session, make_sessions
 from trainables.backbone import weights_digest
 from trainables.features import Features
+from trainables.heads import linear_head
 from trainables.methods.teen import TEEN, TEENSettings, calibrated
+from trainables.networks import trainable
 
 
 def sessions(features: Features) -> tuple[Session, ...]:
@@ -30,6 +32,22 @@ def test_calibration_by_hand() -> None:
     torch.testing.assert_close(moved, torch.tensor([[0.5 * 6 + 0.5 * 0.5, 0.5 * 8 + 0.5 * 3]]))
     assert torch.equal(calibrated(new, base, alpha=1.0, tau=16.0), new)
     torch.testing.assert_close(calibrated(new, base, alpha=0.0, tau=1e4), base[1:])
+
+
+def test_one_step_of_the_base_session_follows_its_loss(features: Features) -> None:
+    """CE over 16 cos(phi(x), w_c)."""
+    base = sessions(features)[0]
+    network = trainable(features.backbone)
+    head = linear_head(network.dim, 2, torch.Generator().manual_seed(0))
+    embedded = network.pool(network(features.inputs(base.support)[:]))
+    logits = 16 * nn.functional.cosine_similarity(embedded[:, None], head.weight[None], dim=2)
+    nn.functional.cross_entropy(logits, torch.tensor([0, 0, 0, 1, 1, 1])).backward()
+    bias = network.ast.layernorm.bias
+    assert bias.grad is not None
+    expected = bias.detach() - 0.1 * bias.grad
+
+    learner = learned(features, 1, base_epochs=1, base_lr=0.1, base_weight_decay=0.0)
+    torch.testing.assert_close(learner.network.ast.layernorm.bias, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_only_new_prototypes_are_calibrated(features: Features) -> None:

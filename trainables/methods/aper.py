@@ -13,7 +13,6 @@ The releases classify by the same cosine, times a learned factor that changes no
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -27,10 +26,10 @@ from trainables.features import Features
 from trainables.heads import class_means, cosine_scores
 from trainables.learner import Learner, State
 from trainables.networks import count_values, frozen, trainable
-from trainables.training import BaseTraining, Schedule
+from trainables.training import CosineBaseTraining
 
 
-class APERSettings(BaseTraining):
+class APERSettings(CosineBaseTraining):
     """Settings of APER. The defaults are the published ones of `tuning`: those of `adapter` follow it where not set."""
 
     tuning: Literal["finetune", "adapter"] = Field(
@@ -41,9 +40,6 @@ class APERSettings(BaseTraining):
     batch_size: int = Field(128, ge=1)
     base_epochs: int = Field(6, ge=0)
     base_lr: float = Field(0.01, gt=0)
-    base_milestones: tuple[int, ...] = Field(
-        (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine to 0 as published"
-    )
     base_weight_decay: float = Field(0.05, ge=0)
 
     @model_validator(mode="before")
@@ -52,9 +48,6 @@ class APERSettings(BaseTraining):
         if isinstance(values, dict) and values.get("tuning") == "adapter":
             values = {"batch_size": 48, "base_epochs": 20, "base_weight_decay": 5e-4, **values}
         return values
-
-    def base_schedule(self) -> Schedule:
-        return replace(super().base_schedule(), annealing="steps" if self.base_milestones else "cosine")
 
 
 class APER(Learner):
@@ -86,7 +79,7 @@ class APER(Learner):
     def state(self) -> State:
         assert self._tuned is not None
         parts = {"tuned": dict(self._tuned.state_dict()), "prototypes": {"prototypes": self._prototypes}}
-        return State(parts, {"classes": list(self.classes), "tuned_digest": self._tuned_digest})
+        return State(parts, {"classes": list(self.classes), "tuned_digest": self._tuned_digest}, frozenset({"tuned"}))
 
     def load(self, state: State) -> None:
         backbone = self.features.backbone

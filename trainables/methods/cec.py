@@ -168,6 +168,7 @@ class CEC(PrototypeLearner):
         assert self._attention is not None
         state = super().state()
         state.parts["attention"] = dict(self._attention.state_dict())
+        state.settled |= {"attention"}
         return state
 
     def load(self, state: State) -> None:

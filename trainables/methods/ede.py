@@ -99,13 +99,14 @@ class EDE(ExpandingOnShared):
     def _base_batches(self, session: Session, generator: torch.Generator) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """As it comes, or mixed up with probability `base_mixup`."""
         probability, device = self.settings.base_mixup, self.features.device
-        inputs = self.features.inputs(session.support)
+        support = session.support
+        inputs = self.features.inputs(support)
         targets = nn.functional.one_hot(column_labels(session.support_labels, self.classes)).float()
 
         def batches(batch: Tensor) -> tuple[Tensor, Tensor]:
             y = targets[batch.cpu()]
             if probability and float(torch.rand((), generator=generator)) < probability:
-                waves = self.features.waves([session.support[row] for row in batch.tolist()])
+                waves = self.features.waves([support[row] for row in batch.tolist()])
                 mixed, y = mix_up(waves, y, generator)
                 return self.features.frontend(mixed).to(device), y.to(device)
             return inputs[batch], y.to(device)

@@ -37,10 +37,10 @@ from torch import Tensor, nn
 from datasets.protocol import Session
 from trainables.backbone import Backbone
 from trainables.features import Features
-from trainables.heads import cosine_scores
+from trainables.heads import cosine_scores, scaled_cosines
 from trainables.learner import Needs, State, column_labels
 from trainables.networks import trainable
-from trainables.prototypes import CosineTraining, PrototypeLearner, scaled_cosines
+from trainables.prototypes import CosineTraining, PrototypeLearner
 from trainables.training import train
 
 
@@ -132,6 +132,7 @@ class FACT(PrototypeLearner):
     def state(self) -> State:
         state = super().state()
         state.parts["virtual"] = {"virtual": self._virtual}
+        state.settled |= {"virtual"}
         return state
 
     def load(self, state: State) -> None:

@@ -27,7 +27,10 @@ from trainables.training import Training
 
 
 class ICaRLSettings(Training):
-    """Settings of iCaRL; LAMDA-PILOT's for a ViT, whose milestones (60 and 80 the first) 20 epochs never reach."""
+    """Settings of iCaRL; LAMDA-PILOT's for a ViT, whose milestones (60 and 80 the first) 20 epochs never reach.
+
+    Batches of 25 are those of the FFCAC releases; PILOT has 128, which with five shots would be one step an epoch.
+    """
 
     exemplars_per_class: int = Field(1, ge=1, description="clips of an old class that are rehearsed")
     base_epochs: int = Field(20, ge=0, description="LAMDA-PILOT's for a ViT; PyCIL has 200 for a ResNet")
@@ -71,13 +74,10 @@ class ICaRL(FineTuned):
         labels = [*session.support_labels, *self._exemplars.labels]
         targets = column_labels(labels, self.classes).to(self.features.device)
         if known == 0:
-            network, schedule = (
-                Classifier(self.features.backbone, len(self.classes), generator),
-                self.settings.base_schedule(),
-            )
+            network = Classifier(self.features.backbone, len(self.classes), generator)
             teacher = torch.empty(0)
         else:
-            network, schedule = trainable(self.network), self.settings.incremental_schedule()
+            network = trainable(self.network)
             teacher = self._teacher_logits(groups)
             network.grow(len(self.classes), generator)
         temperature = self.settings.incremental_temperature

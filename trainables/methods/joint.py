@@ -14,7 +14,7 @@ from datasets.protocol import Session
 from trainables.arrays import Joined
 from trainables.features import Features
 from trainables.finetuning import FineTuned
-from trainables.learner import Settings, State, column_labels
+from trainables.learner import Needs, Settings, State, column_labels
 from trainables.networks import Classifier
 from trainables.training import Schedule
 
@@ -55,6 +55,10 @@ class Joint(FineTuned):
     paper = "-"
     Settings = JointSettings
     heads = ("linear",)
+
+    @classmethod
+    def needs(cls, settings: JointSettings) -> Needs:
+        return Needs(everything=True)
 
     def __init__(self, settings: JointSettings, features: Features) -> None:
         super().__init__(settings, features)

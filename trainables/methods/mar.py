@@ -20,7 +20,6 @@ The release does otherwise, and `compat: reference` does as the release:
 """
 
 import math
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -35,14 +34,14 @@ from trainables.heads import cosine_scores
 from trainables.learner import Learner, Needs, State, column_labels
 from trainables.networks import count_values, frozen, trainable
 from trainables.ridge import CHUNK, Ridge, held_out
-from trainables.training import BaseTraining, Schedule, train
+from trainables.training import CosineBaseTraining, train
 
 HIDDEN = 64  # of the MLP
 SPECIAL = 2  # class and distillation token, in front of the patches
 REFERENCE_FIT = 0.8  # of a session's clips, in the release
 
 
-class MARSettings(BaseTraining):
+class MARSettings(CosineBaseTraining):
     """Settings of MAR; the defaults are the published ones."""
 
     compat: Literal["none", "reference"] = Field(
@@ -50,15 +49,8 @@ class MARSettings(BaseTraining):
         description="'reference': as released: trains nothing, drops the special tokens, chooses lambda on the last "
         "clips of a session, scores by cosine",
     )
-    base_milestones: tuple[int, ...] = Field(
-        (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine as published"
-    )
     base_min_lr: float = Field(1e-8, ge=0, description="where the cosine ends")
     base_weight_decay: float = Field(5e-4, ge=0)
-
-    def base_schedule(self) -> Schedule:
-        annealing: Literal["steps", "cosine"] = "steps" if self.base_milestones else "cosine"
-        return replace(super().base_schedule(), annealing=annealing, min_lr=self.base_min_lr)
 
 
 class Fusion(nn.Module):
@@ -140,7 +132,8 @@ class MAR(Learner):
         parts = {"fusion": dict(self._fusion.state_dict()), **self._ridge.parts()}
         if not self._reference:
             parts["encoder"] = dict(self._encoder.state_dict())
-        return State(parts, {"classes": list(self.classes), "encoder_digest": self._encoder_digest})
+        notes = {"classes": list(self.classes), "encoder_digest": self._encoder_digest}
+        return State(parts, notes, frozenset({"fusion", "encoder"}))
 
     def load(self, state: State) -> None:
         backbone, device = self.features.backbone, self.features.device

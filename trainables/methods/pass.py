@@ -144,12 +144,16 @@ class PASS(FineTuned):
             x = inputs[batch]
             embedded = network.embed(torch.cat([x.flip(axes) for axes in self._transforms]))
             wanted = (count * targets[batch] + kinds[:, None]).flatten()
-            total = nn.functional.cross_entropy(network.head(embedded) / settings.temperature, wanted)
+            with torch.autocast(device.type, enabled=False):  # tau magnifies what bf16 would round
+                logits = network.head(embedded.float())
+            total = nn.functional.cross_entropy(logits / settings.temperature, wanted)
             if before is None:
                 return total
             moved = ((embedded.float() - before[:, batch].flatten(0, 1)).square().sum() + ROUNDING).sqrt()
             drawn, columns = draw_prototypes(self._prototypes, self._radius, settings.batch_size, generator)
-            kept = nn.functional.cross_entropy(network.head(drawn) / settings.temperature, count * columns)
+            with torch.autocast(device.type, enabled=False):
+                logits = network.head(drawn)
+            kept = nn.functional.cross_entropy(logits / settings.temperature, count * columns)
             return (
                 total + settings.incremental_prototype_weight * kept + settings.incremental_distillation_weight * moved
             )

@@ -13,8 +13,6 @@ statistics (the release takes the last fifth of the session's shuffled clips, wh
 and leaves the earlier sessions out); statistics are float64 (the release: float32); no dropout in the adapters (0.1).
 """
 
-from dataclasses import replace
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -26,10 +24,10 @@ from trainables.features import Features
 from trainables.learner import Learner, Needs, State, column_labels
 from trainables.networks import count_values
 from trainables.ridge import CHUNK, Ridge, held_out
-from trainables.training import BaseTraining, Schedule
+from trainables.training import CosineBaseTraining
 
 
-class RanPACSettings(BaseTraining):
+class RanPACSettings(CosineBaseTraining):
     """Settings of RanPAC; the defaults are the published ones (CIFAR-100 with ViT-B/16)."""
 
     bottleneck: int = Field(64, ge=1, description="width of an adapter")
@@ -37,13 +35,7 @@ class RanPACSettings(BaseTraining):
     batch_size: int = Field(48, ge=1)
     base_epochs: int = Field(20, ge=0)
     base_lr: float = Field(0.01, gt=0)
-    base_milestones: tuple[int, ...] = Field(
-        (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine to 0 as published"
-    )
     base_weight_decay: float = Field(5e-4, ge=0)
-
-    def base_schedule(self) -> Schedule:
-        return replace(super().base_schedule(), annealing="steps" if self.base_milestones else "cosine")
 
 
 class RanPAC(Learner):
@@ -91,7 +83,11 @@ class RanPAC(Learner):
             "projection": {"projection": self._projection},
             **self._ridge.parts(),
         }
-        return State(parts, {"classes": list(self.classes), "adapted_digest": self._adapted_digest})
+        return State(
+            parts,
+            {"classes": list(self.classes), "adapted_digest": self._adapted_digest},
+            frozenset({"adapters", "projection"}),
+        )
 
     def load(self, state: State) -> None:
         device = self.features.device

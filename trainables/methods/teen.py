@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from datasets.protocol import Session
 from trainables.backbone import Backbone
-from trainables.heads import cosine_scores
-from trainables.prototypes import CosineTraining, PrototypeLearner, scaled_cosines
+from trainables.heads import cosine_scores, scaled_cosines
+from trainables.prototypes import CosineTraining, PrototypeLearner
 
 
 class TEENSettings(CosineTraining):
