@@ -5,7 +5,7 @@ series the strokes change. Series are labelled at their ends, not in a legend. T
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,8 +40,13 @@ class Curve:
     style: int
 
 
+def with_bands(curves: int) -> bool:
+    """Whether so many curves in one panel have bands; of more the bands would hide the lines."""
+    return curves <= len(PALETTE)
+
+
 def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Draws A_t of several methods in one panel: a line for the mean, a band for one std each side.
+    """Draws A_t of several methods in one panel: a line for the mean and, of few, a band for one std each side.
 
     Args:
         curves: one per method.
@@ -51,7 +56,9 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
     """
     with own_settings():
         right = 0.52 + max(text_width(_label(curve), NUMBER_POINTS) for curve in curves)
-        width, height = max(5.4 + right, head_width(title, subtitle)), max(4.6, 1.7 + 0.22 * len(curves))
+        if not with_bands(len(curves)):
+            curves = [replace(curve, std=np.full_like(curve.std, np.nan)) for curve in curves]
+        width, height = max(5.4 + right, head_width(title, subtitle)), max(4.6, 2.2 + 0.25 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height))
         _panel(axes, curves, ticks, _limits(curves))

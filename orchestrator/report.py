@@ -233,16 +233,17 @@ def _pictures(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict
         )
         for c in shown
     ]
-    over = f"mean, band of one std, over {_chains_behind(run, shown)}"
+    over = f"over {_chains_behind(run, shown)}"
+    spread = "mean, band of one std," if figures.with_bands(len(curves)) else "mean"
     drawn = {
         "accuracy.png": figures.accuracy_curves(
             curves,
             counted,
             "Accuracy after each session",
-            f"test clips of all classes seen, default head; {over}",
+            f"test clips of all classes seen, default head; {spread} {over}",
         ),
         "heads.png": figures.head_panels(
-            panels, index, "Heads side by side", f"test clips of all classes seen; {over}"
+            panels, index, "Heads side by side", f"test clips of all classes seen; mean, band of one std, {over}"
         ),
     }
     for number, choice in enumerate(shown):

@@ -150,3 +150,11 @@ def test_spread_keeps_order_distance_and_range(values: list[float]) -> None:
     assert ordered[0] >= -1e-9 and ordered[-1] <= 100 + 1e-9
     for (a, x), (b, y) in itertools.combinations(zip(values, placed, strict=True), 2):
         assert a == b or (a < b) == (x < y)
+
+
+@pytest.mark.parametrize(("count", "bands"), [(7, 7), (8, 0)])
+def test_bands_of_many_curves_would_hide_the_lines(count: int, bands: int) -> None:
+    curves = [Curve(f"method {i}", np.array([0.8, 0.5]) - 0.02 * i, np.full(2, 0.1), i) for i in range(count)]
+    axes = accuracy_curves(curves, ticks(2), "Title", "x").axes[0]
+    areas = [np.asarray(path.vertices) for band in axes.collections for path in band.get_paths()]
+    assert sum(len(area) > 0 and np.ptp(area[:, 1]) > 0 for area in areas) == bands
