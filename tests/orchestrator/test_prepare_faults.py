@@ -18,7 +18,7 @@ from tests.orchestrator.preparing import OPTIONS, REPOSITORY, contents, finish, 
 
 def test_interrupted_killed_and_resumed_with_another_number_of_workers(tmp_path: Path, ray_up: object) -> None:
     """Ctrl-C, then SIGKILL, then to the end: the bytes are those of one run with two workers."""
-    source, out, whole = speech(tmp_path / "in", speakers=8, seconds=15), tmp_path / "out", tmp_path / "whole"
+    source, out, whole = speech(tmp_path / "in", speakers=20, seconds=60), tmp_path / "out", tmp_path / "whole"
     shards = out / "shards"
 
     interrupted = start(source, out, "--workers=1")
@@ -37,13 +37,13 @@ def test_interrupted_killed_and_resumed_with_another_number_of_workers(tmp_path:
     with pytest.raises(EarshotError, match="expected a complete benchmark"):
         Shards(out)
     left = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
-    assert len(left) < 8 and first.items() <= left.items()
+    assert len(left) < 20 and first.items() <= left.items()
 
-    (shards / ".00007.parquet.0123.aside").write_bytes(b"half")  # as a killed worker leaves it
+    (shards / ".00019.parquet.0123.aside").write_bytes(b"half")  # as a killed worker leaves it
     code, text, err = finish(start(source, out, "--workers=1"))
     assert (code, err) == (0, "")
     # Workers of the killed driver may have finished one more shard before they noticed.
-    assert len(left) <= int(text.split(" already done")[0].split()[-1]) < 8
+    assert len(left) <= int(text.split(" already done")[0].split()[-1]) < 20
     assert all((shards / name).stat().st_mtime_ns == when for name, when in left.items())
 
     manifest = prepare("librispeech", source, whole, {**OPTIONS, "loudness": True})
