@@ -189,7 +189,7 @@ def refuse_misfit(method: type[Learner], settings: Any, protocol: Protocol, sess
         without = [name for name, other in others.items() if not other.exemplars and not other.everything]
         fewer = f"set its exemplars_per_class to {protocol.exemplars}, " if protocol.exemplars else ""
         raise EarshotError(
-            f"method {method.name}: rehearses {needs.exemplars} clips of every old class, the protocol allows "
+            f"method {method.name}: rehearses {needs.exemplars} clip(s) of every old class, the protocol allows "
             f"{protocol.exemplars}; {fewer}allow --exemplars {needs.exemplars}, or take a method without memory: "
             f"{', '.join(without)}"
         )

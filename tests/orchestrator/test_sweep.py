@@ -285,7 +285,7 @@ def test_a_method_that_a_protocol_cannot_serve_is_refused_at_the_door(
     space.write_text("methods: {icarl: {exemplars_per_class: {choice: [1, 3]}}}")
     arguments = ["--benchmark", str(tones), "--space", str(space), *PROTOCOL, "--runs", str(tmp_path / "runs")]
     assert main([*arguments, "--exemplars", "1"]) == 2
-    assert "method icarl: rehearses 3 clips of every old class, the protocol allows 1" in capsys.readouterr().err
+    assert "method icarl: rehearses 3 clip(s) of every old class, the protocol allows 1" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

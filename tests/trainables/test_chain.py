@@ -184,7 +184,7 @@ def test_a_protocol_that_cannot_serve_a_method_is_refused(tones: Path, tmp_path:
 
     without_memory = PROTOCOL.model_copy(update={"exemplars": 0})
     message = refused(protocol=without_memory)
-    assert message.startswith("method ede: rehearses 1 clips of every old class, the protocol allows 0")
+    assert message.startswith("method ede: rehearses 1 clip(s) of every old class, the protocol allows 0")
     assert "--exemplars 1" in message
     without = message.split("without memory: ")[1].split(", ")
     assert "simplecil" in without
@@ -192,7 +192,7 @@ def test_a_protocol_that_cannot_serve_a_method_is_refused(tones: Path, tmp_path:
     assert "exemplars_per_class" not in message  # none would do
     one = PROTOCOL.model_copy(update={"exemplars": 1})
     message = refused(protocol=one, settings={"exemplars_per_class": 2})
-    assert "rehearses 2 clips" in message
+    assert "rehearses 2 clip(s)" in message
     assert "set its exemplars_per_class to 1" in message
     assert Chain(config(tones, tmp_path / "store", protocol=one), tmp_path / "trial").sessions
     assert not (tmp_path / "store").exists()
