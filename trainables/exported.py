@@ -1,7 +1,7 @@
 """A trained chain as a folder that stands alone: what classifying a recording needs, and nothing that can run.
 
     DIR/model.json                  `Description`: method, settings, classes, front end, where it comes from, digests
-    DIR/parts/NAME.safetensors      the learner's state, as its method names it (prototypes, linear, general, ...)
+    DIR/parts/NAME.safetensors      the learner's state, as its method names it (means, head, part-0, shared, ...)
     DIR/backbone/model.safetensors  the pretrained network, where the method uses one,
                  config.json        a folder that `transformers` loads
     DIR/README.md                   for people; not read
