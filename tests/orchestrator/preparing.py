@@ -1,5 +1,6 @@
 """What the tests of prepare share: speech in LibriSpeech's layout, and the command line as a process."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -36,7 +37,13 @@ def start(source: Path, out: Path, *arguments: str) -> "subprocess.Popen[str]":
         [sys.executable, "-m", "orchestrator.prepare", "librispeech", f"--source={source}", f"--out={out}",
          *FLAGS, *arguments],
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_hear_interrupts,
     )  # fmt: skip
+
+
+def _hear_interrupts() -> None:
+    """A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
