@@ -3,10 +3,11 @@
     python -m benchmarks.methods --out FOLDER                 the table of methods (docs/methods.md)
     python -m benchmarks.methods --out FOLDER --differences   EDE as released, step by step, against the paper's
 
-prepares ravdess-16k (24 speakers) and philharmonia (15 instruments), sweeps every method with its default settings over
-three seeds with the small AST that made the golden tensors, and prints Markdown tables. Every seed draws another class
-order, another support and other initial weights. That AST knows some of the speakers: this shows that the methods run,
-not how good they are.
+prepares ravdess-16k (24 speakers) and philharmonia (15 instruments), sweeps every method with the settings of
+`search_spaces/table.yaml` (defaults, at most 20 epochs a stage of training) over three seeds with the small AST that
+made the golden tensors, and prints Markdown tables. Every seed draws another class order, another support and other
+initial weights. That AST was trained with the front end of the release, on some of these speakers: this shows that the
+methods run, not how good they are.
 """
 
 import argparse

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datasets.protocol import Session
+from trainables.heads import class_means
 
 
 class Exemplars:
@@ -45,6 +46,28 @@ class Exemplars:
             labels += [one.label] * len(chosen)
         self.groups.append(tuple(positions))
         self.group_labels.append(tuple(labels))
+
+    def remember_support(self, session: Session, embeddings: Tensor, count: int) -> None:
+        """Herds exemplars of the session's new classes from their support.
+
+        Args:
+            session: whose classes are new.
+            embeddings: of its support, `[clips, dim]`; normalised here.
+            count: exemplars of a class.
+        """
+        pools = [one.support for one in session.classes]
+        vectors = nn.functional.normalize(embeddings, dim=1).split([len(pool) for pool in pools])
+        self.remember(session, pools, vectors, count)
+
+    def means(self, embeddings: Tensor, classes: Sequence[int]) -> Tensor:
+        """Exemplar means: L2-normalised means of L2-normalised embeddings, `[classes, dim]`.
+
+        Args:
+            embeddings: of the remembered clips, in the order of the groups, `[clips, dim]`.
+            classes: the order of the rows of the result.
+        """
+        means = class_means(nn.functional.normalize(embeddings, dim=1), self.labels, classes)
+        return nn.functional.normalize(means, dim=1)
 
     def notes(self) -> dict[str, Any]:
         """All of it in JSON types."""

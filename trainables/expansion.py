@@ -28,7 +28,7 @@ from trainables.arrays import Joined, Rows
 from trainables.backbone import Backbone, weights_digest
 from trainables.exemplars import Exemplars
 from trainables.features import Features
-from trainables.heads import class_means, distance_scores, linear_head
+from trainables.heads import distance_scores, linear_head
 from trainables.learner import Learner, Needs, State, column_labels
 from trainables.networks import count_values, frozen, restored_linear, trainable
 from trainables.training import Training, train
@@ -130,9 +130,9 @@ class Expanding(Learner):
         targets = column_labels(session.support_labels, self.classes).to(self.features.device)
         return lambda batch: (inputs[batch], targets[batch])
 
-    def _herding_pools(self, session: Session) -> list[tuple[int, ...]]:
-        """Per new class, the clips that exemplars are chosen from."""
-        return [one.support for one in session.classes]
+    def _herd(self, session: Session) -> None:
+        """Chooses the exemplars of the new classes."""
+        self._exemplars.remember_support(session, self._embedding(session.support), self.settings.exemplars_per_class)
 
     def _finish(self, head: nn.Linear, known: int) -> None:
         """Changes the head after the training of a later session; `known` of its classes are old."""
@@ -198,16 +198,9 @@ class Expanding(Learner):
 
     def _remember(self, session: Session) -> None:
         """Herds exemplars of the new classes; computes the exemplar means of all."""
-        pools = self._herding_pools(session)
-        if pools == [one.support for one in session.classes]:
-            vectors = list(self._embedding(session.support).split([len(pool) for pool in pools]))
-        else:
-            vectors = [self._embedding(pool) for pool in pools]
-        normalised = [nn.functional.normalize(one, dim=1) for one in vectors]
-        self._exemplars.remember(session, pools, normalised, self.settings.exemplars_per_class)
+        self._herd(session)
         remembered = torch.cat([self._embedding(group) for group in self._exemplars.groups])
-        means = class_means(nn.functional.normalize(remembered, dim=1), self._exemplars.labels, self.classes)
-        self._exemplar_means = nn.functional.normalize(means, dim=1)
+        self._exemplar_means = self._exemplars.means(remembered, self.classes)
 
     def _keep(self, part: nn.Module) -> None:
         self._parts.append(frozen(part))

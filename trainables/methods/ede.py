@@ -113,10 +113,14 @@ class EDE(ExpandingOnShared):
 
         return batches
 
-    def _herding_pools(self, session: Session) -> list[tuple[int, ...]]:
-        if self.settings.exemplar_pool == "class":
-            return [one.pool for one in session.classes]
-        return super()._herding_pools(session)
+    def _herd(self, session: Session) -> None:
+        """From the support, or as released from the whole train pool."""
+        if self.settings.exemplar_pool == "support":
+            super()._herd(session)
+            return
+        pools = [one.pool for one in session.classes]
+        vectors = [nn.functional.normalize(self._embedding(pool), dim=1) for pool in pools]
+        self._exemplars.remember(session, pools, vectors, self.settings.exemplars_per_class)
 
     def _remember(self, session: Session) -> None:
         """Prototypes of all classes from this session's training data: new from the shots, old from exemplars."""

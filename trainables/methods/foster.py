@@ -121,7 +121,8 @@ class FOSTER(FineTuned):
             return nn.functional.cross_entropy(network(inputs[batch]), targets[batch])
 
         self.fit(network, loss, self.settings.base_schedule(), session, len(targets), generator)
-        self._remember(session, self.features.embed(network.embed, session.support))
+        support = self.features.embed(network.embed, session.support)
+        self._exemplars.remember_support(session, support, self.settings.exemplars_per_class)
         return network
 
     def _learn_increment(self, session: Session, generator: torch.Generator) -> Classifier:
@@ -138,7 +139,8 @@ class FOSTER(FineTuned):
         features = torch.cat([old, new], dim=1)
         teacher = expanded(features)
         student = self._compress(inputs, teacher, counts, generator, f"session {session.index}, compression")
-        self._remember(session, features[: len(session.support)])
+        support = features[: len(session.support)]
+        self._exemplars.remember_support(session, support, self.settings.exemplars_per_class)
         return student
 
     def _boost(
@@ -221,12 +223,6 @@ class FOSTER(FineTuned):
             where=where,
         )
         return student
-
-    def _remember(self, session: Session, embeddings: Tensor) -> None:
-        """Herds exemplars of the new classes from their support, given its embeddings."""
-        pools = [one.support for one in session.classes]
-        vectors = nn.functional.normalize(embeddings, dim=1).split([len(pool) for pool in pools])
-        self._exemplars.remember(session, pools, vectors, self.settings.exemplars_per_class)
 
 
 def class_weights(counts: Tensor, beta: float) -> Tensor:

@@ -20,7 +20,7 @@ from trainables.arrays import Joined
 from trainables.exemplars import Exemplars
 from trainables.features import Features
 from trainables.finetuning import FineTuned
-from trainables.heads import class_means, distance_scores, distillation
+from trainables.heads import distance_scores, distillation
 from trainables.learner import Needs, State, column_labels
 from trainables.networks import Classifier, trainable
 from trainables.training import Training
@@ -123,11 +123,8 @@ class ICaRL(FineTuned):
 
     def _remember(self, session: Session) -> None:
         """Herds the exemplars of the new classes, and computes the exemplar means of all with the new network."""
-        embed, settings = self.network.embed, self.settings
-        pools = [one.support for one in session.classes]
-        support = nn.functional.normalize(self.features.embed(embed, session.support), dim=1)
-        vectors = support.split([len(pool) for pool in pools])
-        self._exemplars.remember(session, pools, vectors, settings.exemplars_per_class)
+        embed = self.network.embed
+        support = self.features.embed(embed, session.support)
+        self._exemplars.remember_support(session, support, self.settings.exemplars_per_class)
         remembered = torch.cat([self.features.embed(embed, group) for group in self._exemplars.groups])
-        means = class_means(nn.functional.normalize(remembered, dim=1), self._exemplars.labels, self.classes)
-        self._exemplar_means = nn.functional.normalize(means, dim=1)
+        self._exemplar_means = self._exemplars.means(remembered, self.classes)

@@ -29,7 +29,10 @@ from trainables.prototypes import CosineTraining, PrototypeLearner
 
 
 class TEENSettings(CosineTraining):
-    """Settings of TEEN; the training is the published one of CUB-200, which alone starts from a pretrained network."""
+    """Settings of TEEN; the training is the published one of CUB-200, which alone starts from a pretrained network.
+
+    But for `temperature`, which is the paper's.
+    """
 
     batch_size: int = Field(128, ge=1)
     base_epochs: int = Field(400, ge=0)
