@@ -121,7 +121,7 @@ def run_chain(way: str, config: ChainConfig, folder: Path, *, count: bool = Fals
     if process.exitcode or error.exists():
         raise ChainError(error.read_text() if error.exists() else f"the process ended with status {process.exitcode}")
     measured = Measured(**json.loads((folder / COST).read_text()))
-    stored = sum(path.stat().st_size for path in config.store.rglob("*.npy"))
+    stored = sum(path.stat().st_size for path in Path(config.store).rglob("*.npy"))
     return Run(measured, private, stored, folder)
 
 

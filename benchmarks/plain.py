@@ -186,8 +186,8 @@ class _Clock(NamedTuple):
 class _TimedStages(StageStore):
     """A store of stages that notes how long it takes to write them: `spent`, wall and CPU seconds of each."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
         self.spent: list[tuple[float, float]] = []
 
     def publish(self, stage: Stage, state: State) -> None:

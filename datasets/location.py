@@ -10,9 +10,12 @@ temporary file here and uploaded in one piece.
 """
 
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -21,8 +24,23 @@ import pyarrow as pa
 from pyarrow import fs
 
 from datasets.errors import EarshotError
-from datasets.files import stream_digest, written_aside
+from datasets.files import ASIDE, stream_digest, written_aside
 from datasets.inventory import printable
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder.
+
+    Attributes:
+        name: relative to the folder, with `/`.
+        size: bytes of a file; None for anything else.
+        modified: when it was written or marked as used, in seconds since 1970; 0 where the place does not say.
+    """
+
+    name: str
+    size: int | None
+    modified: float
 
 
 class Location:
@@ -114,6 +132,35 @@ class Location:
         selector = fs.FileSelector(self._path, allow_not_found=True)
         return sorted(info.base_name for info in self._call(lambda filesystem: filesystem.get_file_info(selector)))
 
+    def walk(self) -> Iterator[Found]:
+        """All that lies below the folder, at any depth; links are told but not followed. Nothing if it is no folder.
+
+        Raises:
+            OSError: a folder cannot be read.
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            yield from _walk(self.local, "")
+            return
+        selector = fs.FileSelector(self._path, allow_not_found=True, recursive=True)
+        for info in self._call(lambda filesystem: filesystem.get_file_info(selector)):
+            size = info.size if info.type == fs.FileType.File else None
+            yield Found(info.path[len(self._path) :].strip("/"), size, (info.mtime_ns or 0) / 1e9)
+
+    def modified(self) -> float | None:
+        """When the file was written or marked as used, in seconds since 1970; None if there is none.
+
+        Raises:
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            try:
+                return self.local.stat().st_mtime_ns / 1e9
+            except OSError:
+                return None
+        info = self._call(lambda filesystem: filesystem.get_file_info(self._path))
+        return (info.mtime_ns or 0) / 1e9 if info.type == fs.FileType.File else None
+
     def open(self) -> pa.NativeFile:
         """Opens the file for reading at any place: memory-mapped on this machine, streamed from a URI.
 
@@ -149,26 +196,39 @@ class Location:
     def written_aside(self) -> Iterator[Path]:
         """Gives a local path to write to; what was written there becomes the file at the end of the block.
 
-        Where the block raises, nothing is left. Two writers are harmless: the last one wins.
+        Its folder is made. Where the block raises, no file is left. Two writers are harmless: the last one wins.
 
         Raises:
             EarshotError: the upload fails.
         """
         if self.local is not None:
+            self.local.parent.mkdir(parents=True, exist_ok=True)
             with written_aside(self.local) as aside:
                 yield aside
             return
         with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
             aside = Path(folder) / "content"
             yield aside
-            self._call(
-                lambda filesystem: fs.copy_files(
-                    str(aside),
-                    self._path,
-                    source_filesystem=fs.LocalFileSystem(),
-                    destination_filesystem=filesystem,
-                )
+            self.upload(aside)
+
+    def upload(self, path: Path) -> None:
+        """Writes the file from one on this machine, in one piece.
+
+        Raises:
+            EarshotError: the upload fails.
+        """
+        if self.local is not None:
+            with written_aside(self.local) as aside:
+                shutil.copyfile(path, aside)
+            return
+        self._call(
+            lambda filesystem: fs.copy_files(
+                str(path),
+                self._path,
+                source_filesystem=fs.LocalFileSystem(),
+                destination_filesystem=filesystem,
             )
+        )
 
     def write(self, content: bytes) -> None:
         """Writes the file so that a reader sees all of it or none."""
@@ -182,11 +242,54 @@ class Location:
         elif self.size() is not None:
             self._call(lambda filesystem: filesystem.delete_file(self._path))
 
+    def discard(self, since: float) -> bool:
+        """Deletes the file, unless it was written or marked as used after `since` (see `modified`).
+
+        On this machine it is moved aside and looked at again: whoever marks it without an error may rely on it.
+
+        Returns:
+            Whether it was deleted by this call.
+        """
+        modified = self.modified()
+        if modified is None or modified > since:
+            return False
+        if self.local is None:
+            self.remove()
+            return True
+        aside = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{ASIDE}"
+        try:
+            self.local.rename(aside)
+            if aside.stat().st_mtime_ns / 1e9 <= since:
+                return True
+            with suppress(FileExistsError):
+                os.link(aside, self.local)
+        except FileNotFoundError:
+            pass  # somebody else has deleted it
+        finally:
+            aside.unlink(missing_ok=True)
+        return False
+
     def _call(self, action: Any) -> Any:
         try:
             return action(self._filesystem)
         except (OSError, pa.ArrowException) as error:
             raise EarshotError(f"{self}: {_reason(error)}; check the address, the credentials and the rights") from None
+
+
+def _walk(folder: Path, below: str) -> Iterator[Found]:
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):  # it was removed meanwhile
+        return
+    for entry in entries:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        size = status.st_size if entry.is_file(follow_symlinks=False) else None
+        yield Found(below + entry.name, size, status.st_mtime_ns / 1e9)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, f"{below}{entry.name}/")
 
 
 def is_uri(place: object) -> bool:

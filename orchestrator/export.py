@@ -45,7 +45,7 @@ from trainables.exported import (
 from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.learner import State, find_method
 from trainables.records import TrialRecord
-from trainables.stages import Stage, StageStore
+from trainables.stages import Stage, StageStore, stage_file
 
 BEST = "best"
 README = "README.md"
@@ -58,12 +58,12 @@ class Places:
     Attributes:
         benchmark: folder or URI of the prepared benchmark; its manifest alone is read.
         backbone: name, file or folder of the pretrained network.
-        store: folder of the stages.
+        store: folder or URI of the stages.
     """
 
     benchmark: str | None = None
     backbone: str | None = None
-    store: Path | None = None
+    store: str | Path | None = None
 
 
 def export(
@@ -87,7 +87,7 @@ def export(
     folder = RunFolder.find(run)
     record = TrialRecord.load(folder.trial(choose(folder, trial)))
     number = _session(record, session)
-    stage, state = _learned(record, number, places.store or folder.store)
+    stage, state = _learned(record, number, Location.of(places.store or folder.store))
     ours, theirs = find_method(record.method).version, stage.depends_on["version"]
     if ours != theirs:
         raise EarshotError(
@@ -178,7 +178,7 @@ def _session(record: TrialRecord, wanted: int | None) -> int:
     return number
 
 
-def _learned(record: TrialRecord, session: int, root: Path) -> tuple[Stage, State]:
+def _learned(record: TrialRecord, session: int, root: Location) -> tuple[Stage, State]:
     """The stage after a session, and the learner's state."""
     address = record.sessions[session].stage
     store = StageStore(root)
@@ -191,8 +191,8 @@ def _learned(record: TrialRecord, session: int, root: Path) -> tuple[Stage, Stat
     state = store.state(address)
     if state is None:
         raise EarshotError(
-            f"{root / 'stages' / address[:2] / address}: the weights after session {session} of "
-            f"{printable(record.trial)} are gone or damaged; remove this folder and run the same sweep again"
+            f"{root / stage_file(address)}: the weights after session {session} of {printable(record.trial)} are gone "
+            "or damaged; remove this file and run the same sweep again"
         )
     return stage, state
 
@@ -353,7 +353,7 @@ def parser() -> argparse.ArgumentParser:
     moved = made.add_argument_group("if things are no longer where the sweep had them")
     moved.add_argument("--benchmark", metavar="DIR", help="folder or URI of the prepared benchmark")
     moved.add_argument("--backbone", metavar="NAME", help="hub name, checkpoint or folder of the same weights")
-    moved.add_argument("--store", type=local_path, metavar="DIR", help="of the stages (default: store, beside the run)")
+    moved.add_argument("--store", metavar="PLACE", help="of the stages (default: store, beside the run)")
     return made
 
 

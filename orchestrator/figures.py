@@ -1,4 +1,4 @@
-"""Pictures of results: accuracy curves, heads side by side, accuracy matrices.
+"""Pictures of results: accuracy curves, heads side by side, accuracy matrices, trade-offs.
 
 Functions take plain data and return a `matplotlib.figure.Figure` in the look of `orchestrator.look`; beyond seven
 series the strokes change. Series are labelled at their ends, not in a legend. The same data give the same bytes.
@@ -6,11 +6,13 @@ series the strokes change. Series are labelled at their ends, not in a legend. T
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from orchestrator.look import DPI, GRID, INK, NUMBER_POINTS, PALETTE, SOFT, head, head_width, own_settings, text_width
@@ -38,6 +40,40 @@ class Curve:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     style: int
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Configurations of a method by two objectives.
+
+    Attributes:
+        name: of the method.
+        x: one objective, [configurations].
+        y: the other, [configurations].
+        kept: which are in the Pareto set, [configurations].
+        style: place in the palette.
+    """
+
+    name: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    kept: NDArray[np.bool_]
+    style: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An objective on an axis.
+
+    Attributes:
+        label: what it is.
+        up: whether more is better.
+        percent: whether it is a percentage; else a count.
+    """
+
+    label: str
+    up: bool
+    percent: bool
 
 
 def with_bands(curves: int) -> bool:
@@ -153,11 +189,61 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         return figure
 
 
+def trade_off(clouds: Sequence[Cloud], x: Axis, y: Axis, title: str, subtitle: str, *, line: bool) -> Figure:
+    """Draws configurations by two objectives, those of the Pareto set filled.
+
+    Args:
+        clouds: one per method.
+        x: the objective across.
+        y: the objective upwards.
+        title: what is shown.
+        subtitle: how to read it.
+        line: whether a stair joins the Pareto set: what can be had at each price. It would mislead where the set is
+            that of more than these two objectives.
+    """
+    with own_settings():
+        right = 0.52 + max(text_width(_short(cloud.name), NUMBER_POINTS) for cloud in clouds)
+        width, height = max(5.4 + right, head_width(title, subtitle)), max(4.6, 2.2 + 0.25 * len(clouds))
+        left = 0.95
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        axes = figure.add_axes((left / width, 0.72 / height, (width - left - right) / width, 1 - 1.5 / height))
+        for cloud in clouds:
+            colour, stroke, marker = _look(cloud.style)
+            look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "clip_on": False}
+            others = ~cloud.kept
+            axes.plot(cloud.x[others], cloud.y[others], **look, markersize=5, markerfacecolor="none", alpha=0.55)
+            axes.plot(cloud.x[cloud.kept], cloud.y[cloud.kept], **look, markersize=7, markeredgecolor="white", zorder=4)
+            if line:
+                order = np.argsort(cloud.x[cloud.kept], kind="stable")
+                axes.plot(
+                    cloud.x[cloud.kept][order], cloud.y[cloud.kept][order], color=colour, linestyle=stroke,
+                    drawstyle="steps-pre" if x.up else "steps-post", linewidth=1.2, alpha=0.6, zorder=3,
+                )  # fmt: skip
+        axes.margins(0.06)
+        axes.set_xlim(axes.get_xlim())
+        axes.set_ylim(axes.get_ylim())
+        axes.set_xlabel(f"{x.label}, {'more' if x.up else 'less'} is better")
+        axes.set_ylabel(f"{y.label}, {'more' if y.up else 'less'} is better")
+        for axis, one in ((axes.xaxis, x), (axes.yaxis, y)):
+            axis.set_major_locator(MaxNLocator(5, integer=not one.percent))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}") if one.percent else EngFormatter(sep=""))
+        axes.grid(color=GRID, linewidth=0.8)
+        ends = []
+        for cloud in clouds:
+            if cloud.kept.any():
+                last = np.flatnonzero(cloud.kept)[np.argmax(cloud.x[cloud.kept])]
+                colour, stroke, _ = _look(cloud.style)
+                ends.append(End(float(cloud.x[last]), float(cloud.y[last]), _short(cloud.name), colour, ":", 0.45))
+        _write_names(axes, ends, axes.get_ylim())
+        head(figure, title, subtitle)
+        return figure
+
+
 def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tuple[float, float]) -> None:
     sessions = len(ticks)
     x = np.arange(sessions)
     for order, curve in enumerate(curves):
-        colour, line, marker = _look(curve)
+        colour, line, marker = _look(curve.style)
         mean, std = 100 * curve.mean, 100 * curve.std
         axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.13, linewidth=0, zorder=2)
         if sessions == 1:
@@ -178,25 +264,46 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
 
 
 def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]) -> None:
-    """Writes each curve's name and last accuracy right of its end, moved apart where they would overlap."""
-    ended = [(curve, np.flatnonzero(~np.isnan(curve.mean))) for curve in curves]
-    ends = [(curve, int(there[-1]), float(100 * curve.mean[there[-1]])) for curve, there in ended if len(there)]
+    """Writes each curve's name and last accuracy right of its end."""
+    ends = []
+    for curve in curves:
+        there = np.flatnonzero(~np.isnan(curve.mean))
+        if len(there):
+            colour, line, _ = _look(curve.style)
+            early = there[-1] < len(curve.mean) - 1
+            stroke, alpha = (":", 0.45) if early else (line, 0.75)  # no one should read on along a faint dotted line
+            y = float(100 * curve.mean[there[-1]])
+            ends.append(End(float(there[-1]), y, _label(curve), colour, stroke, alpha))
+    _write_names(axes, ends, limits)
+
+
+@dataclass(frozen=True)
+class End:
+    """Where something drawn ends, what is written there, and the line that leads from one to the other."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+    stroke: str
+    alpha: float
+
+
+def _write_names(axes: Axes, ends: Sequence[End], limits: tuple[float, float]) -> None:
+    """Writes names right of the panel, moved apart where they would overlap."""
     box = axes.get_window_extent()
     inches = box.height / DPI / (limits[1] - limits[0])
-    places = spread([y for _, _, y in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
+    places = spread([end.y for end in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
     edge = axes.get_xlim()[1]
     per_inch = (edge - axes.get_xlim()[0]) / (box.width / DPI)
-    for (curve, last, y), place in zip(ends, places, strict=True):
-        colour, line, _ = _look(curve)
-        xs = [last, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
-        early = last < len(curve.mean) - 1
-        stroke, alpha = (":", 0.45) if early else (line, 0.75)  # no one should read on along a faint dotted line
+    for end, place in zip(ends, places, strict=True):
+        xs = [end.x, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
         axes.plot(
-            xs, [y, y, place, place], color=colour, linestyle=stroke, linewidth=0.9, alpha=alpha,
+            xs, [end.y, end.y, place, place], color=end.colour, linestyle=end.stroke, linewidth=0.9, alpha=end.alpha,
             clip_on=False, zorder=2,
         )  # fmt: skip
         axes.text(
-            edge + 0.33 * per_inch, place, _label(curve), va="center_baseline", size=NUMBER_POINTS,
+            edge + 0.33 * per_inch, place, end.text, va="center_baseline", size=NUMBER_POINTS,
             parse_math=False, clip_on=False,
         )  # fmt: skip
 
@@ -247,8 +354,9 @@ def _step(span: float) -> int:
     return 5 if span <= 25 else 10 if span <= 55 else 20
 
 
-def _look(curve: Curve) -> tuple[str, str, str]:
-    turn, place = divmod(curve.style, len(PALETTE))
+def _look(style: int) -> tuple[str, str, str]:
+    """Colour, stroke and marker of a place in the palette."""
+    turn, place = divmod(style, len(PALETTE))
     return PALETTE[place], STROKES[turn % len(STROKES)], MARKERS[(place + 3 * turn) % len(MARKERS)]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.objectives import Objective
+from orchestrator.pareto import candidates, objectives_of
 from orchestrator.results import SESSION_METRICS, Choice, Run
 from orchestrator.statistics import NOTHING, Estimate, Estimates, mean_std, percent
 
@@ -55,6 +57,7 @@ def document(run: Run, estimates: Estimates, pictures: Sequence[str]) -> str:
         "## Configurations",
         "Default head, in percent; the chosen ones are in bold.",
         _configurations(run, estimates, choices),
+        *_pareto(run, estimates, pictures),
         "## Sessions",
         _sessions(run),
         "## How to read it",
@@ -102,8 +105,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], bold: Sequenc
 def _what_ran(run: Run) -> str:
     records = list(run.trials.values())
     first = records[0]
-    states = [record.status for record in records]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "running", "failed"))
+    states: list[str] = [record.status for record in records]
+    told = ["finished", "running", "failed", *(["stopped"] if "stopped" in states else [])]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in told)
     seeds = sorted({record.seeds for record in records}, key=lambda s: (s.order, s.support, s.initialisation))
     protocols = list(dict.fromkeys(_settings(record.protocol) for record in records))
     return table(
@@ -140,11 +144,14 @@ def _unfinished(run: Run) -> list[str]:
     """Trials that lack sessions, with the reason where it is known."""
     reasons = {
         "running": "not finished: it runs, or was interrupted",
-        "finished": "was stopped early",
+        "finished": "lacks sessions",
         "failed": "failed",
+        "stopped": "stopped early",
+        "asha": "stopped early: behind others of its method with the same seeds (ASHA)",
+        "budget": "stopped early: the budget was used up",
     }
     rows = [
-        [r.trial, r.status, f"{len(r.sessions)} of {r.planned_sessions}", r.error or reasons[r.status]]
+        [r.trial, r.status, f"{len(r.sessions)} of {r.planned_sessions}", r.error or reasons[r.stopped_by or r.status]]
         for r in run.trials.values()
         if r.status != "finished" or len(r.sessions) < r.planned_sessions
     ]
@@ -231,6 +238,8 @@ def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -
         ">seconds",
     ]
     header += [">parameters used", ">parameters stored"]
+    any_stopped = any(record.status == "stopped" for record in run.trials.values())
+    header += [">stopped"] if any_stopped else []
     rows: list[list[object]] = []
     bold: list[tuple[int, int]] = []
     for name in run.configurations():
@@ -242,8 +251,35 @@ def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -
         row += [mean_std(estimates.chain(name, head, "val")["aa"])]
         row += [mean_std(whole[metric]) for metric in ("aa", "pd", "forgetting", "final")]
         row += [_number(whole["seconds"].mean, ".1f")]
-        rows.append([*row, *(_number(whole[key].mean, ",.0f") for key in ("parameters_used", "parameters_stored"))])
+        row += [_number(whole[key].mean, ",.0f") for key in ("parameters_used", "parameters_stored")]
+        rows.append([*row, *([run.stopped(name) or NOTHING] if any_stopped else [])])
     return table(header, rows, bold)
+
+
+def _pareto(run: Run, estimates: Estimates, pictures: Sequence[str]) -> list[str]:
+    """The Pareto set of each method, where the sweep had several objectives."""
+    objectives = objectives_of(run)
+    if len(objectives) < 2:
+        return []
+    rows = [
+        [one.method, one.configuration, _settings(run.of(one.configuration)[0].varied), one.values[0].n]
+        + [_value(value, objective) for value, objective in zip(one.values, objectives, strict=True)]
+        for one in candidates(run, estimates, objectives)
+        if one.kept
+    ]
+    header = ["method", "configuration", "varied", ">n", *(f">{objective.title}" for objective in objectives)]
+    wanted = ", ".join(f"{one.title} {'up' if one.up else 'down'}" for one in objectives)
+    return [
+        "## Pareto set",
+        f"The search improved {wanted}. Of each method the configurations that no other is at least as good as in all"
+        " of these and better in one: means over seeds, validation clips; of configurations with every seed finished.",
+        table(header, rows) if rows else "No configuration has finished all its seeds.",
+        *_embed(pictures, {"pareto.png": "Configurations by the first two objectives"}),
+    ]
+
+
+def _value(value: Estimate, objective: Objective) -> str:
+    return mean_std(value) if objective.share else _number(value.mean, ",.0f")
 
 
 def _number(value: float, form: str) -> str:

@@ -7,9 +7,11 @@ Writes to RUN/report/ (or DIR) and prints the table of methods:
     report.md          what ran, how the winners were chosen, tables, figures
     summary.csv        a row per configuration and head: AA, PD, forgetting, ...; mean, std and n over chains
     sessions.csv       a row per configuration, head, split and session: accuracies; likewise
+    pareto.csv         where the search had several objectives: the configurations that no other beats in all of them
     accuracy.png       accuracy after each session, a line per method
     heads.png          the same of every head, a panel per method
     matrix-METHOD.png  accuracy matrix a[t, j]
+    pareto.png         configurations by the first two objectives, where there are several
 
 The CSV files hold fractions of one; an empty cell is a value that is not defined or not there yet.
 """
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.measure import Measurement
@@ -36,6 +39,8 @@ from datasets.files import write_atomically
 from orchestrator import figures
 from orchestrator.look import png
 from orchestrator.markdown import document, one_line, plural
+from orchestrator.objectives import Objective
+from orchestrator.pareto import Candidate, candidates, objectives_of
 from orchestrator.results import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
 from orchestrator.statistics import Estimate, Estimates, mean_std, percent
 
@@ -68,9 +73,14 @@ def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPa
     estimates = Estimates(run)
     choices = [run.best(method) for method in run.methods]
     pictures = _pictures(run, estimates, choices)
+    objectives = objectives_of(run)
+    compared = candidates(run, estimates, objectives) if len(objectives) > 1 else []
+    if compared:
+        pictures["pareto.png"] = png(_trade_off(compared, objectives))
     files = {
         "summary.csv": _csv(*_summary_rows(run, estimates)),
         "sessions.csv": _csv(*_session_rows(run, estimates)),
+        **({"pareto.csv": _csv(*_pareto_rows(run, compared, objectives))} if len(objectives) > 1 else {}),
         **pictures,
         "report.md": document(run, estimates, list(pictures)).encode(),
     }
@@ -143,6 +153,9 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
         table.add_row(*map(Text, row))
     if any(run.best(method).provisional for method in run.methods):
         table.caption = f"{table.caption}\n* provisional: no configuration is complete"
+    if stopped := sum(record.status == "stopped" for record in run.trials.values()):
+        told = f"{plural(stopped, 'chain')} stopped early; only whole configurations compete"
+        table.caption = f"{table.caption}\n{told}"
     return table
 
 
@@ -184,7 +197,7 @@ def _session_rows(run: Run, estimates: Estimates) -> tuple[list[str], list[list[
 
 
 def _summary_rows(run: Run, estimates: Estimates) -> tuple[list[str], list[list[object]]]:
-    header = ["configuration", "method", "varied", "head", "default_head", "selected", "trials", "complete"]
+    header = ["configuration", "method", "varied", "head", "default_head", "selected", "trials", "complete", "stopped"]
     header += [f"validation_aa_{part}" for part in ("mean", "std", "n")]
     header += [f"{name}_{part}" for name in CHAIN_METRICS for part in ("mean", "std", "n")]
     header += ["aa_low", "aa_high", *(f"{name}_mean" for name in COST)]
@@ -196,10 +209,24 @@ def _summary_rows(run: Run, estimates: Estimates) -> tuple[list[str], list[list[
             test = estimates.chain(configuration, head, "test")
             row: list[object] = [configuration, first.method, json.dumps(first.varied, sort_keys=True), head]
             row += [_yes(head == first.default_head), _yes(selected), len(run.of(configuration))]
-            row += [_yes(run.is_complete(configuration))]
+            row += [_yes(run.is_complete(configuration)), run.stopped(configuration)]
             row += _mean_std_n(estimates.chain(configuration, head, "val")["aa"])
             row += [part for name in CHAIN_METRICS for part in _mean_std_n(test[name])]
             rows.append([*row, test["aa"].low, test["aa"].high, *(test[name].mean for name in COST)])
+    return header, rows
+
+
+def _pareto_rows(
+    run: Run, compared: Sequence[Candidate], objectives: Sequence[Objective]
+) -> tuple[list[str], list[list[object]]]:
+    header = ["method", "configuration", "varied"]
+    header += [f"{objective.name}_{part}" for objective in objectives for part in ("mean", "std", "n")]
+    rows: list[list[object]] = []
+    for one in compared:
+        if one.kept:
+            varied = json.dumps(run.of(one.configuration)[0].varied, sort_keys=True)
+            parts = [part for value in one.values for part in _mean_std_n(value)]
+            rows.append([one.method, one.configuration, varied, *parts])
     return header, rows
 
 
@@ -257,6 +284,32 @@ def _pictures(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict
             f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
         )
     return {name: png(figure) for name, figure in drawn.items()}
+
+
+def _trade_off(compared: Sequence[Candidate], objectives: Sequence[Objective]) -> Figure:
+    """The first objective over the second."""
+    up, across = objectives[:2]
+    clouds = []
+    for style, method in enumerate(dict.fromkeys(one.method for one in compared)):
+        own = [one for one in compared if one.method == method]
+        y, x = (
+            np.array([one.values[k].mean * (100 if objective.share else 1) for one in own])
+            for k, objective in enumerate((up, across))
+        )
+        clouds.append(figures.Cloud(method, x, y, np.array([one.kept for one in own]), style))
+    among = "both" if len(objectives) == 2 else f"all {len(objectives)} objectives"
+    return figures.trade_off(
+        clouds,
+        figures.Axis(_label(across), across.up, across.share),
+        figures.Axis(_label(up), up.up, up.share),
+        "What is given up for what",
+        f"means over seeds on validation clips; filled: no other of the method is as good in {among}",
+        line=len(objectives) == 2,
+    )
+
+
+def _label(objective: Objective) -> str:
+    return objective.title + (" (%)" if objective.share else "")
 
 
 def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:

@@ -187,6 +187,10 @@ class Run:
         """Sessions that the furthest chain of a configuration has finished."""
         return max(len(record.sessions) for record in self.of(configuration))
 
+    def stopped(self, configuration: str) -> int:
+        """Chains of a configuration that were stopped early."""
+        return sum(record.status == "stopped" for record in self.of(configuration))
+
     def count(self, configuration: str, n: int) -> str:
         """Chains behind a number: '3', or '2/3' while one of three trials lacks it."""
         trials = len(self.of(configuration))
@@ -209,7 +213,8 @@ class Run:
 
         Configurations of which a seed is unfinished do not compete, unless none is complete: then all with a
         finished session do, on as many sessions as each of them has finished, so that a chain that stopped
-        before its hard sessions has no advantage. Ties, and no validation clips at all: the first by name.
+        before its hard sessions has no advantage, and with every chain that was stopped early, so that the better
+        seeds of a configuration do not speak for it alone. Ties, and no validation clips at all: the first by name.
 
         Raises:
             KeyError: the run has no such method.
@@ -221,12 +226,17 @@ class Run:
         reached = {name: self.reached(name) for name in names}
         started = [name for name in names if reached[name]]
         candidates = complete or started or list(names)
-        depth = self.planned_sessions if complete else min((reached[name] for name in started), default=0)
+        depth = self.planned_sessions if complete else min(map(self._comparable, started), default=0)
         values = {name: self._validation(name, depth) for name in candidates}
         means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
         # Twelve digits: the same accuracies summed in another order of seeds must tie.
         chosen = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
         return Choice(method, chosen, means[chosen], len(values[chosen]), len(candidates), not complete, depth)
+
+    def _comparable(self, configuration: str) -> int:
+        """Sessions that the furthest chain of a configuration has, and every one that was stopped early."""
+        stopped = [len(r.sessions) for r in self.of(configuration) if r.status == "stopped" and r.sessions]
+        return min([self.reached(configuration), *stopped])
 
     def _validation(self, configuration: str, depth: int) -> list[float]:
         """Validation AA of the default head over the first `depth` sessions, of each chain that has them."""

@@ -2,22 +2,44 @@
 
 RUN/sweep.json     `what` the results depend on, and `where` they were computed
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
-RUN/tune/          Ray Tune's own, made anew by every run
+RUN/tune/          what TensorBoard reads, made anew by every run
+
+Where nodes do not share the folder, trials write to the run's place in the storage, and it is gathered from there.
 """
 
 import json
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
 from datasets.inventory import printable
+from datasets.location import Location
+from trainables.lease import Lease
+from trainables.memory import FILE_NAME as EXCEEDED
 from trainables.records import TrialRecord
+
+LOOK = 0.5  # seconds between two looks at whether another sweep lives
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the trials of a sweep.
+
+    Attributes:
+        computed: sessions that this sweep computed.
+        found: sessions that were there already.
+        stopped: trials that were ended early, by a scheduler or the budget.
+    """
+
+    computed: int = 0
+    found: int = 0
+    stopped: int = 0
 
 
 class RunFolder:
@@ -25,10 +47,12 @@ class RunFolder:
 
     Args:
         path: absolute; made when first needed.
+        shared: the run's place in the storage, where that is not the folder itself.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: Location | None = None) -> None:
         self.path = path
+        self.shared = shared
 
     @classmethod
     def find(cls, name: str) -> "RunFolder":
@@ -46,9 +70,10 @@ class RunFolder:
         )
 
     @property
-    def store(self) -> Path:
-        """Where its stages are: runs share the store that lies beside them."""
-        return self.path.parent / "store"
+    def store(self) -> Location:
+        """Where its stages are: runs share the store that lies beside them, or in their storage."""
+        storage = self.where().get("storage")
+        return Location.of(storage if isinstance(storage, str) else self.path.parent) / "store"
 
     @property
     def trials(self) -> tuple[str, ...]:
@@ -67,57 +92,91 @@ class RunFolder:
         """The folder of a trial."""
         return self.path / "trials" / name
 
+    def output(self, name: str) -> Location:
+        """Where a trial writes: its folder, or its place in the storage."""
+        return (self.shared or Location.of(self.path)) / "trials" / name
+
     @contextmanager
     def held(self, what: dict[str, Any], where: dict[str, Any]) -> Iterator[None]:
         """Holds the folder for a sweep.
 
         Args:
             what: everything that the results depend on, in JSON types.
-            where: the rest of the configuration.
+            where: the whole configuration.
 
         Raises:
             EarshotError: another sweep is at work here, or has left its results here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise EarshotError(f"{self.path}: another sweep is at work in this run; wait for it or end it") from None
+        lease = self._alone()
         try:
             self._check(json.loads(json.dumps(what)))
-            described = {"what": what, "where": where}
-            write_atomically(self.path / "sweep.json", (json.dumps(described, indent=1) + "\n").encode())
+            described = (json.dumps({"what": what, "where": where}, indent=1) + "\n").encode()
+            write_atomically(self.path / "sweep.json", described)
+            if self.shared is not None:
+                (self.shared / "sweep.json").write(described)
             shutil.rmtree(self.path / "tune", ignore_errors=True)  # the sessions are in the store
             yield
         finally:
-            lock.release()
+            lease.release()
 
-    def close(self, names: list[str], failed: dict[str, str]) -> tuple[int, int]:
+    def gather(self) -> None:
+        """Brings here what trials wrote to the storage; files that are here are as they were written."""
+        if self.shared is None:
+            return
+        for name in (self.shared / "trials").files():
+            place = self.shared / "trials" / name
+            for file in place.files():
+                path = self.trial(name) / file
+                if file == "trial.json" or not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(path, (place / file).read_bytes())
+
+    def close(self, names: list[str], failed: dict[str, str], stopped: Collection[str], *, complete: bool) -> Tally:
         """Brings the folder in line with the sweep that ended.
 
-        A trial whose process died could not write that into its record itself; trials that an earlier version of the
-        search had proposed are removed.
+        A trial whose process died, or that was stopped, could not write that into its record itself; trials that an
+        earlier version of the search had proposed are removed.
 
         Args:
             names: all trials of the sweep.
             failed: reasons by trial.
-
-        Returns:
-            How many sessions were computed, and how many were found.
+            stopped: trials that the scheduler ended early; the budget ended the others that have not finished.
+            complete: whether the sweep proposed all its trials; else none is removed.
         """
-        computed = found = 0
-        for folder in sorted((self.path / "trials").iterdir()):
+        computed = found = early = 0
+        trials = self.path / "trials"
+        for folder in sorted(trials.iterdir()) if trials.is_dir() else []:
+            (folder / EXCEEDED).unlink(missing_ok=True)
             if folder.name not in names:
-                shutil.rmtree(folder, ignore_errors=True)
+                if complete:
+                    shutil.rmtree(folder, ignore_errors=True)
             elif (folder / "trial.json").exists():
                 record = TrialRecord.load(folder)
                 if folder.name in failed and record.status != "failed":
-                    update = {"status": "failed", "error": failed[folder.name]}
-                    record.model_copy(update=update).save(folder)
+                    record = record.model_copy(update={"status": "failed", "error": failed[folder.name]})
+                    record.save(folder)
+                elif record.status == "running":
+                    by = "asha" if folder.name in stopped else "budget"
+                    record = record.model_copy(update={"status": "stopped", "stopped_by": by})
+                    record.save(folder)
+                early += record.status == "stopped"
                 found += sum(session.reused for session in record.sessions)
                 computed += sum(not session.reused for session in record.sessions)
-        return computed, found
+        return Tally(computed, found, early)
+
+    def _alone(self) -> Lease:
+        """The right to work in this run; a lease of a machine that died is waited out."""
+        lease = Lease((self.shared or Location.of(self.path)) / ".lease")
+        first = lease.holder()
+        while not lease.take():
+            holder = lease.holder()
+            beats = first is not None and holder is not None and holder != first
+            if beats or lease.is_held_here():
+                raise EarshotError(f"{self.path}: another sweep is at work in this run; wait for it or end it")
+            first = first or holder
+            time.sleep(LOOK)
+        return lease
 
     def _check(self, what: dict[str, Any]) -> None:
         try:

@@ -2,18 +2,44 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
 
 from datasets.errors import EarshotError
 from datasets.protocol import NAMED, AnyProtocol
+from orchestrator import quantities
+from orchestrator.objectives import ObjectiveName
+from orchestrator.run_folder import RunFolder
 from trainables.frontend import FrontEndSpec
 from trainables.records import SeedTriple
 from trainables.settings import read_yaml, validated
 
 Strategy = Literal["tpe", "random", "grid"]
+Seconds = Annotated[float, BeforeValidator(quantities.seconds)]
+Bytes = Annotated[int, BeforeValidator(quantities.size)]
+
+WHERE = (
+    "device",
+    "gpus_per_trial",
+    "memory_per_trial",
+    "workers",
+    "budget",
+    "address",
+    "data",
+    "runs",
+    "storage",
+    "store_size",
+    "share",
+    "name",
+    "space",
+    "warm_start",
+    "show",
+    "log",
+    "dashboard",
+)
+"""Settings that say where and how fast, not what: a run that is resumed may change them."""
 
 
 class SweepConfig(BaseModel):
@@ -36,6 +62,18 @@ class SweepConfig(BaseModel):
         description="configurations per method, each run with every seed (default: 8; a grid: all)",
     )
     search_seed: int = Field(0, ge=0, description="seed of tpe and random")
+    objective: tuple[ObjectiveName, ...] = Field(
+        ("aa",),
+        min_length=1,
+        description="what the search improves, on validation clips: aa, final, pd, forgetting, parameters "
+        "(may be repeated; default: aa)",
+    )
+    stopping: Literal["none", "asha"] = Field("none", description="none, or asha: chains that fall behind end early")
+    grace: int = Field(2, ge=1, description="asha: sessions that every chain gets")
+    reduction: float = Field(3.0, gt=1, description="asha: one in so many chains goes on after grace, and so on")
+    warm_start: tuple[str, ...] = Field(
+        (), description="run, or name of one in --runs, whose configurations the search knows (may be repeated)"
+    )
     backbone: str = Field("random-tiny", description="random-tiny, a checkpoint, a folder or a hub name")
     frontend: FrontEndSpec = Field(FrontEndSpec(), description="reference or kaldi")
     precision: Literal["float32", "bf16"] = Field("float32", description="float32 or bf16 (autocast)")
@@ -44,10 +82,26 @@ class SweepConfig(BaseModel):
     )
     cpus_per_trial: int = Field(1, ge=1, description="also the threads of a trial")
     gpus_per_trial: float = Field(0.0, ge=0, description="may be a fraction")
+    memory_per_trial: Bytes | None = Field(
+        None, description="such as 4GB: what a trial asks Ray for, and may use before it is ended (default: no limit)"
+    )
     workers: int | None = Field(None, ge=1, description="trials at a time, at most (default: as many as fit)")
+    budget: Seconds | None = Field(None, description="such as 2h, 90m, 1h30m: then no session begins (default: no end)")
     address: str = Field("local", description="Ray cluster; 'local' starts one on this machine")
     data: Path = Field(Path("data"), description="where named benchmarks lie")
-    runs: Path = Field(Path("runs"), description="where runs, and the store that they share, lie")
+    runs: Path = Field(Path("runs"), description="where runs lie on this machine")
+    storage: str | None = Field(
+        None, description="folder or URI that all nodes reach, for stages, embeddings and records (default: --runs)"
+    )
+    store_size: Bytes | None = Field(
+        None, description="such as 50GB: what stages and embeddings may take; the least recently used go first"
+    )
+    share: bool = Field(True, description="trials share stages and embeddings; off only to measure what it saves")
+    show: Literal["progress", "json", "verbose"] = Field(
+        "progress", description="progress, json (events, a line each) or verbose (with Ray's own messages)"
+    )
+    log: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="also log to mlflow or wandb (may be repeated)")
+    dashboard: bool = Field(False, description="start Ray's dashboard with a local cluster")
     name: str | None = Field(
         None, pattern=r"^[\w][\w.+-]*$", description="of the run (default: made from its configuration)"
     )
@@ -61,7 +115,7 @@ class SweepConfig(BaseModel):
             return [{"order": n, "support": n, "initialisation": n} for n in range(value)]
         return value
 
-    @field_validator("seeds", "method")
+    @field_validator("seeds", "method", "log", "objective", "warm_start")
     @classmethod
     def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(value)) != len(value):
@@ -80,7 +134,7 @@ class SweepConfig(BaseModel):
     def _kind(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
 
-    @field_validator("method", mode="before")
+    @field_validator("method", "log", "objective", "warm_start", mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -92,10 +146,29 @@ class SweepConfig(BaseModel):
             return "cuda" if self.gpus_per_trial > 0 else "cpu"
         return self.device
 
+    def refuse_chains_of(self, sessions: int) -> None:
+        """Refuses to stop chains early that are too short for it.
+
+        Raises:
+            EarshotError: no chain of so many sessions could ever be stopped.
+        """
+        if self.stopping == "asha" and self.grace >= sessions:
+            raise EarshotError(
+                f"grace: expected fewer than the {sessions} sessions of a chain, found {self.grace}; "
+                "lower --grace or leave out --stopping"
+            )
+
     def what(self) -> dict[str, Any]:
-        """What the results depend on, in JSON types: without where and how fast."""
-        where = {"address", "workers", "runs", "data", "name", "device", "gpus_per_trial", "space"}
-        return {**self.model_dump(mode="json", exclude=where), "device": self.chosen_device}
+        """What the results depend on, in JSON types: without where and how fast.
+
+        Objectives and stopping are named only where they are not as they were before there was a choice, so that
+        older runs go on.
+        """
+        chosen = {"device": self.chosen_device, "backbone": Path(self.backbone).name}  # the same wherever it lies
+        unsaid = {"objective"} if self.objective == ("aa",) else set()
+        if self.stopping == "none":
+            unsaid |= {"stopping", "grace", "reduction"}
+        return {**self.model_dump(mode="json", exclude={*WHERE, *unsaid}), **chosen}
 
 
 def parse(arguments: list[str] | None = None, description: str | None = None) -> SweepConfig:
@@ -113,6 +186,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run: its folder, or its name in runs/")
 
     def add(group: Any, name: str, field: FieldInfo, **keywords: Any) -> None:
         text = field.description or ""
@@ -124,6 +198,9 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
     what = parser.add_argument_group("what")
     for name in ("benchmark", "method", "space", "seeds", "search", "trials", "search_seed", "backbone"):
         add(what, name, fields[name], **({"action": "append"} if name == "method" else {}))
+    for name in ("objective", "stopping", "grace", "reduction", "warm_start"):
+        repeated = name in ("objective", "warm_start")
+        add(what, name, fields[name], **({"action": "append"} if repeated else {}))
     what.add_argument(
         "--frontend", default=argparse.SUPPRESS, metavar="KIND", help="kaldi or reference (default: kaldi)"
     )
@@ -141,12 +218,28 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
             f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=name.split("_")[-1].upper(), help=text
         )
     where = parser.add_argument_group("where")
-    for name in ("device", "cpus_per_trial", "gpus_per_trial", "workers", "address", "data", "runs", "name"):
+    for name in ("device", "cpus_per_trial", "gpus_per_trial", "memory_per_trial", "workers", "budget"):
         add(where, name, fields[name], metavar=name.split("_")[0].upper())
+    for name in ("address", "data", "runs", "storage", "store_size", "name"):
+        add(where, name, fields[name], metavar=name.split("_")[0].upper())
+    where.add_argument(
+        "--no-share", dest="share", action="store_false", default=argparse.SUPPRESS, help="trials share nothing"
+    )
+    shown = parser.add_argument_group("what is seen")
+    for flag, text in (("json", "events as JSON, a line each"), ("verbose", "with Ray's own messages")):
+        shown.add_argument(
+            f"--{flag}", dest="show", action="store_const", const=flag, default=argparse.SUPPRESS, help=text
+        )
+    add(shown, "log", fields["log"], action="append", metavar="WHERE")
+    shown.add_argument(
+        "--dashboard", action="store_true", default=argparse.SUPPRESS, help=fields["dashboard"].description
+    )
 
-    given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if key != "config"}
-    path = parser.parse_args(arguments).config
-    values = read_yaml(path) if path else {}
+    given = vars(parser.parse_args(arguments))
+    path, resumed = given.pop("config", None), given.pop("resume", None)
+    if path and resumed:
+        raise EarshotError("--resume: goes on with the configuration of the run, so it takes no --config")
+    values = _stored(resumed) if resumed else read_yaml(path) if path else {}
     if not isinstance(values, dict):
         raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
     if isinstance(given.get("seeds"), str) and given["seeds"].isdecimal():
@@ -158,3 +251,15 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         named = given.get("protocol", values.get("protocol", "ffcac-25"))
         given["protocol"] = {**(named if isinstance(named, dict) else {"name": named}), **rules_given}
     return validated(SweepConfig, {**values, **given}, str(path) if path else "command line")
+
+
+def _stored(run: str) -> dict[str, Any]:
+    """The configuration that a run was started with."""
+    folder = RunFolder.find(run)
+    stored = folder.where()
+    if not stored:
+        raise EarshotError(
+            f"{folder.path / 'sweep.json'}: does not tell how the run was started; start it with its own command again"
+        )
+    mine = {key: value for key, value in stored.items() if key not in ("budget", "show")}  # those of one launch
+    return {**mine, "runs": str(folder.path.parent), "name": folder.path.name}

@@ -62,6 +62,20 @@ class MethodSpace:
         varied = [{key: value} for key, distribution in self.varied.items() for value in _ends(distribution)]
         return [self.fixed, *({**self.fixed, **one} for one in varied)]
 
+    def within(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """The varied part of a method's whole settings; None where a value of it lies outside this space."""
+        found = {}
+        for key, distribution in self.varied.items():
+            value = _hashable(settings[key])
+            try:
+                inner = distribution.to_internal_repr(value)
+            except (ValueError, TypeError):
+                return None
+            if not distribution._contains(inner):
+                return None
+            found[key] = distribution.to_external_repr(inner)
+        return found
+
 
 def shipped() -> dict[str, Path]:
     """The search spaces in this folder, by name."""

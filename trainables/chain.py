@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor
 
 from datasets.errors import EarshotError, told
-from datasets.files import write_atomically
+from datasets.location import Location
 from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
 from datasets.shards import Shards
 from trainables.arrays import ArrayStore
@@ -27,6 +27,7 @@ from trainables.backbone import load_backbone
 from trainables.features import Features
 from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.learner import Learner, State, find_method, refuse_misfit
+from trainables.lease import find_or_compute
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 from trainables.settings import read_yaml, validated
 from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
@@ -48,7 +49,9 @@ class ChainConfig(BaseModel):
     device: str = Field("cpu", description="cpu or cuda")
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="threads of a trial; part of what makes its last bits")
-    store: Path = Field(Path("runs/store"), description="stages and frozen embeddings, shared by all runs")
+    store: Annotated[str, BeforeValidator(str)] = Field(
+        "runs/store", description="folder or URI for stages and frozen embeddings, shared by all runs"
+    )
 
     @property
     def configuration(self) -> str:
@@ -69,18 +72,25 @@ class Chain:
     Args:
         config: what to run.
         folder: where the trial's record and predictions go.
+        before: a chain of this process; what both read (clips, backbone, front end) is not opened again.
 
     Raises:
         EarshotError: the benchmark, the protocol, the backbone or the method's settings do not fit.
     """
 
-    def __init__(self, config: ChainConfig, folder: Path) -> None:
+    def __init__(self, config: ChainConfig, folder: Path | Location, before: "Chain | None" = None) -> None:
         torch.set_num_threads(config.threads)
         self.config = config
-        self.folder = folder
+        self.folder = Location.of(folder)
         method = find_method(config.method)
         self._settings = validated(method.Settings, config.settings, f"method {config.method}")
-        shards = Shards(config.benchmark)
+        self._features: Features
+        self._shards: Shards
+        if before is not None and _reads(before.config) == _reads(config):
+            self._features, self._shards = before._features, before._shards
+        else:
+            self._features, self._shards = open_features(config)
+        shards = self._shards
         manifest = shards.manifest
         self.sessions = make_sessions(
             config.protocol,
@@ -90,7 +100,6 @@ class Chain:
             base_classes=manifest.base_classes,
         )
         refuse_misfit(method, self._settings, config.protocol, self.sessions)
-        self._features = _features(config, shards, needs_backbone=method.backbone)
         self._store = StageStore(config.store)
         self._table = shards.table
         self._method = method
@@ -98,7 +107,7 @@ class Chain:
         self._learned = 0  # sessions that the learner has behind it
         self._addresses: list[str] = []
         self.record = TrialRecord(
-            trial=folder.name,
+            trial=self.folder.name,
             configuration=config.configuration,
             method=config.method,
             settings=self._settings.model_dump(mode="json"),
@@ -128,14 +137,11 @@ class Chain:
             self.record.save(self.folder)
         depends_on = self._depends_on(session)
         address = address_of(depends_on)
-        stage = self._store.find(address)
-        reused = stage is not None
-        if stage is None:
-            with self._store.alone(address):
-                stage = self._store.find(address)  # another trial may have finished it while we waited
-                reused = stage is not None
-                if stage is None:
-                    stage = self._compute(session, address, depends_on)
+        stage, reused = find_or_compute(
+            self._store.lease(address),
+            find=lambda: self._store.find(address),
+            compute=lambda: self._compute(session, address, depends_on),
+        )
         self._addresses.append(address)
         return self._record(session, stage, reused=reused)
 
@@ -202,7 +208,7 @@ class Chain:
 
     def _record(self, session: Session, stage: Stage, *, reused: bool) -> SessionRecord:
         name = f"session-{session.index:02d}.parquet"
-        write_atomically(self.folder / name, parquet_bytes(stage.predictions))
+        (self.folder / name).write(parquet_bytes(stage.predictions))
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -248,12 +254,25 @@ class Chain:
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def _features(config: ChainConfig, shards: Shards, *, needs_backbone: bool) -> Features:
+def open_features(config: ChainConfig) -> tuple[Features, Shards]:
+    """What chains read: the clips of the benchmark, and the front end and backbone that look at them.
+
+    Raises:
+        EarshotError: the benchmark or the backbone cannot be read, or there is no such device.
+    """
+    shards = Shards(config.benchmark)
     device = pick_device(config.device)
-    manifest = shards.manifest
-    frontend = FrontEnd(config.frontend, manifest.sample_rate, manifest.num_samples, device)
-    backbone = load_backbone(config.backbone, frontend.frames) if needs_backbone else None
-    return Features(shards, frontend, backbone, ArrayStore(config.store / "features"), device, config.precision)
+    frontend = FrontEnd(config.frontend, shards.sample_rate, shards.manifest.num_samples, device)
+    backbone = load_backbone(config.backbone, frontend.frames) if find_method(config.method).backbone else None
+    store = ArrayStore(Location.of(config.store) / "features")
+    return Features(shards, frontend, backbone, store, device, config.precision), shards
+
+
+def _reads(config: ChainConfig) -> tuple[Any, ...]:
+    """What `open_features` depends on."""
+    needs_backbone = find_method(config.method).backbone
+    read = (config.benchmark, config.frontend, config.backbone, config.device, config.precision, config.store)
+    return (needs_backbone, *read)
 
 
 def pick_device(name: str) -> torch.device:

@@ -292,10 +292,12 @@ class _OneBatch(ArrayStore):
         super().__init__(None)
         self._arrays: dict[str, np.ndarray] = {}
 
-    def get(self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
+    def get(
+        self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]], *, shared: bool = False
+    ) -> np.ndarray:
         """The array at `address`."""
         if address not in self._arrays:
-            self._arrays[address] = super().get(address, count, batches)
+            self._arrays[address] = super().get(address, count, batches, shared=shared)
         return self._arrays[address]
 
     def clear(self) -> None:

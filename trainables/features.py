@@ -2,7 +2,8 @@
 
 Everything that a frozen network says about a clip is stored under an address made from the network's weights, the front
 end, the data and the clips; whoever asks next, in this trial or in another process, maps the file into memory. So a
-chain's own memory does not grow with the number of clips.
+chain's own memory does not grow with the number of clips. What the pretrained network says is shared by machines that
+have no folder in common, too; what a chain's own networks say is computed again where its stages are loaded.
 """
 
 import hashlib
@@ -92,7 +93,7 @@ class Features:
             for batch in _batches(positions):
                 yield self.frontend(self.waves(batch)).cpu().numpy()
 
-        return self._stored("inputs", "", positions, compute)
+        return self._stored("inputs", "", positions, compute, shared=True)
 
     def pooled(self, positions: tuple[int, ...]) -> Tensor:
         """mean over tokens of LN(P(x)): `[clips, dim]`, float32, on the device."""
@@ -139,7 +140,8 @@ class Features:
                     # rounded before it leaves the device: half the transfer, a tenth of NumPy's time
                     yield network(source[slice(rows[0], rows[-1] + 1)]).to(kept).cpu().numpy()
 
-        return self._stored(f"{kind} {np.dtype(dtype)}", digest, positions, compute)
+        pretrained = self._backbone is not None and digest == self._backbone.digest
+        return self._stored(f"{kind} {np.dtype(dtype)}", digest, positions, compute, shared=pretrained)
 
     def embed(self, network: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> Tensor:
         """What a network that is still to change says of clips, not stored: `[clips, ...]`, float32, on the device."""
@@ -161,7 +163,7 @@ class Features:
             for batch in _batches(positions):
                 yield compute(self.waves(batch)).numpy()
 
-        return self._stored(kind, "", positions, described)[:]
+        return self._stored(kind, "", positions, described, shared=True)[:]
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
@@ -170,7 +172,13 @@ class Features:
             yield
 
     def _stored(
-        self, kind: str, digest: str, positions: tuple[int, ...], compute: Callable[[], Iterator[np.ndarray]]
+        self,
+        kind: str,
+        digest: str,
+        positions: tuple[int, ...],
+        compute: Callable[[], Iterator[np.ndarray]],
+        *,
+        shared: bool,
     ) -> Rows:
         depends_on = {
             "schema": 2,
@@ -183,15 +191,15 @@ class Features:
             "device": self.device.type,
         }
         address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        return Rows(self._array(address, len(positions), compute), self.device)
+        return Rows(self._array(address, len(positions), compute, shared), self.device)
 
-    def _array(self, address: str, count: int, compute: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
+    def _array(self, address: str, count: int, compute: Callable[[], Iterator[np.ndarray]], shared: bool) -> np.ndarray:
         """The array at `address`. A group has one for every session so far: opening them would outgrow reading them."""
         held = self._held.get(address)
         if held is not None:
             self._held.move_to_end(address)
             return held
-        array = self.store.get(address, count, compute)
+        array = self.store.get(address, count, compute, shared=shared)
         if array.nbytes > SMALL:
             return array
         self._held[address] = array = np.array(array)

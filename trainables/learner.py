@@ -120,6 +120,17 @@ class Learner(ABC):
         """What a protocol must offer under these settings."""
         return Needs()
 
+    def anticipate(self, positions: tuple[int, ...]) -> None:
+        """Computes what is known of clips before anything is learned, and stores it in `features` for all.
+
+        It is asked for of every group of clips before a sweep's trials start, spread over all workers.
+
+        Args:
+            positions: a group of clips: the support of a session, or what is scored of a class.
+        """
+        if self.backbone:
+            self.features.inputs(positions)
+
     @abstractmethod
     def learn(self, session: Session, generator: torch.Generator) -> None:
         """Learns the new classes of `session` from their support clips.

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from datasets.errors import EarshotError
-from datasets.files import write_atomically
+from datasets.location import Location
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -78,7 +78,8 @@ class TrialRecord(BaseModel):
     heads: tuple[str, ...]
     default_head: str
     planned_sessions: int
-    status: Literal["running", "finished", "failed"]
+    status: Literal["running", "finished", "failed", "stopped"]
+    stopped_by: Literal["asha", "budget"] | None = None  # where it was stopped
     error: str | None = None
     sessions: tuple[SessionRecord, ...] = ()
 
@@ -99,7 +100,6 @@ class TrialRecord(BaseModel):
             where = ".".join(map(str, first["loc"])) or "the file"
             raise EarshotError(f"{path}: {where}: {first['msg']}; run the sweep again to rewrite it") from None
 
-    def save(self, folder: Path) -> None:
-        """Writes `folder/trial.json` aside and renames it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "trial.json", (self.model_dump_json(indent=1) + "\n").encode())
+    def save(self, folder: Path | Location) -> None:
+        """Writes `folder/trial.json`, whole or not at all."""
+        (Location.of(folder) / "trial.json").write((self.model_dump_json(indent=1) + "\n").encode())

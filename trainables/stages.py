@@ -4,32 +4,33 @@
                            /predictions.parquet per-clip predictions of every head
     STORE/parts/cd/DIGEST.safetensors           tensors, by their own digest: equal parts are stored once
 
-A stage's address is the SHA-256 of everything that it depends on, its parent's address among it. A stage is published
-by one rename, so it is there whole or not at all.
+A stage's address is the SHA-256 of everything that it depends on, its parent's address among it. Its stage.json is
+published last and by one rename, so a stage is there whole or not at all.
 """
 
 import hashlib
 import json
 import os
-import shutil
+import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
 from datasets.files import ASIDE, file_digest
+from trainables.depot import Depot, Place
 from trainables.learner import State
+from trainables.lease import Lease
 
 SCHEMA_VERSION = 1
+
+IS_DIGEST = re.compile("[0-9a-f]{64}").fullmatch  # it becomes a path
 
 
 def address_of(depends_on: dict[str, Any]) -> str:
@@ -59,28 +60,21 @@ class Stage:
 
 
 class StageStore:
-    """The store of stages; any number of processes may use it at once.
+    """The store of stages; any number of processes on any number of machines may use it at once.
 
     Args:
-        root: folder; made when first needed.
+        place: folder or URI; a folder is made when first needed.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, place: Place) -> None:
+        self.depot = Depot(place)
 
     def find(self, address: str) -> Stage | None:
         """The stage at `address`, or None; one whose files are not what was published is removed."""
-        folder = self._folder(address)
-        try:
-            described = json.loads((folder / "stage.json").read_bytes())
-            predictions = (folder / "predictions.parquet").read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        described, predictions = self._intact(address)
+        if described is None:
             return None
-        except ValueError:
-            described, predictions = {}, b""
-        if _digest(predictions) != described.get("predictions") or described.get("address") != address:
-            shutil.rmtree(folder, ignore_errors=True)
-            return None
+        self.depot.mark(stage_file(address))
         return Stage(
             address=address,
             depends_on=described["depends_on"],
@@ -92,34 +86,29 @@ class StageStore:
 
     def state(self, address: str) -> State | None:
         """The learner's state after the stage, or None where a part of it is gone or damaged."""
-        try:
-            described = json.loads((self._folder(address) / "stage.json").read_bytes())
-            parts = {}
-            for name, digest in described["parts"].items():
-                content = self._part(digest).read_bytes()
-                if _digest(content) != digest:
-                    self._part(digest).unlink(missing_ok=True)
-                    return None
-                parts[name] = load_tensors(content)
-        except (FileNotFoundError, ValueError):
+        described = self._described(address)
+        if described is None:
             return None
+        parts = {}
+        for name, digest in described["parts"].items():
+            content = self._part(digest)
+            if content is None:
+                return None
+            parts[name] = load_tensors(content)
         return State(parts, described["notes"])
 
     def publish(self, stage: Stage, state: State) -> None:
-        """Makes a stage visible to everybody, at once and whole."""
+        """Makes a stage visible to everybody; it is there once its stage.json is, which comes last."""
         parts = {}
-        before = self._parts_of(stage.depends_on.get("parent"))
+        before = (self._described(stage.depends_on.get("parent")) or {}).get("parts", {})
         for name, tensors in state.parts.items():
-            if name in state.settled and name in before and self._part(before[name]).exists():
+            if name in state.settled and name in before and self.depot.keep(part_file(before[name])):
                 parts[name] = before[name]
-                continue
-            parts[name] = self._write_part(tensors)
-        folder = self._folder(stage.address)
-        aside = folder.with_name(f".{stage.address}.{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+            else:
+                parts[name] = self._write_part(tensors)
         predictions = parquet_bytes(stage.predictions)
-        (aside / "predictions.parquet").write_bytes(predictions)
+        with self.depot.published(predictions_file(stage.address)) as aside:
+            aside.write_bytes(predictions)
         described = {
             "schema_version": SCHEMA_VERSION,
             "address": stage.address,
@@ -131,56 +120,103 @@ class StageStore:
             "parameters_stored": stage.parameters_stored,
             "parameters_used": stage.parameters_used,
         }
-        (aside / "stage.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-        try:
-            aside.rename(folder)
-        except OSError:  # somebody else published the same stage first, or a damaged one is in the way
-            if self.find(stage.address) is not None:
-                shutil.rmtree(aside, ignore_errors=True)
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
-                aside.rename(folder)
+        with self.depot.published(stage_file(stage.address)) as aside:
+            aside.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+    def lease(self, address: str) -> Lease:
+        """The right to compute the stage at `address`."""
+        return self.depot.lease(stage_file(address))
+
+    def _intact(self, address: str) -> tuple[dict[str, Any] | None, bytes]:
+        for mend in (self.depot.forget, self.depot.remove):  # a damaged copy is fetched again
+            described = self._described(address)
+            path = self.depot.fetch(predictions_file(address)) if described is not None else None
+            content = b""
+            with suppress(FileNotFoundError):  # it was evicted just now
+                content = path.read_bytes() if path is not None else b""
+            if described is None or _digest(content) == described["predictions"]:
+                return described, content
+            mend(stage_file(address))
+            mend(predictions_file(address))
+        return None, b""
+
+    def _described(self, address: str | None) -> dict[str, Any] | None:
+        """The contents of a stage's stage.json; None where there is no such stage, or its file is damaged."""
+        if address is None:
+            return None
+        for mend in (self.depot.forget, self.depot.remove):
+            path = self.depot.fetch(stage_file(address))
+            if path is None:
+                return None
+            try:
+                return description(path.read_bytes(), address)
+            except FileNotFoundError:
+                return None
+            except ValueError:
+                mend(stage_file(address))
+        return None
+
+    def _part(self, digest: str) -> bytes | None:
+        """The bytes of a part; None where it is gone or damaged."""
+        for mend in (self.depot.forget, self.depot.remove):
+            path = self.depot.fetch(part_file(digest))
+            if path is None:
+                return None
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
+            if _digest(content) == digest:
+                return content
+            mend(part_file(digest))
+        return None
 
     def _write_part(self, tensors: dict[str, Tensor]) -> str:
         """Writes a part under its digest, which it returns; not by way of bytes in memory, as it may be large."""
-        aside = self.root / "parts" / f".{uuid.uuid4().hex}{ASIDE}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
+        folder = self.depot.path("parts")
+        folder.mkdir(parents=True, exist_ok=True)
+        made = folder / f".{uuid.uuid4().hex}{ASIDE}"
         try:
-            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, aside)
-            digest = file_digest(aside)
-            path = self._part(digest)
-            if not path.exists():
-                path.parent.mkdir(exist_ok=True)
-                with aside.open("rb+") as file:
-                    os.fsync(file.fileno())
-                os.replace(aside, path)
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, made)
+            digest = file_digest(made)
+            if not self.depot.keep(part_file(digest)):
+                with self.depot.published(part_file(digest)) as aside:
+                    os.replace(made, aside)
         finally:
-            aside.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
         return digest
 
-    def _parts_of(self, address: str | None) -> dict[str, str]:
-        """Digests of a stage's parts by name; empty where there is no such stage."""
-        if address is None:
-            return {}
-        try:
-            parts: dict[str, str] = json.loads((self._folder(address) / "stage.json").read_bytes())["parts"]
-        except (FileNotFoundError, ValueError):
-            return {}
-        return parts
 
-    @contextmanager
-    def alone(self, address: str) -> Iterator[None]:
-        """Holds the right to compute the stage at `address`; released by the system when its holder dies."""
-        lock = self._folder(address).with_suffix(".lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
-            yield
+def description(content: bytes, address: str) -> dict[str, Any]:
+    """What a stage.json says.
 
-    def _folder(self, address: str) -> Path:
-        return self.root / "stages" / address[:2] / address
+    Raises:
+        ValueError: it is damaged, or not that of the stage at `address`.
+    """
+    try:
+        described: dict[str, Any] = json.loads(content)
+        named = (described["predictions"], *described["parts"].values())
+        numbers = [float(described[key]) for key in ("seconds", "parameters_stored", "parameters_used")]
+        if address == address_of(described["depends_on"]) and all(map(IS_DIGEST, named)) and min(numbers) >= 0:
+            return described
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError("not the description of the stage at its address")
 
-    def _part(self, digest: str) -> Path:
-        return self.root / "parts" / digest[:2] / f"{digest}.safetensors"
+
+def stage_file(address: str) -> str:
+    """The name of a stage's description; without it there is no stage."""
+    return f"stages/{address[:2]}/{address}/stage.json"
+
+
+def predictions_file(address: str) -> str:
+    """The name of a stage's predictions."""
+    return f"stages/{address[:2]}/{address}/predictions.parquet"
+
+
+def part_file(digest: str) -> str:
+    """The name of a part."""
+    return f"parts/{digest[:2]}/{digest}.safetensors"
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -69,8 +69,8 @@ def test_rows_of_the_plain_way_are_the_stored_ones_and_nothing_is_stored(feature
     ran.clear()
     some = Joined([tokens, tokens])[torch.tensor([3, 41])]
     assert ran == [1, 1]
-    assert features.store.root is not None
-    assert len(list(features.store.root.rglob("*.npy"))) == 1  # the spectrograms
+    assert features.store.depot is not None
+    assert len(list(features.store.depot.folder.rglob("*.npy"))) == 1  # the spectrograms
 
     stored = features.tokens(backbone.digest, positions, backbone)
     assert torch.equal(computed, stored[:])

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from orchestrator.figures import Curve, accuracy_curves, accuracy_matrix, head_panels, spread
+from orchestrator.figures import Axis, Cloud, Curve, accuracy_curves, accuracy_matrix, head_panels, spread, trade_off
 from orchestrator.look import DPI, png
 
 NAN = float("nan")
@@ -132,6 +132,27 @@ def test_same_data_same_bytes_whatever_the_users_settings() -> None:
     with Image.open(io.BytesIO(first)) as image:
         assert image.format == "PNG" and "Software" not in image.info
         assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+
+
+@pytest.mark.parametrize("line", [True, False])
+def test_a_trade_off_fills_the_pareto_set_and_names_methods_at_its_end(line: bool) -> None:
+    """AA up over parameters down: at a price, the best that costs no more is to be had, so stairs go right first."""
+    x, y = np.array([3e6, 1e6, 2e6]), np.array([60.0, 40.0, 30.0])
+    clouds = [
+        Cloud("ede", x, y, np.array([True, True, False]), 0),
+        Cloud("icarl", x + 1e5, y + 0.1, np.array([True, True, False]), 1),
+        Cloud("nothing kept", np.full(1, NAN), np.full(1, NAN), np.array([False]), 2),
+    ]
+    axis = Axis("parameters", up=False, percent=False), Axis("validation AA (%)", up=True, percent=True)
+    figure = trade_off(clouds, *axis, "Title", "how to read it", line=line)
+    labels = ["parameters, less is better", "validation AA (%), more is better"]
+    assert_readable(figure, ["Title", "how to read it", "ede", "icarl", *labels])
+    lines = figure.axes[0].lines
+    open_points, filled = lines[0], lines[1]
+    assert open_points.get_markerfacecolor() == "none" and list(np.asarray(open_points.get_ydata())) == [30]
+    assert filled.get_markerfacecolor() != "none" and sorted(np.asarray(filled.get_ydata())) == [40, 60]
+    stairs = [one for one in lines if one.get_drawstyle().startswith("steps")]
+    assert {one.get_drawstyle() for one in stairs} == ({"steps-post"} if line else set())
 
 
 def test_spread_moves_only_what_is_too_close() -> None:

@@ -206,6 +206,34 @@ def test_a_partial_run_counts_what_is_there(run_dir: Path, write_trial: WriteTri
     assert [path.name for path in paths.figures] == ["accuracy.png", "heads.png", "matrix-ede.png"]
 
 
+def test_stopped_chains_are_shown_as_stopped(run_dir: Path, write_trial: WriteTrial) -> None:
+    """Their missing sessions count nowhere: not as zeros, not as failures."""
+    for seed in (0, 1):
+        write_trial("ede-0000000a", seed, [[0.6], [0.6, 0.6]])
+    write_trial("ede-0000000b", 0, [[0.9], [0.9, 0.9]])
+    write_trial("ede-0000000b", 1, [[0.1]], planned=2, status="stopped", stopped_by="asha")
+    write_trial("ede-0000000c", 0, [[0.5]], planned=2, status="stopped", stopped_by="budget")
+    paths = write_report(run_dir)
+    text = paths.report.read_text(encoding="utf-8")
+    assert "| trials | 5: 3 finished, 0 running, 0 failed, 2 stopped |" in text
+    assert "| ede-0000000b-s1 | stopped | 1 of 2 | stopped early: behind others of its method" in text
+    assert "| ede-0000000c-s0 | stopped | 1 of 2 | stopped early: the budget was used up |" in text
+    assert re.search(r"\| ede-0000000b \| lr 0\.1 \| 1/2 \| 90\.0 ± - \| .* \| 1 \|", text)
+    assert re.search(r"\| \*\*ede-0000000a\*\* \| lr 0\.1 \| 2 \| 60\.0 ± 0\.0 \| .* \| - \|", text)
+    rows = {row["configuration"]: row for row in read_csv(paths.summary)}
+    assert {name: row["stopped"] for name, row in rows.items()} == {
+        "ede-0000000a": "0",
+        "ede-0000000b": "1",
+        "ede-0000000c": "1",
+    }
+    assert float(rows["ede-0000000b"]["aa_mean"]) == pytest.approx(0.9) and rows["ede-0000000b"]["aa_n"] == "1"
+    sessions = {(r["configuration"], r["session"]): r for r in read_csv(paths.sessions) if r["split"] == "test"}
+    assert sessions["ede-0000000b", "1"]["micro_n"] == "1" and ("ede-0000000c", "1") not in sessions
+    shown = printed(run_dir)
+    assert re.search(r"ede +0000000a +2 +60\.0 60\.0", shown)
+    assert "2 chains stopped early; only whole configurations compete" in shown
+
+
 def test_a_run_before_its_first_session(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [], planned=5)
     paths = write_report(run_dir)

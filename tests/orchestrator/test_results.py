@@ -115,14 +115,13 @@ def test_ties_go_to_the_first_by_name(run_dir: Path, write_trial: WriteTrial) ->
     assert Run.load(run_dir).best("ede").configuration == "ede-0000000a"
 
 
-@pytest.mark.parametrize("second_seed", ["absent", "running", "failed", "stopped early"])
+@pytest.mark.parametrize("second_seed", ["absent", "running", "failed", "stopped"])
 def test_incomplete_configurations_do_not_compete(run_dir: Path, write_trial: WriteTrial, second_seed: str) -> None:
     for seed in (0, 1):
         write_trial("ede-0000000b", seed, flat(0.5))
     write_trial("ede-0000000a", 0, flat(0.9))
     if second_seed != "absent":
-        status = "finished" if second_seed == "stopped early" else second_seed
-        write_trial("ede-0000000a", 1, flat(0.9, sessions=1), planned=2, status=status)
+        write_trial("ede-0000000a", 1, flat(0.9, sessions=1), planned=2, status=second_seed)
     best = Run.load(run_dir).best("ede")
     assert (best.configuration, best.candidates, best.provisional) == ("ede-0000000b", 1, False)
 
@@ -140,6 +139,17 @@ def test_if_none_is_complete_all_compete_on_the_sessions_they_share(run_dir: Pat
         2,
     )
     assert best.validation_aa == pytest.approx(0.9)
+
+
+def test_if_all_were_stopped_somewhere_the_stopped_seeds_count(run_dir: Path, write_trial: WriteTrial) -> None:
+    # a's one good seed went on to the end; over both seeds b is better for as long as all were alive
+    write_trial("ede-0000000a", 0, flat(0.9, sessions=3))
+    write_trial("ede-0000000a", 1, flat(0.1, sessions=1), planned=3, status="stopped", stopped_by="asha")
+    write_trial("ede-0000000b", 0, flat(0.6, sessions=2), planned=3, status="stopped", stopped_by="asha")
+    write_trial("ede-0000000b", 1, flat(0.6, sessions=3))
+    best = Run.load(run_dir).best("ede")
+    assert (best.configuration, best.provisional, best.sessions, best.n) == ("ede-0000000b", True, 1, 2)
+    assert best.validation_aa == pytest.approx(0.6)
 
 
 def test_without_validation_clips_the_first_by_name(run_dir: Path, write_trial: WriteTrial) -> None:

@@ -14,7 +14,7 @@ from datasets.errors import EarshotError
 from datasets.protocol import Protocol
 from trainables.chain import Chain, ChainConfig, main
 from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
-from trainables.stages import StageStore
+from trainables.stages import StageStore, predictions_file, stage_file
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)
 
@@ -107,10 +107,10 @@ def test_a_damaged_store_costs_work_not_truth(tones: Path, tmp_path: Path, damag
     before = digests(tmp_path / "whole")
     store = StageStore(tmp_path / "store")
     last = whole.record.sessions[-1].stage
-    for path in [store._folder(last) / "predictions.parquet"] if damage == "predictions" else []:
+    for path in [store.depot.path(predictions_file(last))] if damage == "predictions" else []:
         path.write_bytes(b"PAR1")
     if damage == "part":  # the last stage is gone, and what it would start from is damaged
-        (store._folder(last) / "stage.json").unlink()
+        store.depot.path(stage_file(last)).unlink()
         for path in (tmp_path / "store" / "parts").rglob("*.safetensors"):
             path.write_bytes(path.read_bytes()[:100])
     assert run(Chain(settings, tmp_path / "again")) == [True, True, False]

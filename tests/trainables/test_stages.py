@@ -39,7 +39,7 @@ def test_published_is_found_whole(store: StageStore) -> None:
 def test_equal_parts_are_stored_once(store: StageStore) -> None:
     store.publish(stage(1), STATE)
     store.publish(stage(2), State({"general": STATE.parts["general"], "head": {"b": torch.zeros(2)}}, {}))
-    assert len(list(store.root.glob("parts/*/*.safetensors"))) == 3
+    assert len(list(store.depot.folder.glob("parts/*/*.safetensors"))) == 3
 
 
 def test_a_settled_part_is_not_looked_at_again(store: StageStore) -> None:
@@ -53,7 +53,7 @@ def test_a_settled_part_is_not_looked_at_again(store: StageStore) -> None:
     assert state is not None
     assert torch.equal(state.parts["general"]["w"], torch.arange(4.0))
     assert torch.equal(state.parts["head"]["b"], torch.zeros(2))
-    for path in store.root.glob("parts/*/*.safetensors"):
+    for path in store.depot.folder.glob("parts/*/*.safetensors"):
         path.unlink()
     store.publish(stage(3, one.address), settled)
     anew = store.state(stage(3, one.address).address)
@@ -65,14 +65,14 @@ def test_publishing_twice_is_harmless(store: StageStore) -> None:
     store.publish(stage(1), STATE)
     store.publish(stage(1), STATE)
     assert store.find(stage(1).address) == stage(1)
-    assert not [path for path in store.root.rglob("*") if "aside" in path.name or path.name.startswith(".")]
+    assert not [path for path in store.depot.folder.rglob("*") if "aside" in path.name or path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("name", ["stage.json", "predictions.parquet"])
 def test_a_damaged_stage_is_as_good_as_none(store: StageStore, name: str) -> None:
     one = stage(1)
     store.publish(one, STATE)
-    (path,) = store.root.rglob(name)
+    (path,) = store.depot.folder.rglob(name)
     path.write_bytes(path.read_bytes()[:-20])
     assert store.find(one.address) is None
     store.publish(one, STATE)
@@ -82,7 +82,7 @@ def test_a_damaged_stage_is_as_good_as_none(store: StageStore, name: str) -> Non
 def test_a_damaged_part_is_noticed_and_written_again(store: StageStore) -> None:
     one = stage(1)
     store.publish(one, STATE)
-    path = next(store.root.rglob("*.safetensors"))
+    path = next(store.depot.folder.rglob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert store.state(one.address) is None
     store.publish(one, STATE)

@@ -72,6 +72,9 @@ class EDE(ExpandingOnShared):
     def default_head(cls, settings: EDESettings) -> str:
         return "linear" if settings.compat == "reference" else "prototype"
 
+    def anticipate(self, positions: tuple[int, ...]) -> None:
+        self.features.pooled(positions)
+
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         return {
             "prototype": cosine_scores(self._dual_embedding(positions), self._prototypes),

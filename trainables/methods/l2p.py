@@ -123,6 +123,9 @@ class L2P(Learner):
         self._pool: PromptPool | None = None
         self._linear: nn.Linear | None = None
 
+    def anticipate(self, positions: tuple[int, ...]) -> None:
+        self.features.pooled(positions)
+
     def learn(self, session: Session, generator: torch.Generator) -> None:
         settings, device = self.settings, self.features.device
         known = len(self.classes)

@@ -37,6 +37,9 @@ class MfccNcm(Learner):
         super().__init__(settings, features)
         self._means = self._centre = self._scale = torch.empty(0)
 
+    def anticipate(self, positions: tuple[int, ...]) -> None:
+        self._describe(positions)
+
     def learn(self, session: Session, generator: torch.Generator) -> None:
         described = self._describe(session.support)
         if not self.classes:

@@ -30,6 +30,9 @@ class SimpleCIL(Learner):
         super().__init__(settings, features)
         self._prototypes = torch.empty(0)
 
+    def anticipate(self, positions: tuple[int, ...]) -> None:
+        self.features.pooled(positions)
+
     def learn(self, session: Session, generator: torch.Generator) -> None:
         new = class_means(self.features.pooled(session.support), session.support_labels, session.labels)
         self._prototypes = torch.cat([self._prototypes.to(new), new]) if self.classes else new
