@@ -1,1 +1,10 @@
 """What runs trials and reads what they found; the command lines are `python -m orchestrator.<verb>`."""
+
+import os
+
+for _name, _value in {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}.items():
+    os.environ.setdefault(_name, _value)  # Ray reads them when it is imported for the first time

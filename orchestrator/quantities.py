@@ -54,11 +54,17 @@ def size(value: Any) -> Any:
 
 
 def told_seconds(value: float) -> str:
-    """A duration as people say it: 45 s, 12 min, 2 h 05 min."""
-    if value < 100:
-        return f"{value:.0f} s"
+    """A duration as people say it: 42 s, 3 min, 2 h 10 min, 3 d 4 h."""
+    whole = round(value)
+    if whole < 100:
+        return f"{whole} s"
     minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = minutes // 60
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 def told_size(value: float) -> str:

@@ -2,7 +2,7 @@
 
 RUN/sweep.json     `what` the results depend on, and `where` they were computed
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
-RUN/tune/          what TensorBoard reads, made anew by every run
+RUN/tensorboard/   what TensorBoard reads, made anew by every run
 
 Where nodes do not share the folder, trials write to the run's place in the storage, and it is gathered from there.
 """
@@ -24,6 +24,7 @@ from trainables.lease import Lease
 from trainables.memory import FILE_NAME as EXCEEDED
 from trainables.records import TrialRecord
 
+TENSORBOARD = "tensorboard"
 LOOK = 0.5  # seconds between two looks at whether another sweep lives
 
 
@@ -115,7 +116,7 @@ class RunFolder:
             write_atomically(self.path / "sweep.json", described)
             if self.shared is not None:
                 (self.shared / "sweep.json").write(described)
-            shutil.rmtree(self.path / "tune", ignore_errors=True)  # the sessions are in the store
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)  # the sessions are in the store
             yield
         finally:
             lease.release()

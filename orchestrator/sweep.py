@@ -22,11 +22,18 @@ from datasets.errors import EarshotError, told
 from datasets.location import Location
 from datasets.manifest import FILE_NAME
 from orchestrator import cluster
+from orchestrator.budget import Budget
+from orchestrator.embedding import embed
+from orchestrator.events import SweepEvents, claimed_stdout
+from orchestrator.loggers import loggers
 from orchestrator.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.prepare import prepare
+from orchestrator.progress import SweepProgress
 from orchestrator.quantities import told_seconds
-from orchestrator.run_folder import Tally
+from orchestrator.run_folder import TENSORBOARD, Tally
 from orchestrator.settings import SweepConfig, parse
+from orchestrator.trials import ATTEMPTS, room, run_trials
+from orchestrator.watching import Watcher
 from search_spaces.loader import MethodSpace
 from trainables.backbone import RANDOM
 from trainables.learner import find_method
@@ -55,11 +62,16 @@ class Outcome:
     seconds: float
 
 
-def sweep(config: SweepConfig, console: Console) -> Outcome:
+def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> Outcome:
     """Runs a sweep to its end; the report is another's (`orchestrator.report`).
 
+    Args:
+        config: what to run.
+        console: where progress is drawn.
+        events: hears of the progress instead.
+
     Raises:
-        EarshotError: anything that is wrong with the configuration, before any trial starts.
+        EarshotError: anything that is wrong with the configuration, before any trial starts; or what ended the sweep.
     """
     spaces = find_spaces(config)
     benchmark = find_benchmark(config)
@@ -75,7 +87,13 @@ def sweep(config: SweepConfig, console: Console) -> Outcome:
                 manifest = prepare("demo", None, benchmark)
             console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
             plan = make_plan(config, spaces, benchmark)
-        return _run(plan, console)
+        try:
+            return _run(plan, console, events)
+        except OSError as error:
+            raise EarshotError(
+                f"{told(error).removeprefix('error: ')}; nothing that was finished is lost: mend it and go on with "
+                f"--resume {_shown(plan.folder.path)}"
+            ) from error
 
 
 def _planned(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan | None:
@@ -83,24 +101,36 @@ def _planned(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Lo
     return None if (benchmark / FILE_NAME).size() is None else make_plan(config, spaces, benchmark)
 
 
-def _run(plan: Plan, console: Console) -> Outcome:
-    from orchestrator.budget import Budget
-    from orchestrator.embedding import embed
-    from orchestrator.progress import SweepProgress
-    from orchestrator.trials import RETRIES, room, run_trials
-
+def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     config, folder = plan.config, plan.folder
     at_once = room(config)
     totals = {search.space.method: search.total * len(config.seeds) for search in plan.searches()}
     budget = Budget(config.budget)
     started = time.monotonic()
+    watching: list[Watcher] = list(loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD))
+    if events is None:
+        # between the messages of --verbose a live view would be torn
+        plain = Console(force_terminal=False, width=NARROWEST) if config.show == "verbose" else console
+        watching.append(SweepProgress(plain, totals, plan.sessions, ATTEMPTS))
+    else:
+        watching.append(events)
+        events.sweep_started(
+            folder.path,
+            benchmark=str(plan.benchmark),
+            protocol=config.protocol.model_dump(mode="json"),
+            methods=totals,
+            sessions=plan.sessions,
+            at_once=at_once,
+        )
     with folder.held(plan.what, plan.where()):
         plan.keep_space()
         if config.share:
             with console.status("embedding the clips") as status:
                 embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
-        with SweepProgress(console, totals, plan.sessions, RETRIES + 1) as progress:
-            ended = run_trials(plan, at_once, budget, [progress])
+        with ExitStack() as stack:
+            for watcher in watching:
+                stack.enter_context(watcher)
+            ended = run_trials(plan, at_once, budget, watching)
         folder.gather()
         tally = folder.close(ended.names, ended.failed, ended.stopped, complete=ended.complete)
     seconds = time.monotonic() - started
@@ -109,26 +139,45 @@ def _run(plan: Plan, console: Console) -> Outcome:
 
 def main(arguments: list[str] | None = None) -> int:
     """`python -m orchestrator.sweep`; returns its exit status."""
-    from orchestrator.report import summary_table, write_report
-    from orchestrator.results import Run
+    if "--json" not in (sys.argv[1:] if arguments is None else arguments):
+        console = Console()
+        return _main(arguments, console if console.is_terminal else Console(width=NARROWEST), None)
+    with claimed_stdout() as stream:
+        return _main(arguments, Console(stderr=True), SweepEvents(stream, ATTEMPTS))
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=NARROWEST)
-    config = None
+
+def _main(arguments: list[str] | None, console: Console, events: SweepEvents | None) -> int:
+    """Runs the sweep of a command line, tells how it ended, and returns the exit status."""
+    folder: Path | None = None
+    report: Path | None = None
+    reason: str | None = None
+    status = 2
     try:
         config = parse(arguments, __doc__)
-        outcome = sweep(config, console)
-        if len(outcome.failed) == outcome.trials and not list(outcome.folder.glob("trials/*/trial.json")):
-            raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
-        paths = write_report(outcome.folder)
-        console.print(summary_table(Run.load(outcome.folder), console.width))
+        outcome = sweep(config, console, events)
+        folder = outcome.folder
+        report = _tell(config, outcome, console)
+        status = 1 if outcome.failed else 0 if outcome.complete else 3
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
-        return 2
+        reason = told(error)
+        print(reason, file=sys.stderr)
     except KeyboardInterrupt:
-        print("interrupted; the same command again goes on from the finished sessions", file=sys.stderr)
-        return 130
+        reason, status = "interrupted; the same command again goes on from the finished sessions", 130
+        print(reason, file=sys.stderr)
+    if events is not None:
+        events.sweep_ended(status, folder=folder, report=report, reason=reason)
+    return status
+
+
+def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path:
+    """Writes the report, shows what a person wants to know first, and returns the report's path."""
+    from orchestrator.report import summary_table, write_report  # SciPy and Matplotlib take a second
+    from orchestrator.results import Run
+
+    if len(outcome.failed) == outcome.trials and not list(outcome.folder.glob("trials/*/trial.json")):
+        raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
+    report = Path(str(write_report(outcome.folder)))
+    console.print(summary_table(Run.load(outcome.folder), console.width))
     tally = outcome.tally
     console.print(
         f"{outcome.trials} trials, {tally.computed} sessions computed, {tally.found} found"
@@ -147,10 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
             f"python -m orchestrator.sweep --resume {escape(_shown(outcome.folder))}",
             soft_wrap=True,
         )
-    console.print(f"report: {escape(_shown(Path(str(paths))))}", soft_wrap=True)
-    if outcome.failed:
-        return 1
-    return 0 if outcome.complete else 3
+    console.print(f"report: {escape(_shown(report))}", soft_wrap=True)
+    return report
 
 
 def _shown(path: Path) -> str:

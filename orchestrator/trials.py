@@ -4,6 +4,7 @@ import os
 import re
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from orchestrator.stopping import SessionHalving, ended_before
 from trainables.records import TrialRecord
 from trainables.trial import ChainTrial
 
-RETRIES = 3  # of a trial whose worker process dies
+ATTEMPTS = 4  # at a trial whose worker process dies
 RESTARTS = 20  # of all trials, where Ray gives up on them together
 NEVER = "1000000000"  # seconds
 
@@ -58,7 +59,7 @@ class _Actors(tune.Callback):
             self.trials[actor._actor_id.hex()] = trial.config["name"]
 
 
-def run_trials(plan: Plan, at_once: int, budget: Budget, watching: list[tune.Callback]) -> Ended:
+def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[tune.Callback]) -> Ended:
     """Runs every trial of a plan to its end, or until the budget is used up.
 
     Args:
@@ -92,8 +93,8 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, watching: list[tune.Cal
                     f"{plan.folder.path}"
                 ) from error
             deaths[trial] += 1
-            if deaths[trial] > RETRIES:
-                given_up[trial] = f"its node ran out of memory {RETRIES + 1} times while it ran; lower --workers"
+            if deaths[trial] == ATTEMPTS:
+                given_up[trial] = f"its node ran out of memory {ATTEMPTS} times while it ran; lower --workers"
             for callback in watching:
                 if hasattr(callback, "restarted"):
                     callback.restarted(f"a node ran out of memory, Ray ended {trial}")
@@ -108,9 +109,7 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, watching: list[tune.Cal
     )
 
 
-def _search(
-    plan: Plan, launch: str, given_up: dict[str, str], budget: Budget, names: list[str]
-) -> SeededSearch:
+def _search(plan: Plan, launch: str, given_up: dict[str, str], budget: Budget, names: list[str]) -> SeededSearch:
     """The search; `names` fills with the trials that it proposes."""
 
     def chain(job: Job) -> dict[str, Any]:
@@ -170,7 +169,7 @@ def _tuner(
             verbose=2 if config.show == "verbose" else 0,
             callbacks=callbacks,
             stop=budget,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the stage is the checkpoint
         ),
     )
@@ -182,7 +181,7 @@ def _failures(results: tune.ResultGrid) -> dict[str, str]:
     for result in (results[index] for index in range(len(results))):
         name, reported = (result.config or {})["name"], result.metrics or {}
         if result.error is not None:
-            failed[name] = f"its worker process died {RETRIES + 1} times"
+            failed[name] = f"its worker process died {ATTEMPTS} times"
         elif reported.get("failed"):
             failed[name] = reported["failed"]
     return failed

@@ -6,6 +6,7 @@ Behind the array, where NumPy does not look, its file ends with a checksum of wh
 line feed. It is written as the array is, so it is there whenever the array is, and costs a quarter of a second a GB.
 """
 
+import io
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +55,6 @@ class Rows:
             return self._resident[rows.to(self._device)].float()
         self._mark()
         return torch.from_numpy(self._array[rows.cpu().numpy()]).to(self._device).float()
-
 
     def _mark(self) -> None:
         """Whoever makes room must not take a file away that is read for hours: over NFS that would end the reader."""
@@ -162,20 +162,22 @@ def trailer(checksum: int) -> bytes:
 
 
 def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
-    array: np.memmap | None = None
+    """Writes batch by batch; not through a map, as a full disk would then kill the process instead of raising."""
     done = checksum = 0
-    for batch in batches:
-        if array is None:
-            shape = (count, *batch.shape[1:])
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=batch.dtype, shape=shape)
-            with path.open("rb") as file:
-                checksum = zlib.crc32(file.read(array.offset))
-        array[done : done + len(batch)] = batch
-        done += len(batch)
-        checksum = zlib.crc32(np.ascontiguousarray(batch, array.dtype).data, checksum)
-    assert array is not None and done == count, f"{done} of {count} rows"
-    array.flush()
-    with path.open("ab") as file:
+    with path.open("wb") as file:
+        for batch in batches:
+            content = np.ascontiguousarray(batch)
+            if not done:
+                shape = (count, *batch.shape[1:])
+                descr = np.lib.format.dtype_to_descr(batch.dtype)
+                header = io.BytesIO()
+                np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": descr})
+                file.write(header.getvalue())
+                checksum = zlib.crc32(header.getvalue())
+            file.write(content.data)
+            checksum = zlib.crc32(content.data, checksum)
+            done += len(batch)
+        assert done == count, f"{done} of {count} rows"
         file.write(trailer(checksum))
 
 

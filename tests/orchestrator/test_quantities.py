@@ -36,6 +36,7 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_as_people_say_it() -> None:
-    assert [told_seconds(value) for value in (0.4, 45, 130, 7500)] == ["0 s", "45 s", "2 min", "2 h 05 min"]
+    durations = {0.4: "0 s", 99: "99 s", 100: "2 min", 5000: "83 min", 7800: "2 h 10 min", 273_600: "3 d 4 h"}
+    assert {value: told_seconds(value) for value in durations} == durations
     assert [told_size(value) for value in (512, 3.2e6, 4.05e9, 2e15)] == ["512 B", "3.2 MB", "4.0 GB", "2000.0 TB"]
     assert math.isfinite(seconds("9d"))

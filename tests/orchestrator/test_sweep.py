@@ -99,7 +99,7 @@ def test_another_sweep_is_not_mixed_into_a_run(tones: Path, undisturbed: tuple[P
 
 
 def test_tensorboard_sees_every_session(undisturbed: tuple[Path, str]) -> None:
-    events = list((undisturbed[0] / "run" / "tune").rglob("events.out.tfevents*"))
+    events = list((undisturbed[0] / "run" / "tensorboard").rglob("events.out.tfevents*"))
     assert len(events) == 6
 
 
