@@ -254,7 +254,12 @@ class Location:
         if modified is None or modified > since:
             return False
         if self.local is None:
-            self.remove()
+            try:
+                self._call(lambda filesystem: filesystem.delete_file(self._path))
+            except EarshotError:
+                if self.modified() is not None:
+                    raise
+                return False
             return True
         aside = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{ASIDE}"
         try:
@@ -268,6 +273,15 @@ class Location:
         finally:
             aside.unlink(missing_ok=True)
         return False
+
+    def remove_folder(self) -> None:
+        """Deletes the folder, if nothing is in it."""
+        if self.local is not None:
+            with suppress(OSError):
+                self.local.rmdir()
+        elif not self.files():  # what is left is a file of no bytes that stands for it
+            with suppress(EarshotError):  # somebody else was quicker
+                self._call(lambda filesystem: filesystem.delete_dir(self._path))
 
     def _call(self, action: Any) -> Any:
         try:

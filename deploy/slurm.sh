@@ -3,9 +3,9 @@
 #
 #   sbatch deploy/slurm.sh --benchmark /nfs/data/ls100 --method ede --name mine --storage /nfs/earshot --budget 23h
 #
-# Ray starts on all nodes of the allocation and ends with it. Everything after the script's name goes to the sweep. A job
-# that is requeued, or taken its nodes, goes on where it was: the same command finds its finished sessions. A sweep that
-# has used up its --budget (choose it shorter than --time) is put into the queue again. docs/cluster.md tells more.
+# Ray starts on all nodes of the allocation and ends with it. Everything after the script's name goes to the sweep. A
+# job that is requeued, or taken its nodes, goes on where it was: the same command finds its finished sessions. A sweep
+# that has used up its --budget (choose it shorter than --time) is put into the queue again. docs/cluster.md tells more.
 #
 #SBATCH --job-name=earshot
 #SBATCH --nodes=2
@@ -33,12 +33,12 @@ host=$(python -c 'import ray; print(ray.util.get_node_ip_address())')
 port=$((20000 + SLURM_JOB_ID % 10000))
 
 node() { # one node of the cluster, until it is told to end; leaves no file behind
-  local folder ray
+  local folder ray told=""
   folder=$(mktemp -d /tmp/ear-XXXXXXXX)
   ray start --block --num-cpus "$CPUS" --temp-dir "$folder/r" "$@" >"$folder/log" 2>&1 &
   ray=$!
-  trap 'kill "$ray" || true' TERM INT
-  wait "$ray" || wait "$ray" || tail -n 20 "$folder/log" >&2
+  trap 'told=yes; kill "$ray" || true' TERM INT
+  wait "$ray" || wait "$ray" || [ -n "$told" ] || tail -n 20 "$folder/log" >&2
   rm -rf "$folder"
 }
 export -f node

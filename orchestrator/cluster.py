@@ -18,12 +18,6 @@ from datasets.inventory import printable
 from orchestrator import caretaker
 from orchestrator.ray_folder import ray_folder
 
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-}
-"""Environment variables that must be set before Ray is imported for the first time."""
 PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces")
 """What a worker imports of ours."""
 CARRIED = (
@@ -64,8 +58,6 @@ def start_ray(
     Raises:
         EarshotError: nothing answers at the address, its token is not ours, or Ray does not start.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
@@ -234,7 +226,7 @@ def _see_that_it_answers(address: str) -> bool:
 def _see_that_it_knows_us(address: str) -> None:
     """Shows a cluster our token, once; `ray.init` does so twenty times, and tells only that it failed."""
     from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     ensure_token_if_auth_enabled(create_token_if_missing=False)  # else Ray's C++ part would end this process
     with _muted():

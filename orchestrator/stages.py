@@ -299,8 +299,20 @@ def parser() -> argparse.ArgumentParser:
 def _verb(
     verbs: Any, name: str, run: Callable[[argparse.Namespace, Console, Console], int], text: str
 ) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
-    verb.add_argument("place", metavar="PLACE", nargs="?", default=DEFAULT, help=f"see above (default: {DEFAULT})")
+    examples = "\n".join(
+        line for line in str(__doc__).splitlines() if line.startswith(f"    python -m orchestrator.stages {name} ")
+    )
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verb.add_argument(
+        "place", metavar="PLACE", nargs="?", default=DEFAULT, help=f"store, run or URI (default: {DEFAULT})"
+    )
     verb.set_defaults(run=run)
     return verb
 

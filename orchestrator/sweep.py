@@ -25,6 +25,7 @@ from orchestrator import cluster
 from orchestrator.budget import Budget
 from orchestrator.embedding import embed
 from orchestrator.events import SweepEvents, claimed_stdout
+from orchestrator.keeper import StoreKeeper
 from orchestrator.loggers import loggers
 from orchestrator.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.prepare import prepare
@@ -94,6 +95,8 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
                 f"{told(error).removeprefix('error: ')}; nothing that was finished is lost: mend it and go on with "
                 f"--resume {_shown(plan.folder.path)}"
             ) from error
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_shown(plan.folder.path)) from None
 
 
 def _planned(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan | None:
@@ -108,6 +111,8 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     budget = Budget(config.budget)
     started = time.monotonic()
     watching: list[Watcher] = list(loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD))
+    if config.share:
+        watching.append(StoreKeeper(plan.store, config.store_size))
     if events is None:
         # between the messages of --verbose a live view would be torn
         plain = Console(force_terminal=False, width=NARROWEST) if config.show == "verbose" else console
@@ -161,23 +166,26 @@ def _main(arguments: list[str] | None, console: Console, events: SweepEvents | N
     except (EarshotError, OSError) as error:
         reason = told(error)
         print(reason, file=sys.stderr)
-    except KeyboardInterrupt:
-        reason, status = "interrupted; the same command again goes on from the finished sessions", 130
+    except KeyboardInterrupt as interrupt:
+        so_does = "".join(f", and so does --resume {run}" for run in interrupt.args)
+        reason, status = f"interrupted; the same command again goes on from the finished sessions{so_does}", 130
         print(reason, file=sys.stderr)
     if events is not None:
         events.sweep_ended(status, folder=folder, report=report, reason=reason)
     return status
 
 
-def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path:
-    """Writes the report, shows what a person wants to know first, and returns the report's path."""
+def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | None:
+    """Writes the report, shows what a person wants to know first, and returns the report's path, if any."""
     from orchestrator.report import summary_table, write_report  # SciPy and Matplotlib take a second
     from orchestrator.results import Run
 
-    if len(outcome.failed) == outcome.trials and not list(outcome.folder.glob("trials/*/trial.json")):
+    report = None
+    if list(outcome.folder.glob("trials/*/trial.json")):
+        report = Path(str(write_report(outcome.folder)))
+        console.print(summary_table(Run.load(outcome.folder), console.width))
+    elif outcome.failed:
         raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
-    report = Path(str(write_report(outcome.folder)))
-    console.print(summary_table(Run.load(outcome.folder), console.width))
     tally = outcome.tally
     console.print(
         f"{outcome.trials} trials, {tally.computed} sessions computed, {tally.found} found"
@@ -196,7 +204,8 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path:
             f"python -m orchestrator.sweep --resume {escape(_shown(outcome.folder))}",
             soft_wrap=True,
         )
-    console.print(f"report: {escape(_shown(report))}", soft_wrap=True)
+    if report is not None:
+        console.print(f"report: {escape(_shown(report))}", soft_wrap=True)
     return report
 
 

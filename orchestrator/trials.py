@@ -1,11 +1,13 @@
 """Runs the trials of a plan with Ray Tune, whatever dies on the way."""
 
+import logging
 import os
 import re
 import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -13,6 +15,7 @@ from ray import tune
 from datasets.errors import EarshotError
 from orchestrator.budget import Budget
 from orchestrator.plan import Plan
+from orchestrator.ray_folder import ray_folder
 from orchestrator.search import Job, SeededSearch
 from orchestrator.settings import SweepConfig
 from orchestrator.stopping import SessionHalving, ended_before
@@ -23,7 +26,7 @@ ATTEMPTS = 4  # at a trial whose worker process dies
 RESTARTS = 20  # of all trials, where Ray gives up on them together
 NEVER = "1000000000"  # seconds
 
-_ACTOR = re.compile(r"actor ID: ?([0-9a-f]{32})", re.IGNORECASE)
+_KILLED = re.compile(r"Actor\(([0-9a-f]+)\):.*?actual memory used=([0-9.]+)GB")
 
 
 @dataclass
@@ -43,20 +46,31 @@ class Ended:
     complete: bool = False
 
 
-class _Actors(tune.Callback):
-    """Knows which trial runs in which actor: Ray names the actor whose memory it took."""
+class _Fates(tune.Callback):
+    """Which trial runs in which actor, as Ray names the actor whose memory it took, and why trials failed."""
 
     def __init__(self) -> None:
-        self.trials: dict[str, str] = {}
+        self.actors: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial begins in an actor, perhaps one that had another before."""
+        """Tune: a trial begins in an actor, perhaps one that had another before."""
         actor = trial.temporary_state.ray_actor
         if actor is not None:
-            self.trials[actor._actor_id.hex()] = trial.config["name"]
+            self.actors[actor._ray_actor_id.hex()] = trial.config["name"]
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune: a trial is over; it may have said that it failed."""
+        reason = (trial.last_result or {}).get("failed")
+        if reason:
+            self.failed[trial.config["name"]] = reason
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune: the worker died once too often."""
+        self.failed[trial.config["name"]] = f"its worker process died {ATTEMPTS} times"
 
 
 def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[tune.Callback]) -> Ended:
@@ -72,26 +86,29 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[tune
         EarshotError: Ray ends the sweep, again and again.
         KeyboardInterrupt: the user does.
     """
+    if plan.config.show != "verbose":
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it tells the death of a worker in a page
     launch = uuid.uuid4().hex
     deaths: Counter[str] = Counter()
     given_up: dict[str, str] = {}
     for _ in range(RESTARTS):
-        actors = _Actors()
+        fates = _Fates()
         names: list[str] = []
         search = _search(plan, launch, given_up, budget, names)
         stopping = _stopping(plan)
-        tuner = _tuner(plan, search, stopping, at_once, budget, [actors, *watching])
         try:
-            results = tuner.fit()
+            with ray_folder() as scratch:  # Tune's own state, pickles among it; nobody reads it
+                _tuner(plan, search, stopping, at_once, budget, [fates, *watching], scratch).fit()
         except Exception as error:
             # Ray raises where its memory monitor ends a worker, whatever the retries
             why = " ".join(str(error).split())
-            trial = next((actors.trials[one] for one in _ACTOR.findall(why) if one in actors.trials), None)
-            if trial is None:
+            killed = [(float(used), actor) for actor, used in _KILLED.findall(why) if actor in fates.actors]
+            if not killed:
                 raise EarshotError(
                     f"Ray ended the sweep ({why[:300]}); go on from the finished sessions with --resume "
                     f"{plan.folder.path}"
                 ) from error
+            trial = fates.actors[max(killed)[1]]  # the largest of those whose workers were ended together
             deaths[trial] += 1
             if deaths[trial] == ATTEMPTS:
                 given_up[trial] = f"its node ran out of memory {ATTEMPTS} times while it ran; lower --workers"
@@ -103,7 +120,7 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[tune
             continue
         if not search.ended and not budget.over:  # Tune swallows Ctrl-C and returns what there is
             raise KeyboardInterrupt
-        return Ended(names, _failures(results), stopping.stopped if stopping else {}, search.ended)
+        return Ended(names, fates.failed, stopping.stopped if stopping else {}, search.ended)
     raise EarshotError(
         f"Ray ran out of memory {RESTARTS} times; lower --workers, or find out who with --memory-per-trial"
     )
@@ -144,6 +161,7 @@ def _tuner(
     at_once: int,
     budget: Budget,
     callbacks: list[tune.Callback],
+    scratch: Path,
 ) -> tune.Tuner:
     config = plan.config
     resources = {"cpu": config.cpus_per_trial, "gpu": config.gpus_per_trial}
@@ -165,7 +183,7 @@ def _tuner(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(plan.folder.path),
+            storage_path=str(scratch),
             verbose=2 if config.show == "verbose" else 0,
             callbacks=callbacks,
             stop=budget,
@@ -173,18 +191,6 @@ def _tuner(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the stage is the checkpoint
         ),
     )
-
-
-def _failures(results: tune.ResultGrid) -> dict[str, str]:
-    """Reasons by trial."""
-    failed = {}
-    for result in (results[index] for index in range(len(results))):
-        name, reported = (result.config or {})["name"], result.metrics or {}
-        if result.error is not None:
-            failed[name] = f"its worker process died {ATTEMPTS} times"
-        elif reported.get("failed"):
-            failed[name] = reported["failed"]
-    return failed
 
 
 def room(config: SweepConfig) -> int:

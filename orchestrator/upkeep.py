@@ -9,7 +9,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from datasets.files import ASIDE
@@ -175,7 +174,7 @@ class _Upkeep:
         parts = self._discard(self._unreferenced([stage for stage in stages if stage_file(stage.address) not in went]))
         arrays = self._discard(leaving)
         gone += parts + arrays
-        self._remove_folders(evicted)
+        self._remove_folders(gone)
         after = before - _bytes(gone)
         return Room(
             held.place,
@@ -232,19 +231,17 @@ class _Upkeep:
         went = each(held.place, lambda found: held.at(found.name).discard(found.modified), files)
         return [found for found, goes in zip(files, went, strict=True) if goes]
 
-    def _remove_folders(self, evicted: Iterable[str]) -> None:
-        """Removes empty folders of stages: those evicted, and those of computations that failed long ago.
+    def _remove_folders(self, gone: Iterable[Found]) -> None:
+        """Removes folders of stages that are empty by now, and those of computations that failed long ago.
 
         The folders above have two digits as names, so there are never many; they stay.
         """
         held = self.held
-        known = {*held.described, *held.predictions}
-        failed = [a for a, found in held.folders.items() if a not in known and found.modified <= self.silent]
-        for address in (*evicted, *failed):
-            folder = held.at(stage_file(address).rpartition("/")[0]).local
-            if folder is not None and not self.dry_run:
-                with suppress(OSError):  # somebody computes in it
-                    folder.rmdir()
+        used = {*held.described, *held.predictions}
+        folders = {found.name for a, found in held.folders.items() if a not in used and found.modified <= self.silent}
+        folders |= {found.name.rpartition("/")[0] for found in gone if found.name.startswith("stages/")}
+        if not self.dry_run:
+            list(each(held.place, lambda name: held.at(name).remove_folder(), sorted(folders)))
 
 
 def _last_use(stages: Collection[StageFiles]) -> dict[str, float]:

@@ -183,8 +183,9 @@ class Watcher(tune.Callback):
             watched.attempt += 1
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune: the trial is over, by itself or because a scheduler or stopper said so."""
-        if watched := self._of(trial):
+        """Tune: the trial is over, by itself or because a scheduler or stopper said so; or Tune itself goes down."""
+        over = (trial.last_result or {}).get("done")
+        if over and (watched := self._of(trial)):
             whole = watched.sessions == watched.planned
             self._end(watched.name, "failed" if watched.failure else "finished" if whole else "stopped")
 

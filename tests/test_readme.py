@@ -51,7 +51,7 @@ def test_commands_parse(command: list[str]) -> None:
         assert parse(arguments)
     elif module == "orchestrator.prepare":
         assert prepare._parser().parse_args(arguments)
-    elif module in ("orchestrator.export", "orchestrator.predict"):
+    elif module in ("orchestrator.export", "orchestrator.predict", "orchestrator.stages"):
         assert importlib.import_module(module).parser().parse_args(arguments)
     elif module == "orchestrator.audit":
         listed = audit._with_lists()

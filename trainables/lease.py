@@ -123,7 +123,7 @@ class Lease:
             time.sleep(SETTLE)
             return self._is_ours()
         aside = self._aside(path)
-        tries = 3
+        tries = 10
         while True:
             with suppress(FileExistsError):  # it went while mkdir looked at it
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,68 +1,15 @@
-"""Sweeps with real Ray: determinism, sharing, deaths, failures, and what is wrong told in one line."""
+"""Sweeps with real Ray: determinism, sharing, failures, and what is wrong told in one line."""
 
-import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.settings import parse
 from orchestrator.sweep import main
-from trainables.records import TrialRecord
-
-SPACE = """
-methods:
-  ede:
-    base_epochs: 2
-    incremental_epochs: {epochs}
-    incremental_lr: {{choice: [0.001, 0.01]}}
-  simplecil: {{}}
-"""
-PROTOCOL = ["--protocol", "free", "--base", "2", "--way", "2", "--shot", "3"]
-
-
-def command(tones: Path, runs: Path, *more: str, epochs: int = 2) -> list[str]:
-    runs.mkdir(exist_ok=True)
-    space = runs / "space.yaml"
-    space.write_text(SPACE.format(epochs=epochs))
-    fixed = [
-        "--benchmark",
-        str(tones),
-        "--space",
-        str(space),
-        "--runs",
-        str(runs),
-        "--name",
-        "run",
-        "--seeds",
-        "2",
-    ]
-    return [sys.executable, "-m", "orchestrator.sweep", *fixed, *PROTOCOL, *more]
-
-
-def run(arguments: list[str], expect: int = 0) -> str:
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == expect, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def predictions(runs: Path) -> dict[str, str]:
-    folder = runs / "run" / "trials"
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.glob("*/session-*.parquet"))
-    }
-
-
-def records(runs: Path) -> list[TrialRecord]:
-    return [TrialRecord.load(path.parent) for path in sorted((runs / "run" / "trials").glob("*/trial.json"))]
+from tests.orchestrator.sweeping import PROTOCOL, command, predictions, records, run
 
 
 @pytest.fixture(scope="module")
@@ -117,115 +64,6 @@ def test_the_same_sweep_again_computes_nothing(tones: Path, undisturbed: tuple[P
     printed = run(command(tones, runs, "--workers", "2"))
     assert "0 sessions computed, 18 found" in printed
     assert predictions(runs) == before
-
-
-def stages(runs: Path) -> dict[str, int]:
-    return {path.parent.name: path.stat().st_mtime_ns for path in runs.glob("store/stages/*/*/stage.json")}
-
-
-def processes_with(variable: str) -> list[int]:
-    """Processes of this machine that were started with this environment variable."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            try:
-                if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
-            except OSError:
-                continue
-    return found
-
-
-def descendants(process: int) -> list[int]:
-    """Children of a process, their children and so on."""
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    children = [child for child, parent in parents.items() if parent == process]
-    return [*children, *(one for child in children for one in descendants(child))]
-
-
-def wait_for(condition: object, seconds: float) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def test_killed_driver_then_the_same_command_finishes(
-    tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]
-) -> None:
-    runs = tmp_path / "runs"
-    arguments = command(tones, runs, "--workers", "2")
-    environment = {**os.environ, "EARSHOT_TEST_MARK": str(tmp_path)}
-    driver = subprocess.Popen(
-        arguments,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(lambda: len(stages(runs)) >= 4 or driver.poll() is not None, 120)
-        assert driver.poll() is None, "it ended before it could be killed"
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
-        finished = stages(runs)
-        printed = run(arguments)
-    finally:
-        for process in processes_with(f"EARSHOT_TEST_MARK={tmp_path}"):  # what Ray itself leaves for a while
-            os.kill(process, signal.SIGKILL)
-    assert "sessions computed" in printed
-    assert {address: stages(runs)[address] for address in finished} == finished  # none was made again
-    assert predictions(runs) == predictions(undisturbed[0])
-
-
-def test_ctrl_c_tells_how_to_go_on(tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]) -> None:
-    runs = tmp_path / "runs"
-    arguments = command(tones, runs, "--workers", "2")
-    driver = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    try:
-        wait_for(lambda: len(stages(runs)) >= 2 or driver.poll() is not None, 120)
-        driver.send_signal(signal.SIGINT)
-        output, _ = driver.communicate(timeout=60)
-    finally:
-        driver.kill()
-    assert driver.returncode == 130, output
-    assert "the same command again goes on" in output
-    assert "Traceback" not in output
-    run(arguments)
-    assert predictions(runs) == predictions(undisturbed[0])
-
-
-def test_killed_worker_is_replaced(tones: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    arguments = command(tones, runs, "--workers", "1", "--method", "ede", epochs=20)
-    driver = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        wait_for(lambda: len(stages(runs)) >= 2 or driver.poll() is not None, 120)
-        workers = [
-            process
-            for process in descendants(driver.pid)
-            if "Trainable" in (Path("/proc") / str(process) / "cmdline").read_text()
-        ]
-        assert workers
-        os.kill(workers[0], signal.SIGKILL)
-        output, _ = driver.communicate(timeout=240)
-    finally:
-        driver.kill()
-    assert driver.returncode == 0, output
-    assert {record.status for record in records(runs)} == {"finished"}
-    assert len(records(runs)) == 4
-    calm = tmp_path / "calm"
-    run(command(tones, calm, "--workers", "2", "--method", "ede", epochs=20))
-    assert predictions(runs) == predictions(calm)
 
 
 def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path: Path) -> None:
