@@ -63,7 +63,7 @@ class RunFolder:
             EarshotError: there is none.
         """
         for path in (Path(name), Path("runs") / name):
-            if (path / "trials").is_dir():
+            if (path / "trials").is_dir() or (path / "sweep.json").is_file():
                 return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
         raise EarshotError(
             f"{printable(name)}: expected a run folder of a sweep, or the name of one in runs/, found no trials there; "

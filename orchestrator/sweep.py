@@ -164,7 +164,7 @@ def _main(arguments: list[str] | None, console: Console, events: SweepEvents | N
         report = _tell(config, outcome, console)
         status = 1 if outcome.failed else 0 if outcome.complete else 3
     except (EarshotError, OSError) as error:
-        reason = told(error)
+        reason = told(error) + (f"; go on with --resume {_shown(folder)}" if folder is not None else "")
         print(reason, file=sys.stderr)
     except KeyboardInterrupt as interrupt:
         so_does = "".join(f", and so does --resume {run}" for run in interrupt.args)
@@ -198,12 +198,12 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | Non
             "give a pretrained one with --backbone",
             soft_wrap=True,
         )
+    resume = f"python -m orchestrator.sweep --resume {escape(_shown(outcome.folder))}"
     if not outcome.complete:
-        console.print(
-            f"the budget of {told_seconds(config.budget or 0)} is used up; go on with: "
-            f"python -m orchestrator.sweep --resume {escape(_shown(outcome.folder))}",
-            soft_wrap=True,
-        )
+        used_up = f"the budget of {told_seconds(config.budget or 0)} is used up"
+        console.print(f"{used_up}; go on with: {resume}", soft_wrap=True)
+    elif outcome.failed:
+        console.print(f"try the failed trials again with: {resume}", soft_wrap=True)
     if report is not None:
         console.print(f"report: {escape(_shown(report))}", soft_wrap=True)
     return report

@@ -129,11 +129,12 @@ class ArrayStore:
         depot, name = self.depot, array_file(address)
 
         def find() -> np.ndarray | None:
-            array = _mapped(depot.fetch(name) if shared else depot.path(name))
+            path = depot.fetch(name) if shared else depot.path(name)
+            array = _mapped(path)
             if array is not None:
                 depot.mark(name)
-            elif shared:
-                depot.forget(name)  # it was damaged
+            elif shared and path is not None:
+                depot.forget(name)  # it is damaged; where there was none, another process may have made it by now
             return array
 
         def compute() -> np.ndarray:

@@ -1,0 +1,51 @@
+"""A sweep whose nodes share no folder with its driver: stages, embeddings and records go to an object store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from datasets.location import Location
+from orchestrator.export import export
+from tests.orchestrator.sweeping import PROTOCOL, command, predictions, records, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of an empty bucket on a server of its own; processes that are started find it in their environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.client("s3").create_bucket(Bucket="sweeps")
+    yield "s3://sweeps/of-ours"
+    server.stop()
+
+
+def test_two_machines_share_what_is_in_the_bucket(
+    bucket: str, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, alone = tmp_path / "first", tmp_path / "second", tmp_path / "alone"
+    monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache of the first"))
+    printed = run(command(tones, first, "--storage", bucket))
+    assert "16 sessions computed, 2 found" in printed or "18 sessions computed" in printed
+    assert {record.status for record in records(first)} == {"finished"}
+    place = Location.of(bucket)
+    assert (place / "store").files() == ["features", "parts", "stages"]
+    assert (place / "run").files() == ["sweep.json", "trials"]
+    assert not list(first.glob("store/*"))
+
+    monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache of the second"))
+    assert "0 sessions computed, 18 found" in run(command(tones, second, "--storage", bucket))
+    assert predictions(first) == predictions(second)
+    run([*command(tones, alone), *PROTOCOL])
+    assert predictions(alone) == predictions(first)
+    exported = export(str(second / "run"), "best", tmp_path / "model")
+    assert exported.session == 2
