@@ -1,0 +1,150 @@
+"""What sharing saves: a sweep over settings of EDE's incremental sessions, against the same sweep with sharing off.
+
+    python -m benchmarks.sweep --out FOLDER
+
+runs `python -m orchestrator.sweep` twice, 16 configurations x 3 seeds on the demo benchmark (ffcac-25), the second time
+with `--no-share`: every trial then trains its own base session and embeds its own clips, as on plain Ray Tune. It
+prints wall and CPU seconds of all processes, and whether all predictions are the same.
+
+The backbone has the depth of AST-base (12 blocks) and an eighth of its width, with random weights: how much of a chain
+the base session is depends on the depth, as the base session trains all blocks and a later one trains a single block.
+It depends on the epochs, too: see `--base-epochs` and `--incremental-epochs`.
+"""
+
+import argparse
+import hashlib
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import ASTConfig, ASTModel
+
+from benchmarks.watch import CommandError, Cost, watch
+from datasets.errors import EarshotError, told
+from orchestrator.markdown import table
+from orchestrator.prepare import prepare
+from trainables.records import TrialRecord
+
+CONFIGURATIONS, SEEDS = 16, 3
+WAYS = {"shared": [], "apart": ["--no-share"]}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One of the two sweeps.
+
+    Attributes:
+        cost: of all its processes.
+        base: seconds in base sessions that were computed.
+        later: seconds in later sessions that were computed.
+        sessions: that were computed.
+        predictions: digests by file.
+    """
+
+    cost: Cost
+    base: float
+    later: float
+    sessions: int
+    predictions: dict[str, str]
+
+
+def backbone(folder: Path, depth: int, width: int) -> Path:
+    """Saves an AST with random weights; its folder."""
+    if not (folder / "config.json").exists():
+        config = ASTConfig(
+            hidden_size=width,
+            num_hidden_layers=depth,
+            num_attention_heads=3,
+            intermediate_size=4 * width,
+            max_length=1024,
+            num_mel_bins=128,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            ASTModel(config).save_pretrained(folder)
+    return folder
+
+
+def run(way: str, given: argparse.Namespace) -> Measured:
+    """Runs the sweep one way, from nothing."""
+    runs = given.out / way
+    shutil.rmtree(runs, ignore_errors=True)
+    runs.mkdir(parents=True)
+    space = runs / "space.yaml"
+    rates = [round(1e-3 * 1.2**n, 6) for n in range(given.configurations)]
+    space.write_text(
+        f"methods: {{ede: {{base_epochs: {given.base_epochs}, incremental_epochs: {given.incremental_epochs}, "
+        f"incremental_lr: {{choice: {rates}}}}}}}\n"
+    )
+    cost = watch(
+        [
+            *(sys.executable, "-m", "orchestrator.sweep", "--benchmark", str(given.out / "demo"), "--name", "run"),
+            *("--space", str(space), "--search", "grid", "--seeds", str(given.seeds), "--runs", str(runs)),
+            *("--backbone", str(given.out / "backbone"), *WAYS[way]),
+        ]
+    )
+    trials = runs / "run" / "trials"
+    done = [s for path in trials.glob("*/trial.json") for s in TrialRecord.load(path.parent).sessions if not s.reused]
+    return Measured(
+        cost,
+        sum(session.seconds for session in done if session.index == 0),
+        sum(session.seconds for session in done if session.index > 0),
+        len(done),
+        {
+            str(path.relative_to(trials)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in trials.glob("*/session-*.parquet")
+        },
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m benchmarks.sweep`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--configurations", type=int, default=CONFIGURATIONS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--base-epochs", type=int, default=50)
+    parser.add_argument("--incremental-epochs", type=int, default=10)
+    parser.add_argument("--depth", type=int, default=12, help="blocks of the backbone")
+    parser.add_argument("--width", type=int, default=96, help="of the backbone, a multiple of 3")
+    given = parser.parse_args(arguments)
+    try:
+        prepare("demo", None, given.out / "demo")
+        backbone(given.out / "backbone", given.depth, given.width)
+        found = {way: run(way, given) for way in WAYS}
+    except (EarshotError, OSError) as error:
+        print(told(error), file=sys.stderr)
+        return 2
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    rows = [
+        [
+            way,
+            f"{one.cost.seconds:.0f}",
+            f"{one.cost.cpu_seconds:.0f}",
+            f"{one.base:.0f}",
+            f"{one.later:.0f}",
+            one.sessions,
+            f"{one.cost.cpu_seconds - one.base - one.later:.0f}",
+        ]
+        for way, one in found.items()
+    ]
+    header = ["way", ">wall s", ">CPU s", ">base sessions s", ">later sessions s", ">sessions computed", ">rest, CPU s"]
+    print(table(header, rows))
+    shared, apart = found["shared"], found["apart"]
+    same = sum(shared.predictions[name] == digest for name, digest in apart.predictions.items())
+    print(
+        f"\nsharing: {apart.cost.cpu_seconds / shared.cost.cpu_seconds:.1f} x fewer CPU seconds, "
+        f"{apart.cost.seconds / shared.cost.seconds:.1f} x less time; "
+        f"{same} of {len(apart.predictions)} files of predictions are the same to the byte"
+    )
+    return 0 if same == len(apart.predictions) == len(shared.predictions) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
