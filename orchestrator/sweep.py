@@ -80,9 +80,11 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
     config.runs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with console.status("starting Ray"):
-            stack.enter_context(
+            url = stack.enter_context(
                 cluster.start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
             )
+        if url is not None:
+            console.print(f"dashboard: {url}")
         if plan is None:
             with console.status("preparing the demo benchmark (once)"):
                 manifest = prepare("demo", None, benchmark)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.corpus import corpora
+from datasets.errors import EarshotError
 from datasets.protocol import NAMED
 from orchestrator import audit, prepare
 from orchestrator.settings import parse
@@ -47,7 +48,10 @@ def test_the_table_of_methods_names_their_heads() -> None:
 def test_commands_parse(command: list[str]) -> None:
     module, arguments = command[2], command[3:]
     assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
-    if module == "orchestrator.sweep":
+    if module == "orchestrator.sweep" and "--resume" in arguments:
+        with pytest.raises(EarshotError, match="RUN: expected a run folder"):
+            parse(arguments)
+    elif module == "orchestrator.sweep":
         assert parse(arguments)
     elif module == "orchestrator.prepare":
         assert prepare._parser().parse_args(arguments)
