@@ -19,6 +19,7 @@ from orchestrator.ray_folder import ray_folder
 from orchestrator.search import Job, SeededSearch
 from orchestrator.settings import SweepConfig
 from orchestrator.stopping import SessionHalving, ended_before
+from orchestrator.watching import Watcher
 from trainables.records import TrialRecord
 from trainables.trial import ChainTrial
 
@@ -73,14 +74,14 @@ class _Fates(tune.Callback):
         self.failed[trial.config["name"]] = f"its worker process died {ATTEMPTS} times"
 
 
-def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[tune.Callback]) -> Ended:
+def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[Watcher]) -> Ended:
     """Runs every trial of a plan to its end, or until the budget is used up.
 
     Args:
         plan: of the sweep.
         at_once: trials at a time.
         budget: of time.
-        watching: callbacks; one with a method `restarted(why)` hears of restarts.
+        watching: hear of everything.
 
     Raises:
         EarshotError: Ray ends the sweep, again and again.
@@ -112,9 +113,8 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[tune
             deaths[trial] += 1
             if deaths[trial] == ATTEMPTS:
                 given_up[trial] = f"its node ran out of memory {ATTEMPTS} times while it ran; lower --workers"
-            for callback in watching:
-                if hasattr(callback, "restarted"):
-                    callback.restarted(f"a node ran out of memory, Ray ended {trial}")
+            for watcher in watching:
+                watcher.restarted(f"a node ran out of memory, Ray ended {trial}")
             if stopping is not None:
                 plan.folder.close(names, {}, stopping.stopped, complete=False)
             continue

@@ -13,6 +13,7 @@ so there it is Fischer's algorithm: write, wait for a moment, read back whose it
 content and published whole, so if two should ever hold one, work is done twice and nothing is wrong.
 """
 
+import errno
 import json
 import os
 import threading
@@ -30,6 +31,7 @@ Found = TypeVar("Found")
 
 SUFFIX = ".lease"
 SETTLE = 0.3  # seconds until a write to an object store is seen by whoever wrote at the same time
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK)  # of file systems that have none
 PAUSES = (0.02, 1.0)  # seconds between two looks at somebody else's lease: at first, and at most
 
 
@@ -46,6 +48,8 @@ class Lease:
         self.seconds = float(os.environ.get("EARSHOT_LEASE_SECONDS", "60")) if seconds is None else seconds
         self._owner = uuid.uuid4().hex
         self._beat = 0
+        self._held = False
+        self._writing = threading.Lock()
         self._seen: tuple[Any, float] = (None, 0.0)  # somebody else's content, and when it was new to us
         self._pause = PAUSES[0]
 
@@ -61,6 +65,7 @@ class Lease:
             self._clear(other)
         if not self._claim():
             return False
+        self._held = True
         self._seen = (None, 0.0)
         self._pause = PAUSES[0]
         _BEATS.keep(self)
@@ -69,8 +74,10 @@ class Lease:
     def release(self) -> None:
         """Gives the lease back, if it is still ours."""
         _BEATS.drop(self)
-        if self._is_ours():
-            self.place.remove()
+        with self._writing:  # a beat that is under way would bring it back
+            self._held = False
+            if self._is_ours():
+                self.place.remove()
 
     def pause(self) -> None:
         """Waits for a moment before the next look; longer each time."""
@@ -98,9 +105,10 @@ class Lease:
 
     def beat(self) -> None:
         """Tells the others that the owner lives."""
-        if self._is_ours():
-            self._beat += 1
-            self.place.write(self._content())
+        with self._writing:
+            if self._held and self._is_ours():
+                self._beat += 1
+                self.place.write(self._content())
 
     def _is_ours(self) -> bool:
         return (self.holder() or {}).get("owner") == self._owner
@@ -129,7 +137,7 @@ class Lease:
                 path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 aside.write_bytes(self._content())
-                os.link(aside, path)
+                _link(aside, path)
                 return True
             except FileExistsError:
                 return False
@@ -149,7 +157,7 @@ class Lease:
         try:
             path.rename(aside)
             if _described(aside.read_bytes()) != dead:
-                os.link(aside, path)
+                _link(aside, path)
         except (FileNotFoundError, FileExistsError):
             pass
         finally:
@@ -224,6 +232,21 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     """Whether a holder was a process of this machine that is gone; false where one cannot tell."""
     process = holder.get("process")
     return holder.get("host") == _host() != "" and isinstance(process, list) and _process(*process[:1]) != process
+
+
+def _link(aside: Path, path: Path) -> None:
+    """Gives a file a second name, unless that is taken.
+
+    Raises:
+        FileExistsError: it is.
+    """
+    try:
+        os.link(aside, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with path.open("xb") as file:  # as atomic, but for a moment in which the lease says nothing
+            file.write(aside.read_bytes())
 
 
 def _described(content: bytes) -> dict[str, Any]:

@@ -3,30 +3,21 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from datasets.location import Location
 from orchestrator.export import export
+from tests.buckets import empty_bucket
 from tests.orchestrator.sweeping import PROTOCOL, command, predictions, records, run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URI of an empty bucket on a server of its own; processes that are started find it in their environment."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="sweeps")
-    yield "s3://sweeps/of-ours"
-    server.stop()
+def bucket() -> Iterator[str]:
+    """A folder in an empty bucket."""
+    with empty_bucket("sweeps") as uri:
+        yield f"{uri}/of-ours"
 
 
 def test_two_machines_share_what_is_in_the_bucket(

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -22,13 +21,13 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from datasets.location import Found, Location
 from datasets.protocol import Protocol
 from orchestrator.holdings import StageFiles, holdings
 from orchestrator.upkeep import chosen, evict
 from orchestrator.verification import verify
+from tests.buckets import empty_bucket
 from trainables import arrays
 from trainables.arrays import ArrayStore, Rows
 from trainables.chain import Chain, ChainConfig
@@ -385,17 +384,8 @@ def put_back_as_old(full: Path, store: Path, aside: Path) -> None:
 
 @pytest.fixture
 def bucket() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="upkeep")
-        yield "s3://upkeep"
-    server.stop()
+    with empty_bucket("upkeep") as uri:
+        yield uri
 
 
 def test_behind_a_uri_and_in_its_copy(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from datasets.errors import EarshotError
 from datasets.location import Location
@@ -14,6 +12,7 @@ from datasets.protocol import Protocol
 from datasets.shards import Shards
 from orchestrator.cluster import start_ray
 from orchestrator.prepare import main, prepare
+from tests.buckets import empty_bucket
 from trainables.chain import Chain, ChainConfig
 
 DEMO = {"clips_per_class": 5, "seconds": 0.25, "classes": 6}
@@ -23,18 +22,8 @@ FLAGS = ["--clips-per-class=5", "--seconds=0.25", "--classes=6"]
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """The URI of an empty bucket on a server of its own."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="bench")
-        with start_ray(cpus=2):  # its workers inherit the environment
-            yield "s3://bench"
-    server.stop()
+    with empty_bucket("bench") as uri, start_ray(cpus=2):  # its workers inherit the environment
+        yield uri
 
 
 def test_a_benchmark_on_s3_is_the_one_on_disk(bucket: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Leases between real processes: one holds, the others wait, the dead hold nothing up."""
 
+import errno
 import json
 import os
 import signal
@@ -10,11 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from datasets.location import Location
+from tests.buckets import empty_bucket
 from trainables.lease import Lease, find_or_compute
 
 HOLD = """
@@ -35,17 +35,8 @@ def place(tmp_path: Path) -> Location:
 
 @pytest.fixture
 def bucket() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="leases")
-        yield "s3://leases"
-    server.stop()
+    with empty_bucket("leases") as uri:
+        yield uri
 
 
 def holder(place: Location, seconds: float) -> subprocess.Popen[str]:
@@ -166,6 +157,18 @@ def test_many_want_it_and_one_computes(place: Location) -> None:
     assert len(computed) == 1
     assert sorted(answers) == [(7, False), *[(7, True)] * 7]
     assert not list(Path(place.address).parent.iterdir())
+
+
+def test_a_file_system_without_links(place: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    first, second = Lease(place), Lease(place)
+    assert first.take() and not second.take()
+    first.release()
+    assert second.take()
+    second.release()
 
 
 def test_a_computation_that_fails_frees_the_lease(place: Location) -> None:
