@@ -5,11 +5,14 @@ Ray tasks on all nodes. Little work is left to the trials, which do it as they g
 import PyTorch, for seconds.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import torch
 
 from datasets.protocol import Session
 from orchestrator.plan import Plan
@@ -51,8 +54,9 @@ def embed(plan: Plan, at_once: int, progress: Callable[[int, int], None]) -> int
         progress(done, total)
         ready, _ = ray.wait(list(pending), num_returns=1)
         for task in ready:
-            ray.get(task)
             done += pending.pop(task)
+            with suppress(ray.exceptions.RayError):  # the trials will meet it, and say what it is
+                ray.get(task)
     progress(done, total)
     return done
 
@@ -80,8 +84,10 @@ def _of(sessions: Iterable[Session]) -> Iterator[Group]:
             yield one.query
 
 
-def _missing(chain: ChainConfig, groups: Sequence[Group]) -> list[Group]:
-    """The groups of which something is not in the store."""
+def _missing(chain: ChainConfig, groups: Sequence[Group]) -> Sequence[Group]:
+    """The groups of which something is not in the store; all of them where only a node with a GPU can tell."""
+    if not _can_run(chain):
+        return groups
     features = open_features(chain)[0]
     learner = _learner(chain, features)
     features.store = _Look(features.store)
@@ -95,7 +101,9 @@ def _missing(chain: ChainConfig, groups: Sequence[Group]) -> list[Group]:
 
 
 def _seconds(chain: ChainConfig, groups: Sequence[Group]) -> float:
-    """How long this process would need, by the time of the first group."""
+    """How long this process would need, by the time of the first group; for ever where it has no GPU."""
+    if not _can_run(chain):
+        return math.inf
     started = time.perf_counter()
     _embed(chain.model_dump(mode="json"), groups[:1])
     return (time.perf_counter() - started) * sum(map(len, groups)) / len(groups[0])
@@ -103,13 +111,15 @@ def _seconds(chain: ChainConfig, groups: Sequence[Group]) -> float:
 
 def _embed(chain: dict[str, Any], groups: Sequence[Group]) -> None:
     """What a task does."""
-    import torch
-
     config = ChainConfig.model_validate(chain)
     torch.set_num_threads(config.threads)
     learner = _learner(config, open_features(config)[0])
     for group in groups:
         learner.anticipate(group)
+
+
+def _can_run(chain: ChainConfig) -> bool:
+    return chain.device != "cuda" or torch.cuda.is_available()
 
 
 def _learner(chain: ChainConfig, features: Features) -> Learner:

@@ -161,6 +161,8 @@ def _main(arguments: list[str] | None, console: Console, events: SweepEvents | N
     status = 2
     try:
         config = parse(arguments, __doc__)
+        if config.show == "json" and events is None:
+            raise EarshotError("show: found json in a file; stdout has to be claimed at the start, so give --json")
         outcome = sweep(config, console, events)
         folder = outcome.folder
         report = _tell(config, outcome, console)
