@@ -4,7 +4,8 @@
 
 runs `python -m orchestrator.sweep` twice, 16 configurations x 3 seeds on the demo benchmark (ffcac-25), the second time
 with `--no-share`: every trial then trains its own base session and embeds its own clips, as on plain Ray Tune. It
-prints wall and CPU seconds of all processes, and whether all predictions are the same.
+prints wall and CPU seconds of all processes, wall seconds in sessions, what the slots spent beside them (starting, ending,
+waiting), and whether all predictions are the same.
 
 The backbone has the depth of AST-base (12 blocks) and an eighth of its width, with random weights: how much of a chain
 the base session is depends on the depth, as the base session trains all blocks and a later one trains a single block.
@@ -82,7 +83,7 @@ def run(way: str, given: argparse.Namespace) -> Measured:
         [
             *(sys.executable, "-m", "orchestrator.sweep", "--benchmark", str(given.out / "demo"), "--name", "run"),
             *("--space", str(space), "--search", "grid", "--seeds", str(given.seeds), "--runs", str(runs)),
-            *("--backbone", str(given.out / "backbone"), *WAYS[way]),
+            *("--backbone", str(given.out / "backbone"), "--workers", str(given.workers), *WAYS[way]),
         ]
     )
     trials = runs / "run" / "trials"
@@ -107,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--configurations", type=int, default=CONFIGURATIONS)
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--workers", type=int, default=2, help="slots: trials at a time")
     parser.add_argument("--base-epochs", type=int, default=50)
     parser.add_argument("--incremental-epochs", type=int, default=10)
     parser.add_argument("--depth", type=int, default=12, help="blocks of the backbone")
@@ -130,11 +132,19 @@ def main(arguments: list[str] | None = None) -> int:
             f"{one.base:.0f}",
             f"{one.later:.0f}",
             one.sessions,
-            f"{one.cost.cpu_seconds - one.base - one.later:.0f}",
+            f"{given.workers * one.cost.seconds - one.base - one.later:.0f}",
         ]
         for way, one in found.items()
     ]
-    header = ["way", ">wall s", ">CPU s", ">base sessions s", ">later sessions s", ">sessions computed", ">rest, CPU s"]
+    header = [
+        "way",
+        ">wall s",
+        ">CPU s",
+        ">base sessions s",
+        ">later sessions s",
+        ">sessions computed",
+        ">beside them, slot s",
+    ]
     print(table(header, rows))
     shared, apart = found["shared"], found["apart"]
     same = sum(shared.predictions[name] == digest for name, digest in apart.predictions.items())
