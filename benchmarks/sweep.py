@@ -4,8 +4,8 @@
 
 runs `python -m orchestrator.sweep` twice, 16 configurations x 3 seeds on the demo benchmark (ffcac-25), the second time
 with `--no-share`: every trial then trains its own base session and embeds its own clips, as on plain Ray Tune. It
-prints wall and CPU seconds of all processes, wall seconds in sessions, what the slots spent beside them (starting, ending,
-waiting), and whether all predictions are the same.
+prints wall and CPU seconds of all processes, wall seconds in sessions, what the slots spent beside them (starting,
+ending, waiting), and whether all predictions are the same.
 
 The backbone has the depth of AST-base (12 blocks) and an eighth of its width, with random weights: how much of a chain
 the base session is depends on the depth, as the base session trains all blocks and a later one trains a single block.
