@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ class Cost:
         cpu_seconds: of all its processes, user and system, but for what one did after the last look at it.
         peak_bytes: of memory, the largest sum over its processes at a time; what they share counts once (PSS).
         processes: Unix time at which the first one of each name started.
+        cpu_by_name: `cpu_seconds` by the name that a process had last, of which Linux keeps 15 characters.
     """
 
     began: float
@@ -36,6 +38,7 @@ class Cost:
     cpu_seconds: float
     peak_bytes: int
     processes: dict[str, float]
+    cpu_by_name: dict[str, float]
 
     @property
     def seconds(self) -> float:
@@ -43,21 +46,32 @@ class Cost:
         return self.ended - self.began
 
 
-def watch(command: Sequence[str], look: Callable[[float], None] | None = None) -> Cost:
+def watch(
+    command: Sequence[str],
+    look: Callable[[float], None] | None = None,
+    *,
+    started: Callable[[int], None] | None = None,
+    output: Path | None = None,
+) -> Cost:
     """Runs a command to its end.
 
     Args:
         command: with arguments.
         look: called every 50 ms with the Unix time.
+        started: called with the number of the command's own process.
+        output: file that gets what the command prints.
 
     Raises:
         CommandError: it ends with a status other than 0.
     """
     mark = uuid.uuid4().hex
     tree, began, looks = _Tree(f"{_MARK}={mark}".encode()), time.time(), 0
-    with subprocess.Popen(
-        command, env={**os.environ, _MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        Path(output or os.devnull).open("wb") as printed,
+        subprocess.Popen(command, env={**os.environ, _MARK: mark}, stdout=printed, stderr=subprocess.PIPE) as process,
+    ):
+        if started is not None:
+            started(process.pid)
         while True:
             if looks % MEMORY_EVERY == 0:
                 tree.update()
@@ -73,7 +87,11 @@ def watch(command: Sequence[str], look: Callable[[float], None] | None = None) -
         said = process.stderr.read().decode(errors="replace") if process.stderr else ""
     if status:
         raise CommandError(f"{' '.join(command)}: status {status}: {said[-2000:]}")
-    return Cost(began, ended, sum(tree.cpu.values()) / _TICKS, tree.peak, tree.first)
+    by_name: dict[str, float] = defaultdict(float)
+    for pid, ticks in tree.cpu.items():
+        by_name[tree.names[pid]] += ticks
+    seconds = {name: ticks / _TICKS for name, ticks in by_name.items()}
+    return Cost(began, ended, sum(seconds.values()), tree.peak, tree.first, seconds)
 
 
 @dataclass
@@ -83,6 +101,7 @@ class _Tree:
     mark: bytes
     members: dict[int, bool] = field(default_factory=dict)
     cpu: dict[int, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     peak: int = 0
 
@@ -99,6 +118,7 @@ class _Tree:
                 if pid not in self.members:
                     self.members[pid] = self._belongs(pid, int(status[1]))
                 if self.members[pid]:
+                    self.names[pid] = name
                     self.cpu[pid] = int(status[11]) + int(status[12])
                     self.first.setdefault(name, boot + int(status[19]) / _TICKS)
                     total += _pss(pid)

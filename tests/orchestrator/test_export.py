@@ -124,15 +124,15 @@ def test_the_same_trial_is_the_same_bytes_and_replaces_only_itself(runs: Path, t
 
 
 def test_things_that_are_no_longer_there(tones: Path, tmp_path: Path) -> None:
-    """What the messages advise helps: with the stage's folder removed, the same sweep computes its weights again."""
+    """What the messages advise helps: without the stage's description the same sweep computes its weights again."""
     runs = tmp_path / "runs"
     trial = write_run(runs, tones, "mfcc-ncm")
     address = TrialRecord.load(runs / "it/trials" / trial).sessions[-1].stage
     for path in (runs / "store/parts").rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:50])
     text = told(runs, tmp_path)
-    assert f"the weights after session 2 of {trial} are gone or damaged; remove this folder and run the same" in text
-    shutil.rmtree(text.split(": the weights")[0])
+    assert f"the weights after session 2 of {trial} are gone or damaged; remove this file and run the same" in text
+    Path(text.split(": the weights")[0]).unlink()
     assert f"holds no stage {address[:12]}..." in told(runs, tmp_path)
     write_run(runs, tones, "mfcc-ncm")
     (runs / "store").rename(tmp_path / "stages")

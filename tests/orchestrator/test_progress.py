@@ -84,6 +84,7 @@ def test_what_had_ended_before_a_restart_is_not_told_again() -> None:
     progress, console = watch(2)
     first = chain_of(Telling(progress))
     second = Telling(progress, seed=1).start().session(0)
+    second.taken_down()
     progress.restarted("a node ran out of [memory]")
     assert "1 of 2 trials ended, 0 running; 4 sessions computed, 0 found; 1 retried" in view(progress)[1]
     first.start().session(0, found=True).session(1, found=True).session(2, found=True).complete()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def runs(tmp_path: Path) -> Iterator[Path]:
     wait_for(lambda: not processes_with(tmp_path / "runs"), 20)
 
 
+def at_work(driver: int) -> list[int]:
+    """Workers that are in the middle of a session; Ray names them after what they do."""
+    found = []
+    for process in descendants(driver):
+        with suppress(OSError):
+            if "Trainable.train" in Path(f"/proc/{process}/cmdline").read_text():
+                found.append(process)
+    return found
+
+
 def finishes(arguments: list[str], runs: Path, calm: dict[str, str], before: dict[str, int]) -> None:
     """The command ends the sweep as if nothing had happened."""
     printed = run(arguments)
@@ -72,9 +83,9 @@ def finishes(arguments: list[str], runs: Path, calm: dict[str, str], before: dic
 def test_a_killed_worker_is_replaced(tones: Path, runs: Path, calm: dict[str, str]) -> None:
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
     wait_for_stages(driver, runs, 3)
-    workers = [one for one in descendants(driver.pid) if "Trainable" in Path(f"/proc/{one}/cmdline").read_text()]
+    wait_for(lambda: at_work(driver.pid), 60)
     before = stages(runs)
-    os.kill(workers[0], signal.SIGKILL)
+    os.kill(at_work(driver.pid)[0], signal.SIGKILL)
     output, _ = driver.communicate(timeout=240)
     assert driver.returncode == 0, output
     assert "its worker died; attempt 2 of 4" in output and "Traceback" not in output

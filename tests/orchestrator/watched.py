@@ -16,7 +16,7 @@ class Telling:
         fields = {"benchmark": "/data/tones", "method": method, "seeds": seeds, "protocol": {"name": "ffcac-25"}}
         self.name = f"{method}-1f0c22d4-s{seed}"
         config = {"name": self.name, "chain": {**fields, **chain}, "folder": f"/runs/run/trials/{self.name}"}
-        self._trial = SimpleNamespace(trial_id=self.name, config=config)
+        self._trial = SimpleNamespace(trial_id=self.name, config=config, last_result={})
 
     def start(self) -> "Telling":
         """A worker has opened the trial."""
@@ -54,6 +54,11 @@ class Telling:
 
     def complete(self) -> "Telling":
         """The trial is over, by itself or stopped."""
+        self._trial.last_result["done"] = True
+        return self._tell("on_trial_complete")
+
+    def taken_down(self) -> "Telling":
+        """Tune goes down, as it does when Ray gives up on all trials together, and says that the trial is over."""
         return self._tell("on_trial_complete")
 
     def _tell(self, what: str, **more: Any) -> "Telling":
