@@ -94,17 +94,8 @@ def run(given: argparse.Namespace) -> tuple[Cost, Driver, list[dict[str, Any]]]:
         *("--protocol", "free", "--base", 2, "--way", 2, "--shot", 2, "--sessions", 2),
     ]
     driver = Driver()
-    redirected = [
-        "bash",
-        "-c",
-        'log=$1; shift; exec "$@" >"$log"',
-        "-",
-        log,
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-    ]
-    cost = watch([str(word) for word in (*redirected, *arguments)], driver.look)
+    command = [str(word) for word in (sys.executable, "-m", "orchestrator.sweep", *arguments)]
+    cost = watch(command, driver.look, started=driver.started, output=log)
     return cost, driver, list(events(log))
 
 
