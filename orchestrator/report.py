@@ -202,13 +202,13 @@ def _summary_rows(run: Run, estimates: Estimates) -> tuple[list[str], list[list[
     header += [f"{name}_{part}" for name in CHAIN_METRICS for part in ("mean", "std", "n")]
     header += ["aa_low", "aa_high", *(f"{name}_mean" for name in COST)]
     rows: list[list[object]] = []
+    chosen = {run.best(method).configuration for method in run.methods}  # looks at every chain of the method
     for configuration in run.configurations():
         first = run.of(configuration)[0]
-        selected = run.best(first.method).configuration == configuration
         for head in run.heads(first.method):
             test = estimates.chain(configuration, head, "test")
             row: list[object] = [configuration, first.method, json.dumps(first.varied, sort_keys=True), head]
-            row += [_yes(head == first.default_head), _yes(selected), len(run.of(configuration))]
+            row += [_yes(head == first.default_head), _yes(configuration in chosen), len(run.of(configuration))]
             row += [_yes(run.is_complete(configuration)), run.stopped(configuration)]
             row += _mean_std_n(estimates.chain(configuration, head, "val")["aa"])
             row += [part for name in CHAIN_METRICS for part in _mean_std_n(test[name])]
