@@ -1,0 +1,1 @@
+"""Pretraining a small Audio Spectrogram Transformer: sound sources made on the spot, networks, objective, score."""

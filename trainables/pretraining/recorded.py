@@ -1,0 +1,103 @@
+"""A stream of batches from recordings: the train split of a prepared benchmark, labelled or not."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor
+
+from datasets.errors import EarshotError
+from datasets.shards import Shards
+from trainables.frontend import FrontEnd, FrontEndSpec
+from trainables.pretraining.draws import Draws
+from trainables.pretraining.places import record
+from trainables.pretraining.stream import Batch, Stream, generator_of
+from trainables.pretraining.synthesis import RATE
+
+Labels = Literal["class", "recording"]
+
+SPEEDS = (14_000, 15_000, 17_000, 18_000)  # Hz that are taken for 16 kHz: another source, higher or lower
+CHANGED = 0.3  # share of the sources that a batch plays at another speed
+HELD_OUT = 10  # at most so many clips of a source in the held-out score
+
+
+class Recorded(Stream):
+    """Batches of a benchmark's train clips, by number: the same number is the same batch.
+
+    Every clip is heard in a place of its own (`places.record`); some sources are played faster or slower with all
+    their clips, which makes them other sources (Yamamoto et al. 2019, speaker augmentation). Test clips are never read.
+
+    Args:
+        benchmark: folder of a prepared benchmark.
+        labels: what a source is: a class, or, for recordings without labels, the recording that a clip was cut from.
+        seed: of the whole stream.
+        steps: batches in it.
+        sources: in a batch.
+        clips: of a source; drawn with replacement where it has fewer.
+
+    Raises:
+        EarshotError: no such benchmark, or too few sources of two clips.
+    """
+
+    def __init__(self, benchmark: Path | str, labels: Labels, seed: int, steps: int, sources: int, clips: int) -> None:
+        super().__init__(seed, steps, sources, clips)
+        self.shards = Shards(benchmark)
+        named = (
+            self.shards.table.labels if labels == "class" else np.unique(self.shards.sources, return_inverse=True)[1]
+        )
+        self._train = _groups(named, self.shards.select(splits=["train"]))
+        self._val = _groups(named, self.shards.select(splits=["val"]))
+        if len(self._train) < max(2, sources):
+            raise EarshotError(
+                f"{benchmark}: expected {max(2, sources)} sources of two train clips at least, found"
+                f" {len(self._train)}; lower --sources, or count another thing as a source with --labels"
+            )
+        self._frontend = FrontEnd(FrontEndSpec(), RATE, self._samples)
+
+    @property
+    def _samples(self) -> int:
+        manifest = self.shards.manifest
+        return round(manifest.num_samples * RATE / self.shards.sample_rate)
+
+    def __getitem__(self, step: int) -> Batch:
+        draws = Draws(generator_of(self.seed, step, torch.device("cpu")))
+        chosen = torch.randperm(len(self._train), generator=draws.generator)[: self.sources]
+        rows = []
+        for source in chosen.tolist():
+            own = self._train[source]
+            order = torch.randperm(len(own), generator=draws.generator).repeat(-(-self.clips // len(own)))
+            rows.append(own[order[: self.clips].numpy()])
+        waves = self._waves(np.concatenate(rows)).unflatten(0, (self.sources, self.clips))
+        for place in draws.chance(CHANGED, self.sources).nonzero()[:, 0].tolist():
+            speed = SPEEDS[int(draws.uniform(0, len(SPEEDS), 1))]
+            waves[place] = _fitted(torchaudio.functional.resample(waves[place], speed, RATE), self._samples)
+        return Batch(self._frontend(record(waves.flatten(0, 1), draws)), self.sources)
+
+    def held_out(self) -> tuple[Tensor, Tensor]:
+        """Validation clips: inputs `[clips, frames, 128]`, sources `[clips]`; empty where there are none."""
+        rows = [own[:HELD_OUT] for own in self._val]
+        if not rows:
+            return torch.empty(0, self._frontend.frames, 128), torch.empty(0, dtype=torch.int64)
+        sources = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(own) for own in rows]))
+        return self._frontend(self._waves(np.concatenate(rows))), sources
+
+    def _waves(self, positions: np.ndarray) -> Tensor:
+        order = np.argsort(positions)  # read in the order of the shards
+        waves = torch.empty(len(positions), self.shards.manifest.num_samples)
+        waves[torch.from_numpy(order)] = torch.from_numpy(self.shards.audio(positions[order]))
+        return _fitted(torchaudio.functional.resample(waves, self.shards.sample_rate, RATE), self._samples)
+
+
+def _groups(named: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    """Positions by source, those with two clips at least."""
+    groups: dict[int, list[int]] = {}
+    for position in positions.tolist():
+        groups.setdefault(int(named[position]), []).append(position)
+    return [np.array(own) for _, own in sorted(groups.items()) if len(own) > 1]
+
+
+def _fitted(waves: Tensor, samples: int) -> Tensor:
+    """Cut or padded with zeros at the end."""
+    return torch.nn.functional.pad(waves[:, :samples], (0, max(0, samples - waves.shape[1])))

@@ -1,0 +1,131 @@
+"""An endless stream of procedural sources: batch after batch, each source heard in several clips."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from trainables.frontend import FrontEnd, FrontEndSpec
+from trainables.pretraining.draws import Draws
+from trainables.pretraining.notes import Notes
+from trainables.pretraining.places import record
+from trainables.pretraining.synthesis import RATE
+from trainables.pretraining.textures import Textures
+from trainables.pretraining.voices import Voices
+
+FAMILIES: dict[type[Voices] | type[Notes] | type[Textures], float] = {Voices: 0.45, Notes: 0.4, Textures: 0.15}
+LENGTHS = (1.0, 1.5, 2.0, 2.0, 3.0)  # seconds: one is drawn for each batch
+SETTLED = 0.3  # share of the batches where all clips of a source are heard in one place
+HELD_OUT = 120  # sources
+HELD_OUT_SECONDS = 2.0
+HELD_OUT_SEED = 2**31 - 1  # of no training stream
+PLAYED = 64  # clips that are played at a time: what a processor's cache holds, and little for a GPU
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the network is shown in a step.
+
+    Attributes:
+        inputs: normalised log-mel, `[sources * clips, frames, 128]`, the clips of a source one after the other.
+        sources: how many there are.
+    """
+
+    inputs: Tensor
+    sources: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(self.inputs.to(device, non_blocking=True), self.sources)
+
+
+class Stream(Dataset[Batch], ABC):
+    """Batches by number: the same number is the same batch, so training can go on anywhere.
+
+    Args:
+        seed: of the whole stream.
+        steps: batches in it.
+        sources: in a batch.
+        clips: of a source.
+    """
+
+    def __init__(self, seed: int, steps: int, sources: int, clips: int) -> None:
+        self.seed, self.steps, self.sources, self.clips = seed, steps, sources, clips
+
+    def __len__(self) -> int:
+        return self.steps
+
+    @abstractmethod
+    def __getitem__(self, step: int) -> Batch: ...
+
+    @abstractmethod
+    def held_out(self) -> tuple[Tensor, Tensor]:
+        """Clips that are never trained on: inputs `[clips, frames, 128]`, sources `[clips]`; maybe none."""
+
+
+class Synthetic(Stream):
+    """Batches of sources that are made on the spot; the same number is the same batch on the same kind of device.
+
+    Args:
+        seed: of the whole stream.
+        steps: batches in it.
+        sources: in a batch.
+        clips: of a source.
+        device: where sounds are made.
+    """
+
+    def __init__(self, seed: int, steps: int, sources: int, clips: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(seed, steps, sources, clips)
+        self.device = torch.device(device)
+        self._frontends: dict[int, FrontEnd] = {}
+
+    def __getitem__(self, step: int) -> Batch:
+        draws = Draws(generator_of(self.seed, step, self.device))
+        length = LENGTHS[int(draws.uniform(0, len(LENGTHS), 1))]
+        return Batch(self.inputs(draws, length), self.sources)
+
+    def inputs(self, draws: Draws, seconds: float) -> Tensor:
+        """Clips of freshly drawn sources as the network reads them, `[sources * clips, frames, 128]`."""
+        waves = self.waves(draws, int(seconds * RATE))
+        return self._frontend(waves.shape[1])(waves)
+
+    def held_out(self) -> tuple[Tensor, Tensor]:
+        """Sources that no stream has: inputs `[clips, frames, 128]`, sources `[clips]`."""
+        held = Synthetic(HELD_OUT_SEED, 1, HELD_OUT, self.clips, self.device)
+        inputs = held.inputs(Draws(generator_of(HELD_OUT_SEED, 0, self.device)), HELD_OUT_SECONDS)
+        return inputs, torch.arange(HELD_OUT, device=self.device).repeat_interleave(self.clips)
+
+    def waves(self, draws: Draws, samples: int) -> Tensor:
+        """Clips of freshly drawn sources, `[sources * clips, samples]` in [-1, 1].
+
+        In some batches a source is heard in one place, as speakers of a corpus often are; in the others every clip has
+        a place of its own, so that the place alone does not give the source away.
+        """
+        made: list[Tensor] = []
+        together = self.clips if bool(draws.chance(SETTLED, 1)) else 1
+        for family, count in zip(FAMILIES, _shares(self.sources), strict=True):
+            sources = family.draw(draws, count)
+            rows = torch.arange(count, device=self.device).repeat_interleave(self.clips)
+            size = max(1, PLAYED // self.clips) * self.clips if self.device.type == "cpu" else max(1, len(rows))
+            parts = (sources.rows(part) for part in rows.split(size) if len(part))
+            made.extend(record(part.play(draws, samples), draws, together) for part in parts)
+        return torch.cat(made)
+
+    def _frontend(self, samples: int) -> FrontEnd:
+        if samples not in self._frontends:
+            self._frontends[samples] = FrontEnd(FrontEndSpec(), RATE, samples, self.device)
+        return self._frontends[samples]
+
+
+def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The private generator of a step."""
+    return torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+
+
+def _shares(sources: int) -> list[int]:
+    """How many sources of each family, in order."""
+    counts = [round(sources * share) for share in FAMILIES.values()]
+    counts[0] += sources - sum(counts)
+    return counts

@@ -1,0 +1,166 @@
+"""Voices: vocal folds, breath and a moving vocal tract (source-filter model, Fant 1960), no two speakers alike.
+
+A speaker is a vocal tract (length, proportions, losses, a fixed fine structure of the spectrum), vocal folds (pitch,
+tilt, breath, roughness) and habits (rate, intonation, vowel space, fricatives). A take is a row of random phones in one
+of many moods: pitch and effort change a lot, the speaker does not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from trainables.pretraining.draws import Draws, stretch
+from trainables.pretraining.synthesis import (
+    BINS,
+    filtered,
+    frames_of,
+    harmonics_below,
+    hertz,
+    linear,
+    octaves,
+    phase,
+    pulses,
+    resonances,
+    segments,
+    unit,
+)
+
+_FORMANTS = torch.tensor([500.0, 1500.0, 2500.0, 3500.0, 4500.0])  # of a tube of 17.5 cm
+_WIDTHS = torch.tensor([70.0, 90.0, 130.0, 180.0, 250.0])  # Hz
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Speakers, one a row.
+
+    Attributes:
+        pitch: mean, Hz.
+        range: standard deviation of the intonation, semitones.
+        moods: standard deviation of a take's mean pitch, semitones.
+        tract: formants over those of a tube of 17.5 cm, `[speakers, 5]`.
+        widths: bandwidths over typical ones.
+        vowels: size of the vowel space.
+        tilt: of the source, dB per octave.
+        fundamental: gain of the lowest harmonic, dB.
+        breath: level of aspiration, dB.
+        rough: how unsteady pitch is from frame to frame, semitones.
+        fine: fixed fine structure of the spectrum, dB, `[speakers, BINS]`.
+        hiss: centre of the fricatives, octaves above 1 kHz, `[speakers, 2]`.
+        hiss_level: dB.
+        rate: phones a second.
+        voicing: share of voiced phones.
+    """
+
+    pitch: Tensor
+    range: Tensor
+    moods: Tensor
+    tract: Tensor
+    widths: Tensor
+    vowels: Tensor
+    tilt: Tensor
+    fundamental: Tensor
+    breath: Tensor
+    rough: Tensor
+    fine: Tensor
+    hiss: Tensor
+    hiss_level: Tensor
+    rate: Tensor
+    voicing: Tensor
+
+    @classmethod
+    def draw(cls, draws: Draws, count: int) -> "Voices":
+        """Draws `count` speakers."""
+        pitch = draws.log_uniform(75, 310, count)
+        length = (pitch / 150) ** 0.28 * draws.normal(0.07, count).exp()
+        warped = stretch(draws.normal(1.0, count, 20), BINS)  # dips and peaks of side cavities, about 400 Hz wide
+        return cls(
+            pitch=pitch,
+            range=draws.log_uniform(0.7, 4, count),
+            moods=draws.log_uniform(0.7, 4.5, count),
+            tract=length[:, None] * draws.normal(0.045, count, 5).exp(),
+            widths=draws.log_uniform(0.6, 2.0, count),
+            vowels=draws.uniform(0.7, 1.15, count),
+            tilt=draws.uniform(-13, -3, count),
+            fundamental=draws.uniform(-4, 9, count),
+            breath=draws.uniform(-42, -14, count),
+            rough=draws.log_uniform(0.03, 0.8, count),
+            fine=warped * draws.uniform(1, 4, count, 1),
+            hiss=torch.stack([draws.uniform(1.9, 2.9, count), draws.uniform(1.0, 2.0, count)], 1),
+            hiss_level=draws.uniform(-26, -6, count),
+            rate=draws.log_uniform(5, 13, count),
+            voicing=draws.uniform(0.6, 0.95, count),
+        )
+
+    def rows(self, index: Tensor) -> "Voices":
+        """The speakers at `index`, which may repeat."""
+        return Voices(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def play(self, draws: Draws, samples: int) -> Tensor:
+        """A take of each row, RMS 1, float32 `[clips, samples]`."""
+        clips, frames, device = len(self.pitch), frames_of(samples), self.pitch.device
+        index, place = segments(
+            draws, self.rate * draws.log_uniform(0.75, 1.35, clips), frames, draws.uniform(0, 1, clips)
+        )
+        phones = int(index.max()) + 2
+        blend = _late(place)
+
+        def course(targets: Tensor) -> Tensor:
+            """From a target to the next one within each segment: `[clips, phones]` to `[clips, frames]`."""
+            return targets.gather(1, index) * (1 - blend) + targets.gather(1, index + 1) * blend
+
+        kind = draws.uniform(0, 1, clips, phones)
+        voiced = kind < self.voicing[:, None]
+        hissing = (kind > self.voicing[:, None] + (1 - self.voicing[:, None]) * 0.4) & ~voiced
+        closed = draws.chance(0.08, clips, phones)
+        stress = linear(draws.uniform(-14, 0, clips, phones))
+        loudness = course(torch.where(closed, 0.02, stress))
+        voice = course(voiced.float()) * loudness
+        hiss = course(hissing.float() * linear(draws.normal(4, clips, phones))) * loudness
+
+        effort = draws.normal(1.0, clips)
+        mood = draws.normal(1.0, clips) * self.moods + effort.clamp(-2, 2)
+        tune = draws.curve(clips, max(3, frames // 20), frames) * self.range[:, None]
+        tune = tune + torch.linspace(1, -1, frames, device=device) * draws.uniform(-1, 3, clips, 1)
+        tune = tune + draws.normal(1.0, clips, frames) * self.rough[:, None]
+        pitch = (self.pitch[:, None] * 2 ** ((mood[:, None] + tune) / 12)).clamp(50, 900)
+        folds = pulses(phase(pitch, samples) + draws.uniform(0, 1, clips, 1), harmonics_below(pitch))
+
+        grid = hertz(device)
+        over = torch.log2(grid.clamp(min=30.0) / pitch[..., None]).clamp(min=0)  # octaves above the fundamental
+        slope = (self.tilt + 2.5 * effort)[:, None, None]
+        first = self.fundamental[:, None, None] * (-((over / 0.6) ** 2)).exp()
+        tract = self._tract(draws, course, phones, grid)
+        shape = linear(self.fine)[:, None, :]
+        gain = linear(slope * over + first) * tract * shape * voice[..., None]
+        breath = linear(self.breath + draws.normal(2, clips))[:, None, None] * tract * shape * voice[..., None]
+        which = draws.chance(0.5, clips, phones)
+        centre = course(torch.where(which, self.hiss[:, :1], self.hiss[:, 1:]))
+        bell = (-(((octaves(device) - centre[..., None]) / 0.5) ** 2)).exp()
+        fricative = linear(self.hiss_level)[:, None, None] * bell * hiss[..., None]
+        return unit(filtered(folds, gain, breath * 12 + fricative * 5, draws))
+
+    def _tract(self, draws: Draws, course: Callable[[Tensor], Tensor], phones: int, grid: Tensor) -> Tensor:
+        """Gain of the vocal tract over time, linear `[clips, frames, BINS]`."""
+        clips, device = len(self.pitch), self.pitch.device
+        open_, front = draws.uniform(-1, 1, clips, phones), draws.uniform(-1, 1, clips, phones)
+        front = front * (1 - 0.45 * (open_ + 1) / 2)  # an open mouth has less room for front and back
+        size = self.vowels[:, None]
+        moves = [
+            (0.52 * open_ * size).exp(),
+            (0.48 * front * size).exp(),
+            (0.10 * front * size).exp(),
+            draws.normal(0.04, clips, phones).exp(),
+            draws.normal(0.04, clips, phones).exp(),
+        ]
+        formants = torch.stack([course(move) for move in moves], -1)
+        formants = formants * (_FORMANTS.to(device) * self.tract)[:, None, :]
+        loss = draws.normal(0.1, clips).exp() * self.widths
+        return resonances(formants, (_WIDTHS.to(device) * loss[:, None])[:, None, :].expand_as(formants), grid)
+
+
+def _late(place: Tensor) -> Tensor:
+    """Stay at the target for the first half of a segment, move to the next in the second: smooth, 0 to 1."""
+    moved = ((place - 0.4) / 0.6).clamp(0, 1)
+    return moved * moved * (3 - 2 * moved)
