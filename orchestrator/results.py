@@ -5,38 +5,31 @@
     RUN/trials/TRIAL/session-00.parquet  its predictions after session 0
 
 Nothing else is read. A run may be unfinished: trials that run, failed or were stopped early count for the
-sessions that they finished, and only for those.
+sessions that they finished, and only for those. Several comparable runs become one by `Run.merged`.
 """
 
-import dataclasses
 import functools
-import json
-import re
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from datasets.errors import EarshotError
+from orchestrator.measurements import CHAIN_METRICS, COST, SESSION_METRICS, chain_table, has_finished, session_table
+from orchestrator.reading import SPLITS, Pair, load_record, load_sweep, read_session, score_trial
 from trainables import metrics
-from trainables.metrics import ChainScores, ChainSummary
-from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
+from trainables.metrics import ChainScores
+from trainables.records import SeedTriple, TrialRecord
 
-SPLITS = ("val", "test")
-SESSION_METRICS = ("micro", "macro", "base", "novel", "harmonic")
-COST = ("seconds", "parameters_stored", "parameters_used")
-CHAIN_METRICS = tuple(field.name for field in dataclasses.fields(ChainSummary))
+__all__ = ["CHAIN_METRICS", "COST", "SESSION_METRICS", "SPLITS", "Choice", "Run", "has_finished"]
 
-_PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
-_TRIAL = ("trial", "configuration", "method", "seeds", "order_seed", "support_seed", "initialisation_seed")
-_SESSION = ("head", "split", "session", "classes_seen", "clips")
-_STATE = ("status", "sessions", "planned", "complete", *COST)
+JOINT = "joint"
+"""The method that intransigence is measured against."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +61,20 @@ class Run:
     """What a run folder holds.
 
     Attributes:
-        path: the folder.
+        path: the folder; of several merged runs that of the first.
         sweep: contents of sweep.json; empty where there is none.
         trials: the records, by name of the trial.
         scores: (trial, head, split) -> accuracies of that chain; splits without predictions are absent.
+        folders: the folder of each trial.
+        name: of the folder; of several 'a + b'.
     """
 
     path: Path
     sweep: dict[str, Any]
     trials: dict[str, TrialRecord]
     scores: dict[tuple[str, str, str], ChainScores]
+    folders: dict[str, Path]
+    name: str
 
     @classmethod
     def load(cls, path: Path | str) -> "Run":
@@ -98,13 +95,45 @@ class Run:
         trials: dict[str, TrialRecord] = {}
         scores: dict[tuple[str, str, str], ChainScores] = {}
         for folder in folders:
-            record = TrialRecord.load(folder)
-            _check_record(record, folder)
+            record = load_record(folder)
             trials[record.trial] = record
-            for (head, split), chain in _score_trial(record, folder).items():
+            for (head, split), chain in score_trial(record, folder).items():
                 scores[record.trial, head, split] = chain
-        _check_comparable(path, list(trials.values()))
-        return cls(path, _load_sweep(path / "sweep.json"), trials, scores)
+        _check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
+        places = {folder.name: folder for folder in folders}
+        return cls(path, load_sweep(path / "sweep.json"), trials, scores, places, path.resolve().name)
+
+    @classmethod
+    def merged(cls, runs: "Sequence[Run]") -> "Run":
+        """Several runs as one: all their trials; of a trial that several hold, the furthest.
+
+        Args:
+            runs: at least one.
+
+        Raises:
+            EarshotError: they differ in data, protocol or number of sessions, or hold a trial of one name (so of one
+                configuration and the same seeds) with other predictions.
+        """
+        first = runs[0]
+        if len(runs) == 1:
+            return first
+        trials: dict[str, TrialRecord] = {}
+        folders: dict[str, Path] = {}
+        scores: dict[tuple[str, str, str], ChainScores] = {}
+        for run in runs:
+            taken = set()
+            for name, record in run.trials.items():
+                if name in trials:
+                    _check_same(trials[name], scores, folders[name], run)
+                if name not in trials or len(record.sessions) > len(trials[name].sessions):
+                    taken.add(name)
+            trials |= {name: run.trials[name] for name in taken}
+            folders |= {name: run.folders[name] for name in taken}
+            scores |= {key: chain for key, chain in run.scores.items() if key[0] in taken}
+        where = ", ".join(str(run.path) for run in runs)
+        _check_comparable(where, list(trials.values()), ("benchmark_fingerprint", "planned_sessions", "protocol"))
+        names = " + ".join(dict.fromkeys(run.name for run in runs))
+        return cls(first.path, _shared([run.sweep for run in runs]), trials, scores, folders, names)
 
     @property
     def planned_sessions(self) -> int:
@@ -148,36 +177,17 @@ class Run:
     @functools.cached_property
     def sessions(self) -> pd.DataFrame:
         """One row per trial, head, split and finished session, with `SESSION_METRICS` as fractions of one."""
-        rows = []
-        for (trial, head, split), chain in self.scores.items():
-            record = self.trials[trial]
-            seen = np.cumsum([len(session.classes) for session in record.sessions])
-            columns = {name: getattr(chain, name) for name in SESSION_METRICS}
-            for t in range(len(record.sessions)):
-                measured = {name: float(values[t]) for name, values in columns.items()}
-                place = {"head": head, "split": split, "session": t, "classes_seen": int(seen[t])}
-                rows.append({**_identity(record), **place, "clips": int(chain.clips[t]), **measured})
-        return pd.DataFrame(rows, columns=[*_TRIAL, *_SESSION, *SESSION_METRICS])
+        return session_table(self.trials, self.scores)
 
     @functools.cached_property
     def chains(self) -> pd.DataFrame:
-        """One row per trial, head and split, with `CHAIN_METRICS`: NaN without all planned sessions."""
-        rows = []
-        for (trial, head, split), chain in self.scores.items():
-            record = self.trials[trial]
-            last = record.sessions[-1]
-            state = {
-                "status": record.status,
-                "sessions": len(record.sessions),
-                "planned": record.planned_sessions,
-                "complete": has_finished(record),
-                "seconds": sum(session.seconds for session in record.sessions),
-                "parameters_stored": last.parameters_stored,
-                "parameters_used": last.parameters_used,
-            }
-            summary = dataclasses.asdict(metrics.summarise(chain))
-            rows.append({**_identity(record), "head": head, "split": split, **state, **summary})
-        return pd.DataFrame(rows, columns=[*_TRIAL, "head", "split", *_STATE, *CHAIN_METRICS])
+        """One row per trial, head and split, with `CHAIN_METRICS` and `COST`: NaN without all planned sessions."""
+        joint: dict[tuple[SeedTriple, str], ChainScores] = {}
+        if JOINT in self.methods:
+            for record in self.of(self.best(JOINT).configuration):
+                found = {split: self.scores.get((record.trial, record.default_head, split)) for split in SPLITS}
+                joint |= {(record.seeds, split): chain for split, chain in found.items() if chain is not None}
+        return chain_table(self.trials, self.scores, joint)
 
     def default_head(self, configuration: str) -> str:
         """The head by which a configuration is judged."""
@@ -203,10 +213,69 @@ class Run:
         kept = [chain.matrix for chain in found if chain is not None]
         return np.stack(kept) if kept else np.empty((0, size, size))
 
+    def confusion(self, configuration: str, head: str, session: int, split: str = "test") -> NDArray[np.int64]:
+        """Counts of clips by true and predicted label, summed over the chains: int64 [classes, classes].
+
+        Rows are true labels, columns predicted ones. Reads the predictions again.
+
+        Args:
+            configuration: its name.
+            head: its name.
+            session: after which session; chains that have not finished it are left out.
+            split: of the clips.
+
+        Raises:
+            EarshotError: a file of predictions has gone or was damaged since the run was loaded.
+        """
+        classes = len(next(iter(self.trials.values())).class_names)
+        counts = np.zeros((classes, classes), np.int64)
+        for labels, predictions in self._pairs(configuration, head, session, split):
+            counts += metrics.confusion(labels, predictions, classes)
+        return counts
+
+    def class_accuracies(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
+        """Accuracy of each class after each session: float64 [sessions, classes].
+
+        The mean over the chains that have seen the class by then; NaN where none has. Reads the predictions again.
+
+        Args:
+            configuration: its name.
+            head: its name.
+            split: of the clips.
+
+        Raises:
+            EarshotError: a file of predictions has gone or was damaged since the run was loaded.
+        """
+        classes = len(next(iter(self.trials.values())).class_names)
+        sums, chains = (np.zeros((self.planned_sessions, classes)) for _ in range(2))
+        for t in range(self.reached(configuration)):
+            for pair in self._pairs(configuration, head, t, split):
+                for label, accuracy in metrics.class_accuracies(*pair).items():
+                    sums[t, label] += accuracy
+                    chains[t, label] += 1
+        return np.divide(sums, chains, out=np.full_like(sums, np.nan), where=chains > 0)
+
+    def _pairs(self, configuration: str, head: str, session: int, split: str) -> list[Pair]:
+        """Labels and predictions of each chain that has finished the session."""
+        found = (self._read(r.trial, session) for r in self.of(configuration) if session < len(r.sessions))
+        return [table[head, split] for table in found if (head, split) in table]
+
+    @functools.cached_property
+    def _read(self) -> Callable[[str, int], dict[tuple[str, str], Pair]]:
+        """Reads the predictions of a trial after a session; remembers the last few, as heads are asked for in turn."""
+        return functools.lru_cache(maxsize=64)(
+            lambda trial, session: read_session(self.trials[trial], self.folders[trial], session)
+        )
+
     def is_complete(self, configuration: str) -> bool:
         """Whether every seed that any configuration of the method was given has a finished chain here."""
         records = self.of(configuration)
         return {r.seeds for r in records if has_finished(r)} == self._seeds[records[0].method]
+
+    def validation_aa(self, configuration: str) -> float:
+        """Mean over chains of the validation AA of the default head; NaN where none has all sessions."""
+        values = self._validation(configuration, self.planned_sessions)
+        return float(np.mean(values)) if values else float("nan")
 
     def best(self, method: str) -> Choice:
         """Chooses a configuration by the mean over seeds of validation AA of the default head; never by test.
@@ -245,134 +314,43 @@ class Run:
         return [value for value in values if not np.isnan(value)]
 
 
-def has_finished(record: TrialRecord) -> bool:
-    """Whether a trial has finished with all its planned sessions (one that was stopped early has not)."""
-    return record.status == "finished" and len(record.sessions) == record.planned_sessions
-
-
-def _identity(record: TrialRecord) -> dict[str, Any]:
-    seeds = record.seeds
-    return {
-        "trial": record.trial,
-        "configuration": record.configuration,
-        "method": record.method,
-        "seeds": str(seeds),
-        "order_seed": seeds.order,
-        "support_seed": seeds.support,
-        "initialisation_seed": seeds.initialisation,
-    }
-
-
-def _load_sweep(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise EarshotError(f"{path}: expected JSON, found {_one_line(error)}; run the sweep again") from None
-    if not isinstance(content, dict):
-        raise EarshotError(f"{path}: expected a JSON object, found {type(content).__name__}; run the sweep again")
-    return content
-
-
-def _check_record(record: TrialRecord, folder: Path) -> None:
-    """Checks what the types of a record cannot say."""
-    where, again = folder / "trial.json", "delete the folder and run the sweep again"
-    if record.trial != folder.name:
-        raise EarshotError(f"{where}: trial: expected the folder's name, found {record.trial!r}; {again}")
-    if record.default_head not in record.heads:
-        raise EarshotError(
-            f"{where}: default_head: expected one of {list(record.heads)}, found {record.default_head!r}; {again}"
-        )
-    indices = [session.index for session in record.sessions]
-    if indices != list(range(len(indices))) or len(indices) > record.planned_sessions:
-        raise EarshotError(
-            f"{where}: sessions: expected 0, 1, ... of {record.planned_sessions} planned, found {indices}; {again}"
-        )
-    labels = [label for session in record.sessions for label in session.classes]
-    if len(set(labels)) != len(labels) or not all(0 <= label < len(record.class_names) for label in labels):
-        raise EarshotError(
-            f"{where}: sessions: expected each of the labels 0 to {len(record.class_names) - 1} at most once,"
-            f" found {labels}; {again}"
-        )
-    for session in record.sessions:
-        if not _PREDICTIONS_FILE.fullmatch(session.predictions):
-            raise EarshotError(
-                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r}; {again}"
-            )
-
-
-def _check_comparable(path: Path, records: list[TrialRecord]) -> None:
+def _check_comparable(where: str, records: Sequence[TrialRecord], keys: Sequence[str]) -> None:
     """A run has one benchmark and one number of sessions; means over anything else would say nothing."""
     first = records[0]
     for record in records[1:]:
-        for key in ("benchmark_fingerprint", "planned_sessions"):
+        for key in keys:
             ours, theirs = getattr(first, key), getattr(record, key)
             if ours != theirs:
+                if isinstance(ours, dict):
+                    field = next(name for name in (*ours, *theirs) if ours.get(name) != theirs.get(name))
+                    key, ours, theirs = f"{key}.{field}", ours.get(field), theirs.get(field)
                 raise EarshotError(
-                    f"{path}: {key}: expected the same for all trials, found {ours!r} in {first.trial} and"
+                    f"{where}: {key}: expected the same for all trials, found {ours!r} in {first.trial} and"
                     f" {theirs!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
                 )
 
 
-def _score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], ChainScores]:
-    """Scores every (head, split) of a trial that has predictions."""
-    classes = [session.classes for session in record.sessions]
-    tables = [
-        _read_predictions(folder / session.predictions, record, [label for c in classes[: t + 1] for label in c])
-        for t, session in enumerate(record.sessions)
-    ]
-    nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
-    found: dict[tuple[str, str], ChainScores] = {}
-    for head in record.heads:
-        for split in SPLITS:
-            if any((head, split) in table for table in tables):
-                pairs = [table.get((head, split), nothing) for table in tables]
-                found[head, split] = metrics.score_chain(pairs, classes, record.planned_sessions)
-    return found
-
-
-def _read_predictions(
-    path: Path, record: TrialRecord, seen: list[int]
-) -> dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Reads predictions: (head, split) -> labels and predictions, [clips] each."""
-    again = "delete the folder of the trial and run the sweep again"
-    try:
-        schema = pq.read_schema(path)
-        for field in PREDICTIONS:
-            kind = schema.field(field.name).type if field.name in schema.names else "no such column"
-            if kind != field.type:
-                raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {again}")
-        table = pq.read_table(
-            path,
-            columns=["split", "label", "head", "prediction"],
-            partitioning=None,
-            page_checksum_verification=True,
-        )
-    except FileNotFoundError:
-        raise EarshotError(f"{path}: expected the predictions of a finished session, found no file; {again}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise EarshotError(f"{path}: expected a Parquet file, found {_one_line(error)}; {again}") from None
-    for name in table.column_names:
-        if table[name].null_count:
-            raise EarshotError(f"{path}: {name}: expected a value in every row, found empty ones; {again}")
-    for name, allowed in (("split", SPLITS), ("head", record.heads), ("label", seen)):
-        strange = [value for value in pc.unique(table[name]).to_pylist() if value not in allowed]
-        if strange:
+def _check_same(known: TrialRecord, scores: dict[tuple[str, str, str], ChainScores], where: Path, run: Run) -> None:
+    """Two runs may hold the same trial, as far as each got; the same name over other predictions is two trials."""
+    name = known.trial
+    shared = min(len(known.sessions), len(run.trials[name].sessions))
+    for head, split in itertools.product(known.heads, SPLITS):
+        one, other = scores.get((name, head, split)), run.scores.get((name, head, split))
+        if one and other and not np.array_equal(one.matrix[:shared], other.matrix[:shared], equal_nan=True):
             raise EarshotError(
-                f"{path}: {name}: expected one of {list(allowed)}, found {strange[0]!r}; {again}",
+                f"{run.folders[name]}: expected the predictions of {where}, whose configuration and seeds are the"
+                " same, found others: the code or the weights differ; report these runs apart"
             )
-    found = {}
-    for head in record.heads:
-        for split in SPLITS:
-            rows = table.filter(pc.and_(pc.equal(table["head"], head), pc.equal(table["split"], split)))
-            if rows.num_rows:
-                labels, predictions = rows["label"].to_numpy(), rows["prediction"].to_numpy()
-                found[head, split] = (labels.astype(np.int64), predictions.astype(np.int64))
-    if (record.default_head, "test") not in found:
-        raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {again}")
-    return found
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__} ({' '.join(str(error).split())})"
+def _shared(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What all say alike, keys within keys."""
+    kept: dict[str, Any] = {}
+    for key, value in values[0].items():
+        if isinstance(value, dict):
+            kept[key] = _shared(
+                [value, *(other if isinstance(other := one.get(key), dict) else {} for one in values[1:])]
+            )
+        elif all(one.get(key) == value for one in values):
+            kept[key] = value
+    return kept

@@ -13,7 +13,7 @@ forgetting.
 The definitions follow METHODS.md, section 6; sources are named where a definition has one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,18 @@ def macro_accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
     """Mean over classes with clips of their accuracies: (1/C) sum_c acc_c; NaN without clips."""
     rates = class_accuracies(labels, predictions)
     return float(np.mean(list(rates.values()))) if rates else float("nan")
+
+
+def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Counts of clips by true label (row) and predicted label (column), int64 [classes, classes].
+
+    Args:
+        labels: true label of each clip, [clips].
+        predictions: predicted label of each clip, [clips].
+        classes: number of classes; labels are 0 to classes - 1.
+    """
+    cells = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
 def session_of_labels(classes: Sequence[Sequence[int]]) -> NDArray[np.int32]:
@@ -168,16 +180,32 @@ def performance_drop(accuracies: ArrayLike) -> float:
 def forgetting(matrix: ArrayLike) -> float:
     """F_T = mean_{j<T} ( max_{j<=l<=T-1} a[l, j] - a[T, j] ); may be negative.
 
-    The range of l ends before T (Chaudhry et al., "Riemannian Walk", ECCV 2018, arXiv 1801.10112): libraries
-    that include l = T never get a negative value, and Avalanche takes l = j alone. NaN for one session.
+    The range of l ends before T (Chaudhry et al., "Riemannian Walk", ECCV 2018, arXiv 1801.10112). NaN for one session.
 
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
     """
-    matrix = np.asarray(matrix, dtype=float)
-    last = len(matrix) - 1
-    kept = [j for j in range(last) if not np.isnan(matrix[last, j])]
-    return float(np.mean([matrix[j:last, j].max() - matrix[last, j] for j in kept])) if kept else float("nan")
+    return _mean_over_old(matrix, lambda curve: curve[:-1].max() - curve[-1])
+
+
+def forgetting_including_last(matrix: ArrayLike) -> float:
+    """mean_{j<T} ( max_{j<=l<=T} a[l, j] - a[T, j] ): as `forgetting`, with l = T, so never negative.
+
+    Some libraries report this one.
+
+    Args:
+        matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
+    """
+    return _mean_over_old(matrix, lambda curve: curve.max() - curve[-1])
+
+
+def forgetting_avalanche(matrix: ArrayLike) -> float:
+    """mean_{j<T} ( a[j, j] - a[T, j] ): from what it was when learned, as the library Avalanche has it; is -BWT.
+
+    Args:
+        matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
+    """
+    return _mean_over_old(matrix, lambda curve: curve[0] - curve[-1])
 
 
 def backward_transfer(matrix: ArrayLike) -> float:
@@ -186,10 +214,32 @@ def backward_transfer(matrix: ArrayLike) -> float:
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
     """
+    return _mean_over_old(matrix, lambda curve: curve[-1] - curve[0])
+
+
+def _mean_over_old(matrix: ArrayLike, measure: Callable[[Floats], float]) -> float:
+    """Mean over the sessions j < T of a measure of the curve a[j, j], a[j + 1, j], ..., a[T, j]."""
     matrix = np.asarray(matrix, dtype=float)
     last = len(matrix) - 1
-    kept = [j for j in range(last) if not np.isnan(matrix[last, j])]
-    return float(np.mean([matrix[last, j] - matrix[j, j] for j in kept])) if kept else float("nan")
+    curves = [matrix[j:, j] for j in range(last) if not np.isnan(matrix[last, j])]
+    return float(np.mean([measure(curve) for curve in curves])) if curves else float("nan")
+
+
+def intransigence(matrix: ArrayLike, reference: ArrayLike) -> float:
+    """I = mean_{1<=t<=T} ( a*[t, t] - a[t, t] ): what was not learned of new classes; may be negative.
+
+    a* is the accuracy matrix of a chain that is retrained on all data after each session (joint), with the same
+    sessions (Chaudhry et al., ECCV 2018, who give the term of one session). NaN for one session.
+
+    Args:
+        matrix: a[t, j] of the chain, [T + 1, T + 1].
+        reference: a*[t, j], likewise. Sessions t whose classes have no clips are left out of the mean.
+    """
+    own, other = np.asarray(matrix, dtype=float), np.asarray(reference, dtype=float)
+    unfinished = np.isnan(own[-1]).all() or np.isnan(other[-1]).all()
+    lacking = (np.diagonal(other) - np.diagonal(own))[1:]
+    kept = lacking[~np.isnan(lacking)]
+    return float(kept.mean()) if kept.size and not unfinished else float("nan")
 
 
 def ar(base: ArrayLike) -> float:
@@ -216,13 +266,20 @@ def cpi(base: ArrayLike, novel: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class ChainSummary:
-    """One chain in nine numbers, all fractions of one; NaN where undefined or the chain is unfinished."""
+    """One chain in a few numbers, all fractions of one; NaN where undefined or the chain is unfinished."""
 
     aa: float  # mean of A_t (micro)
     aa_macro: float  # mean of A_t (macro)
     pd: float  # A_0 - A_T (micro)
+    pd_macro: float  # A_0 - A_T (macro)
     final: float  # A_T (micro)
-    forgetting: float
+    final_macro: float  # A_T (macro)
+    final_base: float  # B_T
+    final_novel: float  # N_T
+    final_harmonic: float  # 2 B_T N_T / (B_T + N_T)
+    forgetting: float  # Chaudhry 2018: from the best before T
+    forgetting_including_last: float  # from the best up to T
+    forgetting_avalanche: float  # from when it was learned
     bwt: float
     ar: float
     msr: float
@@ -235,8 +292,15 @@ def summarise(scores: ChainScores) -> ChainSummary:
         aa=average_accuracy(scores.micro),
         aa_macro=average_accuracy(scores.macro),
         pd=performance_drop(scores.micro),
+        pd_macro=performance_drop(scores.macro),
         final=final_accuracy(scores.micro),
+        final_macro=final_accuracy(scores.macro),
+        final_base=final_accuracy(scores.base),
+        final_novel=final_accuracy(scores.novel),
+        final_harmonic=final_accuracy(scores.harmonic),
         forgetting=forgetting(scores.matrix),
+        forgetting_including_last=forgetting_including_last(scores.matrix),
+        forgetting_avalanche=forgetting_avalanche(scores.matrix),
         bwt=backward_transfer(scores.matrix),
         ar=ar(scores.base),
         msr=msr(scores.base),

@@ -159,6 +159,71 @@ def test_without_validation_clips_the_first_by_name(run_dir: Path, write_trial: 
     assert best.configuration == "ede-0000000a" and math.isnan(best.validation_aa)
 
 
+def test_intransigence_is_against_the_joint_chain_of_the_same_seeds(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-00000001", 0, HIGH)
+    write_trial("ede-00000001", 1, HIGH)
+    assert Run.load(run_dir).chains["intransigence"].isna().all()
+    write_trial("joint-00000002", 0, [[1.0], [0.9, 0.95]])
+    write_trial("joint-00000003", 0, flat(0.0), val=flat(0.0))  # does not stand for joint
+    chains = Run.load(run_dir).chains
+    found = chains[chains["split"] == "test"].set_index("trial")["intransigence"]
+    assert found["ede-00000001-s0"] == pytest.approx(0.25) and math.isnan(found["ede-00000001-s1"])
+    assert found["joint-00000002-s0"] == 0
+
+
+def test_confusion_and_accuracy_of_classes(run_dir: Path, write_trial: WriteTrial) -> None:
+    # Of the 20 clips of each session, ten of each of its two classes in turn, the first are right, the others guessed
+    # as the next label; with all classes known, label 3 is guessed as 0.
+    write_trial("ede-00000001", 0, [[1.0], [0.9, 0.7]], heads={"linear": flat(1.0)})
+    write_trial("ede-00000001", 1, [[0.5]], planned=2)
+    run = Run.load(run_dir)
+    first = run.confusion("ede-00000001", "prototype", 0)
+    np.testing.assert_array_equal(first[:2, :2], [[10 + 5, 5], [5, 10 + 5]])
+    assert first.sum() == 40
+    last = run.confusion("ede-00000001", "prototype", 1)
+    np.testing.assert_array_equal(last, [[9, 1, 0, 0], [0, 9, 1, 0], [0, 0, 7, 3], [3, 0, 0, 7]])
+    assert run.confusion("ede-00000001", "linear", 1, "val").trace() == 40
+    accuracies = run.class_accuracies("ede-00000001", "prototype")
+    np.testing.assert_allclose(accuracies, [[0.75, 0.75, np.nan, np.nan], [0.9, 0.9, 0.7, 0.7]])
+
+
+def test_several_runs_become_one(tmp_path: Path, write_trial_to: WriteTrial) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    write_trial_to(one, "ede-00000001", 0, HIGH)
+    write_trial_to(one, "ede-00000001", 1, HIGH[:1], planned=2)
+    write_trial_to(other, "ede-00000001", 1, HIGH)  # the same chain, further
+    write_trial_to(other, "icarl-00000002", 0, LOW)
+    for folder, trials in ((one, 1), (other, 2)):
+        (folder / "sweep.json").write_text(f'{{"where": {{"objective": ["aa"], "trials": {trials}}}, "x": {trials}}}')
+    run = Run.merged([Run.load(one), Run.load(other)])
+    assert run.name == "one + other" and run.path == one
+    assert run.sweep == {"where": {"objective": ["aa"]}}
+    assert sorted(run.trials) == ["ede-00000001-s0", "ede-00000001-s1", "icarl-00000002-s0"]
+    assert run.is_complete("ede-00000001") and len(run.chains) == 6
+    assert run.confusion("ede-00000001", "prototype", 1).sum() == 80
+    assert Run.merged([run]) is run
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: expected the same"),
+        (
+            {"protocol": {"name": "ffcac-25", "way": 2, "shot": 1}},
+            "protocol.shot: expected the same .*found 5 .* and 1",
+        ),
+        ({"seed": 0}, "other/trials/ede-00000001-s0: expected the predictions of .*one.*found others"),
+    ],
+)
+def test_runs_that_do_not_go_together(
+    tmp_path: Path, write_trial_to: WriteTrial, changes: dict[str, object], message: str
+) -> None:
+    write_trial_to(tmp_path / "one", "ede-00000001", 0, HIGH)
+    write_trial_to(tmp_path / "other", "ede-00000001", changes.pop("seed", 1), LOW, **changes)
+    with pytest.raises(EarshotError, match=message):
+        Run.merged([Run.load(tmp_path / "one"), Run.load(tmp_path / "other")])
+
+
 def test_sweep_json_is_optional(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 0, HIGH)
     assert Run.load(run_dir).sweep == {}
@@ -199,6 +264,7 @@ def predictions(**changes: object) -> pa.Table:
         (predictions(split=["train"] * 4), "split: expected one of .*found 'train'"),
         (predictions(head=["nme"] * 4), "head: expected one of .*found 'nme'"),
         (predictions(label=[0, 0, 1, 2]), "label: expected one of .*found 2"),
+        (predictions(prediction=[0, 2, 1, 1]), "prediction: expected one of .*found 2"),
         (predictions(prediction=[0, None, 1, 1]), "prediction: expected a value in every row"),
         (predictions(split=["val"] * 4), "expected test clips of head 'prototype', found none"),
         (predictions().slice(0, 0), "expected test clips of head 'prototype', found none"),

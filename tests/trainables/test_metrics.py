@@ -141,6 +141,35 @@ def test_a_session_without_clips_is_left_out_of_forgetting() -> None:
     assert metrics.backward_transfer(matrix) == pytest.approx(-0.4)
 
 
+def test_the_three_forgettings_differ() -> None:
+    # the classes of session 0: 0.5, 0.9, 0.4; those of session 1: 0.6, 0.7
+    matrix = np.array([[0.5, NAN, NAN], [0.9, 0.6, NAN], [0.4, 0.7, 0.8]])
+    assert metrics.forgetting(matrix) == pytest.approx(((0.9 - 0.4) + (0.6 - 0.7)) / 2)
+    assert metrics.forgetting_including_last(matrix) == pytest.approx(((0.9 - 0.4) + (0.7 - 0.7)) / 2)
+    assert metrics.forgetting_avalanche(matrix) == pytest.approx(((0.5 - 0.4) + (0.6 - 0.7)) / 2)
+    assert metrics.forgetting_avalanche(matrix) == pytest.approx(-metrics.backward_transfer(matrix))
+    for one in (metrics.forgetting, metrics.forgetting_including_last, metrics.forgetting_avalanche):
+        assert math.isnan(one([[0.9]])) and math.isnan(one([[0.9, NAN], [NAN, NAN]]))
+
+
+def test_intransigence_is_what_joint_training_would_have_learned_of_new_classes() -> None:
+    joint = np.array([[0.9, NAN, NAN], [0.9, 0.8, NAN], [0.9, 0.8, 0.7]])
+    assert metrics.intransigence(MATRIX, joint) == pytest.approx(((0.8 - 0.6) + (0.7 - 0.4)) / 2)
+    assert metrics.intransigence(joint, joint) == pytest.approx(0)
+    without = np.array([[0.9, NAN, NAN], [0.8, NAN, NAN], [0.5, NAN, 0.4]])  # session 1 has no clips
+    assert metrics.intransigence(without, joint) == pytest.approx(0.3)
+    unfinished = np.array([[0.9, NAN, NAN], [0.8, 0.6, NAN], [NAN, NAN, NAN]])
+    assert math.isnan(metrics.intransigence(unfinished, joint))
+    assert math.isnan(metrics.intransigence(joint, unfinished))
+    assert math.isnan(metrics.intransigence([[0.9]], [[1.0]]))
+
+
+def test_confusion_has_true_labels_in_rows() -> None:
+    counts = metrics.confusion([0, 0, 1, 2, 2], [0, 1, 1, 0, 0], 3)
+    np.testing.assert_array_equal(counts, [[1, 1, 0], [0, 1, 0], [2, 0, 0]])
+    np.testing.assert_array_equal(metrics.confusion([], [], 2), np.zeros((2, 2)))
+
+
 def test_ar_msr_cpi() -> None:
     base, novel = [0.8, 0.7, 0.6], [NAN, 0.5, 0.3]
     assert metrics.ar(base) == pytest.approx(0.25)
@@ -169,3 +198,15 @@ def test_summary_of_a_whole_chain() -> None:
     assert summary.ar == pytest.approx(0.5)
     assert summary.msr == pytest.approx(0.5)
     assert summary.cpi == pytest.approx((0.5 + (0.5 + 0.5) / 2) / 2)
+    assert (summary.final_base, summary.final_novel) == pytest.approx((0.5, (0.75 + 0.25) / 2))
+    assert summary.final_harmonic == pytest.approx(0.5)
+    assert (summary.forgetting_including_last, summary.forgetting_avalanche) == pytest.approx((0.5 / 2, 0.25 / 2))
+
+
+def test_micro_and_macro_part_where_classes_have_unequal_clips() -> None:
+    # session 0: class 0, four clips, all right; session 1: class 1, one clip, wrong, and class 0 has 2 of 4
+    sessions = [([0] * 4, [0] * 4), ([0, 0, 0, 0, 1], [0, 0, 1, 1, 0])]
+    summary = metrics.summarise(metrics.score_chain(sessions, [[0], [1]], planned=2))
+    assert (summary.final, summary.final_macro) == pytest.approx((2 / 5, (1 / 2 + 0) / 2))
+    assert (summary.pd, summary.pd_macro) == pytest.approx((1 - 2 / 5, 1 - 1 / 4))
+    assert (summary.aa, summary.aa_macro) == pytest.approx(((1 + 2 / 5) / 2, (1 + 1 / 4) / 2))
