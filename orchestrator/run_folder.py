@@ -1,6 +1,6 @@
 """The folder of a run: one sweep at a time, one sweep for ever.
 
-RUN/sweep.json     `what` the results depend on, and `where` they were computed
+RUN/sweep.json     `what` the results depend on, `where` they were computed, what `made` them
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
 RUN/tensorboard/   what TensorBoard reads, made anew by every run
 
@@ -20,6 +20,7 @@ from datasets.errors import EarshotError
 from datasets.files import write_atomically
 from datasets.inventory import printable
 from datasets.location import Location
+from orchestrator.provenance import provenance
 from trainables.lease import Lease
 from trainables.memory import FILE_NAME as EXCEEDED
 from trainables.records import TrialRecord
@@ -81,12 +82,17 @@ class RunFolder:
         """Names of the trials that have a record, sorted."""
         return tuple(sorted(path.parent.name for path in self.path.glob("trials/*/trial.json")))
 
+    def described(self) -> dict[str, Any]:
+        """What sweep.json says; empty where there is none, or it is damaged."""
+        try:
+            found = json.loads((self.path / "sweep.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def where(self) -> dict[str, Any]:
         """How the sweep was told where things are; empty where that is not recorded."""
-        try:
-            found = json.loads((self.path / "sweep.json").read_bytes())["where"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
+        found = self.described().get("where")
         return found if isinstance(found, dict) else {}
 
     def trial(self, name: str) -> Path:
@@ -112,12 +118,15 @@ class RunFolder:
         lease = self._alone()
         try:
             self._check(json.loads(json.dumps(what)))
-            described = (json.dumps({"what": what, "where": where}, indent=1) + "\n").encode()
-            write_atomically(self.path / "sweep.json", described)
-            if self.shared is not None:
-                (self.shared / "sweep.json").write(described)
+            made = self.described().get("made")
+            self._describe({"what": what, "where": where, "made": provenance(made)})
             shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)  # the sessions are in the store
-            yield
+            began = time.monotonic()
+            try:
+                yield
+            finally:
+                spent = provenance(made, time.monotonic() - began)
+                self._describe({"what": what, "where": where, "made": spent})
         finally:
             lease.release()
 
@@ -165,6 +174,12 @@ class RunFolder:
                 found += sum(session.reused for session in record.sessions)
                 computed += sum(not session.reused for session in record.sessions)
         return Tally(computed, found, early)
+
+    def _describe(self, description: dict[str, Any]) -> None:
+        content = (json.dumps(description, indent=1) + "\n").encode()
+        write_atomically(self.path / "sweep.json", content)
+        if self.shared is not None:
+            (self.shared / "sweep.json").write(content)
 
     def _alone(self) -> Lease:
         """The right to work in this run; a lease of a machine that died is waited out."""

@@ -26,6 +26,7 @@ from orchestrator.budget import Budget
 from orchestrator.embedding import embed
 from orchestrator.events import SweepEvents, claimed_stdout
 from orchestrator.keeper import StoreKeeper
+from orchestrator.live import LivePage
 from orchestrator.loggers import loggers
 from orchestrator.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.prepare import prepare
@@ -112,7 +113,8 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     totals = {search.space.method: search.total * len(config.seeds) for search in plan.searches()}
     budget = Budget(config.budget)
     started = time.monotonic()
-    watching: list[Watcher] = list(loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD))
+    watching: list[Watcher] = [LivePage(folder.path, plan.benchmark)]
+    watching += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
     if config.share:
         watching.append(StoreKeeper(plan.store, config.store_size))
     if events is None:

@@ -1,0 +1,47 @@
+"""The page of a run while it runs: written now and then, so that it can be looked at before the end."""
+
+import time
+from pathlib import Path
+
+from datasets.location import Location
+from datasets.shards import Shards
+from orchestrator.ceilings import keep_twins
+from orchestrator.watching import Background, SessionResult, Watched
+
+PAUSE = 20.0  # seconds between two writings
+PAGE = Path("report") / "report.html"
+
+
+class LivePage(Background):
+    """Keeps RUN/report/report.html up to date, on a thread of its own.
+
+    Args:
+        run: the run folder.
+        benchmark: that it runs on, for the ceilings.
+    """
+
+    def __init__(self, run: Path, benchmark: Location) -> None:
+        super().__init__()
+        self._run = run
+        self._benchmark = benchmark
+        self._next = 0.0
+
+    def __enter__(self) -> "LivePage":
+        super().__enter__()
+        self.later(lambda: keep_twins(Shards(self._benchmark), self._run))
+        return self
+
+    def session_ended(self, trial: Watched, result: SessionResult) -> None:
+        """Writes the page, unless it was written a moment ago; what takes longer is written less often."""
+        if time.monotonic() >= self._next:
+            self._next = float("inf")  # until it is written
+            self.later(self._write)
+
+    def _write(self) -> None:
+        from orchestrator.page import write_page  # Plotly and SciPy take a second
+        from orchestrator.results import Run
+
+        began = time.monotonic()
+        write_page(Run.load(self._run), self._run / PAGE, live=True)
+        took = time.monotonic() - began
+        self._next = time.monotonic() + max(PAUSE, 20 * took)
