@@ -22,6 +22,8 @@ MARKERS = "osD^vPX"
 MATRIX_COLOURS = LinearSegmentedColormap.from_list(
     "earshot", ["#f5f9fd", "#cfe3f1", "#8fc1e0", "#3d93c6", "#0072B2", "#00456f"]
 )
+CEILING = -1
+"""Place in the palette of what no curve can exceed."""
 _NAME = 28  # longest name, in characters
 
 
@@ -33,7 +35,7 @@ class Curve:
         name: label of the curve.
         mean: mean over chains of A_t as a fraction of one, [sessions]; NaN where no chain got so far.
         std: sample standard deviation, [sessions]; NaN where fewer than two chains did.
-        style: place in the palette; the same thing has the same place in all panels.
+        style: place in the palette, or `CEILING`; the same thing has the same place in all panels.
     """
 
     name: str
@@ -92,7 +94,7 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
     """
     with own_settings():
         right = 0.52 + max(text_width(_label(curve), NUMBER_POINTS) for curve in curves)
-        if not with_bands(len(curves)):
+        if not with_bands(sum(curve.style != CEILING for curve in curves)):
             curves = [replace(curve, std=np.full_like(curve.std, np.nan)) for curve in curves]
         width, height = max(5.4 + right, head_width(title, subtitle)), max(4.6, 2.2 + 0.25 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
@@ -356,6 +358,8 @@ def _step(span: float) -> int:
 
 def _look(style: int) -> tuple[str, str, str]:
     """Colour, stroke and marker of a place in the palette."""
+    if style == CEILING:
+        return SOFT, "--", "None"
     turn, place = divmod(style, len(PALETTE))
     return PALETTE[place], STROKES[turn % len(STROKES)], MARKERS[(place + 3 * turn) % len(MARKERS)]
 

@@ -45,6 +45,7 @@ def importances(run: Run, method: str) -> dict[str, float]:
     columns = {key: column for key, column in columns.items() if not column[0].single()}
     if not columns:
         return {}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
     distributions = {key: distribution for key, (distribution, _) in columns.items()}
     for row, (value, _) in enumerate(told):

@@ -1,34 +1,37 @@
-"""Reports a run: tables and figures from its stored predictions alone.
+"""Reports runs: tables and figures from their stored predictions alone.
 
     python -m orchestrator.report RUN [--out DIR]
+    python -m orchestrator.report RUN RUN [RUN ...] --out DIR     several runs as one
 
 Writes to RUN/report/ (or DIR) and prints the table of methods:
 
+    report.html        all of it on one page to look through, and nothing else is needed to read it
     report.md          what ran, how the winners were chosen, tables, figures
+    methods.tex        a row per method: accuracy after each session, AA, PD; as papers have it (booktabs)
+    methods.md         the same in Markdown
+    methods.csv        the same with mean, std and n over chains
     summary.csv        a row per configuration and head: AA, PD, forgetting, ...; mean, std and n over chains
     sessions.csv       a row per configuration, head, split and session: accuracies; likewise
+    classes.csv        a row per method and class: its accuracy after each session
+    confusion.csv      a row per method and pair of classes: clips of one taken for the other after the last session
     pareto.csv         where the search had several objectives: the configurations that no other beats in all of them
+    tables.xlsx        methods, heads, sessions, configurations and classes, a sheet each
     accuracy.png       accuracy after each session, a line per method
     heads.png          the same of every head, a panel per method
     matrix-METHOD.png  accuracy matrix a[t, j]
     pareto.png         configurations by the first two objectives, where there are several
 
-The CSV files hold fractions of one; an empty cell is a value that is not defined or not there yet.
+Figures are written as SVG too, and as PDF with `--format png svg pdf`. The CSV files hold fractions of one; an empty
+cell is a value that is not defined or not there yet. Of each method the configuration with the highest validation AA
+is shown; what it has on test clips is told once and never chosen by.
 """
 
 import argparse
-import csv
-import io
-import json
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -36,53 +39,68 @@ from rich.text import Text
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
-from orchestrator import figures
-from orchestrator.look import png
-from orchestrator.markdown import document, one_line, plural
-from orchestrator.objectives import Objective
-from orchestrator.pareto import Candidate, candidates, objectives_of
-from orchestrator.results import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
-from orchestrator.statistics import Estimate, Estimates, mean_std, percent
+from orchestrator import tables
+from orchestrator.document import document, methods_document
+from orchestrator.drawing import figures_of, trade_off
+from orchestrator.latex import latex
+from orchestrator.look import FORMATS, USUAL, Format, render
+from orchestrator.markdown import one_line, plural
+from orchestrator.measurements import FORMULAE
+from orchestrator.page import write_page
+from orchestrator.pareto import candidates, objectives_of
+from orchestrator.results import Run
+from orchestrator.spreadsheet import xlsx
+from orchestrator.statistics import Estimates, mean_std, percent
+from orchestrator.tables import Grid, csv_bytes
 
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of a report; as text, the path of report.md."""
+    """The files of a report that one looks for first; as text, the path of report.html."""
 
+    page: Path
     report: Path
     summary: Path
     sessions: Path
     figures: tuple[Path, ...]
 
     def __str__(self) -> str:
-        return str(self.report)
+        return str(self.page)
 
 
-def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPaths:
+def write_report(
+    run: Run | Path | str, out: Path | str | None = None, formats: Sequence[Format] = USUAL
+) -> ReportPaths:
     """Writes the report of a run; see the module for the files.
 
     Args:
-        run_dir: the run folder.
+        run: the run, or its folder.
         out: folder to write to; RUN/report where it is None.
+        formats: of the figures.
 
     Raises:
         EarshotError: the run folder is not one or is damaged, or the report cannot be written.
     """
-    run = Run.load(run_dir)
+    run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(out) if out is not None else run.path / "report"
     estimates = Estimates(run)
-    choices = [run.best(method) for method in run.methods]
-    pictures = _pictures(run, estimates, choices)
     objectives = objectives_of(run)
     compared = candidates(run, estimates, objectives) if len(objectives) > 1 else []
+    drawn = figures_of(run, estimates, [run.best(method) for method in run.methods])
     if compared:
-        pictures["pareto.png"] = png(_trade_off(compared, objectives))
+        drawn["pareto"] = trade_off(compared, objectives)
+    pictures = {f"{name}.{form}": render(figure, form) for name, figure in drawn.items() for form in formats}
+    grids = _grids(run, estimates)
+    if len(objectives) > 1:
+        grids["pareto"] = tables.pareto_grid(run, compared, objectives)
+    rows = tables.paper(run, estimates)
     files = {
-        "summary.csv": _csv(*_summary_rows(run, estimates)),
-        "sessions.csv": _csv(*_session_rows(run, estimates)),
-        **({"pareto.csv": _csv(*_pareto_rows(run, compared, objectives))} if len(objectives) > 1 else {}),
+        **{f"{name}.csv": csv_bytes(grid) for name, grid in grids.items()},
+        "methods.tex": latex(run, rows).encode(),
+        "methods.md": methods_document(run, rows).encode(),
+        "tables.xlsx": xlsx(_sheets(run, grids), _explained(run)),
         **pictures,
-        "report.md": document(run, estimates, list(pictures)).encode(),
+        "report.md": document(run, estimates, {name: f"{name}.{formats[0]}" for name in drawn}).encode(),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,8 +111,50 @@ def write_report(run_dir: Path | str, out: Path | str | None = None) -> ReportPa
         raise EarshotError(
             f"{folder}: expected a folder to write the report to, found: {reason}; name another with --out"
         ) from None
-    drawn = tuple(folder / name for name in pictures)
-    return ReportPaths(folder / "report.md", folder / "summary.csv", folder / "sessions.csv", drawn)
+    page = write_page(run, folder / "report.html")
+    report, summary, sessions = (folder / name for name in ("report.md", "summary.csv", "sessions.csv"))
+    return ReportPaths(page, report, summary, sessions, tuple(folder / name for name in pictures))
+
+
+def _grids(run: Run, estimates: Estimates) -> dict[str, Grid]:
+    """Name of the CSV file -> its table."""
+    return {
+        "methods": tables.method_grid(run, estimates),
+        "summary": tables.summary_grid(run, estimates),
+        "sessions": tables.session_grid(run, estimates),
+        "classes": tables.class_grid(run),
+        "confusion": tables.confusion_grid(run),
+    }
+
+
+def _sheets(run: Run, grids: dict[str, Grid]) -> dict[str, Grid]:
+    """The workbook: of thousands of configurations it has the sessions of the chosen ones alone."""
+    chosen = {run.best(method).configuration for method in run.methods}
+    return {
+        "methods": grids["methods"],
+        "heads": grids["summary"].only("selected", {"yes"}),
+        "sessions": grids["sessions"].only("configuration", chosen),
+        "configurations": grids["summary"].only("default_head", {"yes"}),
+        "classes": grids["classes"],
+    }
+
+
+def _explained(run: Run) -> list[tuple[str, str]]:
+    """The first sheet of the workbook."""
+    first = next(iter(run.trials.values()))
+    return [
+        ("run", run.name),
+        ("benchmark", first.benchmark),
+        ("fingerprint of the data", first.benchmark_fingerprint),
+        ("how chosen", "of each method the configuration with the highest validation AA; its test score is told once"),
+        ("methods", "the chosen configurations, default head, test clips: a0 to aT, AA and PD"),
+        ("heads", "every head of the chosen configurations: every metric of a chain"),
+        ("sessions", "every head, split and session of the chosen configurations"),
+        ("configurations", "every configuration, default head"),
+        ("classes", "accuracy of each class after each session; chosen configurations, default head, test clips"),
+        ("_mean, _std, _n", "mean and sample standard deviation (ddof 1) over n chains"),
+        *FORMULAE,
+    ]
 
 
 def summary_table(run: Run, width: int = 110) -> Table:
@@ -159,203 +219,14 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
     return table
 
 
-# --- CSV
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
-    return buffer.getvalue().encode()
-
-
-def _csv_cell(cell: object) -> str:
-    """Numbers with six decimals, NaN empty; text that would be a formula gets an apostrophe."""
-    if isinstance(cell, float):
-        return "" if np.isnan(cell) else f"{cell:.6f}"
-    if isinstance(cell, int):
-        return str(cell)
-    text = one_line(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _session_rows(run: Run, estimates: Estimates) -> tuple[list[str], list[list[object]]]:
-    header = ["configuration", "method", "head", "split", "session"]
-    header += [f"{name}_{part}" for name in SESSION_METRICS for part in ("mean", "std", "n")]
-    rows: list[list[object]] = []
-    for configuration in run.configurations():
-        method = run.of(configuration)[0].method
-        for head in run.heads(method):
-            for split in SPLITS:
-                for t in range(run.planned_sessions):
-                    found = estimates.session(configuration, head, split, t)
-                    if found["micro"].n:
-                        parts = [part for name in SESSION_METRICS for part in _mean_std_n(found[name])]
-                        rows.append([configuration, method, head, split, t, *parts])
-    return header, rows
-
-
-def _summary_rows(run: Run, estimates: Estimates) -> tuple[list[str], list[list[object]]]:
-    header = ["configuration", "method", "varied", "head", "default_head", "selected", "trials", "complete", "stopped"]
-    header += [f"validation_aa_{part}" for part in ("mean", "std", "n")]
-    header += [f"{name}_{part}" for name in CHAIN_METRICS for part in ("mean", "std", "n")]
-    header += ["aa_low", "aa_high", *(f"{name}_mean" for name in COST)]
-    rows: list[list[object]] = []
-    chosen = {run.best(method).configuration for method in run.methods}  # looks at every chain of the method
-    for configuration in run.configurations():
-        first = run.of(configuration)[0]
-        for head in run.heads(first.method):
-            test = estimates.chain(configuration, head, "test")
-            row: list[object] = [configuration, first.method, json.dumps(first.varied, sort_keys=True), head]
-            row += [_yes(head == first.default_head), _yes(configuration in chosen), len(run.of(configuration))]
-            row += [_yes(run.is_complete(configuration)), run.stopped(configuration)]
-            row += _mean_std_n(estimates.chain(configuration, head, "val")["aa"])
-            row += [part for name in CHAIN_METRICS for part in _mean_std_n(test[name])]
-            rows.append([*row, test["aa"].low, test["aa"].high, *(test[name].mean for name in COST)])
-    return header, rows
-
-
-def _pareto_rows(
-    run: Run, compared: Sequence[Candidate], objectives: Sequence[Objective]
-) -> tuple[list[str], list[list[object]]]:
-    header = ["method", "configuration", "varied"]
-    header += [f"{objective.name}_{part}" for objective in objectives for part in ("mean", "std", "n")]
-    rows: list[list[object]] = []
-    for one in compared:
-        if one.kept:
-            varied = json.dumps(run.of(one.configuration)[0].varied, sort_keys=True)
-            parts = [part for value in one.values for part in _mean_std_n(value)]
-            rows.append([one.method, one.configuration, varied, *parts])
-    return header, rows
-
-
-def _mean_std_n(value: Estimate) -> list[object]:
-    return [value.mean, value.std, value.n]
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-# --- figures
-
-
-def _pictures(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict[str, bytes]:
-    """File name -> PNG; methods without a finished session are left out."""
-    shown = [choice for choice in choices if run.reached(choice.configuration)]
-    if not shown:
-        return {}
-    index, counted = _ticks(run)
-    place = {choice.method: number for number, choice in enumerate(choices)}
-    curves = [
-        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.method, place[c.method])
-        for c in shown
-    ]
-    heads = list(dict.fromkeys(head for choice in choices for head in run.heads(choice.method)))
-    panels = [
-        (
-            c.method,
-            [_curve(run, estimates, c.configuration, h, h, heads.index(h)) for h in run.heads(c.method)],
-        )
-        for c in shown
-    ]
-    over = f"over {_chains_behind(run, shown)}"
-    spread = "mean, band of one std," if figures.with_bands(len(curves)) else "mean"
-    drawn = {
-        "accuracy.png": figures.accuracy_curves(
-            curves,
-            counted,
-            "Accuracy after each session",
-            f"test clips of all classes seen, default head; {spread} {over}",
-        ),
-        "heads.png": figures.head_panels(
-            panels, index, "Heads side by side", f"test clips of all classes seen; mean, band of one std, {over}"
-        ),
-    }
-    for number, choice in enumerate(shown):
-        head = run.default_head(choice.configuration)
-        matrices = run.matrices(choice.configuration, head)
-        name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.method)}.png"
-        drawn[name if name not in drawn else f"matrix-{number}.png"] = figures.accuracy_matrix(
-            _mean_matrix(matrices),
-            index,
-            f"{one_line(choice.method)}: accuracy matrix a[t, j]",
-            f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
-        )
-    return {name: png(figure) for name, figure in drawn.items()}
-
-
-def _trade_off(compared: Sequence[Candidate], objectives: Sequence[Objective]) -> Figure:
-    """The first objective over the second."""
-    up, across = objectives[:2]
-    clouds = []
-    for style, method in enumerate(dict.fromkeys(one.method for one in compared)):
-        own = [one for one in compared if one.method == method]
-        y, x = (
-            np.array([one.values[k].mean * (100 if objective.share else 1) for one in own])
-            for k, objective in enumerate((up, across))
-        )
-        clouds.append(figures.Cloud(method, x, y, np.array([one.kept for one in own]), style))
-    among = "both" if len(objectives) == 2 else f"all {len(objectives)} objectives"
-    return figures.trade_off(
-        clouds,
-        figures.Axis(_label(across), across.up, across.share),
-        figures.Axis(_label(up), up.up, up.share),
-        "What is given up for what",
-        f"means over seeds on validation clips; filled: no other of the method is as good in {among}",
-        line=len(objectives) == 2,
-    )
-
-
-def _label(objective: Objective) -> str:
-    return objective.title + (" (%)" if objective.share else "")
-
-
-def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:
-    found = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
-    return figures.Curve(name, np.array([e.mean for e in found]), np.array([e.std for e in found]), style)
-
-
-def _mean_matrix(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each a[t, j] over the chains that have it, [T + 1, T + 1]."""
-    there = ~np.isnan(matrices)
-    counts = there.sum(axis=0)
-    sums = np.where(there, matrices, 0).sum(axis=0)
-    return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-
-
-def _ticks(run: Run) -> tuple[list[str], list[str]]:
-    """Labels of the sessions: plain, and with the classes seen so far where all chains agree on them."""
-    seen: dict[int, set[int]] = {}
-    for record in run.trials.values():
-        for session, total in enumerate(np.cumsum([len(s.classes) for s in record.sessions])):
-            seen.setdefault(session, set()).add(int(total))
-    plain = [str(t) for t in range(run.planned_sessions)]
-    return plain, [f"{t}\n({min(seen[int(t)])})" if len(seen.get(int(t), ())) == 1 else t for t in plain]
-
-
-def _chains_behind(run: Run, choices: Sequence[Choice]) -> str:
-    counts = sorted({sum(1 for r in run.of(choice.configuration) if r.sessions) for choice in choices})
-    whole = all(len(r.sessions) in (0, r.planned_sessions) for c in choices for r in run.of(c.configuration))
-    if not whole:
-        return f"up to {plural(counts[-1], 'chain')}"
-    return plural(counts[0], "chain") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} chains"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.report`: 0 written, 2 bad input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a sweep, finished or not")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: RUN/report)")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     try:
-        paths = write_report(given.run, given.out)
-        run = Run.load(given.run)
+        if len(given.run) > 1 and given.out is None:
+            raise EarshotError(f"--out: expected a folder for the report of {len(given.run)} runs, found none")
+        run = Run.merged([Run.load(path) for path in given.run])
+        paths = write_report(run, given.out, tuple(dict.fromkeys(given.format)))
     except EarshotError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
@@ -364,6 +235,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(summary_table(run, console.width))
     console.print(Text(f"report: {paths}"), soft_wrap=True)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the report (default, of one run: RUN/report)"
+    )
+    parser.add_argument(
+        "--format", nargs="+", choices=FORMATS, default=USUAL, metavar="FORMAT",
+        help=f"of the figures, some of {', '.join(FORMATS)} (default: {' '.join(USUAL)})",
+    )  # fmt: skip
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Statistics over chains: mean, sample standard deviation, interval of the mean."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from orchestrator.results import CHAIN_METRICS, COST, SESSION_METRICS, Run
@@ -50,28 +51,38 @@ def estimate(values: Iterable[float], confidence: float = 0.95) -> Estimate:
 
 
 class Estimates:
-    """Means over the chains of each configuration of a run."""
+    """Means over the chains of each configuration of a run, computed when they are asked for."""
 
     def __init__(self, run: Run) -> None:
-        chains = run.chains
-        self._sessions = {
-            key: {name: estimate(rows[name]) for name in SESSION_METRICS}
-            for key, rows in run.sessions.groupby(["configuration", "head", "split", "session"])
-        }
-        self._chains = {
-            key: {name: estimate(rows[name]) for name in (*CHAIN_METRICS, *COST)}
-            for key, rows in chains[chains["complete"].astype(bool)].groupby(["configuration", "head", "split"])
-        }
+        whole = run.chains[run.chains["complete"].astype(bool)]
+        place = ["configuration", "head", "split"]
+        self._sessions = _Groups(run.sessions, [*place, "session"], SESSION_METRICS)
+        self._chains = _Groups(whole, place, (*CHAIN_METRICS, *COST))
 
     def session(self, configuration: str, head: str, split: str, session: int) -> dict[str, Estimate]:
         """Estimates of `SESSION_METRICS` over the chains that finished the session; n = 0 where none did."""
-        key = (configuration, head, split, session)
-        return self._sessions.get(key, {name: estimate([]) for name in SESSION_METRICS})
+        return self._sessions.estimates((configuration, head, split, session))
 
     def chain(self, configuration: str, head: str, split: str) -> dict[str, Estimate]:
         """Estimates of `CHAIN_METRICS` and `COST` over the chains with all sessions; n = 0 where none has."""
-        key = (configuration, head, split)
-        return self._chains.get(key, {name: estimate([]) for name in (*CHAIN_METRICS, *COST)})
+        return self._chains.estimates((configuration, head, split))
+
+
+class _Groups:
+    """Estimates of some columns over the rows that have the same keys; each is computed once."""
+
+    def __init__(self, rows: pd.DataFrame, keys: list[str], names: Sequence[str]) -> None:
+        self._names = names
+        self._values = rows[list(names)].to_numpy(dtype=float)
+        self._places = rows.groupby(keys).indices
+        self._known: dict[tuple[str | int, ...], dict[str, Estimate]] = {}
+
+    def estimates(self, key: tuple[str | int, ...]) -> dict[str, Estimate]:
+        """Name of the column -> estimate; n = 0 without rows."""
+        if key not in self._known:
+            columns = self._values[self._places.get(key, [])].T
+            self._known[key] = {name: estimate(column) for name, column in zip(self._names, columns, strict=True)}
+        return self._known[key]
 
 
 @functools.cache

@@ -188,8 +188,9 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | Non
 
     report = None
     if list(outcome.folder.glob("trials/*/trial.json")):
-        report = Path(str(write_report(outcome.folder)))
-        console.print(summary_table(Run.load(outcome.folder), console.width))
+        run = Run.load(outcome.folder)
+        report = Path(str(write_report(run)))
+        console.print(summary_table(run, console.width))
     elif outcome.failed:
         raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
     tally = outcome.tally

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import re
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -14,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from orchestrator.figures import Axis, Cloud, Curve, accuracy_curves, accuracy_matrix, head_panels, spread, trade_off
-from orchestrator.look import DPI, png
+from orchestrator.look import DPI, FORMATS, png, render
 
 NAN = float("nan")
 
@@ -132,6 +134,21 @@ def test_same_data_same_bytes_whatever_the_users_settings() -> None:
     with Image.open(io.BytesIO(first)) as image:
         assert image.format == "PNG" and "Software" not in image.info
         assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+
+
+def test_every_format_is_the_same_bytes_in_any_order() -> None:
+    def draw() -> Figure:
+        return accuracy_curves(curves(2, 3), ticks(3), "Title", "how")
+
+    one, other = draw(), draw()
+    first = {form: render(one, form) for form in FORMATS}
+    assert {form: render(other, form) for form in reversed(FORMATS)} == first
+    assert ElementTree.fromstring(first["svg"]).tag == "{http://www.w3.org/2000/svg}svg"
+    assert b"Date" not in first["pdf"] and b"/FontFile2" in first["pdf"] and b"/Type3" not in first["pdf"]
+    with Image.open(io.BytesIO(first["png"])) as image:
+        points = tuple(round(72 * size / DPI, 1) for size in image.size)
+    box = re.search(rb"/MediaBox \[ 0 0 ([0-9.]+) ([0-9.]+) \]", first["pdf"])
+    assert box is not None and tuple(map(float, box.groups())) == pytest.approx(points, abs=1)
 
 
 @pytest.mark.parametrize("line", [True, False])

@@ -22,12 +22,15 @@ def write(write_trial: WriteTrial, count: int) -> None:
         write_trial(f"ede-{number:08x}", 0, [[0.5]], val=value, **varied)
 
 
-def test_what_decides_comes_first_and_shares_sum_to_one(tmp_path: Path, write_trial: WriteTrial) -> None:
+def test_what_decides_comes_first_and_shares_sum_to_one(
+    tmp_path: Path, write_trial: WriteTrial, capfd: pytest.CaptureFixture[str]
+) -> None:
     write(write_trial, 16)
     found = importances(Run.load(tmp_path / "run"), "ede")
-    assert list(found)[0] == "lr" and set(found) == {"lr", "decay", "pool"}
+    assert next(iter(found)) == "lr" and set(found) == {"lr", "decay", "pool"}
     assert found["lr"] > 0.8 and sum(found.values()) == pytest.approx(1)
     assert importances(Run.load(tmp_path / "run"), "ede") == found
+    assert capfd.readouterr() == ("", "")
 
 
 def test_too_few_or_unfinished_configurations_say_nothing(tmp_path: Path, write_trial: WriteTrial) -> None:

@@ -2,22 +2,26 @@
 
 import csv
 import io
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from datasets.errors import EarshotError
+from orchestrator.drawing import figures_of
 from orchestrator.markdown import escape, table
 from orchestrator.report import ReportPaths, main, summary_table, write_report
 from orchestrator.results import Run
-from trainables.records import TrialRecord
+from orchestrator.statistics import Estimates
+from trainables.records import SeedTriple, TrialRecord
 
 WriteTrial = Callable[..., TrialRecord]
 
@@ -119,10 +123,15 @@ def test_every_embedded_figure_exists_and_every_figure_is_embedded(written: Repo
     paths = written
     embedded = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", paths.report.read_text(encoding="utf-8"))
     assert sorted(embedded) == ["accuracy.png", "heads.png", "matrix-ede.png", "matrix-icarl.png"]
-    assert sorted(path.name for path in paths.figures) == sorted(embedded)
+    assert {path.name for path in paths.figures} == {
+        name.replace(".png", ending) for name in embedded for ending in (".png", ".svg")
+    }
     for path in paths.figures:
-        with Image.open(path) as image:
-            image.verify()
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                image.verify()
+        else:
+            assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_the_same_run_gives_the_same_bytes_and_nothing_else_is_left(
@@ -132,8 +141,10 @@ def test_the_same_run_gives_the_same_bytes_and_nothing_else_is_left(
     again = write_report(two_methods, tmp_path / "elsewhere" / "report")
     names = {path.name for path in first.report.parent.iterdir()}
     assert names == {path.name for path in again.report.parent.iterdir()}
-    assert names == {"report.md", "summary.csv", "sessions.csv"} | {path.name for path in first.figures}
-    for name in names:
+    grids = {f"{name}.csv" for name in ("methods", "summary", "sessions", "classes", "confusion")}
+    others = {"report.md", "report.html", "methods.md", "methods.tex", "tables.xlsx"}
+    assert names == grids | others | {path.name for path in first.figures}
+    for name in names - {"report.html"}:
         assert (first.report.parent / name).read_bytes() == (again.report.parent / name).read_bytes(), name
 
 
@@ -203,7 +214,7 @@ def test_a_partial_run_counts_what_is_there(run_dir: Path, write_trial: WriteTri
     shown = printed(run_dir)
     assert re.search(r"ede +0000000a\* +1/3 +70\.0 70\.0 +80\.0 ± -", shown)
     assert re.search(r"icarl +0000000b\* +0/1 +- +- +- +- +- +-", shown)
-    assert [path.name for path in paths.figures] == ["accuracy.png", "heads.png", "matrix-ede.png"]
+    assert [path.stem for path in paths.figures if path.suffix == ".png"] == ["accuracy", "heads", "matrix-ede"]
 
 
 def test_stopped_chains_are_shown_as_stopped(run_dir: Path, write_trial: WriteTrial) -> None:
@@ -313,8 +324,79 @@ def test_command_line(run_dir: Path, write_trial: WriteTrial, tmp_path: Path) ->
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"ede +0000000b", done.stdout)
-    assert done.stdout.splitlines()[-1] == f"report: {out / 'report.md'}"
-    assert (out / "report.md").is_file() and not (run_dir / "report").exists()
+    assert done.stdout.splitlines()[-1] == f"report: {out / 'report.html'}"
+    assert (out / "report.html").is_file() and (out / "report.md").is_file() and not (run_dir / "report").exists()
+
+
+def test_several_runs_are_one_report(
+    two_methods: Path, tmp_path: Path, write_trial_to: WriteTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        write_trial_to(tmp_path / "more", "der-0000000d", seed, [[0.7], [0.6, 0.6]])
+    runs = [str(two_methods), str(tmp_path / "more")]
+    assert main(runs) == 2
+    assert capsys.readouterr().err == "error: --out: expected a folder for the report of 2 runs, found none\n"
+    assert main([*runs, "--out", str(tmp_path / "out"), "--format", "pdf", "pdf"]) == 0
+    assert re.search(r"der +0000000d +2 ", capsys.readouterr().out)
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# Report of run + more\n") and "\n[Accuracy matrix, der](matrix-der.pdf)\n" in text
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".md", ".html", ".csv", ".tex", ".xlsx", ".pdf"}
+    assert main([runs[0], runs[0], "--out", str(tmp_path / "out")]) == 0  # the same trials twice are the same trials
+
+
+def test_classes_and_confusion(written: ReportPaths) -> None:
+    rows = {(r["method"], r["class"]): r for r in read_csv(written.report.parent / "classes.csv")}
+    assert len(rows) == 8
+    # of class 0 nine of ten clips, then eight; in both chains
+    assert (rows["ede", "class 0"]["a0"], rows["ede", "class 0"]["a1"]) == ("0.900000", "0.800000")
+    assert (rows["ede", "class 2"]["a0"], rows["ede", "class 2"]["a1"]) == ("", "0.600000")
+    cells = {
+        (r["method"], r["class"], r["predicted_class"]): int(r["clips"])
+        for r in read_csv(written.report.parent / "confusion.csv")
+    }
+    assert cells["ede", "class 0", "class 0"] == 16 and cells["ede", "class 0", "class 1"] == 4
+    assert sum(cells.values()) == 2 * 2 * 40
+
+
+def test_the_report_says_how_sure_it_is(written: ReportPaths) -> None:
+    text = written.report.read_text(encoding="utf-8")
+    assert "that of the winner is reported once" in text
+    assert "A claim needs at least 10 draws of the seeds; the least here is 2." in text
+    # icarl is 0.55 on validation clips, ede 0.6: on test 0.775 and 0.825 against 0.55 and 0.55
+    assert "- Not decided: ede is ahead of icarl by 25.0 points of AA" in text
+    assert (
+        "| forgetting (l = T included) | down | 10.0 ± 0.0 | 60.0 ± 0.0 |" in text
+        and "| intransigence | down | - | - |" in text
+    )
+    assert "cannot be told: it takes seeds that are crossed" in text
+
+
+def test_the_ceiling_of_the_data_is_told(run_dir: Path, write_trial: WriteTrial) -> None:
+    fingerprint = write_trial("ede-0000000a", 0, [[0.5], [0.5, 0.5]]).benchmark_fingerprint
+    # of the ten test clips of labels 0 and 1 each, four have the same content: 16 of 20, then 36 of 40 can be right
+    twins = {"fingerprint": fingerprint, "clips": [10] * 4, "shared": [[[0, 4], [1, 4]]]}
+    (run_dir / "ceilings.json").write_text(json.dumps(twins))
+    paths = write_report(run_dir)
+    text = paths.report.read_text(encoding="utf-8")
+    assert "identical clips under several labels allow no more than 80.0 / 90.0." in text
+    assert "    Ceiling & 80.0 & 90.0 & 85.0 & -- \\\\\n" in (paths.report.parent / "methods.tex").read_text()
+    run = Run.load(run_dir)
+    axes = figures_of(run, Estimates(run), [run.best("ede")])["accuracy"].axes[0]
+    assert {one.get_text() for one in axes.texts} == {"ede  50.0", "ceiling  90.0"}
+
+
+def test_spread_and_importance_where_they_can_be_told(run_dir: Path, write_trial: WriteTrial) -> None:
+    for number in range(5):
+        varied = {"lr": number}
+        for seed, (support, start) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+            seeds = SeedTriple(order=0, support=support, initialisation=start)
+            value = (2 * number + 1 + support * (1 + start)) / 20
+            write_trial(f"ede-0000000{number}", seed, [[value]], settings=varied, varied=varied, seeds=seeds)
+    text = write_report(run_dir).report.read_text(encoding="utf-8")
+    assert "| ede | lr | 100.0 |" in text
+    # AA of the best: 45 45 / 50 55: rows 45, 52.5; columns 47.5, 50: SS 56.25, 6.25, rest 6.25
+    assert "| ede | support draw | 2 | 5.0 | 80.0 |  |" in text
+    assert "| ede | interaction | - | 2.5 | 20.0 |  |" in text
 
 
 @pytest.mark.parametrize("case", ["no folder", "no trials", "damaged"])

@@ -25,7 +25,7 @@ def test_a_sweep_ends_with_a_table_and_a_report(undisturbed: tuple[Path, str]) -
     assert {record.status for record in records(runs)} == {"finished"}
     assert "ede" in printed
     assert "simplecil" in printed
-    report = runs / "run" / "report" / "report.md"
+    report = runs / "run" / "report" / "report.html"
     assert str(report) in printed
     assert report.stat().st_size > 500
 

@@ -1,0 +1,105 @@
+"""`python -m trainables.pretrain`: goes on after an interruption as if there had been none."""
+
+import csv
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainables.backbone import load_backbone
+from trainables.pretrain import main
+from trainables.pretraining.retrieval import score
+from trainables.pretraining.training import schedule
+
+SMALL = ["--steps", "4", "--sources", "4", "--clips", "2", "--save-every", "2", "--workers", "0"]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pretrain") / "whole"
+    assert main([*SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def test_what_a_run_leaves(whole: Path):
+    rows = list(csv.DictReader((whole / "curve.csv").open()))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert [bool(row["retrieval_first"]) for row in rows] == [False, True, False, True]
+    assert json.loads((whole / "recipe.json").read_text())["benchmark"] == "synthetic"
+    assert (whole / "curve.png").read_bytes().startswith(b"\x89PNG")
+    backbone = load_backbone(str(whole / "model"), 98)
+    assert torch.isfinite(backbone(torch.zeros(1, 98, 128))).all()
+
+
+def test_killed_and_started_again_it_ends_with_the_same_weights(whole: Path, tmp_path: Path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "trainables.pretrain", *SMALL, "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (out / "state.pt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert main([*SMALL, "--out", str(out)]) == 0
+    expected, found = weights(whole), weights(out)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest.CaptureFixture[str]):
+    before = (whole / "state.pt").read_bytes()
+    assert main([*SMALL, "--lr", "0.5", "--out", str(whole)]) == 1
+    error = capsys.readouterr().err
+    assert "lr 0.001" in error and "--out" in error and error.count("\n") == 1
+    assert (whole / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--steps", "0"], "--steps: expected at least 1, found 0"),
+        (["--keep", "0"], "--keep: expected a share above 0"),
+        (["--benchmark", "nowhere"], "nowhere"),
+        (["--device", "tpu"], "expected cpu or cuda"),
+    ],
+)
+def test_bad_input_is_one_line(options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main([*SMALL, *options, "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_state_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "state.pt").write_bytes(b"not a state")
+    assert main([*SMALL, "--out", str(tmp_path)]) == 1
+    assert "remove it to begin again" in capsys.readouterr().err
+
+
+def test_retrieval_by_hand():
+    """Two sources of two clips on a circle, at 0, 9, 20 and 90 degrees."""
+    angles = torch.deg2rad(torch.tensor([0.0, 9.0, 20.0, 90.0]))
+    embeddings = torch.stack([angles.cos(), angles.sin()], 1)
+    found = score(embeddings, torch.tensor([0, 0, 1, 1]))
+    assert found.first == pytest.approx(3 / 4)  # 20 degrees is nearest to 9, which is of the other source
+    # ranks of the one right clip: 1, 1, 3 (after 9 and 0), 1
+    assert found.precision == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [schedule(step / 100) for step in range(101)]
+    assert rates[0] < 0.05 and max(rates) == pytest.approx(1, abs=0.02)
+    assert rates.index(max(rates)) == 5
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[5:]))
+    assert rates[-1] == pytest.approx(0)

@@ -1,0 +1,86 @@
+"""Procedural sources: what they sound like as numbers, and that a batch is its number."""
+
+import pytest
+import torch
+
+from trainables.pretraining.draws import Draws
+from trainables.pretraining.notes import Notes
+from trainables.pretraining.places import record
+from trainables.pretraining.stream import FAMILIES, Synthetic
+from trainables.pretraining.synthesis import RATE, harmonics_below, phase, pulses, resonances
+from trainables.pretraining.textures import Textures
+from trainables.pretraining.voices import Voices
+
+
+def draws(seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed))
+
+
+def test_a_batch_is_its_number():
+    stream = Synthetic(seed=3, steps=5, sources=6, clips=2)
+    first, again, other = stream[1], Synthetic(seed=3, steps=9, sources=6, clips=2)[1], stream[2]
+    assert first.sources == 6
+    assert first.inputs.shape[0] == 12 and first.inputs.shape[2] == 128
+    assert torch.equal(first.inputs, again.inputs)
+    assert first.inputs.shape != other.inputs.shape or not torch.equal(first.inputs, other.inputs)
+    assert not torch.equal(Synthetic(seed=4, steps=5, sources=6, clips=2)[1].inputs[0, :50], first.inputs[0, :50])
+
+
+def test_held_out_sources_do_not_depend_on_the_stream():
+    held = [Synthetic(seed, 10, 4, 2).held_out() for seed in (0, 1)]
+    assert torch.equal(held[0][0], held[1][0]) and torch.equal(held[0][1], held[1][1])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_takes_are_loud_finite_and_differ(family: type[Voices] | type[Notes] | type[Textures]):
+    drawn = draws()
+    sources = family.draw(drawn, 6)
+    waves = sources.rows(torch.arange(6).repeat_interleave(2)).play(drawn, RATE)
+    assert waves.shape == (12, RATE)
+    assert torch.isfinite(waves).all()
+    assert torch.allclose(waves.square().mean(1), torch.ones(12), atol=0.01)
+    for first, second in waves.unflatten(0, (6, 2)):
+        assert torch.corrcoef(torch.stack([first, second]))[0, 1].abs() < 0.9
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_takes_of_a_source_are_more_alike_than_those_of_others(family: type[Voices] | type[Notes] | type[Textures]):
+    """By nothing but the mean of their spectra."""
+    drawn = draws(1)
+    sources = family.draw(drawn, 12)
+    waves = sources.rows(torch.arange(12).repeat_interleave(4)).play(drawn, RATE)
+    spectra = torch.stft(waves, 512, window=torch.hann_window(512), return_complex=True).abs().mean(2)
+    spectra = (spectra + 0.01 * spectra.amax(1, keepdim=True)).log()
+    apart = torch.cdist(spectra, spectra)
+    same = torch.arange(12).repeat_interleave(4)[:, None] == torch.arange(12).repeat_interleave(4)
+    other = ~same
+    same.fill_diagonal_(False)
+    assert apart[same].mean() < 0.8 * apart[other].mean()
+
+
+def test_pulses_have_equal_harmonics_at_the_pitch():
+    pitch = torch.full((1, 63), 200.0)
+    wave = pulses(phase(pitch, RATE), harmonics_below(pitch))
+    spectrum = torch.fft.rfft(wave[0]).abs()
+    count = int(harmonics_below(pitch)[0])
+    levels = spectrum[200 : 200 * (count + 1) : 200]
+    assert levels.min() > 0.9 * levels.max()
+    assert spectrum[100 : RATE // 2 : 200].max() < 0.02 * levels.max()
+    assert wave.square().mean().sqrt() == pytest.approx(1, abs=0.05)
+
+
+def test_a_resonance_peaks_at_its_centre_and_is_flat_below():
+    grid = torch.linspace(0, 8000, 801)
+    gain = resonances(torch.tensor([1000.0]), torch.tensor([50.0]), grid)
+    assert gain[0] == pytest.approx(1, abs=1e-3)
+    assert int(gain.argmax()) == 100
+    assert gain[100] == pytest.approx(1000 / 50, rel=0.05)  # Q of a narrow resonance
+
+
+def test_recordings_stay_below_full_scale():
+    drawn = draws(2)
+    clips = record(torch.randn(64, RATE, generator=drawn.generator) * 100, drawn, clips_per_place=4)
+    assert clips.abs().max() <= 1
+    assert torch.isfinite(clips).all()
+    levels = clips.abs().amax(1)
+    assert levels.min() < 0.1 < 0.5 < levels.max()
