@@ -6,6 +6,7 @@ seconds; a number that does not exist (NaN) is null.
 | event | keys | when |
 |---|---|---|
 | `sweep` | `schema` (1), `run`, `folder`, `benchmark`, `protocol`, `methods`, `trials`, `sessions`, `at_once` | before the first trial |
+| `dry_run` | `benchmark`, `protocol`, `backbone`, `device`, `run`, `store`, `methods` [{`method`, `configurations`, `trials`, `sessions`, `stages`, `bases`, `found`, `exact`, `seconds`}], `at_once`, `resumes`, `seconds` | with `--dry-run`, in place of all that follow but the last |
 | `trial_started` | `trial`, `method`, `configuration`, `seeds` {`order`, `support`, `initialisation`}, `varied`, `attempt` | a worker takes it up; again after its worker died, with a higher `attempt` |
 | `session` | `trial`, `session` (from 0), `sessions`, `found`, `seconds`, `parameters`, `accuracy` {`val/HEAD`, `test/HEAD`}, `validation` {`aa`, ...} | once per session of a trial; `seconds` of a found one are those of when it was computed |
 | `trial_died` | `trial`, `attempt`, `attempts` | its worker died and it is tried again |
@@ -96,6 +97,10 @@ class SweepEvents(Watcher):
             sessions=sessions,
             at_once=at_once,
         )
+
+    def foretold(self, document: Mapping[str, Any]) -> None:
+        """Tells what a sweep would do (`--dry-run`)."""
+        self._write("dry_run", **document)
 
     def sweep_ended(
         self, exit_status: int, *, folder: Path | None = None, report: Path | None = None, reason: str | None = None

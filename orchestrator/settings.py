@@ -12,6 +12,7 @@ from datasets.protocol import NAMED, AnyProtocol
 from orchestrator import quantities
 from orchestrator.objectives import ObjectiveName
 from orchestrator.run_folder import RunFolder
+from trainables.backbone import DEFAULT
 from trainables.frontend import FrontEndSpec
 from trainables.records import SeedTriple
 from trainables.settings import read_yaml, validated
@@ -38,6 +39,7 @@ WHERE = (
     "show",
     "log",
     "dashboard",
+    "dry_run",
 )
 """Settings that say where and how fast, not what: a run that is resumed may change them."""
 
@@ -74,7 +76,7 @@ class SweepConfig(BaseModel):
     warm_start: tuple[str, ...] = Field(
         (), description="run, or name of one in --runs, whose configurations the search knows (may be repeated)"
     )
-    backbone: str = Field("random-tiny", description="random-tiny, a checkpoint, a folder or a hub name")
+    backbone: str = Field(DEFAULT, description="a name, a checkpoint, a folder or a hub name")
     frontend: FrontEndSpec = Field(FrontEndSpec(), description="reference or kaldi")
     precision: Literal["float32", "bf16"] = Field("float32", description="float32 or bf16 (autocast)")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -102,6 +104,9 @@ class SweepConfig(BaseModel):
     )
     log: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="also log to mlflow or wandb (may be repeated)")
     dashboard: bool = Field(False, description="start Ray's dashboard with a local cluster")
+    dry_run: bool = Field(
+        False, description="tell what would run, how much is shared and how long it takes; run nothing"
+    )
     name: str | None = Field(
         None, pattern=r"^[\w][\w.+-]*$", description="of the run (default: made from its configuration)"
     )
@@ -231,6 +236,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
             f"--{flag}", dest="show", action="store_const", const=flag, default=argparse.SUPPRESS, help=text
         )
     add(shown, "log", fields["log"], action="append", metavar="WHERE")
+    shown.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS, help=fields["dry_run"].description)
     shown.add_argument(
         "--dashboard", action="store_true", default=argparse.SUPPRESS, help=fields["dashboard"].description
     )
@@ -261,5 +267,7 @@ def _stored(run: str) -> dict[str, Any]:
         raise EarshotError(
             f"{folder.path / 'sweep.json'}: does not tell how the run was started; start it with its own command again"
         )
-    mine = {key: value for key, value in stored.items() if key not in ("budget", "show")}  # those of one launch
+    mine = {
+        key: value for key, value in stored.items() if key not in ("budget", "show", "dry_run")
+    }  # those of one launch
     return {**mine, "runs": str(folder.path.parent), "name": folder.path.name}

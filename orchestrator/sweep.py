@@ -23,6 +23,7 @@ from datasets.location import Location
 from datasets.manifest import FILE_NAME
 from orchestrator import cluster
 from orchestrator.budget import Budget
+from orchestrator.dry_run import dry_run, show
 from orchestrator.embedding import embed
 from orchestrator.events import SweepEvents, claimed_stdout
 from orchestrator.keeper import StoreKeeper
@@ -102,6 +103,26 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
             raise KeyboardInterrupt(_shown(plan.folder.path)) from None
 
 
+def foretell(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> None:
+    """Tells what a sweep would do (`--dry-run`).
+
+    Raises:
+        EarshotError: what the sweep would raise before its first trial; or the demo's benchmark is not there yet.
+    """
+    benchmark = find_benchmark(config)
+    plan = _planned(config, find_spaces(config), benchmark)
+    if plan is None:
+        raise EarshotError(
+            f"{benchmark}: the sweep would prepare the demo benchmark first; to be told more, do that now: "
+            f"python -m orchestrator.prepare demo --out {benchmark}"
+        )
+    found = dry_run(plan)
+    if events is None:
+        show(found, console)
+    else:
+        events.foretold(found.document())
+
+
 def _planned(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan | None:
     """The plan, where the benchmark is there; the demo's may have to be made yet."""
     return None if (benchmark / FILE_NAME).size() is None else make_plan(config, spaces, benchmark)
@@ -165,10 +186,14 @@ def _main(arguments: list[str] | None, console: Console, events: SweepEvents | N
         config = parse(arguments, __doc__)
         if config.show == "json" and events is None:
             raise EarshotError("show: found json in a file; stdout has to be claimed at the start, so give --json")
-        outcome = sweep(config, console, events)
-        folder = outcome.folder
-        report = _tell(config, outcome, console)
-        status = 1 if outcome.failed else 0 if outcome.complete else 3
+        if config.dry_run:
+            foretell(config, console, events)
+            status = 0
+        else:
+            outcome = sweep(config, console, events)
+            folder = outcome.folder
+            report = _tell(config, outcome, console)
+            status = 1 if outcome.failed else 0 if outcome.complete else 3
     except (EarshotError, OSError) as error:
         reason = told(error) + (f"; go on with --resume {_shown(folder)}" if folder is not None else "")
         print(reason, file=sys.stderr)

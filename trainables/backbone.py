@@ -2,6 +2,7 @@
 
 A backbone is named by one string:
 
+    earshot-tiny                                comes with the package: small, pretrained on synthetic sources
     random-tiny | random-small | random-base    random weights of a named size, always the same ones
     weights.pth | weights.safetensors           a checkpoint with the parameter names of the original AST code
     folder/                                     a folder that `transformers` saved
@@ -18,11 +19,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTModel
 from transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogram_transformer import ASTLayer
+from transformers.utils.logging import disable_progress_bar
 
 from datasets.errors import EarshotError
 from trainables.checkpoint import config_of_original, convert_block, convert_original
 from trainables.frontend import MEL_BINS
+from trainables.shipped import checked, shipped
 
+DEFAULT = "earshot-tiny"
 RANDOM = {  # name: width, blocks, heads
     "random-tiny": (96, 2, 3),
     "random-small": (192, 4, 3),
@@ -113,6 +117,8 @@ def load_backbone(name: str, frames: int) -> Backbone:
     """
     if name in RANDOM:
         model = _random(*RANDOM[name])
+    elif name in shipped():
+        model = _pretrained(str(checked(name)), local=True)
     elif name.endswith((".pth", ".pt", ".safetensors")):
         model = _from_original(Path(name))
     elif Path(name).is_dir():
@@ -121,8 +127,8 @@ def load_backbone(name: str, frames: int) -> Backbone:
         model = _from_hub(name)
     else:
         raise EarshotError(
-            f"backbone '{name}': not found; expected one of {', '.join(RANDOM)}, a .pth or .safetensors file, "
-            "a folder saved by transformers, or a hub name such as MIT/ast-finetuned-audioset-10-10-0.4593"
+            f"backbone '{name}': not found; expected one of {', '.join((*shipped(), *RANDOM))}, a .pth or .safetensors "
+            "file, a folder saved by transformers, or a hub name such as MIT/ast-finetuned-audioset-10-10-0.4593"
         )
     return Backbone(model, frames).requires_grad_(False)
 
@@ -206,12 +212,13 @@ def _from_hub(name: str) -> ASTModel:
         raise EarshotError(
             f"backbone '{name}': not in the local cache and the Hugging Face hub did not answer "
             f"({type(error).__name__}); download it where there is a network and give its folder or a .pth or "
-            f".safetensors file instead, or try without pretrained weights: --backbone random-tiny"
+            f".safetensors file instead, or take the one in the box: --backbone {DEFAULT}"
         ) from None
     return _pretrained(name, local=False)
 
 
 def _pretrained(name: str, *, local: bool) -> ASTModel:
+    disable_progress_bar()  # of reading tensors from a file
     try:
         model: ASTModel = ASTModel.from_pretrained(
             name, local_files_only=local, attn_implementation="sdpa", dtype=torch.float32

@@ -23,7 +23,7 @@ from datasets.location import Location
 from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
 from datasets.shards import Shards
 from trainables.arrays import ArrayStore
-from trainables.backbone import load_backbone
+from trainables.backbone import DEFAULT, load_backbone
 from trainables.features import Features
 from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.learner import Learner, State, find_method, refuse_misfit
@@ -44,7 +44,7 @@ class ChainConfig(BaseModel):
     varied: tuple[str, ...] = Field((), description="settings that a search space varies")
     protocol: AnyProtocol = Protocol()
     seeds: SeedTriple = SeedTriple(order=0, support=0, initialisation=0)
-    backbone: str = "random-tiny"
+    backbone: str = DEFAULT
     frontend: FrontEndSpec = FrontEndSpec()
     device: str = Field("cpu", description="cpu or cuda")
     precision: Literal["float32", "bf16"] = "float32"
@@ -130,12 +130,19 @@ class Chain:
         """Whether all sessions are behind."""
         return len(self._addresses) == len(self.sessions)
 
+    def addresses(self) -> list[str]:
+        """Addresses of the stages of all sessions, which are known before any is computed."""
+        found: list[str] = []
+        for session in self.sessions:
+            found.append(address_of(self._depends_on(session, found[-1] if found else None)))
+        return found
+
     def step(self) -> SessionRecord:
         """Goes through the next session: finds its stage, or learns, scores and publishes it."""
         session = self.sessions[len(self._addresses)]
         if session.index == 0:
             self.record.save(self.folder)
-        depends_on = self._depends_on(session)
+        depends_on = self._depends_on(session, self._addresses[-1] if self._addresses else None)
         address = address_of(depends_on)
         stage, reused = find_or_compute(
             self._store.lease(address),
@@ -228,12 +235,12 @@ class Chain:
         self.record.save(self.folder)
         return record
 
-    def _depends_on(self, session: Session) -> dict[str, Any]:
+    def _depends_on(self, session: Session, parent: str | None) -> dict[str, Any]:
         """All that the session's outcome depends on. What earlier sessions read is in the parent's address."""
         config, features = self.config, self._features
         return {
             "schema": SCHEMA_VERSION,
-            "parent": self._addresses[-1] if self._addresses else None,
+            "parent": parent,
             "method": config.method,
             "version": self._method.version,
             "settings": self._settings.read_by(session.index),

@@ -84,6 +84,10 @@ class StageStore:
             parameters_used=described["parameters_used"],
         )
 
+    def has(self, address: str) -> bool:
+        """Whether the stage at `address` was published; its files are not looked into."""
+        return self.depot.has(stage_file(address))
+
     def state(self, address: str) -> State | None:
         """The learner's state after the stage, or None where a part of it is gone or damaged."""
         described = self._described(address)

@@ -1,0 +1,204 @@
+"""How good is a backbone before any method touches it? Frozen embedding + prototypes, five shots, 20 draws.
+
+    python -m benchmarks.backbone --out FOLDER                              earshot-tiny on three corpora
+    python -m benchmarks.backbone --out FOLDER --backbone pretrained/model  another one beside it
+    python -m benchmarks.backbone --out FOLDER --benchmark data/mine        on a prepared benchmark of one's own
+
+prepares ravdess-16k (24 speakers), philharmonia (15 instruments) and demo (25 synthetic sources), clips of 2 s (demo:
+1 s) at 16 kHz. All classes are classified at once: five train clips of each make its prototype, all test clips are
+scored. The same draws go to every row:
+
+    random             the same architecture with random weights
+    log-mel mean+std   mean and std over time of the kaldi log-mel, cosine to the class mean (euclidean is worse here)
+    mfcc-ncm           the project's floor: MFCC mean and std, standardised by the support; nearest class mean, cosine
+                       or euclidean, whichever is better on the corpus (the method takes euclidean)
+    BACKBONE           mean over tokens of LN(P(x)), cosine to the class mean, as simplecil does
+
+The last columns tell the paired difference to mfcc-ncm with its 95 % t interval over draws, and by how much the margin
+over chance exceeds that of mfcc-ncm.
+"""
+
+import argparse
+import copy
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from datasets.errors import EarshotError, told
+from datasets.shards import Shards
+from orchestrator.markdown import table
+from orchestrator.prepare import prepare
+from orchestrator.statistics import Estimate, estimate, percent
+from trainables.backbone import Backbone, initialise, load_backbone
+from trainables.frontend import FrontEnd, FrontEndSpec
+from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
+
+FLOOR = "mfcc-ncm"
+BATCH = 64
+CORPORA: dict[str, tuple[str, dict[str, object]]] = {
+    "ravdess-16k": ("librispeech", {"speakers": 24, "train": 60, "val": 20, "test": 20}),
+    "philharmonia": ("folder", {"sample_rate": 16_000, "clip_seconds": 2.0}),
+    "demo": ("demo", {}),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Clips of one split.
+
+    Attributes:
+        labels: int64 `[clips]`.
+        inputs: normalised kaldi log-mel, `[clips, frames, 128]`.
+        mfcc: mean and std of the MFCCs, `[clips, 2 n]`.
+    """
+
+    labels: Tensor
+    inputs: Tensor
+    mfcc: Tensor
+
+
+def read(shards: Shards, split: str) -> Split:
+    """The clips of a split as the rows of the table see them."""
+    positions = shards.select(splits=[split])
+    frontend = FrontEnd(FrontEndSpec(), shards.sample_rate, shards.manifest.num_samples)
+    count = MfccNcmSettings().coefficients
+    inputs, mfcc = [], []
+    for _, audio in shards.batches(positions, BATCH):
+        waves = torch.from_numpy(audio)
+        inputs.append(frontend(waves))
+        mfcc.append(mfcc_statistics(waves, sample_rate=shards.sample_rate, count=count))
+    return Split(torch.from_numpy(shards.table.labels[positions].astype(np.int64)), torch.cat(inputs), torch.cat(mfcc))
+
+
+def draw(labels: Tensor, shots: int, draws: int) -> list[Tensor]:
+    """Positions of the support of each draw, int64 `[classes, shots]`; always the same ones.
+
+    Raises:
+        EarshotError: a class has too few train clips.
+    """
+    generator = torch.Generator().manual_seed(0)
+    own = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
+    if min(map(len, own)) < shots:
+        raise EarshotError(f"expected {shots} train clips of every class, found {min(map(len, own))}; lower --shots")
+    return [
+        torch.stack([rows[torch.randperm(len(rows), generator=generator)[:shots]] for rows in own])
+        for _ in range(draws)
+    ]
+
+
+def accuracies(
+    train: Tensor, test: Tensor, labels: Tensor, supports: list[Tensor], *, cosine: bool, standardised: bool = False
+) -> np.ndarray:
+    """Accuracy of nearest class means for each draw.
+
+    Args:
+        train: what is said of the train clips, `[clips, dim]`.
+        test: and of the test clips.
+        labels: of the test clips.
+        supports: see `draw`.
+        cosine: whether near is a small angle; else a small distance.
+        standardised: whether every dimension is first centred and scaled by the support.
+    """
+    found = []
+    for positions in supports:
+        support, queries = train[positions], test
+        if standardised:
+            centre, scale = support.flatten(0, 1).mean(0), support.flatten(0, 1).std(0).clamp_min(1e-6)
+            support, queries = (support - centre) / scale, (queries - centre) / scale
+        means = support.mean(1)
+        if cosine:
+            scores = nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(means, dim=1).T
+        else:
+            scores = -torch.cdist(queries, means)
+        found.append(float((scores.argmax(1) == labels).float().mean()))
+    return np.array(found)
+
+
+def embedded(backbone: Backbone, inputs: Tensor) -> Tensor:
+    """mean over tokens of LN(P(x)), `[clips, dim]`."""
+    with torch.inference_mode():
+        return torch.cat([backbone.pool(backbone(part)) for part in inputs.split(BATCH)])
+
+
+def random_like(backbone: Backbone) -> Backbone:
+    """The same architecture with random weights."""
+    other = copy.deepcopy(backbone)
+    initialise(other, torch.Generator().manual_seed(0))
+    return other
+
+
+def rows_of(shards: Shards, backbones: list[str], shots: int, draws: int) -> dict[str, np.ndarray]:
+    """Accuracies by row, one for each draw, as fractions of one."""
+    train, test = read(shards, "train"), read(shards, "test")
+    supports = draw(train.labels, shots, draws)
+
+    def scored(describe: Callable[[Split], Tensor], *, cosine: bool = True, standardised: bool = False) -> np.ndarray:
+        said = describe(train), describe(test)
+        return accuracies(*said, test.labels, supports, cosine=cosine, standardised=standardised)
+
+    def network(backbone: Backbone) -> np.ndarray:
+        return scored(lambda split: embedded(backbone, split.inputs))
+
+    floors = [scored(lambda split: split.mfcc, cosine=cosine, standardised=True) for cosine in (False, True)]
+    loaded = {name: load_backbone(name, train.inputs.shape[1]) for name in backbones}
+    rows = {f"random, as {Path(name).name}": network(random_like(backbone)) for name, backbone in loaded.items()}
+    rows["log-mel mean+std"] = scored(lambda split: torch.cat([split.inputs.mean(1), split.inputs.std(1)], 1))
+    rows[FLOOR] = max(floors, key=lambda found: float(found.mean()))
+    return rows | {name: network(backbone) for name, backbone in loaded.items()}
+
+
+def scores_table(rows: dict[str, np.ndarray], chance: float) -> str:
+    """One row each: accuracy, difference to the floor, margin over chance against the floor's."""
+    header = ["embedding", ">accuracy %", ">95 % interval", f">over {FLOOR}", ">margin over chance, x the floor's"]
+    floor = rows[FLOOR]
+    cells: list[list[object]] = []
+    for name, values in rows.items():
+        whole = estimate(values)
+        margin = (whole.mean - chance) / (floor.mean() - chance)
+        against = "" if name == FLOOR else _points(estimate(values - floor))
+        cells.append(
+            [name, percent(whole.mean), f"{percent(whole.low)} to {percent(whole.high)}", against, f"{margin:.2f}"]
+        )
+    return table(header, cells)
+
+
+def _points(value: Estimate) -> str:
+    """A paired difference in points with its interval: '+3.1 (1.0 to 5.2)'."""
+    return f"{100 * value.mean:+.1f} ({100 * value.low:.1f} to {100 * value.high:.1f})"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m benchmarks.backbone`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.backbone", description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
+    parser.add_argument("--out", type=Path, required=True, help="folder for the prepared corpora")
+    parser.add_argument("--benchmark", action="append", default=[], help="a prepared one instead; may be repeated")
+    parser.add_argument("--backbone", action="append", default=[], help="may be repeated (default: earshot-tiny)")
+    parser.add_argument("--shots", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=20)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        for name, (corpus, settings) in CORPORA.items() if not options.benchmark else ():
+            source = None if corpus == "demo" else options.shared / "corpora" / name
+            prepare(corpus, source, options.out / name, settings)
+        for place in options.benchmark or [options.out / name for name in CORPORA]:
+            shards = Shards(place)
+            classes = len(shards.table.class_names)
+            rows = rows_of(shards, options.backbone or ["earshot-tiny"], options.shots, options.draws)
+            print(f"\n### {shards.manifest.name}: {classes} classes, chance {100 / classes:.1f} %\n")
+            print(scores_table(rows, 1 / classes), flush=True)
+    except (EarshotError, OSError) as error:
+        print(told(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

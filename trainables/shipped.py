@@ -1,0 +1,111 @@
+"""Backbones that come with the package: small, in 16 bits, checked against their digest before they are used.
+
+    python -m trainables.shipped pretrained --name earshot-tiny
+
+turns what `trainables.pretrain` left in a folder into a folder of this package, in the layout of `transformers`:
+
+    weights/NAME/config.json         the architecture
+    weights/NAME/model.safetensors   the weights, float16
+    weights/NAME/made.json           SHA-256 of the two, and the recipe that made them
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+
+from datasets.errors import EarshotError, told
+from datasets.files import file_digest, write_atomically
+
+WEIGHTS = Path(__file__).parent / "weights"
+FILES = ("config.json", "model.safetensors")
+LARGEST = 12_000_000  # bytes
+AGAIN = "install the package again"
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the backbones that come with the package, sorted."""
+    return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/made.json")))
+
+
+def checked(name: str, weights: Path = WEIGHTS) -> Path:
+    """The folder of a backbone, after its files were compared with their digests.
+
+    Args:
+        name: one of `shipped()`.
+        weights: where the folders lie.
+
+    Raises:
+        EarshotError: a file is missing, or is not what was shipped.
+    """
+    folder = weights / name
+    try:
+        expected = json.loads((folder / "made.json").read_bytes())["sha256"]
+        for file in FILES:
+            if (found := file_digest(folder / file)) != expected[file]:
+                raise EarshotError(f"{folder / file}: expected SHA-256 {expected[file]}, found {found}; {AGAIN}")
+    except (OSError, ValueError, KeyError) as error:
+        raise EarshotError(f"backbone '{name}': {folder}: cannot be read ({_reason(error)}); {AGAIN}") from None
+    return folder
+
+
+def ship(run: Path, name: str, weights: Path = WEIGHTS) -> Path:
+    """Makes the folder of a backbone.
+
+    Args:
+        run: folder of a finished `trainables.pretrain`.
+        name: what it is to be called.
+        weights: where the folder goes.
+
+    Raises:
+        EarshotError: the folder holds no finished run, or its weights are too large or do not fit 16 bits.
+    """
+    try:
+        config = (run / "model" / "config.json").read_bytes()
+        state = load((run / "model" / "model.safetensors").read_bytes())
+        recipe = json.loads((run / "recipe.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise EarshotError(f"{run}: expected a finished run of trainables.pretrain ({_reason(error)})") from None
+    halved = {key: value.to(torch.float16).contiguous() for key, value in sorted(state.items())}
+    if not all(bool(torch.isfinite(value).all()) for value in halved.values()):
+        raise EarshotError(f"{run / 'model'}: has weights that do not fit 16 bits")
+    content = save(halved, metadata={"format": "pt"})
+    if len(content) > LARGEST:
+        raise EarshotError(f"{run / 'model'}: expected at most {LARGEST} bytes in 16 bits, found {len(content)}")
+    folder = weights / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.json", config)
+    write_atomically(folder / "model.safetensors", content)
+    made = {"sha256": {file: file_digest(folder / file) for file in FILES}, "recipe": recipe}
+    write_atomically(folder / "made.json", (json.dumps(made, indent=2) + "\n").encode())
+    return folder
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m trainables.shipped`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainables.shipped", description="Make a pretrained backbone one of the package's own."
+    )
+    parser.add_argument("run", type=Path, help="folder of a finished trainables.pretrain")
+    parser.add_argument("--name", required=True, help="what it is to be called")
+    options = parser.parse_args(arguments)
+    if not options.name.replace("-", "").isalnum():
+        parser.error("--name: expected letters, digits and dashes")
+    try:
+        path = ship(options.run, options.name)
+    except (EarshotError, OSError) as error:
+        print(told(error), file=sys.stderr)
+        return 1
+    print(f"{path} ({sum(file.stat().st_size for file in path.iterdir()) / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
