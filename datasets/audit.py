@@ -23,6 +23,7 @@ from datasets.inventory import printable
 from datasets.listing import Listing
 from datasets.manifest import SPLITS
 from datasets.shards import ClipTable
+from datasets.suggestion import suggestion
 
 NEAR_SILENT_DB = -60.0
 """A clip of lower RMS than this, in dBFS, is near-silent."""
@@ -341,7 +342,7 @@ def protocol_ceiling(name: str, clips: Listing, order_seed: int | None = None) -
     from datasets.protocol import NAMED, by_name, make_sessions  # imports torch: 3 s
 
     if name not in NAMED:
-        raise EarshotError(f"protocol: expected one of {', '.join(NAMED)}, found {printable(name)!r}")
+        raise EarshotError(f"protocol {printable(name)!r}: not known; {suggestion(name, NAMED)}")
     protocol = NAMED[name] if order_seed is None else by_name({"name": name, "class_order": "seeded"})
     try:
         sessions = make_sessions(

@@ -28,6 +28,7 @@ from datasets.inventory import Inventory, Rejection, printable, scan
 from datasets.listing import Listing
 from datasets.manifest import SplitCounts
 from datasets.shards import Clip
+from datasets.suggestion import suggestion
 
 
 class CorpusOptions(BaseModel):
@@ -178,5 +179,5 @@ def find_corpus(name: str) -> Corpus[Any]:
     """
     known = corpora()
     if name not in known:
-        raise EarshotError(f"corpus: expected one of {', '.join(known)}, found {name!r}")
+        raise EarshotError(f"corpus {name!r}: not known; {suggestion(name, known)}")
     return known[name]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from datasets.errors import EarshotError
 from datasets.shards import ClipTable
+from datasets.suggestion import suggestion
 
 
 class Protocol(BaseModel):
@@ -76,7 +77,7 @@ def by_name(value: Any) -> Any:
         return value
     name = fields["name"]
     if not isinstance(name, str) or (isinstance(value, str) and name not in NAMED):
-        raise ValueError(f"expected one of {', '.join(NAMED)}")
+        raise ValueError(f"not known; {suggestion(str(name), NAMED)}")
     if name not in NAMED:
         return value
     changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})

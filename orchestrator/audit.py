@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.audit import Audit, Ceiling, examine, protocol_ceiling
+from datasets.command_line import CommandLine
 from datasets.corpus import Corpus, corpora
 from datasets.errors import EarshotError, told
 from datasets.inventory import printable
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listed = _with_lists()
         corpus = listed.get(words[0]) if words else None
-        given = vars(_parser(corpus, listed).parse_args(words))
+        given = vars(parser(corpus).parse_args(words))
         common = {key: given.pop(key) for key in _COMMON}
         result = _audited(common, corpus, given, listed, errors)
         found = findings(result)
@@ -132,49 +133,53 @@ def _with_lists() -> dict[str, Corpus[Any]]:
     return {name: corpus for name, corpus in corpora().items() if type(corpus).listing is not Corpus.listing}
 
 
-def _parser(corpus: Corpus[Any] | None, listed: dict[str, Corpus[Any]]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.audit",
+def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
+    """The command line.
+
+    Args:
+        corpus: whose published lists are audited; its options are added.
+    """
+    listed = _with_lists()
+    made = CommandLine(
+        "orchestrator.audit",
         usage="python -m orchestrator.audit BENCHMARK [options]",
         description=__doc__,
         epilog=f"Published lists: {', '.join(listed)}; `BENCHMARK --help` shows the options of one of them.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument(
+    made.add_argument(
         "benchmark",
         metavar="BENCHMARK",
         help="folder or URI of a prepared benchmark, or a corpus with published lists "
         "(its name comes first; a folder of that name is ./NAME)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--protocol",
         action="append",
         metavar="NAME",
         help="ceilings under this protocol, such as ffcac-25; may be repeated (default: all that fit)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--order-seed", type=_seed, metavar="N", help="draw the order of the classes (default: the published order)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--out",
         type=_folder,
         metavar="DIR",
         help="write audit.md, audit.json, clips.csv, audit.png and audit.svg (default: only print)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--fail-on",
         type=_kinds,
         default=(),
         metavar="KIND[,KIND]",
         help=f"exit with status 1 if there is such a finding: any, {', '.join(KINDS)} (default: exit with 0)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--workers", type=positive, metavar="N", help="processes that measure audio (default: one per core)"
     )
     if corpus is not None:
-        add_options(parser.add_argument_group(f"options of {corpus.name}"), corpus.options_type)
-    return parser
+        add_options(made.add_argument_group(f"options of {corpus.name}"), corpus.options_type)
+    return made
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ Holm's correction over all comparisons; beside it stand Wilcoxon's signed rank t
 seeds would decide what is not decided.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -23,6 +22,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError
 from orchestrator.comparison import Comparison, Contender, compare, contenders, notes, sentence
 from orchestrator.markdown import one_line
@@ -123,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.compare`: 0 compared, 2 bad input."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     measure = MEASURES[given.metric]
     try:
         if len({path.resolve() for path in given.run}) < len(given.run):
@@ -151,21 +151,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.compare",
+def parser() -> CommandLine:
+    """The command line."""
+    made = CommandLine(
+        "orchestrator.compare",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
-    parser.add_argument(
-        "--method", nargs="+", action="extend", metavar="NAME", help="these methods alone (default: all)"
-    )
-    parser.add_argument("--against", metavar="NAME", help="compare all others with this one (default: all with all)")
-    parser.add_argument("--head", metavar="NAME", help="judge all by this head (default: each by its default head)")
-    parser.add_argument("--metric", choices=tuple(MEASURES), default="aa", help="what is compared (default: aa)")
-    parser.add_argument("--json", action="store_true", help="print JSON, fractions of one, instead of text")
-    return parser
+    made.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
+    made.add_argument("--method", nargs="+", action="extend", metavar="NAME", help="these methods alone (default: all)")
+    made.add_argument("--against", metavar="NAME", help="compare all others with this one (default: all with all)")
+    made.add_argument("--head", metavar="NAME", help="judge all by this head (default: each by its default head)")
+    made.add_argument("--metric", choices=tuple(MEASURES), default="aa", help="what is compared (default: aa)")
+    made.add_argument("--json", action="store_true", help="print JSON, fractions of one, instead of text")
+    return made
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.errors import EarshotError
+from datasets.suggestion import suggestion
 from orchestrator.markdown import one_line, plural
 from orchestrator.measurements import Measure
 from orchestrator.results import Choice, Run
 from orchestrator.significance import ALPHA, CLAIM, Paired, holm, paired, seeds_needed
 from orchestrator.statistics import percent
 from trainables.records import SeedTriple
-from trainables.settings import suggestion
 
 _LONGEST_NAME = 16
 

@@ -12,7 +12,6 @@ RUN is a run folder or its name in runs/. TRIAL is one of:
 DIR then classifies recordings: python -m orchestrator.predict DIR recording.wav
 """
 
-import argparse
 import shutil
 import sys
 import uuid
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.files import ASIDE
 from datasets.inventory import printable
@@ -337,13 +337,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m orchestrator.export",
+    made = CommandLine(
+        "orchestrator.export",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     made.add_argument("run", metavar="RUN", help="run folder of a sweep, or its name in runs/")
     made.add_argument("trial", metavar="TRIAL", nargs="?", default=BEST, help="see above (default: best)")

@@ -10,6 +10,7 @@ from datasets.location import Location
 from datasets.manifest import FILE_NAME
 from datasets.protocol import Session, make_sessions
 from datasets.shards import Shards
+from datasets.suggestion import suggestion
 from orchestrator.objectives import OBJECTIVES
 from orchestrator.run_folder import RunFolder
 from orchestrator.search import MethodSearch
@@ -149,9 +150,12 @@ def find_benchmark(config: SweepConfig) -> Location:
         (named / FILE_NAME).exists() or config.benchmark == "demo"
     ):
         return Location.of(named)
+    there = [path.parent.name for path in config.data.glob(f"*/{FILE_NAME}")]
+    meant = suggestion(config.benchmark, there) if there else ""
     raise EarshotError(
         f"benchmark '{config.benchmark}': no {FILE_NAME} in {place} nor in {named}; "
-        f"make it with: python -m orchestrator.prepare CORPUS --source DIR --out {named}"
+        + (f"{meant} Or " if meant.startswith("did") else "")
+        + f"make it with: python -m orchestrator.prepare CORPUS --source DIR --out {named}"
     )
 
 

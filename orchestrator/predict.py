@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.audio import RejectedError
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.inventory import printable
 from orchestrator.options import local_path, positive
@@ -227,13 +228,11 @@ def _bar() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m orchestrator.predict",
+    made = CommandLine(
+        "orchestrator.predict",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     made.add_argument("model", type=local_path, metavar="DIR", help="folder that orchestrator.export wrote")
     made.add_argument("recording", nargs="+", metavar="FILE", help="recordings, of any format that libsndfile reads")

@@ -1,8 +1,12 @@
-"""Recordings -> shards: `python -m orchestrator.prepare CORPUS --source DIR --out DIR [options]`.
+"""Cut a corpus of recordings into a benchmark of clips.
 
-`fsd-mix-sed` makes no benchmark but recordings: the soundscapes that `fsc89` is cut from.
+    python -m orchestrator.prepare demo --out data/demo
+    python -m orchestrator.prepare ls100 --source LibriSpeech/train-clean-100 --out data/ls100
+    python -m orchestrator.prepare folder --source recordings --out data/mine --clip-seconds 2
+    python -m orchestrator.prepare CORPUS --help                     the options of a corpus
 
-Exit codes: 0 done (or nothing to do), 2 an error that the user can mend, 130 interrupted.
+`fsd-mix-sed` makes no benchmark but recordings: the soundscapes that `fsc89` is cut from. The same command goes on
+after any interruption. Exit status: 0 done (or nothing to do), 2 an error that the user can mend, 130 interrupted.
 """
 
 import argparse
@@ -17,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from datasets.command_line import CommandLine
 from datasets.corpus import corpora
 from datasets.errors import EarshotError
 from datasets.inventory import Rejection
@@ -36,7 +41,7 @@ SHOWN = 10  # rejected files that are told on the console
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    given = vars(_parser().parse_args(arguments))
+    given = vars(parser().parse_args(arguments))
     bar = _bar(console)
     try:
         if given["corpus"] == RENDERED:
@@ -59,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "force")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.prepare",
-        description="Cut a corpus of recordings into a benchmark of clips.",
-        epilog="example: prepare ls100 --source LibriSpeech/train-clean-100 --out data/ls100",
+def parser() -> CommandLine:
+    """The command line."""
+    made = CommandLine(
+        "orchestrator.prepare",
+        description=__doc__,
     )
-    commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
+    commands = made.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, corpus in corpora().items():
         command = commands.add_parser(name, help=corpus.summary, description=corpus.summary, allow_abbrev=False)
         if corpus.reads_folder:
@@ -92,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command.add_argument(flag, type=local_path, required=True, metavar="DIR", help=what)
     _add_common(command)
-    return parser
+    return made
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

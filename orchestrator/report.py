@@ -26,7 +26,6 @@ cell is a value that is not defined or not there yet. Of each method the configu
 is shown; what it has on test clips is told once and never chosen by.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
 from orchestrator import tables
@@ -221,7 +221,7 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.report`: 0 written, 2 bad input."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if len(given.run) > 1 and given.out is None:
             raise EarshotError(f"--out: expected a folder for the report of {len(given.run)} runs, found none")
@@ -237,21 +237,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.report",
+def parser() -> CommandLine:
+    """The command line."""
+    made = CommandLine(
+        "orchestrator.report",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the report (default, of one run: RUN/report)"
-    )
-    parser.add_argument(
+    made.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
+    made.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default, of one run: RUN/report)")
+    made.add_argument(
         "--format", nargs="+", choices=FORMATS, default=USUAL, metavar="FORMAT",
         help=f"of the figures, some of {', '.join(FORMATS)} (default: {' '.join(USUAL)})",
     )  # fmt: skip
-    return parser
+    return made
 
 
 if __name__ == "__main__":

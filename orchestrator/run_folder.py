@@ -20,6 +20,7 @@ from datasets.errors import EarshotError
 from datasets.files import write_atomically
 from datasets.inventory import printable
 from datasets.location import Location
+from datasets.suggestion import suggestion
 from orchestrator.provenance import provenance
 from trainables.lease import Lease
 from trainables.memory import FILE_NAME as EXCEEDED
@@ -66,9 +67,10 @@ class RunFolder:
         for path in (Path(name), Path("runs") / name):
             if (path / "trials").is_dir() or (path / "sweep.json").is_file():
                 return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
+        there = [path.parent.name for path in Path("runs").glob("*/trials")]
         raise EarshotError(
             f"{printable(name)}: expected a run folder of a sweep, or the name of one in runs/, found no trials there; "
-            "check the name"
+            + (suggestion(Path(name).name, there) if there else "check the name")
         )
 
     @property

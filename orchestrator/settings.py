@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError
 from datasets.protocol import NAMED, AnyProtocol
 from orchestrator import quantities
@@ -176,22 +177,21 @@ class SweepConfig(BaseModel):
         return {**self.model_dump(mode="json", exclude={*WHERE, *unsaid}), **chosen}
 
 
-def parse(arguments: list[str] | None = None, description: str | None = None) -> SweepConfig:
-    """The configuration from the command line, over the one from `--config`, over the defaults.
+def parser(description: str | None = None) -> CommandLine:
+    """The command line of a sweep.
 
-    Raises:
-        EarshotError: a key or value is not what it should be.
+    Args:
+        description: what --help begins with.
     """
     fields = SweepConfig.model_fields
     protocol = type(NAMED["free"]).model_fields
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.sweep",
+    made = CommandLine(
+        "orchestrator.sweep",
         usage="%(prog)s [--config FILE] [options]",
         description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run: its folder, or its name in runs/")
+    made.add_argument("--config", type=Path, metavar="FILE", help="YAML with any of these settings")
+    made.add_argument("--resume", metavar="RUN", help="go on with a run: its folder, or its name in runs/")
 
     def add(group: Any, name: str, field: FieldInfo, **keywords: Any) -> None:
         text = field.description or ""
@@ -200,7 +200,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         keywords.setdefault("metavar", name.split("_")[-1].upper())
         group.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=text, **keywords)
 
-    what = parser.add_argument_group("what")
+    what = made.add_argument_group("what")
     for name in ("benchmark", "method", "space", "seeds", "search", "trials", "search_seed", "backbone"):
         add(what, name, fields[name], **({"action": "append"} if name == "method" else {}))
     for name in ("objective", "stopping", "grace", "reduction", "warm_start"):
@@ -210,7 +210,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         "--frontend", default=argparse.SUPPRESS, metavar="KIND", help="kaldi or reference (default: kaldi)"
     )
     add(what, "precision", fields["precision"])
-    rules = parser.add_argument_group("protocol")
+    rules = made.add_argument_group("protocol")
     rules.add_argument(
         "--protocol",
         default=argparse.SUPPRESS,
@@ -222,7 +222,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
         rules.add_argument(
             f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=name.split("_")[-1].upper(), help=text
         )
-    where = parser.add_argument_group("where")
+    where = made.add_argument_group("where")
     for name in ("device", "cpus_per_trial", "gpus_per_trial", "memory_per_trial", "workers", "budget"):
         add(where, name, fields[name], metavar=name.split("_")[0].upper())
     for name in ("address", "data", "runs", "storage", "store_size", "name"):
@@ -230,7 +230,7 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
     where.add_argument(
         "--no-share", dest="share", action="store_false", default=argparse.SUPPRESS, help="trials share nothing"
     )
-    shown = parser.add_argument_group("what is seen")
+    shown = made.add_argument_group("what is seen")
     for flag, text in (("json", "events as JSON, a line each"), ("verbose", "with Ray's own messages")):
         shown.add_argument(
             f"--{flag}", dest="show", action="store_const", const=flag, default=argparse.SUPPRESS, help=text
@@ -240,8 +240,17 @@ def parse(arguments: list[str] | None = None, description: str | None = None) ->
     shown.add_argument(
         "--dashboard", action="store_true", default=argparse.SUPPRESS, help=fields["dashboard"].description
     )
+    return made
 
-    given = vars(parser.parse_args(arguments))
+
+def parse(arguments: list[str] | None = None, description: str | None = None) -> SweepConfig:
+    """The configuration from the command line, over the one from `--config`, over the defaults.
+
+    Raises:
+        EarshotError: a key or value is not what it should be.
+    """
+    protocol = type(NAMED["free"]).model_fields
+    given = vars(parser(description).parse_args(arguments))
     path, resumed = given.pop("config", None), given.pop("resume", None)
     if path and resumed:
         raise EarshotError("--resume: goes on with the configuration of the run, so it takes no --config")

@@ -27,6 +27,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.inventory import printable
 from orchestrator import quantities
@@ -268,13 +269,11 @@ def _bar(size: int, console: Console) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.advance(task, done)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m orchestrator.stages",
+    made = CommandLine(
+        "orchestrator.stages",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     verbs = made.add_subparsers(required=True, metavar="ls|gc|verify")
     ls = _verb(verbs, "ls", _ls, "what the store holds, by method and session")
@@ -307,8 +306,6 @@ def _verb(
         help=text,
         description=text,
         epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     verb.add_argument(
         "place", metavar="PLACE", nargs="?", default=DEFAULT, help=f"store, run or URI (default: {DEFAULT})"

@@ -18,10 +18,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.location import Location
 from datasets.manifest import FILE_NAME
-from orchestrator import cluster
+from orchestrator import cluster, settings
 from orchestrator.budget import Budget
 from orchestrator.dry_run import dry_run, show
 from orchestrator.embedding import embed
@@ -165,6 +166,11 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
         tally = folder.close(ended.names, ended.failed, ended.stopped, complete=ended.complete)
     seconds = time.monotonic() - started
     return Outcome(folder.path, len(ended.names), ended.failed, ended.complete, tally, seconds)
+
+
+def parser() -> CommandLine:
+    """The command line."""
+    return settings.parser(__doc__)
 
 
 def main(arguments: list[str] | None = None) -> int:

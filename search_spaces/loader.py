@@ -24,8 +24,9 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict
 
 from datasets.errors import EarshotError
+from datasets.suggestion import suggestion
 from trainables.learner import Settings, find_method
-from trainables.settings import read_yaml, suggestion, validated
+from trainables.settings import read_yaml, validated
 
 FOLDER = Path(__file__).parent
 

@@ -10,7 +10,7 @@ import pytest
 from datasets.corpus import corpora
 from datasets.errors import EarshotError
 from datasets.protocol import NAMED
-from orchestrator import audit, prepare
+from orchestrator import audit
 from orchestrator.settings import parse
 from trainables.learner import methods
 
@@ -53,13 +53,11 @@ def test_commands_parse(command: list[str]) -> None:
             parse(arguments)
     elif module == "orchestrator.sweep":
         assert parse(arguments)
-    elif module == "orchestrator.prepare":
-        assert prepare._parser().parse_args(arguments)
-    elif module in ("orchestrator.export", "orchestrator.predict", "orchestrator.stages"):
-        assert importlib.import_module(module).parser().parse_args(arguments)
     elif module == "orchestrator.audit":
         listed = audit._with_lists()
-        assert audit._parser(listed.get(arguments[0]), listed).parse_args(arguments)
+        assert audit.parser(listed.get(arguments[0])).parse_args(arguments)
+    elif module.startswith(("orchestrator.", "trainables.")):
+        assert importlib.import_module(module).parser().parse_args(arguments)
 
 
 def test_the_sweep_file_parses(tmp_path: Path) -> None:

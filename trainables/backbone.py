@@ -22,6 +22,7 @@ from transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogra
 from transformers.utils.logging import disable_progress_bar
 
 from datasets.errors import EarshotError
+from datasets.suggestion import suggestion
 from trainables.checkpoint import config_of_original, convert_block, convert_original
 from trainables.frontend import MEL_BINS
 from trainables.shipped import checked, shipped
@@ -127,8 +128,9 @@ def load_backbone(name: str, frames: int) -> Backbone:
         model = _from_hub(name)
     else:
         raise EarshotError(
-            f"backbone '{name}': not found; expected one of {', '.join((*shipped(), *RANDOM))}, a .pth or .safetensors "
-            "file, a folder saved by transformers, or a hub name such as MIT/ast-finetuned-audioset-10-10-0.4593"
+            f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM))} It may also be a .pth or "
+            ".safetensors file, a folder saved by transformers, or a hub name such as "
+            "MIT/ast-finetuned-audioset-10-10-0.4593"
         )
     return Backbone(model, frames).requires_grad_(False)
 

@@ -5,7 +5,6 @@
 runs one chain in this process and leaves the same files as a trial of a sweep.
 """
 
-import argparse
 import hashlib
 import sys
 import time
@@ -18,6 +17,7 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.location import Location
 from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
@@ -295,12 +295,17 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def parser() -> CommandLine:
+    """The command line."""
+    made = CommandLine("trainables.chain", description=__doc__)
+    made.add_argument("--config", type=Path, required=True, help="YAML with the fields of ChainConfig")
+    made.add_argument("--out", type=Path, required=True, help="folder for the record and the predictions")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """`python -m trainables.chain`."""
-    parser = argparse.ArgumentParser(prog="python -m trainables.chain", description="Run one chain, without Ray.")
-    parser.add_argument("--config", type=Path, required=True, help="YAML with the fields of ChainConfig")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the record and the predictions")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         chain = Chain(validated(ChainConfig, read_yaml(options.config), str(options.config)), options.out)
         while not chain.done:

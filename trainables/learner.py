@@ -26,6 +26,7 @@ from torch import Tensor
 import trainables.methods
 from datasets.errors import EarshotError
 from datasets.protocol import Protocol, Session
+from datasets.suggestion import suggestion
 from trainables.features import Features
 
 
@@ -183,7 +184,7 @@ def find_method(name: str) -> type[Learner]:
     """
     known = methods()
     if name not in known:
-        raise EarshotError(f"method '{name}': not known; expected one of {', '.join(known)}")
+        raise EarshotError(f"method '{name}': not known; {suggestion(name, known)}")
     return known[name]
 
 

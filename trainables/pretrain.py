@@ -23,6 +23,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.files import write_atomically
 from trainables.chain import pick_device
@@ -92,15 +93,14 @@ def pretrain(
     return out / "model"
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
+    """The command line."""
     default = Recipe()
-    parser = argparse.ArgumentParser(
-        prog="python -m trainables.pretrain",
-        description="Pretrain a small Audio Spectrogram Transformer from scratch; the same command goes on after an"
-        " interruption.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    made = CommandLine(
+        "trainables.pretrain",
+        description=__doc__,
     )
-    what = parser.add_argument_group("what")
+    what = made.add_argument_group("what")
     what.add_argument(
         "--benchmark",
         default=SYNTHETIC,
@@ -121,13 +121,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"size of the network (default: {default.config})",
     )
     what.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the run")
-    how = parser.add_argument_group("recipe")
+    how = made.add_argument_group("recipe")
     for name, text in _RECIPE.items():
         value = getattr(default, name)
         kind, shown = (int, "N") if isinstance(value, int) else (float, "X")
         flag = f"--{name.replace('_', '-')}"
         how.add_argument(flag, type=kind, default=value, metavar=shown, help=f"{text} (default: {value})")
-    where = parser.add_argument_group("where")
+    where = made.add_argument_group("where")
     where.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     where.add_argument("--threads", type=int, default=1, metavar="N", help="of the network on a CPU (default: 1)")
     where.add_argument(
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="steps between two saved states, each with a held-out score (default: 100)",
     )
-    return parser
+    return made
 
 
 def _stream(options: argparse.Namespace, device: torch.device) -> tuple[str, Stream]:
@@ -167,7 +167,7 @@ def _checked(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m trainables.pretrain`."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     console = Console(stderr=False, highlight=False)
     try:
         _checked(options)

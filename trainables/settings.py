@@ -1,6 +1,5 @@
 """Configuration, validated once at the door."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from datasets.errors import EarshotError
+from datasets.suggestion import suggestion
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,12 +36,6 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
         found = "" if first["type"] == "missing" else f", found {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
         raise EarshotError(f"{where}: {key}: {message[0].lower()}{message[1:]}{found}") from None
-
-
-def suggestion(name: str, known: Any) -> str:
-    """'did you mean x?' where something known is close, else all that is known."""
-    close = get_close_matches(name.rsplit(".", 1)[-1], list(known), n=1)
-    return f"did you mean '{close[0]}'?" if close else f"expected one of {', '.join(known)}"
 
 
 def read_yaml(path: Path) -> Any:

@@ -9,7 +9,6 @@ turns what `trainables.pretrain` left in a folder into a folder of this package,
     weights/NAME/made.json           SHA-256 of the two, and the recipe that made them
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load, save
 
+from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
 from datasets.files import file_digest, write_atomically
 
@@ -88,16 +88,19 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
+def parser() -> CommandLine:
+    """The command line."""
+    made = CommandLine("trainables.shipped", description=__doc__)
+    made.add_argument("run", type=Path, metavar="RUN", help="folder of a finished trainables.pretrain")
+    made.add_argument("--name", required=True, help="what it is to be called")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """`python -m trainables.shipped`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainables.shipped", description="Make a pretrained backbone one of the package's own."
-    )
-    parser.add_argument("run", type=Path, help="folder of a finished trainables.pretrain")
-    parser.add_argument("--name", required=True, help="what it is to be called")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if not options.name.replace("-", "").isalnum():
-        parser.error("--name: expected letters, digits and dashes")
+        parser().error("--name: expected letters, digits and dashes")
     try:
         path = ship(options.run, options.name)
     except (EarshotError, OSError) as error:

@@ -17,7 +17,7 @@ from datasets.audit import Audit
 from datasets.errors import EarshotError
 from datasets.shards import Shards
 from orchestrator import measuring
-from orchestrator.audit import _parser, _with_lists, audit, main
+from orchestrator.audit import _with_lists, audit, main, parser
 from orchestrator.audit_files import document
 from orchestrator.findings import KINDS, Finding, findings, merged_ceilings
 from tests.orchestrator.planted import NAMES
@@ -295,7 +295,7 @@ def test_a_seeded_order_of_the_classes(command: Command, planted: Path) -> None:
 def test_every_published_list_has_its_options_here(name: str, command: Command) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0 and f"options of {name}" in out and "--meta" in out
-    assert _parser(None, _with_lists()).parse_args(["x"]).protocol is None
+    assert parser().parse_args(["x"]).protocol is None
 
 
 # --- figure

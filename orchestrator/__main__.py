@@ -1,0 +1,111 @@
+"""All commands under one name: `earshot sweep ...` is `python -m orchestrator.sweep ...`.
+
+    earshot COMMAND --help
+    earshot completion bash > ~/.local/share/bash-completion/completions/earshot
+    earshot completion zsh > ~/.zfunc/_earshot          (with fpath+=~/.zfunc before compinit)
+
+Exit status of every command: 0 done, 1 done but something failed (trials of a sweep, what `audit --fail-on` names),
+2 bad input or usage, 3 the budget of a sweep was used up, 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import shtab
+
+from datasets.command_line import CommandLine
+from datasets.suggestion import suggestion
+
+COMMANDS = {
+    "prepare": ("orchestrator.prepare", "cut a corpus of recordings into a benchmark of clips"),
+    "audit": ("orchestrator.audit", "tell what is wrong with a benchmark"),
+    "sweep": ("orchestrator.sweep", "run a sweep: search space x seeds"),
+    "report": ("orchestrator.report", "one page, tables and figures of runs"),
+    "compare": ("orchestrator.compare", "whether a difference between methods or runs is decided"),
+    "export": ("orchestrator.export", "make a folder of a trained chain"),
+    "predict": ("orchestrator.predict", "classify recordings with it"),
+    "stages": ("orchestrator.stages", "look after the store of stages and embeddings"),
+    "chain": ("trainables.chain", "run one chain, without Ray"),
+    "pretrain": ("trainables.pretrain", "pretrain a backbone from scratch"),
+}
+SHELLS = ("bash", "zsh")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`earshot`, and `python -m orchestrator`."""
+    words = sys.argv[1:] if arguments is None else arguments
+    name = words[0] if words else "--help"
+    try:
+        if name in COMMANDS:
+            status: int = importlib.import_module(COMMANDS[name][0]).main(words[1:])
+            return status
+        if name == "completion" and words[1:2] and words[1] in SHELLS:
+            print(completion(words[1]))
+            return 0
+        if name in ("-h", "--help", "--version"):
+            _parser().parse_args([name])
+    except BrokenPipeError:  # a reader that left early, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    told = f"completion: expected one of {', '.join(SHELLS)}"
+    if name != "completion":
+        told = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion'))}"
+    print(f"error: {told}", file=sys.stderr)
+    return 2
+
+
+def completion(shell: str) -> str:
+    """A script that completes commands, options and their values.
+
+    Args:
+        shell: `bash` or `zsh`.
+    """
+    whole = _parser()
+    verbs = whole.add_subparsers(metavar="COMMAND")
+    for name, (module, text) in COMMANDS.items():
+        own: CommandLine = importlib.import_module(module).parser()
+        _add_values(own)
+        verbs.add_parser(name, help=text, parents=[own], add_help=False)
+    verbs.add_parser("completion", help="print a script that completes this").add_argument("shell", choices=SHELLS)
+    script: str = shtab.complete(whole, shell)
+    return script
+
+
+def _parser() -> CommandLine:
+    listed = "\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
+    made = CommandLine("orchestrator", description=f"{__doc__}\ncommands:\n{listed}\n")
+    made.prog = "earshot"
+    made.usage = "earshot COMMAND [options]"
+    return made
+
+
+def _add_values(command: argparse.ArgumentParser) -> None:
+    """Gives arguments the values that a shell can offer."""
+    from datasets.protocol import NAMED
+    from search_spaces.loader import shipped as spaces
+    from trainables.backbone import RANDOM
+    from trainables.learner import methods
+    from trainables.shipped import shipped
+
+    values: dict[str, Iterable[str]] = {
+        "method": methods(),
+        "protocol": NAMED,
+        "space": spaces(),
+        "backbone": (*shipped(), *RANDOM),
+    }
+    for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                _add_values(verb)
+        elif action.dest in values and action.choices is None:
+            action.choices = list(values[action.dest])
+        elif action.type is Path or action.metavar in ("DIR", "RUN", "FILE", "PATH", "PLACE"):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
