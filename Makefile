@@ -1,9 +1,9 @@
-# make demo   from nothing to a finished sweep      make test   lint, types and all tests
+# make demo   from nothing to a finished sweep      make test   lint, types and all tests      make docs   the site
 PYTHON ?= python3
 VENV ?= .venv
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(VENV)/.earshot
 	$(VENV)/bin/python -m orchestrator.sweep
@@ -13,6 +13,9 @@ test: $(VENV)/.earshot-test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
+
+docs: $(VENV)/.earshot-test
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -28,6 +28,7 @@ from orchestrator.comparison import Comparison, Contender, compare, contenders, 
 from orchestrator.markdown import one_line
 from orchestrator.measurements import MEASURES, Measure
 from orchestrator.results import Run
+from orchestrator.run_folder import RunFolder
 from orchestrator.statistics import NOTHING, percent
 
 _DROPPED = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
@@ -126,9 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     measure = MEASURES[given.metric]
     try:
-        if len({path.resolve() for path in given.run}) < len(given.run):
+        runs = [RunFolder.named(path) for path in given.run]
+        if len({path.resolve() for path in runs}) < len(runs):
             raise EarshotError(f"{', '.join(map(str, given.run))}: expected different runs, found one twice")
-        compared = contenders([Run.load(path) for path in given.run], given.method or (), given.head)
+        compared = contenders([Run.load(path) for path in runs], given.method or (), given.head)
         comparisons = compare(compared, measure, given.against)
     except EarshotError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -157,7 +159,9 @@ def parser() -> CommandLine:
         "orchestrator.compare",
         description=__doc__,
     )
-    made.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
+    made.add_argument(
+        "run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not, or its name in runs/"
+    )
     made.add_argument("--method", nargs="+", action="extend", metavar="NAME", help="these methods alone (default: all)")
     made.add_argument("--against", metavar="NAME", help="compare all others with this one (default: all with all)")
     made.add_argument("--head", metavar="NAME", help="judge all by this head (default: each by its default head)")

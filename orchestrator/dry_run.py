@@ -140,8 +140,9 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
         for settings in configurations:
             for triple in seeds:
                 described = plan.chain(method, settings, tuple(search.space.varied), triple)
-                chain = Chain(described, Path(nowhere), before=chain)
-                addresses = chain.addresses()
+                # on this machine's processor: a GPU that only the cluster has need not be here
+                chain = Chain(described.model_copy(update={"device": "cpu"}), Path(nowhere), before=chain)
+                addresses = chain.addresses(plan.config.chosen_device)
                 bases.add(addresses[0])
                 # without sharing, a stage is that of its trial alone
                 own = "" if plan.config.share else described.trial

@@ -49,6 +49,7 @@ from orchestrator.measurements import FORMULAE
 from orchestrator.page import write_page
 from orchestrator.pareto import candidates, objectives_of
 from orchestrator.results import Run
+from orchestrator.run_folder import RunFolder
 from orchestrator.spreadsheet import xlsx
 from orchestrator.statistics import Estimates, mean_std, percent
 from orchestrator.tables import Grid, csv_bytes
@@ -225,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if len(given.run) > 1 and given.out is None:
             raise EarshotError(f"--out: expected a folder for the report of {len(given.run)} runs, found none")
-        run = Run.merged([Run.load(path) for path in given.run])
+        run = Run.merged([Run.load(RunFolder.named(path)) for path in given.run])
         paths = write_report(run, given.out, tuple(dict.fromkeys(given.format)))
     except EarshotError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -243,7 +244,9 @@ def parser() -> CommandLine:
         "orchestrator.report",
         description=__doc__,
     )
-    made.add_argument("run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not")
+    made.add_argument(
+        "run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not, or its name in runs/"
+    )
     made.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default, of one run: RUN/report)")
     made.add_argument(
         "--format", nargs="+", choices=FORMATS, default=USUAL, metavar="FORMAT",

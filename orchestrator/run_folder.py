@@ -73,6 +73,15 @@ class RunFolder:
             + (suggestion(Path(name).name, there) if there else "check the name")
         )
 
+    @classmethod
+    def named(cls, name: Path) -> Path:
+        """The folder that is called `name`: itself where there is one, else that of `find`.
+
+        Raises:
+            EarshotError: there is none.
+        """
+        return name if name.is_dir() else cls.find(str(name)).path
+
     @property
     def store(self) -> Location:
         """Where its stages are: runs share the store that lies beside them, or in their storage."""

@@ -28,6 +28,7 @@ from trainables.features import Features
 from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.learner import Learner, State, find_method, refuse_misfit
 from trainables.lease import find_or_compute
+from trainables.memory import Peak
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 from trainables.settings import read_yaml, validated
 from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
@@ -130,11 +131,16 @@ class Chain:
         """Whether all sessions are behind."""
         return len(self._addresses) == len(self.sessions)
 
-    def addresses(self) -> list[str]:
-        """Addresses of the stages of all sessions, which are known before any is computed."""
+    def addresses(self, device: str | None = None) -> list[str]:
+        """Addresses of the stages of all sessions, which are known before any is computed.
+
+        Args:
+            device: as if networks ran there; where they do if None.
+        """
         found: list[str] = []
         for session in self.sessions:
-            found.append(address_of(self._depends_on(session, found[-1] if found else None)))
+            depends_on = self._depends_on(session, found[-1] if found else None)
+            found.append(address_of(depends_on | ({"device": device} if device else {})))
         return found
 
     def step(self) -> SessionRecord:
@@ -159,12 +165,14 @@ class Chain:
 
     def _compute(self, session: Session, address: str, depends_on: dict[str, Any]) -> Stage:
         learner = self._learner_before(session.index)
+        peak = Peak(self._features.device)
         started = time.perf_counter()
         learner.learn(session, self._generator(session.index))
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
         stored, used = learner.parameters()
-        stage = Stage(address, depends_on, predictions, time.perf_counter() - started, stored, used)
+        seconds = time.perf_counter() - started
+        stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes())
         self._store.publish(stage, learner.state())
         return stage
 
@@ -225,6 +233,7 @@ class Chain:
             reused=reused,
             parameters_stored=stage.parameters_stored,
             parameters_used=stage.parameters_used,
+            peak_bytes=stage.peak_bytes,
         )
         self.record = self.record.model_copy(
             update={

@@ -1,4 +1,5 @@
-"""A limit on the memory of a trial, kept by the trial itself: the one that breaks it dies, and not its neighbours.
+"""A limit on the memory of a trial, kept by the trial itself: the one that breaks it dies, and not its neighbours; and
+how much a session took.
 
 Counted is what the process has for itself. Memory-mapped files, which trials share and the system may drop, are not.
 """
@@ -8,6 +9,8 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+
+import torch
 
 from datasets.errors import EarshotError
 from datasets.location import Location
@@ -63,6 +66,32 @@ class MemoryWatch:
             with suppress(OSError, EarshotError):  # else the sweep tries it a few times more
                 self._file.write(json.dumps({"launch": self._launch, "reason": reason}).encode())
             os._exit(STATUS)
+
+
+class Peak:
+    """The most memory that this process, or on a GPU its tensors, had at a time since the object was made.
+
+    Args:
+        device: where networks run; on a CPU the resident memory of the whole process is meant.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            with suppress(OSError):  # where it is not allowed the peak is that since the process began
+                Path("/proc/self/clear_refs").write_text("5")
+
+    def bytes(self) -> int | None:
+        """The peak so far; None where the system does not tell."""
+        if self._device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._device))
+        with suppress(OSError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return 1024 * int(line.split()[1])
+        return None
 
 
 def private_bytes() -> int:

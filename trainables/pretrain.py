@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = pretrain(recipe, stream, options.out, device, workers, options.save_every, console)
     except (EarshotError, OSError) as error:
         print(told(error), file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on from the last saved step in {options.out}", file=sys.stderr)
         return INTERRUPTED

@@ -55,6 +55,7 @@ class SessionRecord(BaseModel):
     reused: bool  # the stage was found, not computed, by this trial
     parameters_stored: int
     parameters_used: int
+    peak_bytes: int | None = None  # most memory at a time when it was computed: of the process, or of a GPU's tensors
 
 
 class TrialRecord(BaseModel):

@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         path = ship(options.run, options.name)
     except (EarshotError, OSError) as error:
         print(told(error), file=sys.stderr)
-        return 1
+        return 2
     print(f"{path} ({sum(file.stat().st_size for file in path.iterdir()) / 1e6:.1f} MB)")
     return 0
 

@@ -49,6 +49,7 @@ class Stage:
         seconds: wall time of learning and scoring.
         parameters_stored: values that the learner keeps.
         parameters_used: values that scoring a clip uses.
+        peak_bytes: most memory at a time while it was computed; None where that is not known.
     """
 
     address: str
@@ -57,6 +58,7 @@ class Stage:
     seconds: float
     parameters_stored: int
     parameters_used: int
+    peak_bytes: int | None = None
 
 
 class StageStore:
@@ -82,6 +84,7 @@ class StageStore:
             seconds=described["seconds"],
             parameters_stored=described["parameters_stored"],
             parameters_used=described["parameters_used"],
+            peak_bytes=described.get("peak_bytes"),
         )
 
     def has(self, address: str) -> bool:
@@ -123,6 +126,7 @@ class StageStore:
             "seconds": stage.seconds,
             "parameters_stored": stage.parameters_stored,
             "parameters_used": stage.parameters_used,
+            "peak_bytes": stage.peak_bytes,
         }
         with self.depot.published(stage_file(stage.address)) as aside:
             aside.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -151,6 +151,7 @@ def _cost(run: Run, configuration: str) -> dict[str, Any]:
             _number(np.mean([r.sessions[t].seconds for r in records if len(r.sessions) > t] or [np.nan]))
             for t in range(run.planned_sessions)
         ],
+        "memory": max((s.peak_bytes for r in records for s in r.sessions if s.peak_bytes is not None), default=None),
         "used": max((r.sessions[-1].parameters_used for r in records), default=None),
         "stored": max((r.sessions[-1].parameters_stored for r in records), default=None),
     }

@@ -95,7 +95,7 @@ def test_a_protocol_brings_its_classes_in_its_order() -> None:
     )
     with pytest.raises(EarshotError, match="benchmark does not say how many of its classes are base classes; leave --"):
         protocol_ceiling("fcac", listing)
-    with pytest.raises(EarshotError, match=r"protocol: expected one of ffcac-25, .* found 'ffcac'"):
+    with pytest.raises(EarshotError, match=r"protocol 'ffcac': not known; did you mean 'f?fcac"):
         protocol_ceiling("ffcac", listing)
 
 

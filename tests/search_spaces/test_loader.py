@@ -24,7 +24,7 @@ def test_every_shipped_space_is_valid(name: str) -> None:
     ("text", "message"),
     [
         ("methods: {ede: {base_lrr: 1}}", "methods.ede: no setting 'base_lrr'; did you mean 'base_lr'?"),
-        ("methods: {edee: {}}", "method 'edee': not known; expected one of aper"),
+        ("methods: {edee: {}}", "method 'edee': not known; did you mean 'ede'?"),
         ("method: {ede: {}}", "no key 'method'; did you mean 'methods'?"),
         ("methods: {}", "names no method"),
         ("methods: {ede: {base_lr: fast}}", "methods.ede: base_lr: input should be a valid number"),

@@ -68,7 +68,7 @@ def test_a_missing_file_is_refused(run: Path, tmp_path: Path, file: str):
 def test_an_unfinished_run_is_not_shipped(run: Path, capsys: pytest.CaptureFixture[str]):
     shutil.rmtree(run / "model")
     before = shipped()
-    assert main([str(run), "--name", "never"]) == 1
+    assert main([str(run), "--name", "never"]) == 2
     assert "expected a finished run" in capsys.readouterr().err
     assert shipped() == before
 

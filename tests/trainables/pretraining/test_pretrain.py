@@ -59,7 +59,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(whole: Path, tmp
 
 def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest.CaptureFixture[str]):
     before = (whole / "state.pt").read_bytes()
-    assert main([*SMALL, "--lr", "0.5", "--out", str(whole)]) == 1
+    assert main([*SMALL, "--lr", "0.5", "--out", str(whole)]) == 2
     error = capsys.readouterr().err
     assert "lr 0.001" in error and "--out" in error and error.count("\n") == 1
     assert (whole / "state.pt").read_bytes() == before
@@ -75,7 +75,7 @@ def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest
     ],
 )
 def test_bad_input_is_one_line(options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main([*SMALL, *options, "--out", str(tmp_path / "out")]) == 1
+    assert main([*SMALL, *options, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line(options: list[str], expected: str, tmp_path: Path
 
 def test_a_damaged_state_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "state.pt").write_bytes(b"not a state")
-    assert main([*SMALL, "--out", str(tmp_path)]) == 1
+    assert main([*SMALL, "--out", str(tmp_path)]) == 2
     assert "remove it to begin again" in capsys.readouterr().err
 
 

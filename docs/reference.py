@@ -1,0 +1,141 @@
+"""The reference of the site, generated from the code whenever the site is built: it cannot go stale.
+
+MkDocs calls `on_files`; the pages lie nowhere.
+"""
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # `mkdocs build` alone does not put it there
+    sys.path.insert(0, str(ROOT))
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Adds the generated pages."""
+    pages = {"commands": commands(), "configuration": configuration(), "methods": methods(), "corpora": corpora()}
+    for package in ("datasets", "trainables", "orchestrator"):
+        pages[package] = modules(package)
+    for name, content in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=content))
+    return files
+
+
+def commands() -> str:
+    """--help of every command."""
+    from orchestrator.__main__ import COMMANDS
+
+    parts = [
+        "# Command line",
+        "`earshot sweep` and `python -m orchestrator.sweep` are the same. Exit status: 0 done, 1 done but something"
+        " failed (trials of a sweep, what `audit --fail-on` names, a recording that `predict` could not read, damage"
+        " that `stages verify` found), 2 bad input or usage, 3 the budget of a sweep was used up, 130 interrupted. Results go to stdout, all else to stderr; `NO_COLOR` is respected.",
+        "Completion: `earshot completion bash > ~/.local/share/bash-completion/completions/earshot`.",
+    ]
+    for name, (module, text) in COMMANDS.items():
+        parser = importlib.import_module(module).parser()
+        parts += [f"## {name}", f"{text[0].upper()}{text[1:]}.", _verbatim(_help(parser))]
+        parts += [f"### {name} {verb}\n\n{_verbatim(_help(below))}" for verb, below in _verbs(parser)]
+    return "\n\n".join(parts)
+
+
+def configuration() -> str:
+    """All settings of a sweep, from the model that validates them."""
+    from orchestrator.settings import SweepConfig
+
+    return "\n\n".join(
+        [
+            "# Configuration of a sweep",
+            "What a YAML file given with `--config` may hold; every key is also an option (`search_seed` is"
+            " `--search-seed`), but for `share` (`--no-share`) and `show` (`--verbose`, `--json`). The resolved configuration is stored in the run folder as `sweep.json`.",
+            _fields(SweepConfig),
+            "## protocol",
+            "The name of a protocol, or these fields.",
+            _fields(importlib.import_module("datasets.protocol").Protocol),
+        ]
+    )
+
+
+def methods() -> str:
+    """The settings of every method."""
+    from trainables.learner import methods as known
+
+    parts = [
+        "# Settings of methods",
+        "What a search space may fix or vary. Defaults are the published values, for a transformer where there is one;"
+        " [where they differ](../methods.md#where-ours-differs-from-what-was-published).",
+    ]
+    for name, method in known().items():
+        parts += [f"## {name}", f"{method.summary}. Heads: {', '.join(method.heads)}.", _fields(method.Settings)]
+    return "\n\n".join(parts)
+
+
+def corpora() -> str:
+    """The options of every corpus."""
+    from datasets.corpus import corpora as known
+
+    parts = ["# Options of corpora", "As options of `python -m orchestrator.prepare CORPUS`."]
+    for name, corpus in known().items():
+        parts += [f"## {name}", f"{corpus.summary}.", _fields(corpus.options_type)]
+    return "\n\n".join(parts)
+
+
+def modules(package: str) -> str:
+    """The public names of every module of a package."""
+    found = importlib.import_module(package)
+    names = sorted(
+        module.name
+        for module in pkgutil.walk_packages(found.__path__, f"{package}.")
+        if not module.ispkg and not module.name.endswith("__main__")
+    )
+    return "\n\n".join([f"# {package}", *(f"::: {name}" for name in names)])
+
+
+def _fields(model: Any) -> str:
+    """A table of the fields of a pydantic model."""
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    defaults = json.loads(model.model_construct().model_dump_json(exclude_unset=False))
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"`{json.dumps(defaults.get(name))}`"
+        cells = (f"`{name}`", f"`{_kind(field.annotation)}`", default, field.description or "")
+        rows.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def _kind(annotation: Any) -> str:
+    """'int or none', 'tpe, random or grid', 'list of str'."""
+    inner = [one for one in get_args(annotation) if one is not Ellipsis]
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " or ".join([", ".join(map(str, inner[:-1])), str(inner[-1])]) if len(inner) > 1 else str(inner[0])
+    if origin is Annotated:
+        return _kind(inner[0])
+    if origin in (tuple, list):
+        return f"list of {_kind(inner[0])}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(_kind, inner))
+    return {"NoneType": "none", "Path": "path"}.get(annotation.__name__, annotation.__name__)
+
+
+def _verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=110)  # type: ignore[assignment]
+    return parser.format_help()
+
+
+def _verbatim(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```"

@@ -1,0 +1,46 @@
+"""The commands of README and docs, as a reader would copy them."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line of a fenced `sh` block.
+
+    Attributes:
+        page: where it is.
+        line: as it is written, continued lines joined.
+    """
+
+    page: str
+    line: str
+
+    @property
+    def words(self) -> list[str]:
+        """What a shell makes of it; redirections left out."""
+        return shlex.split(self.line.split(" > ")[0], comments=True)
+
+    def __str__(self) -> str:
+        return f"{self.page}: {' '.join(self.line.split())}"
+
+
+def commands_of(page: Path) -> list[Command]:
+    """All commands of a page, in order."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    return [Command(page.name, line) for line in lines]
+
+
+def all_commands() -> list[Command]:
+    """Every command of README and docs, each once."""
+    found: dict[tuple[str, ...], Command] = {}
+    for page in PAGES:
+        for command in commands_of(page):
+            found.setdefault(tuple(command.words), command)
+    return list(found.values())

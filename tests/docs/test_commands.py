@@ -1,0 +1,152 @@
+"""Every command of README and docs is run here, on small stand-ins of what it names, or it is listed with the reason.
+
+Sweeps are run with `--dry-run`: everything that a sweep checks before its first trial, without the hours. The commands
+of the tutorial are run whole by `test_tutorial.py`.
+"""
+
+import importlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.shard_writer import write_shard
+from datasets.shards import Clip
+from orchestrator.__main__ import COMMANDS
+from orchestrator.cluster import start_ray
+from tests.docs.commands import ROOT, Command, all_commands, commands_of
+from tests.orchestrator.exporting import seeds, write_run
+
+NOT_RUN = {
+    r"^make |^\. \.venv": "the test suite itself, and what built its environment; `.ci/run` runs `make test`",
+    r"^python -m benchmarks\.": "minutes to hours; every benchmark has a test of its own in tests/benchmarks",
+    r"^pip install|^docker ": "installs from a registry; the wheel is built and installed by tests/test_package.py",
+    r"^(kubectl|sbatch|ssh|ray) ": "needs a cluster; tests/deploy and tests/orchestrator/test_job.py run stand-ins",
+    r"^export RAY_AUTH": "sets the token of a cluster; tests/orchestrator/test_cluster.py starts one",
+    r"^(jq|tensorboard) ": "programs of others",
+    r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/test_loggers.py runs them",
+    r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/test_storage.py, test_uris.py",
+    r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED": "a corpus that is not here; tests/datasets builds small ones",
+    r"trainables\.(pretrain|shipped)": "hours; tests/trainables/pretraining trains for a few steps, and ships",
+    r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/test_warm_start.py makes one",
+}
+TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
+CLASSES = 55
+
+
+def reason(command: Command) -> str | None:
+    """Why a command is not run here."""
+    if tuple(command.words) in TUTORIAL:
+        return "run by test_tutorial.py"
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, command.line)), None)
+
+
+RUN_HERE = [command for command in all_commands() if reason(command) is None]
+
+
+def write_benchmark(root: Path) -> None:
+    """55 classes of short tones, 10 clips each, the name of the folder in the names of the classes."""
+    (root / "shards").mkdir(parents=True)
+    time = np.arange(4_800) / 16_000
+    clips, classes = [], []
+    for label in range(CLASSES):
+        random = np.random.default_rng(label)
+        for index in range(10):
+            wave = 0.2 * np.sin(2 * np.pi * (200 + 40 * label) * time) + 0.01 * random.standard_normal(len(time))
+            split = "train" if index < 6 else "val" if index < 8 else "test"
+            source = f"{label}-{index}.wav"
+            name = f"{root.name} {label}"
+            clips.append(Clip(f"{label:02d}-{index}", split, label, name, source, 0, wave.astype(np.float32)))
+        classes.append(ClassEntry(label=label, name=name, clips=SplitCounts(train=6, val=2, test=2)))
+    Manifest(
+        name=root.name,
+        corpus="test",
+        settings={},
+        sample_rate=16_000,
+        num_samples=len(time),
+        classes=tuple(classes),
+        base_classes=30,
+        shards=(write_shard(root / "shards" / "00000.parquet", clips, 16_000),),
+        source=SourceEntry(fingerprint="-", files=len(clips), rejected=0),
+        versions={},
+        created="2026-01-01T00:00:00Z",
+    ).save(root)
+
+
+def export(arguments: list[str], where: Path) -> None:
+    """Runs the command in a folder."""
+    before = Path.cwd()
+    os.chdir(where)
+    try:
+        assert importlib.import_module("orchestrator.export").main(arguments) == 0
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with what the commands name: benchmarks, recordings, a finished run, published lists."""
+    here = tmp_path_factory.mktemp("docs")
+    for name in ("demo", "mine", "ls100", "nsynth100", "fsc89"):
+        write_benchmark(here / "data" / name)
+    for method in ("mfcc-ncm", "simplecil", "ede"):
+        for seed in range(3):
+            write_run(here / "runs", here / "data" / "mine", method, "RUN", seeds=seeds(seed), backbone="random-tiny")
+    for name in ("FIRST", "SECOND"):
+        shutil.copytree(here / "runs" / "RUN", here / "runs" / name)
+    for folder in ("recordings", "samples"):
+        for label in ("cello", "flute", "oboe"):
+            (here / folder / label).mkdir(parents=True)
+            for note in sorted((shared / "corpora" / "philharmonia" / label).glob("*.mp3"))[:10]:
+                shutil.copy(note, here / folder / label)
+    for chapter in sorted((shared / "corpora" / "ravdess-16k").glob("*/*/")):
+        place = here / "speech" / chapter.parent.name / chapter.name
+        place.mkdir(parents=True)
+        for utterance in sorted(chapter.glob("*.flac"))[:30]:
+            shutil.copy(utterance, place)
+    for name in ("recording.wav", "other.flac"):
+        soundfile.write(here / name, np.random.default_rng(0).uniform(-0.1, 0.1, 16_000), 16_000)
+    for name in ("ls100", "nsynth", "fsc89"):
+        shutil.copytree(shared / "published" / name, here / "lists" / name)
+    export(["RUN", "--out", str(here / "models" / "mine")], here)
+    space = re.findall(r"```yaml\n(methods:.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.DOTALL)
+    (here / "space.yaml").write_text(space[0])
+    protocol = "{name: free, base: 2, way: 2, sessions: 3, shot: 3}"
+    (here / "chain.yaml").write_text(f"benchmark: data/mine\nmethod: simplecil\nprotocol: {protocol}\n")
+    with start_ray(cpus=2):
+        yield here
+
+
+def test_every_command_is_run_or_has_a_reason() -> None:
+    """What is neither can only be a program that nobody has thought of yet."""
+    strangers = [str(command) for command in RUN_HERE if command.words[:2] != ["python", "-m"]]
+    assert strangers == []
+    used = {pattern for pattern in NOT_RUN if any(re.search(pattern, one.line) for one in all_commands())}
+    assert set(NOT_RUN) - used == set(), "reasons that no command needs any more"
+
+
+@pytest.mark.parametrize("command", [one for one in all_commands() if one.words[:2] == ["python", "-m"]], ids=str)
+def test_commands_are_of_modules_that_are_there(command: Command) -> None:
+    module = command.words[2]
+    assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
+    assert module.startswith("benchmarks.") or module in [name for name, _ in COMMANDS.values()] + [
+        "trainables.shipped"
+    ]
+
+
+@pytest.mark.parametrize("command", RUN_HERE, ids=str)
+def test_commands_run(command: Command, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sandbox)
+    module, arguments = command.words[2], command.words[3:]
+    if module == "orchestrator.sweep":
+        arguments = [*arguments, "--dry-run"]
+    if module in ("orchestrator.prepare", "orchestrator.export"):  # other commands read what is in its place
+        arguments[arguments.index("--out") + 1] = f"made/{RUN_HERE.index(command)}"
+    status = importlib.import_module(module).main(arguments)
+    assert status == (1 if "--fail-on" in arguments and "ls100-published" in arguments else 0)
