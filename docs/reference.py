@@ -38,7 +38,8 @@ def commands() -> str:
         "# Command line",
         "`earshot sweep` and `python -m orchestrator.sweep` are the same. Exit status: 0 done, 1 done but something"
         " failed (trials of a sweep, what `audit --fail-on` names, a recording that `predict` could not read, damage"
-        " that `stages verify` found), 2 bad input or usage, 3 the budget of a sweep was used up, 130 interrupted. Results go to stdout, all else to stderr; `NO_COLOR` is respected.",
+        " that `stages verify` found), 2 bad input or usage, 3 the budget of a sweep was used up, 130 interrupted."
+        " Results go to stdout, all else to stderr; `NO_COLOR` is respected.",
         "Completion: `earshot completion bash > ~/.local/share/bash-completion/completions/earshot`.",
     ]
     for name, (module, text) in COMMANDS.items():
@@ -56,7 +57,8 @@ def configuration() -> str:
         [
             "# Configuration of a sweep",
             "What a YAML file given with `--config` may hold; every key is also an option (`search_seed` is"
-            " `--search-seed`), but for `share` (`--no-share`) and `show` (`--verbose`, `--json`). The resolved configuration is stored in the run folder as `sweep.json`.",
+            " `--search-seed`), but for `share` (`--no-share`) and `show` (`--verbose`, `--json`). The resolved"
+            " configuration is stored in the run folder as `sweep.json`.",
             _fields(SweepConfig),
             "## protocol",
             "The name of a protocol, or these fields.",

@@ -5,7 +5,8 @@
     earshot completion zsh > ~/.zfunc/_earshot          (with fpath+=~/.zfunc before compinit)
 
 Exit status of every command: 0 done, 1 done but something failed (trials of a sweep, what `audit --fail-on` names, a
-recording that `predict` could not read, damage that `stages verify` found), 2 bad input or usage, 3 the budget of a sweep was used up, 130 interrupted.
+recording that `predict` could not read, damage that `stages verify` found), 2 bad input or usage, 3 the budget of a
+sweep was used up, 130 interrupted.
 """
 
 import argparse

@@ -35,7 +35,7 @@ def loggers(names: Iterable[str], run: str, folder: Path, events: Path) -> list[
         package = find_spec(name)
         if package is None or package.origin is None:  # without origin: a folder, such as the one where W&B keeps runs
             raise EarshotError(
-                f"--log {name}: expected the package {name}, found none; pip install -e '.[{name}]' in a checkout of Earshot"
+                f"--log {name}: expected the package {name}, found none; pip install -e '.[{name}]' in a checkout"
             )
         made.append(TRACKERS[name](run, folder))
     return made

@@ -49,7 +49,7 @@ def test_commands_parse(command: list[str]) -> None:
     module, arguments = command[2], command[3:]
     assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
     if module == "orchestrator.sweep" and "--resume" in arguments:
-        with pytest.raises(EarshotError, match="RUN: expected a run folder"):
+        with pytest.raises(EarshotError, match="expected a run folder"):
             parse(arguments)
     elif module == "orchestrator.sweep":
         assert parse(arguments)
@@ -70,4 +70,5 @@ def test_the_sweep_file_parses(tmp_path: Path) -> None:
 def test_links_lead_somewhere() -> None:
     for path, page in PAGES.items():
         for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", page):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+            generated = target.startswith(("reference/", "../reference/"))  # the build of the site checks these
+            assert generated or (path.parent / target).exists(), f"{path.name}: {target}"
