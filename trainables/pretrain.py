@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers.utils.logging import disable_progress_bar
 
 from datasets.command_line import CommandLine
 from datasets.errors import EarshotError, told
@@ -89,6 +90,7 @@ def pretrain(
 
         training.run(workers=workers, save_every=save_every, told=show)
     write_atomically(out / "curve.png", curve(training.points, out.name))
+    disable_progress_bar()  # of writing tensors to a file
     training.network.exported().save_pretrained(out / "model")
     return out / "model"
 
