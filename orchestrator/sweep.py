@@ -28,7 +28,7 @@ from orchestrator.dry_run import dry_run, show
 from orchestrator.embedding import embed
 from orchestrator.events import SweepEvents, claimed_stdout
 from orchestrator.keeper import StoreKeeper
-from orchestrator.live import LivePage
+from orchestrator.live import PAGE, LivePage
 from orchestrator.loggers import loggers
 from orchestrator.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.prepare import prepare
@@ -142,6 +142,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     if events is None:
         # between the messages of --verbose a live view would be torn
         plain = Console(force_terminal=False, width=NARROWEST) if config.show == "verbose" else console
+        console.print(f"page, from the first session on: {escape(_shown(folder.path / PAGE))}", soft_wrap=True)
         watching.append(SweepProgress(plain, totals, plan.sessions, ATTEMPTS))
     else:
         watching.append(events)
