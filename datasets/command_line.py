@@ -1,8 +1,10 @@
 """How all command lines look: help as written, no abbreviated options, and a suggestion where one is misspelt."""
 
 import argparse
+import os
 import re
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
@@ -24,7 +26,9 @@ class CommandLine(argparse.ArgumentParser):
             keywords["prog"] = f"python -m {module}"
         super().__init__(**keywords)
         if module is not None:
-            self.add_argument("--version", action="version", version=f"earshot {_version()}", help="tell it and exit")
+            self.add_argument(
+                "--version", action="version", version=f"earshot {_version()}", help="show the version and exit"
+            )
 
     def error(self, message: str) -> NoReturn:
         """One line, with what was meant where that can be guessed; exit status 2."""
@@ -45,6 +49,20 @@ class CommandLine(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 found += [flag for below in action.choices.values() for flag in below._flags()]
         return found
+
+
+def as_program(main: Callable[[], int]) -> int:
+    """Runs a command as a program: a Ctrl-C is status 130, a reader that left early (such as `head`) no error."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
 
 
 def _version() -> str:

@@ -11,14 +11,13 @@ sweep was used up, 130 interrupted.
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import shtab
 
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.suggestion import suggestion
 
 COMMANDS = {
@@ -40,23 +39,24 @@ def main(arguments: list[str] | None = None) -> int:
     """`earshot`, and `python -m orchestrator`."""
     words = sys.argv[1:] if arguments is None else arguments
     name = words[0] if words else "--help"
-    try:
-        if name in COMMANDS:
-            status: int = importlib.import_module(COMMANDS[name][0]).main(words[1:])
-            return status
-        if name == "completion" and words[1:2] and words[1] in SHELLS:
-            print(completion(words[1]))
-            return 0
-        if name in ("-h", "--help", "--version"):
-            _parser().parse_args([name])
-    except BrokenPipeError:  # a reader that left early, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if name in COMMANDS:
+        status: int = importlib.import_module(COMMANDS[name][0]).main(words[1:])
+        return status
+    if name == "completion" and words[1:2] and words[1] in SHELLS:
+        print(completion(words[1]))
         return 0
+    if name in ("-h", "--help", "--version"):
+        _parser().parse_args([name])
     told = f"completion: expected one of {', '.join(SHELLS)}"
     if name != "completion":
-        told = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion'))}"
+        told = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion', '--help', '--version'))}"
     print(f"error: {told}", file=sys.stderr)
     return 2
+
+
+def program() -> int:
+    """The script `earshot`."""
+    return as_program(main)
 
 
 def completion(shell: str) -> str:
@@ -109,4 +109,4 @@ def _add_values(command: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

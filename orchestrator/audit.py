@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.audit import Audit, Ceiling, examine, protocol_ceiling
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.corpus import Corpus, corpora
 from datasets.errors import EarshotError, told
 from datasets.inventory import printable
@@ -294,4 +294,4 @@ def _middle_left_out(cells: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -22,7 +22,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError
 from orchestrator.comparison import Comparison, Contender, compare, contenders, notes, sentence
 from orchestrator.markdown import one_line
@@ -171,4 +171,4 @@ def parser() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

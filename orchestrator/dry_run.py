@@ -29,6 +29,7 @@ from trainables.chain import Chain
 from trainables.records import TrialRecord
 from trainables.stages import StageStore
 
+SAME = ("method", "benchmark_fingerprint", "protocol", "backbone")  # of chains whose sessions cost about the same
 RECENT = 20  # earlier runs that are asked what a session costs
 PARTS = ("benchmark", "protocol", "backbone", "device", "run", "store")
 
@@ -47,6 +48,7 @@ class Forecast:
         found: stages that are in the store already.
         exact: whether all configurations are known beforehand.
         seconds: of computing the stages that are missing, on one slot; None where no earlier run tells.
+        longest: of these, those of one chain: its sessions follow each other, however many slots there are.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Forecast:
     found: int
     exact: bool
     seconds: float | None
+    longest: float | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class DryRun:
     Attributes:
         facts: benchmark, protocol, backbone, device, run folder and store, in words.
         methods: one forecast each.
-        at_once: trials at a time on this machine; None on a cluster, which is not asked.
+        at_once: trials at a time on this machine; None on a cluster, which is not asked, and where it depends
+            on GPUs or memory.
         resumes: whether the run folder is there, so that the sweep would go on with it.
     """
 
@@ -82,7 +86,8 @@ class DryRun:
         costs = [one.seconds for one in self.methods]
         if self.at_once is None or any(cost is None for cost in costs):
             return None
-        return sum(cost or 0.0 for cost in costs) / self.at_once
+        longest = max((one.longest or 0.0 for one in self.methods), default=0.0)
+        return max(sum(cost or 0.0 for cost in costs) / self.at_once, longest)
 
     def document(self) -> dict[str, Any]:
         """The same in JSON types."""
@@ -103,7 +108,7 @@ def dry_run(plan: Plan) -> DryRun:
     """
     config = plan.config
     cores = os.cpu_count() or 1
-    local = config.address == "local"
+    local = config.address == "local" and not config.gpus_per_trial and config.memory_per_trial is None
     fit = max(1, cores // config.cpus_per_trial)
     classes = [len(session.labels) for session in next(iter(plan.chains.values()))]
     protocol = f"{config.protocol.name}: {plural(plan.sessions, 'session')} of {_told(classes)} classes"
@@ -135,6 +140,7 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
     configurations = [settings for one in rounds for settings in one]
     stages: dict[str, int] = {}  # address -> session
     bases: set[str] = set()
+    chains: list[list[str]] = []
     chain: Chain | None = None
     with tempfile.TemporaryDirectory() as nowhere:  # a chain that is not stepped through writes nothing
         for settings in configurations:
@@ -146,11 +152,13 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
                 bases.add(addresses[0])
                 # without sharing, a stage is that of its trial alone
                 own = "" if plan.config.share else described.trial
-                stages |= {own + address: index for index, address in enumerate(addresses)}
+                chains.append([own + address for address in addresses])
+                stages |= {address: index for index, address in enumerate(chains[-1])}
     store = StageStore(plan.store)
-    missing = [index for address, index in stages.items() if not (plan.config.share and store.has(address))]
-    costs = _costs(plan.config.runs, chain.record.benchmark_fingerprint, method) if chain else {}
-    known = all(index in costs for index in missing)
+    missing = {address for address in stages if not (plan.config.share and store.has(address))}
+    costs = _costs(plan.config.runs, chain.record) if chain else {}
+    known = all(stages[address] in costs for address in missing)
+    left = [sum(costs.get(stages[one], 0.0) for one in addresses if one in missing) for addresses in chains]
     trials = len(configurations) * len(seeds)
     return Forecast(
         method=method,
@@ -161,7 +169,8 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
         bases=len(bases),
         found=len(stages) - len(missing),
         exact=len(rounds) < 2,
-        seconds=sum(costs[index] for index in missing) if known else None,
+        seconds=sum(costs[stages[address]] for address in missing) if known else None,
+        longest=max(left, default=0.0) if known else None,
     )
 
 
@@ -172,17 +181,17 @@ def _rounds(search: MethodSearch) -> Iterator[list[dict[str, Any]]]:
         yield asked
 
 
-def _costs(runs: Path, fingerprint: str, method: str) -> dict[int, float]:
-    """Median seconds of each session that earlier runs computed with this method on this benchmark."""
+def _costs(runs: Path, like: TrialRecord) -> dict[int, float]:
+    """Median seconds of each session that earlier runs computed: same method, benchmark, protocol and backbone."""
     found: dict[int, list[float]] = defaultdict(list)
     folders = sorted(runs.glob("*/trials"), key=lambda path: path.stat().st_mtime, reverse=True)[:RECENT]
     for folder in folders:
-        for path in folder.glob(f"{method}-*/trial.json"):
+        for path in folder.glob(f"{like.method}-*/trial.json"):
             try:
                 record = TrialRecord.load(path.parent)
             except EarshotError:  # of another version, or damaged: it tells nothing
                 continue
-            if record.method == method and record.benchmark_fingerprint == fingerprint:
+            if all(getattr(record, key) == getattr(like, key) for key in SAME):
                 for session in record.sessions:
                     found[session.index].append(session.seconds)
     return {index: statistics.median(seconds) for index, seconds in found.items()}
@@ -234,4 +243,4 @@ def _time(found: DryRun) -> str:
     unknown = [one.method for one in found.methods if one.seconds is None]
     if unknown:
         return f"how long is not known: no earlier run here has computed {', '.join(unknown)} on this benchmark"
-    return "how long depends on the cluster"
+    return "how long depends on what the cluster has room for"

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError, told
 from datasets.files import ASIDE
 from datasets.inventory import printable
@@ -356,4 +356,4 @@ def parser() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

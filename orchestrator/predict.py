@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.audio import RejectedError
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError, told
 from datasets.inventory import printable
 from orchestrator.options import local_path, positive
@@ -260,4 +260,4 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

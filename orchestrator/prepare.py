@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.corpus import corpora
 from datasets.errors import EarshotError
 from datasets.inventory import Rejection
@@ -189,4 +189,4 @@ def _tell_rejected(rejected: Sequence[Rejection], out: Path | str | Location, co
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError, told
 from datasets.inventory import printable
 from orchestrator import quantities
@@ -330,4 +330,4 @@ def _quantity(read: Callable[[str], Any], text: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

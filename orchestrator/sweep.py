@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from datasets.command_line import CommandLine
+from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError, told
 from datasets.location import Location
 from datasets.manifest import FILE_NAME
@@ -254,4 +254,4 @@ def _shown(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator import importance, variance
+from orchestrator import importance, look, variance
 from orchestrator.ceilings import ceilings
 from orchestrator.objectives import Objective
 from orchestrator.pareto import candidates, objectives_of
@@ -17,6 +17,7 @@ from orchestrator.results import SESSION_METRICS, Run, has_finished
 from orchestrator.statistics import Estimate, Estimates, estimate
 
 DIGITS = 5
+PALETTE = (*look.PALETTE[:-1], "#7F7F7F")  # black cannot be seen on a dark page
 CHAIN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
 
 
@@ -38,6 +39,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "name": run.name,
         "benchmark": first.benchmark,
         "classes": list(first.class_names),
+        "palette": PALETTE,
         "sessions": run.planned_sessions,
         "brought": [list(labels) for labels in longest],
         "seen": _seen(run),

@@ -4,7 +4,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ROOT = document.documentElement;
 const $ = (id) => document.getElementById(id);
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"];
+const COLOURS = DATA.palette;
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const SYMBOLS = ["circle", "square", "diamond", "triangle-down", "triangle-up", "pentagon", "x"];
 const state = { off: new Set(), head: "", measure: "micro", focus: "", session: DATA.sessions - 1, theme: "" };
@@ -48,8 +48,7 @@ function layout(more = {}) {
 
 function draw(id, traces, more, why) {
   const place = $("chart-" + id);
-  const nothing = traces.length === 0;
-  place.hidden = nothing;
+  const nothing = (place.hidden = traces.length === 0);
   $("empty-" + id).hidden = !nothing;
   $("empty-" + id).textContent = why || "";
   place.closest("section").querySelector("details.table").hidden = nothing;
@@ -72,9 +71,8 @@ function table(id, caption, header, rows) {
   };
   const title = document.createElement("caption");
   title.textContent = caption;
-  const head = document.createElement("thead");
+  const [head, body] = ["thead", "tbody"].map((name) => document.createElement(name));
   head.append(line(header, "th"));
-  const body = document.createElement("tbody");
   body.append(...rows.map((row) => line(row, "td")));
   element.replaceChildren(title, head, body);
 }
@@ -129,7 +127,7 @@ function drawCurves() {
   const methods = shown().filter((method) => series(method).some((v) => v.mean !== null));
   const traces = [...methods.map((m) => band(m, series(m))), ...methods.map((m) => curve(m, series(m)))];
   let [low, high] = methods.length ? span(methods, series) : [0, 100];
-  const limits = DATA.ceilings && state.measure === "micro" ? DATA.ceilings.values : null;
+  const limits = methods.length && DATA.ceilings && state.measure === "micro" ? DATA.ceilings.values : null;
   if (limits && limits.some((value) => value < 1)) {
     traces.push({
       type: "scatter", mode: "lines", x: limits.map((_, t) => t), y: limits.map(hundred), line: { color: css("--soft"), width: 1.5, dash: "dot" },
@@ -191,8 +189,9 @@ function drawMatrix() {
   table("matrix", "a[t, j] (%)", ["t", ...DATA.seen.map((_, j) => `j = ${j}`)], rows.map((row, t) => [t, ...row.map((v) => (v === null ? "" : percent(v)))]));
 }
 
-const order = () => DATA.brought.flat();
-const bringer = (labelled) => DATA.brought.findIndex((labels) => labels.includes(labelled));
+// With several class orders a class has no session of its own.
+const order = () => (DATA.orders > 1 ? [] : DATA.brought.flat());
+const bringer = (labelled) => (DATA.orders > 1 ? "differs" : DATA.brought.findIndex((labels) => labels.includes(labelled)));
 
 function drawClasses() {
   const row = focusedHead().classes[state.session] || [];
@@ -200,7 +199,7 @@ function drawClasses() {
   draw("classes", kept.length ? [{
     type: "bar", orientation: "h", x: kept.map((one) => 100 * one.v), y: kept.map((_, i) => i), marker: { color: colour(focused()) },
     customdata: kept.map((one) => [safe(DATA.classes[one.c]), bringer(one.c)]),
-    hovertemplate: "<b>%{customdata[0]}</b>, of session %{customdata[1]}: %{x:.1f} %<extra></extra>",
+    hovertemplate: "<b>%{customdata[0]}</b>: %{x:.1f} %<br>session %{customdata[1]}<extra></extra>",
   }] : [], {
     height: 90 + 20 * kept.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: { ...percentAxis("accuracy"), range: [0, 101], side: "bottom" },
     yaxis: { tickvals: kept.map((_, i) => i), ticktext: kept.map((one) => safe(short(DATA.classes[one.c]))), range: [-0.6, kept.length - 0.4], showgrid: false },
@@ -257,6 +256,8 @@ function drawImportance() {
   table("importance", "Share of the differences in validation AA (%)", ["method", "hyperparameter", "share"], rows.slice().reverse().map((r) => [r.method.name, r.key, percent(r.share)]));
 }
 
+const told = (value) => (value === undefined ? "-" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
 function drawParallel() {
   const several = (name) => DATA.configurations.filter((c) => c.method === name && c.validation.mean !== null);
   const method = [focused(), ...shown()].find((m) => several(m.name).length > 1 && Object.keys(several(m.name)[0].varied).length);
@@ -281,7 +282,7 @@ function drawParallel() {
     return {
       type: "scatter", mode: "lines+markers", x: [...axes.map((_, i) => i), last], y: [...axes.map((axis) => axis.at(row.varied[axis.key])), part],
       line: { color: colour(method), width: 1 + 2 * part }, marker: { size: 5, color: colour(method) }, opacity: 0.15 + 0.85 * part,
-      hovertemplate: `<b>${safe(row.name)}</b><br>${axes.map((axis) => `${safe(axis.key)} ${safe(row.varied[axis.key])}`).join("<br>")}<br>validation AA ${percent(row.validation.mean)} %<extra></extra>`,
+      hovertemplate: `<b>${safe(row.name)}</b><br>${axes.map((axis) => `${safe(axis.key)} ${safe(told(row.varied[axis.key]))}`).join("<br>")}<br>validation AA ${percent(row.validation.mean)} %<extra></extra>`,
     };
   });
   const marks = [...axes.map((axis) => axis.marks), [[0, percent(low) + " %"], [1, percent(high) + " %"]]];
@@ -292,7 +293,7 @@ function drawParallel() {
     annotations: marks.flatMap((list, x) => list.map(([y, text]) => ({ x, y, text: safe(short(text, 14)), showarrow: false, xanchor: "left", xshift: 6, font: { size: 11, color: css("--soft") }, bgcolor: css("--paper") }))),
   }, "No method has several finished configurations with settings that differ.");
   table("parallel", method ? `Configurations of ${method.name}` : "", ["configuration", ...keys, "validation AA", "AA"],
-    rows.slice().sort((a, b) => b.validation.mean - a.validation.mean).map((row) => [row.name, ...keys.map((key) => String(row.varied[key])), percent(row.validation.mean), percent(row.test.mean)]));
+    rows.slice().sort((a, b) => b.validation.mean - a.validation.mean).map((row) => [row.name, ...keys.map((key) => told(row.varied[key])), percent(row.validation.mean), percent(row.test.mean)]));
 }
 
 function drawPareto() {
@@ -370,11 +371,7 @@ function show(drawings = ALL) {
 }
 
 function changed(drawings) { write(); show(drawings); }
-
-$("methods").addEventListener("change", (event) => {
-  state.off[event.target.checked ? "delete" : "add"](event.target.value);
-  changed();
-});
+$("methods").addEventListener("change", (event) => { state.off[event.target.checked ? "delete" : "add"](event.target.value); changed(); });
 $("head").addEventListener("change", (event) => { state.head = event.target.value; changed(); });
 $("measure").addEventListener("change", (event) => { state.measure = event.target.value; changed([drawCurves]); });
 $("focus").addEventListener("change", (event) => { state.focus = event.target.value; changed([...CLOSER, drawParallel]); });
@@ -390,11 +387,16 @@ window.addEventListener("afterprint", () => show());
 // A live page loads itself again, unless somebody is in the middle of something.
 if (ROOT.dataset.live === "yes") {
   setInterval(() => {
-    const busy = ["SELECT", "INPUT"].includes(document.activeElement.tagName) || String(getSelection());
-    if (!document.hidden && !busy) location.reload();
+    const busy = document.activeElement.matches("select, input[type=range]") || String(getSelection());
+    if (document.hidden || busy) return;
+    const open = [...document.querySelectorAll("details[open]")].map((one) => one.closest("section").id);
+    sessionStorage.setItem("open", JSON.stringify(open));
+    location.reload();
   }, Number(ROOT.dataset.reload) * 1000);
 }
 
+for (const id of JSON.parse(sessionStorage.getItem("open") || "[]")) $(id)?.querySelector("details")?.setAttribute("open", "");
+sessionStorage.removeItem("open");
 read();
 show();
 ROOT.dataset.ready = "yes";

@@ -61,7 +61,7 @@ def _answer(run: Run, estimates: Estimates) -> str:
     if len(whole) > 1:
         second = whole[1]
         other = estimates.chain(second.configuration, run.default_head(second.configuration), "test")
-        text += f"; {one_line(second.method)} follows with {_interval(other['aa'])}"
+        text += f"; next by validation is {one_line(second.method)} with {_interval(other['aa'])}"
     return text + "."
 
 

@@ -15,7 +15,6 @@ from plotly.offline import get_plotlyjs
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
-from orchestrator.look import PALETTE
 from orchestrator.page.numbers import payload
 from orchestrator.page.words import formulae, spoken
 from orchestrator.results import Run
@@ -64,7 +63,6 @@ def _html(data: dict[str, Any], words: dict[str, Any], live: bool) -> str:
         script=Markup(script),
         plotly=Markup(get_plotlyjs()),
         hashes=" ".join(f"'sha256-{digest}'" for digest in (_plotly_digest(), _digest(script))),
-        palette=PALETTE,
     )
 
 
