@@ -73,7 +73,8 @@ def completion(shell: str) -> str:
         verbs.add_parser(name, help=text, parents=[own], add_help=False)
     verbs.add_parser("completion", help="print a script that completes this").add_argument("shell", choices=SHELLS)
     script: str = shtab.complete(whole, shell)
-    return script
+    # a space or backbone may also be a file: where no known name fits, the shell's own completion of files
+    return script.replace("complete -o bashdefault", "complete -o bashdefault -o default")
 
 
 def _parser() -> CommandLine:
@@ -104,7 +105,7 @@ def _add_values(command: argparse.ArgumentParser) -> None:
                 _add_values(verb)
         elif action.dest in values and action.choices is None:
             action.choices = list(values[action.dest])
-        elif action.type is Path or action.metavar in ("DIR", "RUN", "FILE", "PATH", "PLACE"):
+        elif action.type is Path or action.metavar in ("DIR", "RUN", "FILE", "PATH", "PLACE", "BENCHMARK", "START"):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
 
 

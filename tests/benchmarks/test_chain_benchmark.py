@@ -34,7 +34,12 @@ def features(tones: Path, tmp_path: Path) -> Features:
 def config(tones: Path, tmp_path: Path) -> ChainConfig:
     settings = {"base_epochs": 1, "incremental_epochs": 2}
     return ChainConfig(
-        benchmark=str(tones), method="ede", settings=settings, protocol=PROTOCOL, store=tmp_path / "store"
+        benchmark=str(tones),
+        method="ede",
+        settings=settings,
+        protocol=PROTOCOL,
+        backbone="random-tiny",  # its arithmetic is worked out below
+        store=tmp_path / "store",
     )
 
 

@@ -12,7 +12,7 @@ from orchestrator.results import Run
 from orchestrator.run_folder import RunFolder
 from tests.orchestrator.conftest import WriteTrial
 from tests.orchestrator.exporting import seeds, write_run
-from trainables.backbone import load_backbone
+from trainables.backbone import DEFAULT, load_backbone
 from trainables.exported import Description, load_model
 from trainables.records import TrialRecord
 
@@ -158,8 +158,8 @@ def test_another_benchmark_or_backbone_is_refused(runs: Path, clean: Path, tones
 def test_an_exported_backbone_is_one_for_another_sweep(runs: Path, tmp_path: Path) -> None:
     described = export(str(runs / "other"), "best", tmp_path / "model")
     assert described.backbone is not None
-    assert described.backbone.name == "random-tiny"
-    ours = load_backbone("random-tiny", 38)
+    assert described.backbone.name == DEFAULT
+    ours = load_backbone(DEFAULT, 38)
     assert described.backbone.digest == ours.digest
     theirs = load_backbone(str(tmp_path / "model/backbone"), 38)
     assert all(value.equal(theirs.state_dict()[key]) for key, value in ours.state_dict().items())

@@ -188,7 +188,7 @@ def test_a_package_that_is_absent_is_named(name: str, tmp_path: Path, monkeypatc
     for module in [module for module in sys.modules if module.split(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     sys.path_importer_cache.clear()
-    with pytest.raises(EarshotError, match=rf"--log {name}: .*pip install 'earshot\[{name}\]'"):
+    with pytest.raises(EarshotError, match=rf"--log {name}: .*pip install -e '\.\[{name}\]'"):
         loggers([name], "run", tmp_path, tmp_path)
 
 

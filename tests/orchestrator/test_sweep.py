@@ -87,9 +87,9 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path
     [
         (["--benchmark", "nowhere"], "benchmark 'nowhere': no manifest.json"),
         (["--benchmark", "../../etc"], "benchmark '../../etc': no manifest.json"),
-        (["--method", "edee"], "method 'edee': not known; expected one of aper"),
+        (["--method", "edee"], "method 'edee': not known; did you mean 'ede'?"),
         (["--space", "nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["--protocol", "ffcac-26"], "protocol: expected one of ffcac-25"),
+        (["--protocol", "ffcac-26"], "protocol: not known; did you mean 'ffcac-25'?"),
         (["--shot", "many"], "protocol.shot"),
         (["--seeds", "0"], "seeds: must be at least 1, found 0"),
         (["--trials", "-1"], "trials: input should be greater than or equal to 1"),
@@ -172,5 +172,5 @@ def test_an_unknown_key_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_resolved_configuration_is_stored(undisturbed: tuple[Path, str]) -> None:
     stored = json.loads((undisturbed[0] / "run" / "sweep.json").read_text())["what"]
     assert stored["protocol"]["base"] == 2
-    assert stored["backbone"] == "random-tiny"
+    assert stored["backbone"] == "earshot-tiny"
     assert [space["method"] for space in stored["spaces"]] == ["ede", "simplecil"]
