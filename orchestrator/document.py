@@ -145,19 +145,7 @@ def _each(run: Run, key: str) -> str:
 
 def _unfinished(run: Run) -> list[str]:
     """Trials that lack sessions, with the reason where it is known."""
-    reasons = {
-        "running": "not finished: it runs, or was interrupted",
-        "finished": "lacks sessions",
-        "failed": "failed",
-        "stopped": "stopped early",
-        "asha": "stopped early: behind others of its method with the same seeds (ASHA)",
-        "budget": "stopped early: the budget was used up",
-    }
-    rows = [
-        [r.trial, r.status, f"{len(r.sessions)} of {r.planned_sessions}", r.error or reasons[r.stopped_by or r.status]]
-        for r in run.trials.values()
-        if r.status != "finished" or len(r.sessions) < r.planned_sessions
-    ]
+    rows = [list(row) for row in run.unfinished()]
     return ["### Trials that lack something", table(["trial", "status", "sessions", "reason"], rows)] if rows else []
 
 

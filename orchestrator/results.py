@@ -32,6 +32,16 @@ JOINT = "joint"
 """The method that intransigence is measured against."""
 
 
+_WHY = {
+    "running": "not finished: it runs, or was interrupted",
+    "finished": "lacks sessions",
+    "failed": "failed",
+    "stopped": "stopped early",
+    "asha": "stopped early: behind others of its method with the same seeds (ASHA)",
+    "budget": "stopped early: the budget was used up",
+}
+
+
 @dataclass(frozen=True)
 class Choice:
     """The configuration that stands for a method.
@@ -266,6 +276,19 @@ class Run:
         return functools.lru_cache(maxsize=64)(
             lambda trial, session: read_session(self.trials[trial], self.folders[trial], session)
         )
+
+    def unfinished(self) -> list[tuple[str, str, str, str]]:
+        """Trials that lack something: name, status, '2 of 5' sessions, and why, as far as that is known."""
+        return [
+            (
+                one.trial,
+                one.status,
+                f"{len(one.sessions)} of {one.planned_sessions}",
+                one.error or _WHY[one.stopped_by or one.status],
+            )
+            for one in self.trials.values()
+            if one.status != "finished" or len(one.sessions) < one.planned_sessions
+        ]
 
     def is_complete(self, configuration: str) -> bool:
         """Whether every seed that any configuration of the method was given has a finished chain here."""

@@ -7,18 +7,11 @@ from typing import Any
 import numpy as np
 
 from orchestrator.markdown import one_line, plural
+from orchestrator.quantities import told_seconds
 from orchestrator.results import Run
 from orchestrator.statistics import Estimate, Estimates, percent
 
 FEW = 10  # chains that a claim needs at least
-REASONS = {
-    "running": "not finished: it runs, or was interrupted",
-    "finished": "lacks sessions",
-    "failed": "failed",
-    "stopped": "stopped early",
-    "asha": "stopped early: behind others of its method with the same seeds (ASHA)",
-    "budget": "stopped early: the budget was used up",
-}
 
 
 def spoken(run: Run, estimates: Estimates, data: dict[str, Any]) -> dict[str, Any]:
@@ -33,16 +26,7 @@ def spoken(run: Run, estimates: Estimates, data: dict[str, Any]) -> dict[str, An
         "answer": _answer(run, estimates),
         "notes": _notes(run, estimates, data),
         "facts": _facts(run, data),
-        "unfinished": [
-            {
-                "trial": record.trial,
-                "status": record.status,
-                "sessions": f"{len(record.sessions)} of {record.planned_sessions}",
-                "reason": record.error or REASONS[record.stopped_by or record.status],
-            }
-            for record in run.trials.values()
-            if record.status != "finished" or len(record.sessions) < record.planned_sessions
-        ],
+        "unfinished": run.unfinished(),
     }
 
 
@@ -120,8 +104,8 @@ def _facts(run: Run, data: dict[str, Any]) -> list[tuple[str, str]]:
         ("trials", f"{len(records)}: {counts}"),
         (
             "sessions",
-            f"{work['sessions']}: {work['computed']} computed in {duration(work['seconds'])}, {reused} found"
-            f" ({duration(work['saved'])} of computing spared)",
+            f"{work['sessions']}: {work['computed']} computed in {told_seconds(work['seconds'] or 0)}, {reused} found"
+            f" ({told_seconds(work['saved'] or 0)} of computing spared)",
         ),
         *_told(run),
     ]
@@ -134,19 +118,10 @@ def _told(run: Run) -> list[tuple[str, str]]:
     if not isinstance(made, dict):
         return []
     return [
-        (name, duration(float(made[key])) if key == "seconds" else str(made[key]))
+        (name, told_seconds(float(made[key])) if key == "seconds" else str(made[key]))
         for key, name in names.items()
         if made.get(key) is not None
     ]
-
-
-def duration(seconds: float | None) -> str:
-    """'1.4 s', '12 min', '3.1 h'."""
-    if seconds is None:
-        return "-"
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _each(run: Run, key: str) -> str:
