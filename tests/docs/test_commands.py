@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.protocol import Protocol
 from datasets.shard_writer import write_shard
 from datasets.shards import Clip
 from orchestrator.__main__ import COMMANDS
@@ -38,6 +39,7 @@ NOT_RUN = {
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
 CLASSES = 55
+SHORT = Protocol(base=2, way=2, shot=3, sessions=3)
 
 
 def reason(command: Command) -> str | None:
@@ -97,7 +99,8 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         write_benchmark(here / "data" / name)
     for method in ("mfcc-ncm", "simplecil", "ede"):
         for seed in range(3):
-            write_run(here / "runs", here / "data" / "mine", method, "RUN", seeds=seeds(seed), backbone="random-tiny")
+            changes = {"seeds": seeds(seed), "backbone": "random-tiny", "protocol": SHORT}
+            write_run(here / "runs", here / "data" / "mine", method, "RUN", **changes)
     for name in ("FIRST", "SECOND"):
         shutil.copytree(here / "runs" / "RUN", here / "runs" / name)
     for folder in ("recordings", "samples"):
