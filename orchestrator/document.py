@@ -124,23 +124,13 @@ def _what_ran(run: Run) -> str:
             ["protocol", "; ".join(protocols)],
             ["sessions planned", run.planned_sessions],
             ["seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"],
-            ["backbone", _each(run, "backbone")],
-            ["front end", _each(run, "frontend")],
+            ["backbone", run.told("backbone")],
+            ["front end", run.told("frontend")],
             ["methods", ", ".join(run.methods)],
             ["configurations", len(run.configurations())],
             ["trials", f"{len(records)}: {counts}"],
         ],
     )
-
-
-def _each(run: Run, key: str) -> str:
-    """A value that all trials share, or each value with its methods."""
-    values: dict[str, set[str]] = {}
-    for record in run.trials.values():
-        values.setdefault(getattr(record, key), set()).add(record.method)
-    if len(values) == 1:
-        return next(iter(values))
-    return "; ".join(f"{value} ({', '.join(sorted(methods))})" for value, methods in sorted(values.items()))
 
 
 def _unfinished(run: Run) -> list[str]:

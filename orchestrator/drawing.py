@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from orchestrator import figures
 from orchestrator.markdown import one_line, plural
+from orchestrator.measurements import mean_matrix
 from orchestrator.objectives import Objective
 from orchestrator.pareto import Candidate
 from orchestrator.results import Choice, Run
@@ -61,7 +61,7 @@ def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dic
         matrices = run.matrices(choice.configuration, head)
         name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.method)}"
         drawn[name if name not in drawn else f"matrix-{number}"] = figures.accuracy_matrix(
-            _mean_matrix(matrices),
+            mean_matrix(matrices),
             index,
             f"{one_line(choice.method)}: accuracy matrix a[t, j]",
             f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
@@ -103,14 +103,6 @@ def _label(objective: Objective) -> str:
 def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:
     found = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
     return figures.Curve(name, np.array([e.mean for e in found]), np.array([e.std for e in found]), style)
-
-
-def _mean_matrix(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each a[t, j] over the chains that have it, [T + 1, T + 1]."""
-    there = ~np.isnan(matrices)
-    counts = there.sum(axis=0)
-    sums = np.where(there, matrices, 0).sum(axis=0)
-    return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
 def _ticks(run: Run) -> tuple[list[str], list[str]]:

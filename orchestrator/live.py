@@ -1,11 +1,14 @@
 """The page of a run while it runs: written now and then, so that it can be looked at before the end."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from datasets.errors import EarshotError
 from datasets.location import Location
 from datasets.shards import Shards
 from orchestrator.ceilings import keep_twins
+from orchestrator.run_folder import RunFolder
 from orchestrator.watching import Background, SessionResult, Watched
 
 PAUSE = 20.0  # seconds between two writings
@@ -16,19 +19,19 @@ class LivePage(Background):
     """Keeps RUN/report/report.html up to date, on a thread of its own.
 
     Args:
-        run: the run folder.
+        folder: of the run.
         benchmark: that it runs on, for the ceilings.
     """
 
-    def __init__(self, run: Path, benchmark: Location) -> None:
+    def __init__(self, folder: RunFolder, benchmark: Location) -> None:
         super().__init__()
-        self._run = run
+        self._folder = folder
         self._benchmark = benchmark
         self._next = 0.0
 
     def __enter__(self) -> "LivePage":
         super().__enter__()
-        self.later(lambda: keep_twins(Shards(self._benchmark), self._run))
+        self.later(lambda: keep_twins(Shards(self._benchmark), self._folder.path))
         return self
 
     def session_ended(self, trial: Watched, result: SessionResult) -> None:
@@ -42,6 +45,8 @@ class LivePage(Background):
         from orchestrator.results import Run
 
         began = time.monotonic()
-        write_page(Run.load(self._run), self._run / PAGE, live=True)
+        with suppress(EarshotError):  # a record was read before its predictions came; the next writing has both
+            self._folder.gather()
+            write_page(Run.load(self._folder.path), self._folder.path / PAGE, live=True)
         took = time.monotonic() - began
         self._next = time.monotonic() + max(PAUSE, 20 * took)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from trainables import metrics
 from trainables.metrics import ChainScores
@@ -154,3 +155,11 @@ def _identity(record: TrialRecord) -> dict[str, Any]:
         "support_seed": seeds.support,
         "initialisation_seed": seeds.initialisation,
     }
+
+
+def mean_matrix(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of each a[t, j] over the chains that have it, [T + 1, T + 1]."""
+    there = ~np.isnan(matrices)
+    counts = there.sum(axis=0)
+    sums = np.where(there, matrices, 0).sum(axis=0)
+    return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)

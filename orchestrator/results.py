@@ -277,6 +277,15 @@ class Run:
             lambda trial, session: read_session(self.trials[trial], self.folders[trial], session)
         )
 
+    def told(self, key: str) -> str:
+        """A field of the records that all share, or each value with the methods that have it."""
+        values: dict[str, set[str]] = {}
+        for record in self.trials.values():
+            values.setdefault(str(getattr(record, key)), set()).add(record.method)
+        if len(values) == 1:
+            return next(iter(values))
+        return "; ".join(f"{value} ({', '.join(sorted(methods))})" for value, methods in sorted(values.items()))
+
     def unfinished(self) -> list[tuple[str, str, str, str]]:
         """Trials that lack something: name, status, '2 of 5' sessions, and why, as far as that is known."""
         return [

@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,8 @@ class RunFolder:
                 yield
             finally:
                 spent = provenance(made, time.monotonic() - began)
-                self._describe({"what": what, "where": where, "made": spent})
+                with suppress(OSError, EarshotError):  # a full disk; nothing depends on it
+                    self._describe({"what": what, "where": where, "made": spent})
         finally:
             lease.release()
 

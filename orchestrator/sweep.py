@@ -135,7 +135,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     totals = {search.space.method: search.total * len(config.seeds) for search in plan.searches()}
     budget = Budget(config.budget)
     started = time.monotonic()
-    watching: list[Watcher] = [LivePage(folder.path, plan.benchmark)]
+    watching: list[Watcher] = [LivePage(folder, plan.benchmark)]
     watching += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
     if config.share:
         watching.append(StoreKeeper(plan.store, config.store_size))

@@ -128,9 +128,9 @@ def load_backbone(name: str, frames: int) -> Backbone:
         model = _from_hub(name)
     else:
         raise EarshotError(
-            f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM))} It may also be a .pth or "
+            f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM))} (or give a .pth or "
             ".safetensors file, a folder saved by transformers, or a hub name such as "
-            "MIT/ast-finetuned-audioset-10-10-0.4593"
+            "MIT/ast-finetuned-audioset-10-10-0.4593)"
         )
     return Backbone(model, frames).requires_grad_(False)
 

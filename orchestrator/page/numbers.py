@@ -11,6 +11,7 @@ import numpy as np
 
 from orchestrator import importance, look, variance
 from orchestrator.ceilings import ceilings
+from orchestrator.measurements import mean_matrix
 from orchestrator.objectives import Objective
 from orchestrator.pareto import candidates, objectives_of
 from orchestrator.results import SESSION_METRICS, Run, has_finished
@@ -80,7 +81,7 @@ def _head(run: Run, estimates: Estimates, chosen: str, head: str) -> dict[str, A
         "sessions": {name: [_estimate(found[name]) for found in sessions] for name in SESSION_METRICS},
         "chain": {name: _estimate(chain[name]) for name in CHAIN},
         "validation": _estimate(estimates.chain(chosen, head, "val")["aa"]),
-        "matrix": _rows(_mean(matrices)),
+        "matrix": _rows(mean_matrix(matrices)),
         "forgetting": [_estimate(one) for one in _forgetting(matrices)],
         "classes": _rows(run.class_accuracies(chosen, head)),
         "confusion": [_sparse(run.confusion(chosen, head, t)) for t in range(run.reached(chosen))],
@@ -185,14 +186,6 @@ def _forgetting(matrices: np.ndarray) -> list[Estimate]:
     whole = matrices[~np.isnan(matrices[:, -1, 0])] if matrices.size else matrices
     last = matrices.shape[1] - 1
     return [estimate(np.max(whole[:, j:last, j], axis=1) - whole[:, last, j]) for j in range(last)]
-
-
-def _mean(matrices: np.ndarray) -> np.ndarray:
-    """Mean of each a[t, j] over the chains that have it."""
-    there = ~np.isnan(matrices)
-    counts = there.sum(axis=0)
-    sums = np.where(there, matrices, 0).sum(axis=0)
-    return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
 def _begins(longer: Sequence[Any], shorter: Sequence[Any]) -> bool:

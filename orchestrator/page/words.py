@@ -1,7 +1,6 @@
 """What the page says in sentences: the answer, how it was chosen, what ran, what is missing."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,8 @@ import numpy as np
 from orchestrator.markdown import one_line, plural
 from orchestrator.quantities import told_seconds
 from orchestrator.results import Run
+from orchestrator.significance import CLAIM
 from orchestrator.statistics import Estimate, Estimates, percent
-
-FEW = 10  # chains that a claim needs at least
 
 
 def spoken(run: Run, estimates: Estimates, data: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +78,8 @@ def _notes(run: Run, estimates: Estimates, data: dict[str, Any]) -> list[str]:
         estimates.chain(choice.configuration, run.default_head(choice.configuration), "test")["aa"].n
         for choice in choices
     ]
-    if min(chains) < FEW:
-        notes.append(f"A claim needs at least {FEW} draws of the seeds; the least here is {min(chains)}.")
+    if min(chains) < CLAIM:
+        notes.append(f"A claim needs at least {CLAIM} draws of the seeds; the least here is {min(chains)}.")
     return notes
 
 
@@ -98,8 +96,8 @@ def _facts(run: Run, data: dict[str, Any]) -> list[tuple[str, str]]:
         ("fingerprint of the data", first.benchmark_fingerprint[:16]),
         ("protocol", "; ".join(dict.fromkeys(_settings(record.protocol) for record in records))),
         ("seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"),
-        ("backbone", _each(run, "backbone")),
-        ("front end", _each(run, "frontend")),
+        ("backbone", run.told("backbone")),
+        ("front end", run.told("frontend")),
         ("configurations", str(len(run.configurations()))),
         ("trials", f"{len(records)}: {counts}"),
         (
@@ -124,31 +122,6 @@ def _told(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _each(run: Run, key: str) -> str:
-    """A value that all trials share, or each value with its methods."""
-    values: dict[str, set[str]] = {}
-    for record in run.trials.values():
-        values.setdefault(str(getattr(record, key)), set()).add(record.method)
-    if len(values) == 1:
-        return next(iter(values))
-    return "; ".join(f"{value} ({', '.join(sorted(methods))})" for value, methods in sorted(values.items()))
-
-
 def _settings(values: dict[str, Any]) -> str:
     shown = (f"{key} {v if isinstance(v, str) else json.dumps(v)}" for key, v in values.items() if v is not None)
     return ", ".join(shown)
-
-
-def formulae() -> Sequence[tuple[str, str]]:
-    """The metrics of the page, each with its definition."""
-    return (
-        ("A_t", "accuracy after session t over the test clips of all classes seen so far, over clips (micro) or as the"
-         " mean of per-class accuracies (macro)"),
-        ("AA", "mean of A_0 to A_T"),
-        ("PD", "performance drop, A_0 - A_T"),
-        ("a[t, j]", "accuracy after session t on the classes that session j brought, among all classes seen by then"),
-        ("forgetting", "mean over j < T of max a[l, j] over j <= l < T, less a[T, j] (Chaudhry et al. 2018)"),
-        ("BWT", "backward transfer, mean over j < T of a[T, j] - a[j, j]"),
-        ("base, novel, harmonic", "accuracies B on the classes of session 0 and N on all later ones; 2BN / (B + N)"),
-        ("interval", "95 % t interval of the mean over chains; std has ddof 1; n is the number of chains"),
-    )  # fmt: skip

@@ -15,8 +15,9 @@ from plotly.offline import get_plotlyjs
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically
+from orchestrator.measurements import FORMULAE
 from orchestrator.page.numbers import payload
-from orchestrator.page.words import formulae, spoken
+from orchestrator.page.words import spoken
 from orchestrator.results import Run
 from orchestrator.statistics import NOTHING, Estimates
 
@@ -55,7 +56,7 @@ def _html(data: dict[str, Any], words: dict[str, Any], live: bool) -> str:
         data=data,
         json=Markup(_inert(data)),
         words=words,
-        formulae=formulae(),
+        formulae=FORMULAE,
         live=live,
         reload=RELOAD,
         written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

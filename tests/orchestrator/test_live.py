@@ -22,7 +22,7 @@ def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: 
     write_trial("ede-00000001", 0, [[0.9]], planned=3, status="running")
     trial = Watched("ede-00000001-s0", ChainConfig(benchmark="demo", method="ede"))
     told = SessionResult(0, False, 1.0, 10, {}, {})
-    with LivePage(tmp_path / "run", Location.of(tones)) as live:
+    with LivePage(RunFolder(tmp_path / "run"), Location.of(tones)) as live:
         live.session_ended(trial, told)
         live.session_ended(trial, told)  # a moment later: not written again
     page = (tmp_path / "run" / PAGE).read_text(encoding="utf-8")
