@@ -1,7 +1,7 @@
-"""Pretrains a backbone from scratch, on sources that are made on the spot or on recordings. No Ray in here.
+"""Pretrains a backbone on sources that are made on the spot or on recordings. No Ray in here.
 
     python -m trainables.pretrain --benchmark synthetic --config tiny --out pretrained
-    python -m trainables.pretrain --benchmark data/mine --labels recording --out pretrained
+    python -m trainables.pretrain --benchmark data/mine --labels recording --init earshot-tiny --out pretrained
 
 Leaves in the folder `--out`:
 
@@ -22,14 +22,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import ASTConfig
 from transformers.utils.logging import disable_progress_bar
 
 from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError, told
 from datasets.files import write_atomically
+from trainables.backbone import load_backbone
 from trainables.chain import pick_device
 from trainables.pretraining.curve import curve
-from trainables.pretraining.network import SIZES
+from trainables.pretraining.network import LONGEST, SIZES, Network
 from trainables.pretraining.recorded import Recorded
 from trainables.pretraining.stream import Stream, Synthetic
 from trainables.pretraining.training import Point, Recipe, Training
@@ -48,13 +50,22 @@ _RECIPE = {
 
 
 def pretrain(
-    recipe: Recipe, stream: Stream, out: Path, device: torch.device, workers: int, save_every: int, console: Console
+    recipe: Recipe,
+    stream: Stream,
+    network: Network,
+    out: Path,
+    *,
+    device: torch.device,
+    workers: int,
+    save_every: int,
+    console: Console,
 ) -> Path:
     """Trains (or goes on training) in a folder; returns the folder of the backbone.
 
     Args:
         recipe: what is trained.
         stream: its batches.
+        network: what training begins with.
         out: the folder; made where it is not there.
         device: where.
         workers: processes that make batches.
@@ -65,7 +76,7 @@ def pretrain(
         EarshotError: the folder holds another run, or training diverged.
     """
     out.mkdir(parents=True, exist_ok=True)
-    training = Training(recipe, out, stream, device)
+    training = Training(recipe, out, stream, device, network)
     made = {"torch": torch.__version__, "device": device.type, "machine": platform.processor() or platform.machine()}
     made["threads"] = str(torch.get_num_threads())
     write_atomically(out / "recipe.json", json.dumps({**asdict(recipe), "made_with": made}, indent=2).encode())
@@ -122,6 +133,12 @@ def parser() -> CommandLine:
         default=default.config,
         help=f"size of the network (default: {default.config})",
     )
+    what.add_argument(
+        "--init",
+        metavar="BACKBONE",
+        help="start from a backbone of this size instead of random weights: earshot-tiny, or a folder model/ that an"
+        " earlier run left",
+    )
     what.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the run")
     how = made.add_argument_group("recipe")
     for name, text in _RECIPE.items():
@@ -158,6 +175,29 @@ def _stream(options: argparse.Namespace, device: torch.device) -> tuple[str, Str
     return f"{options.labels} {recorded.shards.fingerprint}", recorded
 
 
+def _network(options: argparse.Namespace) -> tuple[str, Network]:
+    """What training begins with: the digest of a backbone, or none, and the network."""
+    network = Network(SIZES[options.config], options.seed)
+    if options.init is None:
+        return "", network
+    backbone = load_backbone(options.init, LONGEST)
+    try:
+        network.take_over(backbone.ast)
+    except ValueError:
+        raise EarshotError(
+            f"--init {options.init}: expected a network of --config {options.config} ({_size(network.config)}),"
+            f" found {_size(backbone.ast.config)}"
+        ) from None
+    return backbone.digest, network
+
+
+def _size(config: ASTConfig) -> str:
+    return (
+        f"{config.hidden_size} wide, {config.num_hidden_layers} blocks of {config.num_attention_heads} heads, patches"
+        f" {config.frequency_stride} x {config.time_stride} apart"
+    )
+
+
 def _checked(options: argparse.Namespace) -> None:
     lowest = {"steps": 1, "sources": 2, "clips": 2, "threads": 1, "workers": 0, "save_every": 1, "seed": 0}
     for name, least in lowest.items():
@@ -176,9 +216,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = pick_device(options.device)
         torch.set_num_threads(options.threads)
         benchmark, stream = _stream(options, device)
-        recipe = Recipe(benchmark, options.config, *(getattr(options, name) for name in _RECIPE))
+        init, network = _network(options)
+        recipe = Recipe(benchmark, options.config, init, *(getattr(options, name) for name in _RECIPE))
         workers = 0 if device.type == "cuda" and benchmark == SYNTHETIC else options.workers
-        model = pretrain(recipe, stream, options.out, device, workers, options.save_every, console)
+        model = pretrain(
+            recipe,
+            stream,
+            network,
+            options.out,
+            device=device,
+            workers=workers,
+            save_every=options.save_every,
+            console=console,
+        )
     except (EarshotError, OSError) as error:
         print(told(error), file=sys.stderr)
         return 2

@@ -111,6 +111,32 @@ class Network(nn.Module):
         pooled: Tensor = self.centred(self.ast.layernorm(hidden).float().mean(1))
         return pooled
 
+    def take_over(self, model: ASTModel) -> None:
+        """Goes on from a pretrained model, as one that this class exported: its weights become those of this network.
+
+        Of a position grid that is no sum of a band and a time step, the nearest such sum is taken.
+
+        Args:
+            model: of this architecture, with a grid of 10.24 s.
+
+        Raises:
+            ValueError: it has another architecture.
+        """
+        state = model.state_dict()
+        positions = state.pop("embeddings.position_embeddings")[0]
+        own = {key: value.shape for key, value in self.ast.state_dict().items()}
+        found = {key: value.shape for key, value in state.items()}
+        grid = positions[SPECIAL:]
+        heads = model.config.num_attention_heads
+        if own != found or len(grid) != len(self.band) * len(self.step) or heads != self.config.num_attention_heads:
+            raise ValueError("another architecture")
+        grid = grid.unflatten(0, (len(self.band), len(self.step)))
+        self.ast.load_state_dict(state)
+        with torch.no_grad():
+            self.special.copy_(positions[:SPECIAL])
+            self.band.copy_(grid.mean(1))
+            self.step.copy_(grid.mean(0) - grid.mean((0, 1)))
+
     def view(self, inputs: Tensor, keep: float, generator: torch.Generator) -> View:
         """Draws a share of the patches for each clip, and where in the grid the batch lies."""
         steps = (inputs.shape[1] - PATCH) // self.stride + 1

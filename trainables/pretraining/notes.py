@@ -1,7 +1,8 @@
 """Notes: things that are blown, bowed, plucked and struck, over the whole of a wide register.
 
 An instrument is a wave shape (which harmonics are strong, whatever the pitch), a body (which frequencies are strong,
-whatever the note), an envelope and a noise. A take is one to a few notes anywhere in the register, soft or loud.
+whatever the note), an envelope and a noise. A take is one to a few notes anywhere in the register, soft or loud, held
+or cut short.
 """
 
 import math
@@ -42,6 +43,7 @@ class Notes:
         weights: of the copies, `[instruments, COPIES]`.
         tilt: dB per octave above the fundamental.
         effort: what a loud note changes of the tilt, dB per octave.
+        register: what the top of the register changes of the tilt, dB per octave.
         body: gain by frequency, dB, `[instruments, BINS]`.
         attack: seconds.
         decay: time constant of the fundamental, seconds; long for what is sustained.
@@ -64,6 +66,7 @@ class Notes:
     weights: Tensor
     tilt: Tensor
     effort: Tensor
+    register: Tensor
     body: Tensor
     attack: Tensor
     decay: Tensor
@@ -80,10 +83,13 @@ class Notes:
     pace: Tensor
 
     @classmethod
-    def draw(cls, draws: Draws, count: int) -> "Notes":
-        """Draws `count` instruments."""
+    def draw(cls, draws: Draws, count: int, *, near: bool = False) -> "Notes":
+        """Draws `count` instruments; `near` ones share their register, give or take a few semitones."""
         sustained = draws.chance(0.6, count)
         low, width = draws.log_uniform(40, 500, count), draws.uniform(0.8, 3.2, count)
+        if near:
+            low = draws.log_uniform(50, 300, 1) * draws.normal(0.3, count).exp2()
+            width = draws.uniform(1.5, 3.2, count)
         wide = stretch(draws.normal(1.0, count, 7), BINS)
         narrow = stretch(draws.normal(1.0, count, 33), BINS)
         peak = draws.uniform(-2.5, 2.5, count, 1)
@@ -99,6 +105,7 @@ class Notes:
             weights=weights,
             tilt=draws.uniform(-16, -1, count),
             effort=draws.uniform(0.5, 4, count),
+            register=draws.normal(3, count),
             body=wide * draws.uniform(0, 6, count, 1)
             + narrow * draws.uniform(0, 4, count, 1)
             + bell * draws.uniform(0, 14, count, 1),
@@ -137,13 +144,13 @@ class Notes:
         wander = draws.curve(clips, max(3, frames // 12), frames, 0.05)
         pitch = (written.gather(1, index) * 2 ** ((depth * swing + wander) / 12)).clamp(30, 4000)
 
-        effort = draws.normal(0.8, clips)
+        effort = draws.normal(1.1, clips)
         over = torch.log2(hertz(device).clamp(min=30.0) / pitch[..., None]).clamp(min=0)
-        slope = (self.tilt + self.effort * effort)[:, None, None]
-        attack, decay = (
-            self.attack * draws.log_uniform(0.6, 1.7, clips),
-            self.decay * draws.log_uniform(0.7, 1.4, clips),
-        )
+        high = height.mean(1) - 0.5
+        slope = (self.tilt + self.effort * effort + self.register * high)[:, None, None]
+        attack = self.attack * draws.log_uniform(0.4, 2.5, clips)
+        decay = self.decay * draws.log_uniform(0.6, 1.6, clips)
+        decay = torch.where(draws.chance(0.2, clips), decay.minimum(draws.log_uniform(0.06, 0.4, clips)), decay)
         rise = (since / attack[:, None]).clamp(0, 1)
         release = (left / 0.06).clamp(0, 1)
         loud = (
@@ -155,8 +162,12 @@ class Notes:
         fall = (-since[..., None] / decay[:, None, None] * (1 + self.damping[:, None, None] * over)).exp()
         body = linear(self.body)[:, None, :]
         gain = torch.where(self.struck[:, None, None], 1.0, linear(slope * over) * fall) * body * loud[..., None]
-        hiss = linear(self.breath)[:, None] * loud * (-since / decay[:, None]).exp()
-        burst = linear(self.chiff)[:, None] * (-since / (2 * attack[:, None] + 0.01)).exp() * release
+        hiss = linear(self.breath + draws.normal(3, clips))[:, None] * loud * (-since / decay[:, None]).exp()
+        burst = (
+            linear(self.chiff + draws.normal(3, clips))[:, None]
+            * (-since / (2 * attack[:, None] + 0.01)).exp()
+            * release
+        )
         coloured = linear(self.breath_tilt[:, None] * octaves(device))[:, None, :] * body
         noise = (hiss * 3 + burst)[..., None] * coloured
         turns = phase(pitch, samples) + draws.uniform(0, 1, clips, 1)

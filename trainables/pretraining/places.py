@@ -1,6 +1,7 @@
 """Places: the room, microphone, background, level and channel between a source and its clip."""
 
 import math
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -8,61 +9,95 @@ from torch import Tensor
 from trainables.pretraining.draws import Draws, stretch
 from trainables.pretraining.synthesis import RATE, linear, unit
 
+_KNOTS = 8  # of a microphone's colour, evenly over the frequencies
 
-def record(waves: Tensor, draws: Draws, clips_per_place: int = 1) -> Tensor:
-    """Each clip in a place of its own, float32 `[clips, samples]` within +-1.
 
-    Half of the clips get a room; all get a microphone (tilt and broad colour), a background and a level; some get a
-    codec (band limit and coarse companding), clipping, or silence at an end.
+@dataclass(frozen=True)
+class Places:
+    """Where clips are recorded, one a row.
 
-    Args:
-        waves: the sources, `[clips, samples]`, any scale.
-        draws: draws the places.
-        clips_per_place: this many consecutive clips share room, microphone and background's colour, as the clips of
-            a session would.
+    Attributes:
+        tilt: of the microphone, dB per octave.
+        bent: its broad colour, dB, `[places, 8]` evenly over the frequencies.
+        top: where the codec ends, octaves above 1 kHz; a microphone alone ends above the highest frequency.
+        bottom: where it begins.
+        decay: time constant of the room's echo, seconds.
+        echo: its level against the direct sound, dB; half of the places have none.
+        noise: tilt of the background, dB per octave.
+        ratio: of the source to the background, dB.
+        coarse: whether the codec companded to 8 bits.
     """
-    clips, samples = waves.shape
-    places = -(-clips // clips_per_place)
 
-    def of_place(values: Tensor) -> Tensor:
-        return values.repeat_interleave(clips_per_place, 0)[:clips]
+    tilt: Tensor
+    bent: Tensor
+    top: Tensor
+    bottom: Tensor
+    decay: Tensor
+    echo: Tensor
+    noise: Tensor
+    ratio: Tensor
+    coarse: Tensor
 
-    size = samples + RATE // 2
-    bins = size // 2 + 1
-    place = (torch.linspace(0, RATE / 2, bins, device=waves.device).clamp(min=40.0) / 1000).log2()
-    bent = stretch(draws.normal(1.0, places, 8), bins) * draws.uniform(0, 3, places, 1)
-    colour = of_place(draws.uniform(-2, 2, places, 1) * place + bent)
-    top = torch.where(draws.chance(0.15, places), draws.uniform(1.75, 2.8, places), 3.5)  # octaves above 1 kHz
-    bottom = torch.where(draws.chance(0.15, places), draws.uniform(-3.5, -1.7, places), -5.0)
-    beyond = (place - top[:, None]).clamp(min=0) + (bottom[:, None] - place).clamp(min=0)
-    colour = linear(colour - of_place(60 * beyond))
-    spectrum = torch.fft.rfft(unit(waves), size) * colour * torch.fft.rfft(of_place(_rooms(draws, places)), size)
-    wet = unit(torch.fft.irfft(spectrum, size)[:, :samples])
-    noise = torch.fft.irfft(
-        draws.noise(clips, bins) * linear(of_place(draws.uniform(-6, 0, places, 1)) * place + of_place(bent)), size
-    )[:, :samples]
-    ratio = of_place(draws.uniform(8, 50, places)) + draws.normal(2, clips)
-    mixed = wet + unit(noise) * linear(-ratio)[:, None]
-    mixed = _edges(mixed, draws)
-    peak = mixed.abs().amax(1, keepdim=True).clamp(min=1e-6)
-    hard = torch.where(draws.chance(0.06, clips), draws.uniform(0.3, 0.8, clips), 1.0)[:, None]
-    clipped = (mixed / peak).clamp(-hard, hard) / hard
-    coarse = of_place(draws.chance(0.1, places))[:, None]
-    coded = torch.where(coarse, _companded(clipped), clipped)
-    return coded * linear(draws.uniform(-36, -0.5, clips))[:, None]
+    @classmethod
+    def draw(cls, draws: Draws, count: int) -> "Places":
+        """Draws `count` places."""
+        return cls(
+            tilt=draws.uniform(-2, 2, count),
+            bent=draws.normal(1.0, count, _KNOTS) * draws.uniform(0, 3, count, 1),
+            top=torch.where(draws.chance(0.15, count), draws.uniform(1.75, 2.8, count), 3.5),
+            bottom=torch.where(draws.chance(0.15, count), draws.uniform(-3.5, -1.7, count), -5.0),
+            decay=draws.log_uniform(0.08, 0.9, count) / math.log(1000),
+            echo=torch.where(draws.chance(0.5, count), draws.uniform(-20, 2, count), -80.0),
+            noise=draws.uniform(-6, 0, count),
+            ratio=draws.uniform(8, 50, count),
+            coarse=draws.chance(0.1, count),
+        )
 
+    def rows(self, index: Tensor) -> "Places":
+        """The places at `index`, which may repeat."""
+        return Places(*(getattr(self, field.name)[index] for field in fields(self)))
 
-def _rooms(draws: Draws, places: int) -> Tensor:
-    """Impulse responses of half a second: the direct sound and an exponential tail, `[places, samples]`."""
-    length = RATE // 2
-    time = torch.arange(length, device=draws.device) / RATE
-    decay = draws.log_uniform(0.08, 0.9, places)[:, None] / math.log(1000)
-    tail = draws.normal(1.0, places, length) * (-time / decay).exp() * (time > 0.002)
-    tail = tail / tail.square().sum(1, keepdim=True).sqrt()
-    level = torch.where(draws.chance(0.5, places), draws.uniform(-20, 2, places), -80.0)
-    room = tail * linear(level)[:, None]
-    room[:, 0] = 1.0
-    return room
+    def record(self, waves: Tensor, draws: Draws) -> Tensor:
+        """Each clip in its row's place, float32 `[clips, samples]` within +-1.
+
+        Every clip has a level of its own; some are clipped, or begin or end in silence.
+
+        Args:
+            waves: the sources, `[clips, samples]`, any scale.
+            draws: draws what differs from clip to clip.
+        """
+        clips, samples = waves.shape
+        size = samples + RATE // 2
+        bins = size // 2 + 1
+        pitch = (torch.linspace(0, RATE / 2, bins, device=waves.device).clamp(min=40.0) / 1000).log2()
+        bent = stretch(self.bent, bins)
+        beyond = (pitch - self.top[:, None]).clamp(min=0) + (self.bottom[:, None] - pitch).clamp(min=0)
+        colour = linear(self.tilt[:, None] * pitch + bent - 60 * beyond)
+        spectrum = torch.fft.rfft(unit(waves), size) * colour * torch.fft.rfft(self._rooms(draws), size)
+        wet = unit(torch.fft.irfft(spectrum, size)[:, :samples])
+        background = draws.noise(clips, bins) * linear(self.noise[:, None] * pitch + bent)
+        noise = torch.fft.irfft(background, size)[:, :samples]
+        ratio = self.ratio + draws.normal(2, clips)
+        mixed = wet + unit(noise) * linear(-ratio)[:, None]
+        mixed = _edges(mixed, draws)
+        peak = mixed.abs().amax(1, keepdim=True).clamp(min=1e-6)
+        hard = torch.where(draws.chance(0.06, clips), draws.uniform(0.3, 0.8, clips), 1.0)[:, None]
+        clipped = (mixed / peak).clamp(-hard, hard) / hard
+        coded = torch.where(self.coarse[:, None], _companded(clipped), clipped)
+        return coded * linear(draws.uniform(-36, -0.5, clips))[:, None]
+
+    def _rooms(self, draws: Draws) -> Tensor:
+        """Impulse responses of half a second: the direct sound and an exponential tail, `[clips, samples]`.
+
+        The reflections differ from clip to clip: people move.
+        """
+        length = RATE // 2
+        time = torch.arange(length, device=draws.device) / RATE
+        tail = draws.normal(1.0, len(self.decay), length) * (-time / self.decay[:, None]).exp() * (time > 0.002)
+        tail = tail / tail.square().sum(1, keepdim=True).sqrt()
+        room = tail * linear(self.echo)[:, None]
+        room[:, 0] = 1.0
+        return room
 
 
 def _edges(waves: Tensor, draws: Draws) -> Tensor:

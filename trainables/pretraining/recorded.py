@@ -12,7 +12,7 @@ from datasets.errors import EarshotError
 from datasets.shards import Shards
 from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.pretraining.draws import Draws
-from trainables.pretraining.places import record
+from trainables.pretraining.places import Places
 from trainables.pretraining.stream import Batch, Stream, generator_of
 from trainables.pretraining.synthesis import RATE
 
@@ -73,7 +73,8 @@ class Recorded(Stream):
         for place in draws.chance(CHANGED, self.sources).nonzero()[:, 0].tolist():
             speed = SPEEDS[int(draws.uniform(0, len(SPEEDS), 1))]
             waves[place] = _fitted(torchaudio.functional.resample(waves[place], speed, RATE), self._samples)
-        return Batch(self._frontend(record(waves.flatten(0, 1), draws)), self.sources)
+        clips = waves.flatten(0, 1)
+        return Batch(self._frontend(Places.draw(draws, len(clips)).record(clips, draws)), self.sources)
 
     def held_out(self) -> tuple[Tensor, Tensor]:
         """Validation clips: inputs `[clips, frames, 128]`, sources `[clips]`; empty where there are none."""

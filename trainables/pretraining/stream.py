@@ -10,14 +10,16 @@ from torch.utils.data import Dataset
 from trainables.frontend import FrontEnd, FrontEndSpec
 from trainables.pretraining.draws import Draws
 from trainables.pretraining.notes import Notes
-from trainables.pretraining.places import record
+from trainables.pretraining.places import Places
 from trainables.pretraining.synthesis import RATE
 from trainables.pretraining.textures import Textures
 from trainables.pretraining.voices import Voices
 
-FAMILIES: dict[type[Voices] | type[Notes] | type[Textures], float] = {Voices: 0.45, Notes: 0.4, Textures: 0.15}
+FAMILIES: dict[type[Voices] | type[Notes] | type[Textures], float] = {Voices: 0.5, Notes: 0.4, Textures: 0.1}
 LENGTHS = (1.0, 1.5, 2.0, 2.0, 3.0)  # seconds: one is drawn for each batch
-SETTLED = 0.3  # share of the batches where all clips of a source are heard in one place
+NEAR = 0.5  # share of the batches where pitch and register do not tell the sources of a family apart
+STUDIO = 0.3  # share of the batches where all clips are heard in one place
+SETTLED = 0.3  # share where those of a source are
 HELD_OUT = 120  # sources
 HELD_OUT_SECONDS = 2.0
 HELD_OUT_SEED = 2**31 - 1  # of no training stream
@@ -100,17 +102,24 @@ class Synthetic(Stream):
     def waves(self, draws: Draws, samples: int) -> Tensor:
         """Clips of freshly drawn sources, `[sources * clips, samples]` in [-1, 1].
 
-        In some batches a source is heard in one place, as speakers of a corpus often are; in the others every clip has
-        a place of its own, so that the place alone does not give the source away.
+        Some batches are heard in one place, as the recordings of a studio are: there fine differences of the sources
+        count. In others each source has its place, as speakers of a corpus often do. In the rest every clip has a place
+        of its own, so that the place does not give the source away.
         """
         made: list[Tensor] = []
-        together = self.clips if bool(draws.chance(SETTLED, 1)) else 1
+        near, where = bool(draws.chance(NEAR, 1)), float(draws.uniform(0, 1, 1))
+        all_, together = self.sources * self.clips, self.clips if where < STUDIO + SETTLED else 1
+        together = all_ if where < STUDIO else together
+        places = Places.draw(draws, all_ // together)
+        place_of = torch.arange(all_, device=self.device) // together
         for family, count in zip(FAMILIES, _shares(self.sources), strict=True):
-            sources = family.draw(draws, count)
+            sources = family.draw(draws, count, near=near)
             rows = torch.arange(count, device=self.device).repeat_interleave(self.clips)
             size = max(1, PLAYED // self.clips) * self.clips if self.device.type == "cpu" else max(1, len(rows))
-            parts = (sources.rows(part) for part in rows.split(size) if len(part))
-            made.extend(record(part.play(draws, samples), draws, together) for part in parts)
+            for part in rows.split(size):
+                if len(part):
+                    heard, place_of = place_of[: len(part)], place_of[len(part) :]
+                    made.append(places.rows(heard).record(sources.rows(part).play(draws, samples), draws))
         return torch.cat(made)
 
     def _frontend(self, samples: int) -> FrontEnd:

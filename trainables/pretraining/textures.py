@@ -55,10 +55,11 @@ class Textures:
     grain_level: Tensor
 
     @classmethod
-    def draw(cls, draws: Draws, count: int) -> "Textures":
-        """Draws `count` textures."""
+    def draw(cls, draws: Draws, count: int, *, near: bool = False) -> "Textures":
+        """Draws `count` textures; `near` ones fill the same band."""
         place = octaves(draws.device)
-        low, high = draws.uniform(-4.5, 2, count, 1), draws.uniform(-2, 3.5, count, 1)
+        bands = 1 if near else count
+        low, high = draws.uniform(-4.5, 2, bands, 1), draws.uniform(-2, 3.5, bands, 1)
         outside = (low - place).clamp(min=0) + (place - torch.maximum(high, low + 0.5)).clamp(min=0)
         wide = stretch(draws.normal(1.0, count, 6), BINS) * draws.uniform(0, 6, count, 1)
         narrow = stretch(draws.normal(1.0, count, 24), BINS) * draws.uniform(0, 4, count, 1)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Subset
 
 from datasets.errors import EarshotError
 from datasets.files import write_atomically, written_aside
-from trainables.pretraining.network import SIZES, Network, View
+from trainables.pretraining.network import Network, View
 from trainables.pretraining.objective import Prototypes
 from trainables.pretraining.retrieval import Retrieval, score
 from trainables.pretraining.stream import Batch, Stream, generator_of
@@ -31,6 +31,7 @@ class Recipe:
     Attributes:
         benchmark: `synthetic`, or what its sources are and its fingerprint.
         config: size of the network.
+        init: digest of the backbone that training starts from; none: random weights.
         steps: batches.
         sources: in a batch.
         clips: of a source.
@@ -42,6 +43,7 @@ class Recipe:
 
     benchmark: str = "synthetic"
     config: str = "tiny"
+    init: str = ""
     steps: int = 2000
     sources: int = 64
     clips: int = 4
@@ -78,14 +80,15 @@ class Training:
         folder: where the state is kept: `state.pt` (plain tensors), `curve.csv`.
         stream: the batches, `recipe.steps` of them.
         device: where the network is trained.
+        network: what is trained.
 
     Raises:
         EarshotError: the folder holds another recipe's run, or its state cannot be read.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, stream: Stream, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, stream: Stream, device: torch.device, network: Network) -> None:
         self.recipe, self.folder, self.stream, self.device = recipe, folder, stream, device
-        self.network = Network(SIZES[recipe.config], recipe.seed).to(device)
+        self.network = network.to(device)
         self.objective = Prototypes().to(device)
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1] + list(self.objective.parameters())

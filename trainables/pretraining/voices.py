@@ -2,7 +2,8 @@
 
 A speaker is a vocal tract (length, proportions, losses, a fixed fine structure of the spectrum), vocal folds (pitch,
 tilt, breath, roughness) and habits (rate, intonation, vowel space, fricatives). A take is a row of random phones in one
-of many moods: pitch and effort change a lot, the speaker does not.
+of many moods, from a murmur to a shout: with effort rise pitch, first formant and high harmonics, and breath fades
+(Traunmueller and Eriksson 2000, "Acoustic effects of variation in vocal effort"). The speaker stays.
 """
 
 from collections.abc import Callable
@@ -38,10 +39,12 @@ class Voices:
     Attributes:
         pitch: mean, Hz.
         range: standard deviation of the intonation, semitones.
-        moods: standard deviation of a take's mean pitch, semitones.
+        moods: standard deviation of a take's mean pitch at equal effort, semitones.
+        reach: what a standard deviation of effort adds to the pitch, semitones.
+        press: what it adds to the tilt, dB per octave.
         tract: formants over those of a tube of 17.5 cm, `[speakers, 5]`.
         widths: bandwidths over typical ones.
-        vowels: size of the vowel space.
+        vowels: size of the vowel space, from close to open and from back to front, `[speakers, 2]`.
         tilt: of the source, dB per octave.
         fundamental: gain of the lowest harmonic, dB.
         breath: level of aspiration, dB.
@@ -56,6 +59,8 @@ class Voices:
     pitch: Tensor
     range: Tensor
     moods: Tensor
+    reach: Tensor
+    press: Tensor
     tract: Tensor
     widths: Tensor
     vowels: Tensor
@@ -70,18 +75,22 @@ class Voices:
     voicing: Tensor
 
     @classmethod
-    def draw(cls, draws: Draws, count: int) -> "Voices":
-        """Draws `count` speakers."""
+    def draw(cls, draws: Draws, count: int, *, near: bool = False) -> "Voices":
+        """Draws `count` speakers; the pitch of `near` ones says little of who they are."""
         pitch = draws.log_uniform(75, 310, count)
+        if near:
+            pitch = draws.log_uniform(90, 250, 1) * (draws.normal(2, count) / 12).exp2()
         length = (pitch / 150) ** 0.28 * draws.normal(0.07, count).exp()
         warped = stretch(draws.normal(1.0, count, 20), BINS)  # dips and peaks of side cavities, about 400 Hz wide
         return cls(
             pitch=pitch,
             range=draws.log_uniform(0.7, 4, count),
-            moods=draws.log_uniform(0.7, 4.5, count),
+            moods=draws.log_uniform(0.8, 4.5, count),
+            reach=draws.uniform(0.5, 4.5, count),
+            press=draws.uniform(1, 4, count),
             tract=length[:, None] * draws.normal(0.045, count, 5).exp(),
             widths=draws.log_uniform(0.6, 2.0, count),
-            vowels=draws.uniform(0.7, 1.15, count),
+            vowels=draws.uniform(0.7, 1.15, count, 2),
             tilt=draws.uniform(-13, -3, count),
             fundamental=draws.uniform(-4, 9, count),
             breath=draws.uniform(-42, -14, count),
@@ -101,7 +110,7 @@ class Voices:
         """A take of each row, RMS 1, float32 `[clips, samples]`."""
         clips, frames, device = len(self.pitch), frames_of(samples), self.pitch.device
         index, place = segments(
-            draws, self.rate * draws.log_uniform(0.75, 1.35, clips), frames, draws.uniform(0, 1, clips)
+            draws, self.rate * draws.log_uniform(0.6, 1.6, clips), frames, draws.uniform(0, 1, clips)
         )
         phones = int(index.max()) + 2
         blend = _late(place)
@@ -119,44 +128,56 @@ class Voices:
         voice = course(voiced.float()) * loudness
         hiss = course(hissing.float() * linear(draws.normal(4, clips, phones))) * loudness
 
-        effort = draws.normal(1.0, clips)
-        mood = draws.normal(1.0, clips) * self.moods + effort.clamp(-2, 2)
-        tune = draws.curve(clips, max(3, frames // 20), frames) * self.range[:, None]
+        effort = draws.normal(1.0, clips).clamp(-2.5, 2.5)
+        mood = draws.normal(1.0, clips) * self.moods + effort * self.reach
+        lively = draws.log_uniform(0.5, 2, clips) * (0.3 * effort).exp()
+        tune = draws.curve(clips, max(3, frames // 20), frames) * (self.range * lively)[:, None]
         tune = tune + torch.linspace(1, -1, frames, device=device) * draws.uniform(-1, 3, clips, 1)
-        tune = tune + draws.normal(1.0, clips, frames) * self.rough[:, None]
+        tune = tune + draws.normal(1.0, clips, frames) * (self.rough * draws.log_uniform(0.5, 2.5, clips))[:, None]
         pitch = (self.pitch[:, None] * 2 ** ((mood[:, None] + tune) / 12)).clamp(50, 900)
         folds = pulses(phase(pitch, samples) + draws.uniform(0, 1, clips, 1), harmonics_below(pitch))
 
         grid = hertz(device)
         over = torch.log2(grid.clamp(min=30.0) / pitch[..., None]).clamp(min=0)  # octaves above the fundamental
-        slope = (self.tilt + 2.5 * effort)[:, None, None]
-        first = self.fundamental[:, None, None] * (-((over / 0.6) ** 2)).exp()
-        tract = self._tract(draws, course, phones, grid)
+        slope = (self.tilt + self.press * effort).clamp(max=0.5)[:, None, None]
+        first = (self.fundamental - 2 * effort)[:, None, None] * (-((over / 0.6) ** 2)).exp()
+        tract = self._tract(draws, course, phones, effort, mood, grid)
         shape = linear(self.fine)[:, None, :]
         gain = linear(slope * over + first) * tract * shape * voice[..., None]
-        breath = linear(self.breath + draws.normal(2, clips))[:, None, None] * tract * shape * voice[..., None]
+        aspired = self.breath - 3 * effort + draws.normal(2, clips)
+        breath = linear(aspired)[:, None, None] * tract * shape * voice[..., None]
         which = draws.chance(0.5, clips, phones)
         centre = course(torch.where(which, self.hiss[:, :1], self.hiss[:, 1:]))
         bell = (-(((octaves(device) - centre[..., None]) / 0.5) ** 2)).exp()
-        fricative = linear(self.hiss_level)[:, None, None] * bell * hiss[..., None]
+        fricative = linear(self.hiss_level + draws.normal(2, clips))[:, None, None] * bell * hiss[..., None]
         return unit(filtered(folds, gain, breath * 12 + fricative * 5, draws))
 
-    def _tract(self, draws: Draws, course: Callable[[Tensor], Tensor], phones: int, grid: Tensor) -> Tensor:
+    def _tract(
+        self,
+        draws: Draws,
+        course: Callable[[Tensor], Tensor],
+        phones: int,
+        effort: Tensor,
+        mood: Tensor,
+        grid: Tensor,
+    ) -> Tensor:
         """Gain of the vocal tract over time, linear `[clips, frames, BINS]`."""
         clips, device = len(self.pitch), self.pitch.device
         open_, front = draws.uniform(-1, 1, clips, phones), draws.uniform(-1, 1, clips, phones)
         front = front * (1 - 0.45 * (open_ + 1) / 2)  # an open mouth has less room for front and back
-        size = self.vowels[:, None]
+        size = self.vowels * draws.normal(0.12, clips, 1).exp()
+        opening, fronting = open_ * size[:, :1], front * size[:, 1:]
         moves = [
-            (0.52 * open_ * size).exp(),
-            (0.48 * front * size).exp(),
-            (0.10 * front * size).exp(),
+            (0.52 * opening + 0.06 * effort[:, None]).exp(),  # a loud voice opens the mouth
+            (0.48 * fronting).exp(),
+            (0.10 * fronting).exp(),
             draws.normal(0.04, clips, phones).exp(),
             draws.normal(0.04, clips, phones).exp(),
         ]
         formants = torch.stack([course(move) for move in moves], -1)
-        formants = formants * (_FORMANTS.to(device) * self.tract)[:, None, :]
-        loss = draws.normal(0.1, clips).exp() * self.widths
+        larynx = (mood / 12 * 0.05).exp2()  # rises with the pitch and shortens the tract
+        formants = formants * (_FORMANTS.to(device) * self.tract * larynx[:, None])[:, None, :]
+        loss = draws.normal(0.15, clips).exp() * self.widths
         return resonances(formants, (_WIDTHS.to(device) * loss[:, None])[:, None, :].expand_as(formants), grid)
 
 

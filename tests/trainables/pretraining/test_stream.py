@@ -5,7 +5,7 @@ import torch
 
 from trainables.pretraining.draws import Draws
 from trainables.pretraining.notes import Notes
-from trainables.pretraining.places import record
+from trainables.pretraining.places import Places
 from trainables.pretraining.stream import FAMILIES, Synthetic
 from trainables.pretraining.synthesis import RATE, harmonics_below, phase, pulses, resonances
 from trainables.pretraining.textures import Textures
@@ -79,7 +79,8 @@ def test_a_resonance_peaks_at_its_centre_and_is_flat_below():
 
 def test_recordings_stay_below_full_scale():
     drawn = draws(2)
-    clips = record(torch.randn(64, RATE, generator=drawn.generator) * 100, drawn, clips_per_place=4)
+    places = Places.draw(drawn, 16).rows(torch.arange(64) // 4)
+    clips = places.record(torch.randn(64, RATE, generator=drawn.generator) * 100, drawn)
     assert clips.abs().max() <= 1
     assert torch.isfinite(clips).all()
     levels = clips.abs().amax(1)
