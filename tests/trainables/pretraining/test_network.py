@@ -30,6 +30,23 @@ def test_the_export_says_what_the_network_says(frames: int):
         assert torch.allclose(backbone.pool(backbone(inputs)), network(inputs), atol=2e-4)
 
 
+def test_a_network_goes_on_from_its_export():
+    network, other = trained_a_little(), Network(SMALL, 7).eval()
+    other.take_over(network.exported())
+    inputs = torch.randn(3, 198, 128, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        assert torch.allclose(other(inputs), network(inputs), atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [Size(32, 3, 2), Size(64, 2, 2), Size(32, 2, 4), Size(32, 2, 2, stride=10)])
+def test_a_network_of_another_architecture_is_not_taken_over(size: Size):
+    network = Network(SMALL, 0)
+    before = network.band.clone()
+    with pytest.raises(ValueError, match="architecture"):
+        network.take_over(Network(size, 0).eval().exported())
+    assert torch.equal(network.band, before)
+
+
 def test_a_longer_clip_than_the_grid_is_read():
     backbone = Backbone(trained_a_little().exported(), 1500)
     with torch.inference_mode():

@@ -57,6 +57,15 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(whole: Path, tmp
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+def test_it_goes_on_from_a_backbone(whole: Path, tmp_path: Path):
+    start = load_backbone(str(whole / "model"), 1024)
+    assert main([*SMALL, "--lr", "1e-9", "--init", str(whole / "model"), "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "recipe.json").read_text())["init"] == start.digest
+    expected, found = weights(whole), weights(tmp_path)
+    moved = [key for key in expected if not torch.allclose(expected[key], found[key], atol=1e-4)]
+    assert moved == ["layernorm.bias", "layernorm.weight"]  # the statistics that centre it go on
+
+
 def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest.CaptureFixture[str]):
     before = (whole / "state.pt").read_bytes()
     assert main([*SMALL, "--lr", "0.5", "--out", str(whole)]) == 2
@@ -72,6 +81,8 @@ def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest
         (["--keep", "0"], "--keep: expected a share above 0"),
         (["--benchmark", "nowhere"], "nowhere"),
         (["--device", "tpu"], "expected cpu or cuda"),
+        (["--init", "nothing"], "backbone 'nothing': not found"),
+        (["--init", "random-tiny"], "expected a network of --config tiny (192 wide, 4 blocks of 3 heads"),
     ],
 )
 def test_bad_input_is_one_line(options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
