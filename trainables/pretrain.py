@@ -5,7 +5,7 @@
 
 Leaves in the folder `--out`:
 
-    recipe.json    what decides the weights, and where they were made
+    recipe.json    what decides the weights, where they were made, and what the backbone that it began with was made by
     state.pt       plain tensors: the same command goes on from there after any interruption
     curve.csv      loss, accuracy and held-out retrieval by step;  curve.png shows them
     model/         the backbone: --backbone pretrained/model of a sweep
@@ -16,7 +16,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from trainables.pretraining.network import LONGEST, SIZES, Network
 from trainables.pretraining.recorded import Recorded
 from trainables.pretraining.stream import Stream, Synthetic
 from trainables.pretraining.training import Point, Recipe, Training
+from trainables.shipped import recipe_of
 
 SYNTHETIC = "synthetic"
 INTERRUPTED = 130
@@ -49,10 +50,25 @@ _RECIPE = {
 }
 
 
+@dataclass(frozen=True)
+class Start:
+    """What training begins with.
+
+    Attributes:
+        network: random weights, or those of a backbone.
+        digest: of that backbone; none: random weights.
+        recipe: how that backbone was made, where it is known.
+    """
+
+    network: Network
+    digest: str = ""
+    recipe: dict[str, object] | None = None
+
+
 def pretrain(
     recipe: Recipe,
     stream: Stream,
-    network: Network,
+    start: Start,
     out: Path,
     *,
     device: torch.device,
@@ -65,7 +81,7 @@ def pretrain(
     Args:
         recipe: what is trained.
         stream: its batches.
-        network: what training begins with.
+        start: what training begins with.
         out: the folder; made where it is not there.
         device: where.
         workers: processes that make batches.
@@ -76,10 +92,11 @@ def pretrain(
         EarshotError: the folder holds another run, or training diverged.
     """
     out.mkdir(parents=True, exist_ok=True)
-    training = Training(recipe, out, stream, device, network)
+    training = Training(recipe, out, stream, device, start.network)
     made = {"torch": torch.__version__, "device": device.type, "machine": platform.processor() or platform.machine()}
     made["threads"] = str(torch.get_num_threads())
-    write_atomically(out / "recipe.json", json.dumps({**asdict(recipe), "made_with": made}, indent=2).encode())
+    whole = {**asdict(recipe), "made_with": made, **({"after": start.recipe} if start.recipe else {})}
+    write_atomically(out / "recipe.json", json.dumps(whole, indent=2).encode())
     columns = (
         TextColumn("pretraining"),
         BarColumn(),
@@ -175,11 +192,10 @@ def _stream(options: argparse.Namespace, device: torch.device) -> tuple[str, Str
     return f"{options.labels} {recorded.shards.fingerprint}", recorded
 
 
-def _network(options: argparse.Namespace) -> tuple[str, Network]:
-    """What training begins with: the digest of a backbone, or none, and the network."""
+def _start(options: argparse.Namespace) -> Start:
     network = Network(SIZES[options.config], options.seed)
     if options.init is None:
-        return "", network
+        return Start(network)
     backbone = load_backbone(options.init, LONGEST)
     try:
         network.take_over(backbone.ast)
@@ -188,7 +204,7 @@ def _network(options: argparse.Namespace) -> tuple[str, Network]:
             f"--init {options.init}: expected a network of --config {options.config} ({_size(network.config)}),"
             f" found {_size(backbone.ast.config)}"
         ) from None
-    return backbone.digest, network
+    return Start(network, backbone.digest, recipe_of(options.init))
 
 
 def _size(config: ASTConfig) -> str:
@@ -216,13 +232,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = pick_device(options.device)
         torch.set_num_threads(options.threads)
         benchmark, stream = _stream(options, device)
-        init, network = _network(options)
-        recipe = Recipe(benchmark, options.config, init, *(getattr(options, name) for name in _RECIPE))
+        start = _start(options)
+        recipe = Recipe(benchmark, options.config, start.digest, *(getattr(options, name) for name in _RECIPE))
         workers = 0 if device.type == "cuda" and benchmark == SYNTHETIC else options.workers
         model = pretrain(
             recipe,
             stream,
-            network,
+            start,
             options.out,
             device=device,
             workers=workers,

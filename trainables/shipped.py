@@ -84,6 +84,18 @@ def ship(run: Path, name: str, weights: Path = WEIGHTS) -> Path:
     return folder
 
 
+def recipe_of(backbone: str) -> dict[str, object] | None:
+    """How a backbone was made: one that comes with the package, or the folder `model/` of a run; else nothing."""
+    try:
+        if backbone in shipped():
+            made = json.loads((WEIGHTS / backbone / "made.json").read_bytes())["recipe"]
+        else:
+            made = json.loads((Path(backbone).parent / "recipe.json").read_bytes())
+    except (OSError, ValueError, KeyError):
+        return None
+    return made if isinstance(made, dict) else None
+
+
 def _reason(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 

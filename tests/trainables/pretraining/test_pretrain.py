@@ -60,7 +60,9 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(whole: Path, tmp
 def test_it_goes_on_from_a_backbone(whole: Path, tmp_path: Path):
     start = load_backbone(str(whole / "model"), 1024)
     assert main([*SMALL, "--lr", "1e-9", "--init", str(whole / "model"), "--out", str(tmp_path)]) == 0
-    assert json.loads((tmp_path / "recipe.json").read_text())["init"] == start.digest
+    recipe, first = (json.loads((out / "recipe.json").read_text()) for out in (tmp_path, whole))
+    assert recipe["init"] == start.digest and recipe["after"] == first
+    assert first["init"] == "" and "after" not in first
     expected, found = weights(whole), weights(tmp_path)
     moved = [key for key in expected if not torch.allclose(expected[key], found[key], atol=1e-4)]
     assert moved == ["layernorm.bias", "layernorm.weight"]  # the statistics that centre it go on
