@@ -58,6 +58,29 @@ def test_takes_of_a_source_are_more_alike_than_those_of_others(family: type[Voic
     assert apart[same].mean() < 0.9 * apart[other].mean()
 
 
+def test_neighbours_share_their_pitch_or_register_or_band():
+    def spread(values: torch.Tensor) -> float:
+        return float(values.log2().std())
+
+    drawn = draws(3)
+    assert spread(Voices.draw(drawn, 64, near=True).pitch) < 0.25 < 0.45 < spread(Voices.draw(drawn, 64).pitch)
+    assert spread(Notes.draw(drawn, 64, near=True).low) < 0.4 < 0.8 < spread(Notes.draw(drawn, 64).low)
+    near, far = (Textures.draw(drawn, 64, near=near).spectrum for near in (True, False))
+    assert near.std(0).mean() < far.std(0).mean()
+
+
+def test_what_is_heard_in_one_place_has_its_colour():
+    """White noise, by nothing but the mean of its spectrum."""
+    drawn = draws(4)
+    place = torch.arange(16).repeat_interleave(4)
+    waves = torch.randn(64, 2 * RATE, generator=drawn.generator)
+    heard = Places.draw(drawn, 16).rows(place).record(waves, drawn)
+    spectra = torch.stft(heard, 512, window=torch.hann_window(512), return_complex=True).abs().mean(2).clamp(min=1e-5)
+    colour = spectra.log() - spectra.log().mean(1, keepdim=True)
+    apart = torch.cdist(colour, colour).fill_diagonal_(torch.inf)
+    assert (place[apart.argmin(1)] == place).float().mean() > 0.7  # by chance: 0.05
+
+
 def test_pulses_have_equal_harmonics_at_the_pitch():
     pitch = torch.full((1, 63), 200.0)
     wave = pulses(phase(pitch, RATE), harmonics_below(pitch))
