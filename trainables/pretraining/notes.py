@@ -6,12 +6,13 @@ or cut short.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainables.pretraining.draws import Draws, stretch
+from trainables.pretraining.rows import Rows
 from trainables.pretraining.synthesis import (
     BINS,
     FRAMES_PER_SECOND,
@@ -33,7 +34,7 @@ MODES = 10  # partials of what is struck
 
 
 @dataclass(frozen=True)
-class Notes:
+class Notes(Rows):
     """Instruments, one a row.
 
     Attributes:
@@ -123,10 +124,6 @@ class Notes:
             bend=draws.uniform(0, 0.35, count) * draws.chance(0.25, count),
             pace=draws.log_uniform(0.4, 4, count),
         )
-
-    def rows(self, index: Tensor) -> "Notes":
-        """The instruments at `index`, which may repeat."""
-        return Notes(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def play(self, draws: Draws, samples: int) -> Tensor:
         """A take of each row, RMS 1, float32 `[clips, samples]`."""

@@ -1,19 +1,20 @@
 """Places: the room, microphone, background, level and channel between a source and its clip."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainables.pretraining.draws import Draws, stretch
+from trainables.pretraining.rows import Rows
 from trainables.pretraining.synthesis import RATE, linear, unit
 
 _KNOTS = 8  # of a microphone's colour, evenly over the frequencies
 
 
 @dataclass(frozen=True)
-class Places:
+class Places(Rows):
     """Where clips are recorded, one a row.
 
     Attributes:
@@ -52,10 +53,6 @@ class Places:
             ratio=draws.uniform(8, 50, count),
             coarse=draws.chance(0.1, count),
         )
-
-    def rows(self, index: Tensor) -> "Places":
-        """The places at `index`, which may repeat."""
-        return Places(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def record(self, waves: Tensor, draws: Draws) -> Tensor:
         """Each clip in its row's place, float32 `[clips, samples]` within +-1.

@@ -108,10 +108,10 @@ class Synthetic(Stream):
         """
         made: list[Tensor] = []
         near, where = bool(draws.chance(NEAR, 1)), float(draws.uniform(0, 1, 1))
-        all_, together = self.sources * self.clips, self.clips if where < STUDIO + SETTLED else 1
-        together = all_ if where < STUDIO else together
-        places = Places.draw(draws, all_ // together)
-        place_of = torch.arange(all_, device=self.device) // together
+        clips = self.sources * self.clips
+        together = clips if where < STUDIO else self.clips if where < STUDIO + SETTLED else 1
+        places = Places.draw(draws, clips // together)
+        place_of = torch.arange(clips, device=self.device) // together
         for family, count in zip(FAMILIES, _shares(self.sources), strict=True):
             sources = family.draw(draws, count, near=near)
             rows = torch.arange(count, device=self.device).repeat_interleave(self.clips)

@@ -5,19 +5,20 @@ their own. A take is another stretch of it, nearer or farther.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainables.pretraining.draws import Draws, stretch
+from trainables.pretraining.rows import Rows
 from trainables.pretraining.synthesis import BINS, FRAMES_PER_SECOND, RATE, filtered, frames_of, linear, octaves, unit
 
 BANDS = 2
 
 
 @dataclass(frozen=True)
-class Textures:
+class Textures(Rows):
     """Textures, one a row.
 
     Attributes:
@@ -80,10 +81,6 @@ class Textures:
             fade=draws.log_uniform(0.0005, 0.02, count),
             grain_level=draws.uniform(-20, 22, count) - 60.0 * draws.chance(0.35, count),
         )
-
-    def rows(self, index: Tensor) -> "Textures":
-        """The textures at `index`, which may repeat."""
-        return Textures(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def play(self, draws: Draws, samples: int) -> Tensor:
         """A take of each row, RMS 1, float32 `[clips, samples]`."""

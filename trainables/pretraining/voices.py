@@ -7,12 +7,13 @@ of many moods, from a murmur to a shout: with effort rise pitch, first formant a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainables.pretraining.draws import Draws, stretch
+from trainables.pretraining.rows import Rows
 from trainables.pretraining.synthesis import (
     BINS,
     filtered,
@@ -33,7 +34,7 @@ _WIDTHS = torch.tensor([70.0, 90.0, 130.0, 180.0, 250.0])  # Hz
 
 
 @dataclass(frozen=True)
-class Voices:
+class Voices(Rows):
     """Speakers, one a row.
 
     Attributes:
@@ -101,10 +102,6 @@ class Voices:
             rate=draws.log_uniform(5, 13, count),
             voicing=draws.uniform(0.6, 0.95, count),
         )
-
-    def rows(self, index: Tensor) -> "Voices":
-        """The speakers at `index`, which may repeat."""
-        return Voices(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def play(self, draws: Draws, samples: int) -> Tensor:
         """A take of each row, RMS 1, float32 `[clips, samples]`."""
