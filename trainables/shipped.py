@@ -1,20 +1,25 @@
 """Backbones that come with the package: small, in 16 bits, checked against their digest before they are used.
 
     python -m trainables.shipped pretrained --name earshot-tiny
+    python -m trainables.shipped pretrained/second pretrained/third --name earshot-tiny
 
-turns what `trainables.pretrain` left in a folder into a folder of this package, in the layout of `transformers`:
+turns what `trainables.pretrain` left in a folder into a folder of this package, in the layout of `transformers`. Of
+several runs, each begun with the weights of the one before, it takes the mean of the weights, which lies in a wider
+optimum than their ends (Izmailov et al. 2018, "Averaging weights leads to wider optima", arXiv 1803.05407).
 
     weights/NAME/config.json         the architecture
     weights/NAME/model.safetensors   the weights, float16
-    weights/NAME/made.json           SHA-256 of the two, and the recipe that made them
+    weights/NAME/made.json           SHA-256 of the two and of what they are the mean of, and the recipe
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 from datasets.command_line import CommandLine, as_program
 from datasets.errors import EarshotError, told
@@ -52,24 +57,30 @@ def checked(name: str, weights: Path = WEIGHTS) -> Path:
     return folder
 
 
-def ship(run: Path, name: str, weights: Path = WEIGHTS) -> Path:
+def ship(runs: Sequence[Path], name: str, weights: Path = WEIGHTS) -> Path:
     """Makes the folder of a backbone.
 
     Args:
-        run: folder of a finished `trainables.pretrain`.
+        runs: folders of finished `trainables.pretrain`, whose weights are averaged; the recipe is that of the last one.
         name: what it is to be called.
         weights: where the folder goes.
 
     Raises:
-        EarshotError: the folder holds no finished run, or its weights are too large or do not fit 16 bits.
+        EarshotError: a folder holds no finished run, the runs are of several architectures, or the weights are too
+            large or do not fit 16 bits.
     """
-    try:
-        config = (run / "model" / "config.json").read_bytes()
-        state = load((run / "model" / "model.safetensors").read_bytes())
-        recipe = json.loads((run / "recipe.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise EarshotError(f"{run}: expected a finished run of trainables.pretrain ({_reason(error)})") from None
-    halved = {key: value.to(torch.float16).contiguous() for key, value in sorted(state.items())}
+    states = []
+    for run in runs:
+        try:
+            config = (run / "model" / "config.json").read_bytes()
+            states.append(load((run / "model" / "model.safetensors").read_bytes()))
+            recipe = json.loads((run / "recipe.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise EarshotError(f"{run}: expected a finished run of trainables.pretrain ({_reason(error)})") from None
+        if _shapes(states[-1]) != _shapes(states[0]):
+            raise EarshotError(f"{run}: expected the architecture of {runs[0]}, to take the mean of their weights")
+    mean = {key: torch.stack([state[key] for state in states]).mean(0) for key in sorted(states[0])}
+    halved = {key: value.to(torch.float16).contiguous() for key, value in mean.items()}
     if not all(bool(torch.isfinite(value).all()) for value in halved.values()):
         raise EarshotError(f"{run / 'model'}: has weights that do not fit 16 bits")
     content = save(halved, metadata={"format": "pt"})
@@ -79,7 +90,8 @@ def ship(run: Path, name: str, weights: Path = WEIGHTS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", config)
     write_atomically(folder / "model.safetensors", content)
-    made = {"sha256": {file: file_digest(folder / file) for file in FILES}, "recipe": recipe}
+    parts = [file_digest(run / "model" / "model.safetensors") for run in runs]
+    made = {"sha256": {file: file_digest(folder / file) for file in FILES}, "mean_of": parts, "recipe": recipe}
     write_atomically(folder / "made.json", (json.dumps(made, indent=2) + "\n").encode())
     return folder
 
@@ -96,6 +108,10 @@ def recipe_of(backbone: str) -> dict[str, object] | None:
     return made if isinstance(made, dict) else None
 
 
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in state.items()}
+
+
 def _reason(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
@@ -103,7 +119,13 @@ def _reason(error: Exception) -> str:
 def parser() -> CommandLine:
     """The command line."""
     made = CommandLine("trainables.shipped", description=__doc__)
-    made.add_argument("run", type=Path, metavar="RUN", help="folder of a finished trainables.pretrain")
+    made.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folder of a finished trainables.pretrain; of several: the mean",
+    )
     made.add_argument("--name", required=True, help="what it is to be called")
     return made
 
@@ -114,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.name.replace("-", "").isalnum():
         parser().error("--name: expected letters, digits and dashes")
     try:
-        path = ship(options.run, options.name)
+        path = ship(options.runs, options.name)
     except (EarshotError, OSError) as error:
         print(told(error), file=sys.stderr)
         return 2

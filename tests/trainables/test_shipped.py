@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import ASTModel
 
 from datasets.errors import EarshotError
@@ -39,7 +40,7 @@ def test_clips_of_any_length(frames: int):
 
 
 def test_sixteen_bits_say_the_same(run: Path, tmp_path: Path):
-    folder = ship(run, "mine", tmp_path / "weights")
+    folder = ship([run], "mine", tmp_path / "weights")
     whole, halved = (
         Backbone(ASTModel.from_pretrained(path, dtype=torch.float32), 98) for path in (run / "model", folder)
     )
@@ -50,9 +51,28 @@ def test_sixteen_bits_say_the_same(run: Path, tmp_path: Path):
     assert weights_digest(whole) != weights_digest(halved)  # addresses of stages tell them apart
 
 
+def test_several_runs_are_averaged(run: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    Network(Size(32, 1, 2), 1).exported().save_pretrained(other / "model")
+    (other / "recipe.json").write_text('{"seed": 1}')
+    folder = ship([run, other], "mine", tmp_path / "weights")
+    first, second, mean = (load_file(path / "model.safetensors") for path in (run / "model", other / "model", folder))
+    assert all(torch.allclose(mean[key].float(), (first[key] + second[key]) / 2, atol=1e-3) for key in mean)
+    made = json.loads((folder / "made.json").read_text())
+    assert made["recipe"] == {"seed": 1} and len(set(made["mean_of"])) == 2
+
+
+def test_runs_of_two_architectures_are_not_averaged(run: Path, tmp_path: Path):
+    Network(Size(32, 2, 2), 0).exported().save_pretrained(tmp_path / "deeper" / "model")
+    (tmp_path / "deeper" / "recipe.json").write_text("{}")
+    with pytest.raises(EarshotError, match=r"deeper: expected the architecture of .*run"):
+        ship([run, tmp_path / "deeper"], "mine", tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_a_damaged_file_is_refused(run: Path, tmp_path: Path, file: str):
-    folder = ship(run, "mine", tmp_path / "weights")
+    folder = ship([run], "mine", tmp_path / "weights")
     (folder / file).write_bytes((folder / file).read_bytes()[:-1] + b"!")
     with pytest.raises(EarshotError, match=r"expected SHA-256 .* found .* install the package again"):
         checked("mine", tmp_path / "weights")
@@ -60,7 +80,7 @@ def test_a_damaged_file_is_refused(run: Path, tmp_path: Path, file: str):
 
 @pytest.mark.parametrize("file", [*FILES, "made.json"])
 def test_a_missing_file_is_refused(run: Path, tmp_path: Path, file: str):
-    (ship(run, "mine", tmp_path / "weights") / file).unlink()
+    (ship([run], "mine", tmp_path / "weights") / file).unlink()
     with pytest.raises(EarshotError, match=r"backbone 'mine'.*cannot be read"):
         checked("mine", tmp_path / "weights")
 
@@ -79,5 +99,5 @@ def test_weights_that_do_not_fit_are_not_shipped(tmp_path: Path):
     network.exported().save_pretrained(tmp_path / "run" / "model")
     (tmp_path / "run" / "recipe.json").write_text("{}")
     with pytest.raises(EarshotError, match="do not fit 16 bits"):
-        ship(tmp_path / "run", "mine", tmp_path / "weights")
+        ship([tmp_path / "run"], "mine", tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
