@@ -9,7 +9,7 @@ optimum than their ends (Izmailov et al. 2018, "Averaging weights leads to wider
 
     weights/NAME/config.json         the architecture
     weights/NAME/model.safetensors   the weights, float16
-    weights/NAME/made.json           SHA-256 of the two and of what they are the mean of, and the recipe
+    weights/NAME/made.json           SHA-256 of the two, and the recipe; of a mean also SHA-256 of its parts
 """
 
 import json
@@ -90,8 +90,9 @@ def ship(runs: Sequence[Path], name: str, weights: Path = WEIGHTS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", config)
     write_atomically(folder / "model.safetensors", content)
-    parts = [file_digest(run / "model" / "model.safetensors") for run in runs]
-    made = {"sha256": {file: file_digest(folder / file) for file in FILES}, "mean_of": parts, "recipe": recipe}
+    if len(runs) > 1:
+        recipe["mean_of"] = [file_digest(run / "model" / "model.safetensors") for run in runs]
+    made = {"sha256": {file: file_digest(folder / file) for file in FILES}, "recipe": recipe}
     write_atomically(folder / "made.json", (json.dumps(made, indent=2) + "\n").encode())
     return folder
 

@@ -58,8 +58,8 @@ def test_several_runs_are_averaged(run: Path, tmp_path: Path):
     folder = ship([run, other], "mine", tmp_path / "weights")
     first, second, mean = (load_file(path / "model.safetensors") for path in (run / "model", other / "model", folder))
     assert all(torch.allclose(mean[key].float(), (first[key] + second[key]) / 2, atol=1e-3) for key in mean)
-    made = json.loads((folder / "made.json").read_text())
-    assert made["recipe"] == {"seed": 1} and len(set(made["mean_of"])) == 2
+    recipe = json.loads((folder / "made.json").read_text())["recipe"]
+    assert recipe["seed"] == 1 and len(set(recipe["mean_of"])) == 2
 
 
 def test_runs_of_two_architectures_are_not_averaged(run: Path, tmp_path: Path):
