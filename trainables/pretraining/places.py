@@ -11,6 +11,7 @@ from trainables.pretraining.rows import Rows
 from trainables.pretraining.synthesis import RATE, linear, unit
 
 _KNOTS = 8  # of a microphone's colour, evenly over the frequencies
+_RAMP = 0.01  # of a clip: how fast a source ends
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,22 @@ class Places(Rows):
             decay=draws.log_uniform(0.08, 0.9, count) / math.log(1000),
             echo=torch.where(draws.chance(0.5, count), draws.uniform(-20, 2, count), -80.0),
             noise=draws.uniform(-6, 0, count),
-            ratio=draws.uniform(8, 50, count),
+            ratio=draws.uniform(8, 60, count),
             coarse=draws.chance(0.1, count),
         )
 
     def record(self, waves: Tensor, draws: Draws) -> Tensor:
         """Each clip in its row's place, float32 `[clips, samples]` within +-1.
 
-        Every clip has a level of its own; some are clipped, or begin or end in silence.
+        Every clip has a level of its own; some are clipped; in most the source sounds for a part of the time only.
 
         Args:
             waves: the sources, `[clips, samples]`, any scale.
             draws: draws what differs from clip to clip.
         """
         clips, samples = waves.shape
+        heard = _Heard.draw(draws, clips)
+        waves = heard.placed(waves)
         size = samples + RATE // 2
         bins = size // 2 + 1
         pitch = (torch.linspace(0, RATE / 2, bins, device=waves.device).clamp(min=40.0) / 1000).log2()
@@ -76,7 +79,7 @@ class Places(Rows):
         noise = torch.fft.irfft(background, size)[:, :samples]
         ratio = self.ratio + draws.normal(2, clips)
         mixed = wet + unit(noise) * linear(-ratio)[:, None]
-        mixed = _edges(mixed, draws)
+        mixed = heard.quietened(mixed)
         peak = mixed.abs().amax(1, keepdim=True).clamp(min=1e-6)
         hard = torch.where(draws.chance(0.06, clips), draws.uniform(0.3, 0.8, clips), 1.0)[:, None]
         clipped = (mixed / peak).clamp(-hard, hard) / hard
@@ -97,14 +100,46 @@ class Places(Rows):
         return room
 
 
-def _edges(waves: Tensor, draws: Draws) -> Tensor:
-    """A fifth of the clips begin or end with (near) silence, as a short recording that was padded."""
-    clips, samples = waves.shape
-    now = torch.arange(samples, device=waves.device) / samples
-    end = torch.where(draws.chance(0.2, clips), draws.uniform(0.35, 1, clips), 1.0)[:, None]
-    start = torch.where(draws.chance(0.1, clips), draws.uniform(0, 0.3, clips), 0.0)[:, None]
-    inside = ((now - start) * 100).clamp(0, 1) * ((end - now) * 100).clamp(0, 1)
-    return waves * torch.where((start == 0) & (end == 1), 1.0, inside)
+@dataclass(frozen=True)
+class _Heard:
+    """When the source is heard: a clip is cut from a recording that begins before the sound and ends after it.
+
+    Attributes:
+        begin: of each clip, share of its length.
+        end: later than that, share of its length; beyond the clip where the source sounds on.
+        silence: gain of what lies before and after: 1 where the background goes on, less behind a gate, else 0.
+    """
+
+    begin: Tensor
+    end: Tensor
+    silence: Tensor
+
+    @classmethod
+    def draw(cls, draws: Draws, clips: int) -> "_Heard":
+        length = torch.where(draws.chance(0.65, clips), draws.uniform(0.2, 1, clips), 1.0)
+        begin = (1 - length) * draws.uniform(-0.5, 1.5, clips).clamp(0, 1)
+        kind, gate = draws.uniform(0, 1, clips), linear(draws.uniform(-50, -10, clips))
+        end = torch.where(begin + length < 0.999, begin + length, 2.0)
+        return cls(begin, end, torch.where(kind < 0.5, 1.0, torch.where(kind < 0.75, gate, 0.0)))
+
+    def placed(self, waves: Tensor) -> Tensor:
+        """Waves that begin there, and fade where it ends."""
+        samples = waves.shape[1]
+        source = torch.arange(samples, device=waves.device) - (self.begin[:, None] * samples).long()
+        return waves.gather(1, source.clamp(min=0)) * (source >= 0) * _ramp(self.end[:, None] - self._now(samples))
+
+    def quietened(self, waves: Tensor) -> Tensor:
+        """Waves with silence before and after."""
+        now = self._now(waves.shape[1])
+        inside = _ramp(now - self.begin[:, None] + _RAMP) * _ramp(self.end[:, None] - now + _RAMP)
+        return waves * (inside + (1 - inside) * self.silence[:, None])
+
+    def _now(self, samples: int) -> Tensor:
+        return torch.arange(samples, device=self.begin.device) / samples
+
+
+def _ramp(left: Tensor) -> Tensor:
+    return (left / _RAMP).clamp(0, 1)
 
 
 def _companded(waves: Tensor) -> Tensor:

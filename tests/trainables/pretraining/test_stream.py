@@ -1,5 +1,7 @@
 """Procedural sources: what they sound like as numbers, and that a batch is its number."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -79,6 +81,21 @@ def test_what_is_heard_in_one_place_has_its_colour():
     colour = spectra.log() - spectra.log().mean(1, keepdim=True)
     apart = torch.cdist(colour, colour).fill_diagonal_(torch.inf)
     assert (place[apart.argmin(1)] == place).float().mean() > 0.7  # by chance: 0.05
+
+
+def test_a_source_is_heard_for_a_part_of_most_clips_from_its_attack_on():
+    """A source that only ticks at its start; level by hundredths of a clip."""
+    drawn = draws(5)
+    waves = torch.zeros(200, RATE)
+    waves[:, : RATE // 10] = 0.1 * torch.randn(200, RATE // 10, generator=drawn.generator)
+    waves[:, 0] = 50.0
+    quiet = dataclasses.replace(Places.draw(drawn, 200), echo=torch.full((200,), -80.0), ratio=torch.full((200,), 60.0))
+    clips = quiet.record(waves, drawn)
+    begins = clips.abs().unflatten(1, (100, -1)).amax(2).argmax(1)
+    assert 0.3 < (begins > 1).float().mean() < 0.6
+    assert begins.max() > 60
+    padded = (clips[:, -RATE // 20 :] == 0).all(1)
+    assert 0.03 < padded.float().mean() < 0.3
 
 
 def test_pulses_have_equal_harmonics_at_the_pitch():
