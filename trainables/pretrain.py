@@ -187,7 +187,7 @@ def _stream(options: argparse.Namespace, device: torch.device) -> tuple[str, Str
     """The batches, and what they are."""
     numbers = (options.seed, options.steps, options.sources, options.clips)
     if options.benchmark == SYNTHETIC:
-        return SYNTHETIC, Synthetic(*numbers, device=device)
+        return f"{SYNTHETIC} {Synthetic.version}", Synthetic(*numbers, device=device)
     recorded = Recorded(options.benchmark, options.labels, *numbers)
     return f"{options.labels} {recorded.shards.fingerprint}", recorded
 
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         benchmark, stream = _stream(options, device)
         start = _start(options)
         recipe = Recipe(benchmark, options.config, start.digest, *(getattr(options, name) for name in _RECIPE))
-        workers = 0 if device.type == "cuda" and benchmark == SYNTHETIC else options.workers
+        workers = 0 if device.type == "cuda" and options.benchmark == SYNTHETIC else options.workers
         model = pretrain(
             recipe,
             stream,

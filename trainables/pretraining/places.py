@@ -1,4 +1,4 @@
-"""Places: the room, microphone, background, level and channel between a source and its clip."""
+"""Places: the room, microphone, background, level, cut and channel between a source and its clip."""
 
 import math
 from dataclasses import dataclass

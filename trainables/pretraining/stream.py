@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -77,6 +78,8 @@ class Synthetic(Stream):
         clips: of a source.
         device: where sounds are made.
     """
+
+    version: ClassVar[int] = 3  # of what is heard: raise it when the same number is another batch
 
     def __init__(self, seed: int, steps: int, sources: int, clips: int, device: torch.device | str = "cpu") -> None:
         super().__init__(seed, steps, sources, clips)

@@ -29,7 +29,7 @@ class Recipe:
     """What decides the weights, beside the kind of device.
 
     Attributes:
-        benchmark: `synthetic`, or what its sources are and its fingerprint.
+        benchmark: `synthetic` and the version of the generator, or what its sources are and its fingerprint.
         config: size of the network.
         init: digest of the backbone that training starts from; none: random weights.
         steps: batches.

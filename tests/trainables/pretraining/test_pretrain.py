@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from trainables.backbone import load_backbone
 from trainables.pretrain import main
 from trainables.pretraining.retrieval import score
+from trainables.pretraining.stream import Synthetic
 from trainables.pretraining.training import schedule
 
 SMALL = ["--steps", "4", "--sources", "4", "--clips", "2", "--save-every", "2", "--workers", "0"]
@@ -37,7 +38,7 @@ def test_what_a_run_leaves(whole: Path):
     rows = list(csv.DictReader((whole / "curve.csv").open()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert [bool(row["retrieval_first"]) for row in rows] == [False, True, False, True]
-    assert json.loads((whole / "recipe.json").read_text())["benchmark"] == "synthetic"
+    assert json.loads((whole / "recipe.json").read_text())["benchmark"] == f"synthetic {Synthetic.version}"
     assert (whole / "curve.png").read_bytes().startswith(b"\x89PNG")
     backbone = load_backbone(str(whole / "model"), 98)
     assert torch.isfinite(backbone(torch.zeros(1, 98, 128))).all()
@@ -74,6 +75,14 @@ def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest
     error = capsys.readouterr().err
     assert "lr 0.001" in error and "--out" in error and error.count("\n") == 1
     assert (whole / "state.pt").read_bytes() == before
+
+
+def test_a_run_of_another_generator_is_not_gone_on_with(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(Synthetic, "version", 99)
+    assert main([*SMALL, "--out", str(whole)]) == 2
+    assert "holds another run (benchmark synthetic " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
