@@ -94,10 +94,11 @@ class SweepProgress(Watcher):
         self._ended[status] += 1
         self._behind += max(self._sessions - trial.sessions, 0)
         self._estimate.trial_ended(trial.chain.method, time.monotonic() - trial.began, trial.computed)
+        count = "" if self._live else f"{self._ended.total():>4}/{self._trials}  "
         if status == "failed":
-            self._print(f"[red]failed[/red]  {trial.name}: {escape(trial.failure)}")
+            self._print(f"{count}[red]failed[/red]  {trial.name}: {escape(trial.failure)}")
         elif not self._live:
-            self._print(self._line(trial, status))
+            self._print(count + self._line(trial, status))
 
     def sweep_restarted(self, why: str) -> None:
         """Tells that the trials which ran begin again."""
@@ -112,7 +113,7 @@ class SweepProgress(Watcher):
             how.append(f"{found} of {trial.sessions} sessions found")
         if status == "stopped":
             how.append(f"stopped after {trial.sessions} of {self._sessions} sessions")
-        return f"{self._ended.total():>4}/{self._trials}  {trial.name:<32} {', '.join(how)}  {self._times()}"
+        return f"{trial.name:<32} {', '.join(how)}  {self._times()}"
 
     def _print(self, line: str) -> None:
         with suppress(OSError):  # a full disk under stdout does not end the sweep

@@ -40,7 +40,7 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
         "   1/4  ede-1f0c22d4-s0                  validation  50.0 %",
         "   2/4  ede-1f0c22d4-s1                  validation  50.0 %, 1 of 2 sessions found, "
         "stopped after 2 of 3 sessions",
-        "failed  ede-1f0c22d4-s2: [NaN] in the loss",
+        "   3/4  failed  ede-1f0c22d4-s2: [NaN] in the loss",
         "retried ede-1f0c22d4-s3: its worker died; attempt 2 of 4",
         "   4/4  ede-1f0c22d4-s3                  validation  50.0 %",
     ]
