@@ -30,14 +30,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datasets.errors import EarshotError, told
-from datasets.shards import Shards
-from orchestrator.markdown import table
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError, told
 from orchestrator.prepare import prepare
-from orchestrator.statistics import Estimate, estimate, percent
-from trainables.backbone import Backbone, initialise, load_backbone
-from trainables.frontend import FrontEnd, FrontEndSpec
+from orchestrator.reporting.markdown import table
+from orchestrator.statistics.estimates import Estimate, estimate, percent
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
+from trainables.networks.backbone import Backbone, initialise, load_backbone
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
 
 FLOOR = "mfcc-ncm"
 BATCH = 64

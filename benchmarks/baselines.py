@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from datasets.corpus import Unit
-from datasets.librispeech import LibriSpeech, LibriSpeechOptions
-from datasets.location import Location
-from datasets.units import shard_name, unit_key, write_unit
+from datasets.corpora.corpus import Unit
+from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions
+from datasets.corpora.units import shard_name, unit_key, write_unit
+from datasets.utils.location import Location
 
 RATE = 16_000
 CLIP = 2 * RATE

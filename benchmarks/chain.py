@@ -32,11 +32,11 @@ from transformers import ASTConfig, ASTModel
 
 from benchmarks.clips import write_clips
 from benchmarks.plain import COST, ERROR, WAYS, Measured, run_in_process
-from datasets.errors import EarshotError, told
-from datasets.manifest import SplitCounts
-from datasets.protocol import Protocol
+from datasets.benchmark.manifest import SplitCounts
+from datasets.benchmark.protocol import Protocol
+from datasets.utils.errors import EarshotError, told
 from trainables.chain import ChainConfig
-from trainables.learner import Learner, find_method, methods
+from trainables.learners.learner import Learner, find_method, methods
 
 INTERVAL = 0.01  # seconds between two looks at a chain's memory
 PATCHES = "patches"  # a backbone: AST-base without its blocks, for token maps of full size at little arithmetic

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.shard_writer import write_shard
-from datasets.shards import Clip
+from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.shards import Clip
 
 RATE = 16_000
 

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.signal import resample_poly, sosfilt
 
-from datasets.audio import read_recording
-from datasets.loudness import MAX_TRUE_PEAK_DB, TARGET_LUFS, integrated_loudness, k_weighting, peak_above
+from datasets.audio.loudness import MAX_TRUE_PEAK_DB, TARGET_LUFS, integrated_loudness, k_weighting, peak_above
+from datasets.audio.recordings import read_recording
 
 RATE = 16_000
 STAGES = ("K-weighting", "gating", "true peak", "all")

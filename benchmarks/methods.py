@@ -17,13 +17,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from datasets.errors import EarshotError, told
-from orchestrator.markdown import table
+from datasets.utils.errors import EarshotError, told
 from orchestrator.prepare import prepare
-from orchestrator.results import Run
-from orchestrator.settings import parse
-from orchestrator.statistics import Estimate, estimate, mean_std, percent
+from orchestrator.reporting.markdown import table
+from orchestrator.results.run import Run
+from orchestrator.statistics.estimates import Estimate, estimate, mean_std, percent
 from orchestrator.sweep import sweep
+from orchestrator.tuning.config import parse
 
 FLOOR = "mfcc-ncm"
 CLIP = {"sample_rate": 16_000, "clip_seconds": 2.0}

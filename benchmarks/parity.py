@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from datasets.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, told
 from orchestrator.prepare import prepare
-from orchestrator.results import Run
-from orchestrator.settings import parse
+from orchestrator.results.run import Run
 from orchestrator.sweep import sweep
+from orchestrator.tuning.config import parse
 
 SPEAKERS = 24
 CORPUS = {"split": "cyclic", "train": 7, "val": 0, "test": 3, "loudness": False}

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from datasets.errors import EarshotError, told
-from trainables.arrays import Rows
+from datasets.utils.errors import EarshotError, told
 from trainables.chain import Chain, ChainConfig
-from trainables.features import BATCH, Features
-from trainables.learner import State
-from trainables.stages import Stage, StageStore
+from trainables.learners.features import BATCH, Features
+from trainables.learners.learner import State
+from trainables.store.arrays import Rows
+from trainables.store.stages import Stage, StageStore
 
 COST = "cost.json"
 ERROR = "error.txt"

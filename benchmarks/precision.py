@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.methods import CORPORA
-from datasets.errors import EarshotError, told
-from datasets.protocol import Protocol
-from orchestrator.markdown import table
+from datasets.benchmark.protocol import Protocol
+from datasets.utils.errors import EarshotError, told
 from orchestrator.prepare import prepare
-from trainables import features
+from orchestrator.reporting.markdown import table
 from trainables.chain import Chain, ChainConfig
-from trainables.frontend import FrontEndSpec
+from trainables.learners import features
+from trainables.networks.frontend import FrontEndSpec
 from trainables.records import SeedTriple
 
 WAYS: dict[str, tuple[type[np.floating], Literal["float32", "bf16"]]] = {

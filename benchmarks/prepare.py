@@ -24,9 +24,9 @@ from rich.table import Table
 from benchmarks.baselines import OPTIONS
 from benchmarks.speech import write_speech
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.files import ASIDE
-from datasets.manifest import FILE_NAME, Manifest
-from orchestrator.destination import LOCK
+from datasets.benchmark.manifest import FILE_NAME, Manifest
+from datasets.utils.files import ASIDE
+from orchestrator.preparation.output_folder import LOCK
 
 CORES = os.cpu_count() or 1
 GROWTH = (1.0, 5.0, 10.0, 20.0)  # hours

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling                       10,000 chains on 100 nodes, in several shapes
 
-A discrete-event model of `orchestrator.trials` and `trainables.chain`. Chains are handed out configuration by
+A discrete-event model of `orchestrator.tuning.trials` and `trainables.chain`. Chains are handed out configuration by
 configuration, each with all its seeds, to whichever slot is free. A session that is finished is found; one that another
 slot computes is waited for; any other is computed. Every session's result passes the driver, which is one process, and
 the chain's next session begins after that. Nothing dies, and storage answers in constant time. What the driver takes
@@ -13,9 +13,9 @@ import argparse
 import heapq
 from dataclasses import dataclass, replace
 
-from orchestrator.markdown import table
+from orchestrator.reporting.markdown import table
 
-POLL = 0.5  # seconds: mean time until a waiting slot looks again (trainables.lease.PAUSES)
+POLL = 0.5  # seconds: mean time until a waiting slot looks again (trainables.store.lease.PAUSES)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ import torch
 from transformers import ASTConfig, ASTModel
 
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.errors import EarshotError, told
-from orchestrator.markdown import table
+from datasets.utils.errors import EarshotError, told
 from orchestrator.prepare import prepare
+from orchestrator.reporting.markdown import table
 from trainables.records import TrialRecord
 
 CONFIGURATIONS, SEEDS = 16, 3

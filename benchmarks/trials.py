@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.errors import EarshotError, told
-from orchestrator.markdown import table
+from datasets.utils.errors import EarshotError, told
 from orchestrator.prepare import prepare
+from orchestrator.reporting.markdown import table
 
 CLIPS = {"classes": 6, "clips_per_class": 5, "seconds": 0.25}
 EVERY = 5.0  # seconds between two looks at the driver's memory

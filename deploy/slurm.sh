@@ -58,8 +58,8 @@ fi
 timeout 300 python - "$host:$port" "$SLURM_JOB_NUM_NODES" <<'PYTHON'
 """Waits for the head, then for all nodes: a sweep plans for the nodes that it finds when it begins."""
 import sys, time
-from orchestrator.cluster import start_ray
-from datasets.errors import EarshotError
+from orchestrator.cluster.session import start_ray
+from datasets.utils.errors import EarshotError
 
 address, nodes = sys.argv[1], int(sys.argv[2])
 while True:

@@ -51,7 +51,7 @@ def commands() -> str:
 
 def configuration() -> str:
     """All settings of a sweep, from the model that validates them."""
-    from orchestrator.settings import SweepConfig
+    from orchestrator.tuning.config import SweepConfig
 
     return "\n\n".join(
         [
@@ -62,14 +62,14 @@ def configuration() -> str:
             _fields(SweepConfig),
             "## protocol",
             "The name of a protocol, or these fields.",
-            _fields(importlib.import_module("datasets.protocol").Protocol),
+            _fields(importlib.import_module("datasets.benchmark.protocol").Protocol),
         ]
     )
 
 
 def methods() -> str:
     """The settings of every method."""
-    from trainables.learner import methods as known
+    from trainables.learners.learner import methods as known
 
     parts = [
         "# Settings of methods",
@@ -83,7 +83,7 @@ def methods() -> str:
 
 def corpora() -> str:
     """The options of every corpus."""
-    from datasets.corpus import corpora as known
+    from datasets.corpora.corpus import corpora as known
 
     parts = ["# Options of corpora", "As options of `python -m orchestrator.prepare CORPUS`."]
     for name, corpus in known().items():

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import shtab
 
-from datasets.command_line import CommandLine, as_program
-from datasets.suggestion import suggestion
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.suggestion import suggestion
 
 COMMANDS = {
     "prepare": ("orchestrator.prepare", "cut a corpus of recordings into a benchmark of clips"),
@@ -87,10 +87,10 @@ def _parser() -> CommandLine:
 
 def _add_values(command: argparse.ArgumentParser) -> None:
     """Gives arguments the values that a shell can offer."""
-    from datasets.protocol import NAMED
+    from datasets.benchmark.protocol import NAMED
     from search_spaces.loader import shipped as spaces
-    from trainables.backbone import RANDOM
-    from trainables.learner import methods
+    from trainables.learners.learner import methods
+    from trainables.networks.backbone import RANDOM
     from trainables.shipped import shipped
 
     values: dict[str, Iterable[str]] = {

@@ -22,20 +22,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from datasets.audit import Audit, Ceiling, examine, protocol_ceiling
-from datasets.command_line import CommandLine, as_program
-from datasets.corpus import Corpus, corpora
-from datasets.errors import EarshotError, told
-from datasets.inventory import printable
-from datasets.listing import Listing
-from datasets.location import Location, is_uri
-from datasets.shards import Shards
-from orchestrator.audit_files import write_files
-from orchestrator.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
-from orchestrator.markdown import plural
-from orchestrator.measuring import measure_clips
-from orchestrator.options import add_options, positive
-from orchestrator.preparation import resolve_options
+from datasets.benchmark.audit import Audit, Ceiling, examine, protocol_ceiling
+from datasets.benchmark.listing import Listing
+from datasets.benchmark.shards import Shards
+from datasets.corpora.corpus import Corpus, corpora
+from datasets.corpora.inventory import printable
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.location import Location, is_uri
+from orchestrator.auditing.files import write_files
+from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
+from orchestrator.auditing.measure import measure_clips
+from orchestrator.preparation.options import add_options, positive
+from orchestrator.preparation.pipeline import resolve_options
+from orchestrator.reporting.markdown import plural
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}
 _SESSIONS = 8  # shown in a row of ceilings
@@ -84,7 +84,7 @@ def audit_listing(
 def _ceilings(clips: Listing, protocols: Sequence[str] | None, order_seed: int | None) -> list[Ceiling]:
     if protocols is not None:
         return [protocol_ceiling(name, clips, order_seed) for name in protocols]
-    from datasets.protocol import NAMED  # imports torch: 3 s
+    from datasets.benchmark.protocol import NAMED  # imports torch: 3 s
 
     fitting = []
     for name in NAMED:

@@ -22,14 +22,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError
-from orchestrator.comparison import Comparison, Contender, compare, contenders, notes, sentence
-from orchestrator.markdown import one_line
-from orchestrator.measurements import MEASURES, Measure
-from orchestrator.results import Run
-from orchestrator.run_folder import RunFolder
-from orchestrator.statistics import NOTHING, percent
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError
+from orchestrator.reporting.markdown import one_line
+from orchestrator.results.chain_metrics import MEASURES, Measure
+from orchestrator.results.run import Run
+from orchestrator.results.run_folder import RunFolder
+from orchestrator.statistics.comparison import Comparison, Contender, compare, contenders, notes, sentence
+from orchestrator.statistics.estimates import NOTHING, percent
 
 _DROPPED = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
 """Columns that a narrow terminal leaves out, the first first."""

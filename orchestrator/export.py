@@ -23,17 +23,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.files import ASIDE
-from datasets.inventory import printable
-from datasets.location import Location, is_uri
-from datasets.manifest import Manifest
-from orchestrator.options import local_path
-from orchestrator.results import Run
-from orchestrator.run_folder import RunFolder
-from trainables.backbone import Backbone, load_backbone
-from trainables.exported import (
+from datasets.benchmark.manifest import Manifest
+from datasets.corpora.inventory import printable
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.files import ASIDE
+from datasets.utils.location import Location, is_uri
+from orchestrator.preparation.options import local_path
+from orchestrator.results.run import Run
+from orchestrator.results.run_folder import RunFolder
+from trainables.inference.exported_model import (
     FILE_NAME,
     Description,
     ExportedBackbone,
@@ -42,10 +41,11 @@ from trainables.exported import (
     load_model,
     save_model,
 )
-from trainables.frontend import FrontEnd, FrontEndSpec
-from trainables.learner import State, find_method
+from trainables.learners.learner import State, find_method
+from trainables.networks.backbone import Backbone, load_backbone
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
 from trainables.records import TrialRecord
-from trainables.stages import Stage, StageStore, stage_file
+from trainables.store.stages import Stage, StageStore, stage_file
 
 BEST = "best"
 README = "README.md"

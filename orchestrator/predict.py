@@ -22,14 +22,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from datasets.audio import RejectedError
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.inventory import printable
-from orchestrator.options import local_path, positive
+from datasets.audio.recordings import RejectedError
+from datasets.corpora.inventory import printable
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from orchestrator.preparation.options import local_path, positive
 
 if TYPE_CHECKING:  # torch takes seconds to import: not for --help, nor for a wrong option
-    from trainables.exported import ExportedModel
+    from trainables.inference.exported_model import ExportedModel
 
 SCHEMA_VERSION = 1
 WINDOWS_AT_A_TIME = 32
@@ -94,7 +94,7 @@ def predict(
     """Classifies one recording.
 
     Args:
-        model: from `trainables.exported.load_model`.
+        model: from `trainables.inference.exported_model.load_model`.
         path: any file that libsndfile reads.
         head: of the method (default: the trial's).
         top: so many classes.
@@ -109,7 +109,7 @@ def predict(
     """
     import torch
 
-    from trainables.recording import read
+    from trainables.inference.windows import read
 
     known = model.description
     head = check_head(model, head)
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = 0
     try:
         from trainables.chain import pick_device
-        from trainables.exported import load_model
+        from trainables.inference.exported_model import load_model
 
         model = load_model(given.model, pick_device(given.device))
         head = check_head(model, given.head)

@@ -21,16 +21,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from datasets.command_line import CommandLine, as_program
-from datasets.corpus import corpora
-from datasets.errors import EarshotError
-from datasets.inventory import Rejection
-from datasets.location import Location
-from orchestrator.cutting import Progress
-from orchestrator.destination import REJECTED
-from orchestrator.options import add_options, fraction, local_path, positive
-from orchestrator.preparation import Outcome, Settings, prepare, run
-from orchestrator.render import RenderOutcome, render
+from datasets.corpora.corpus import corpora
+from datasets.corpora.inventory import Rejection
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location
+from orchestrator.preparation.options import add_options, fraction, local_path, positive
+from orchestrator.preparation.output_folder import REJECTED
+from orchestrator.preparation.pipeline import Outcome, Settings, prepare, run
+from orchestrator.preparation.shard_tasks import Progress
+from orchestrator.preparation.soundscape_tasks import RenderOutcome, render
 
 __all__ = ["main", "prepare"]
 

@@ -36,23 +36,23 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError
-from datasets.files import write_atomically
-from orchestrator import tables
-from orchestrator.document import document, methods_document
-from orchestrator.drawing import figures_of, trade_off
-from orchestrator.latex import latex
-from orchestrator.look import FORMATS, USUAL, Format, render
-from orchestrator.markdown import one_line, plural
-from orchestrator.measurements import FORMULAE
-from orchestrator.page import write_page
-from orchestrator.pareto import candidates, objectives_of
-from orchestrator.results import Run
-from orchestrator.run_folder import RunFolder
-from orchestrator.spreadsheet import xlsx
-from orchestrator.statistics import Estimates, mean_std, percent
-from orchestrator.tables import Grid, csv_bytes
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError
+from datasets.utils.files import write_atomically
+from orchestrator.reporting import tables
+from orchestrator.reporting.html import write_page
+from orchestrator.reporting.latex import latex
+from orchestrator.reporting.markdown import one_line, plural
+from orchestrator.reporting.markdown_report import document, methods_document
+from orchestrator.reporting.run_figures import figures_of, trade_off
+from orchestrator.reporting.spreadsheet import xlsx
+from orchestrator.reporting.style import FORMATS, USUAL, Format, render
+from orchestrator.reporting.tables import Grid, csv_bytes
+from orchestrator.results.chain_metrics import FORMULAE
+from orchestrator.results.run import Run
+from orchestrator.results.run_folder import RunFolder
+from orchestrator.statistics.estimates import Estimates, mean_std, percent
+from orchestrator.statistics.pareto import candidates, objectives_of
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.inventory import printable
-from orchestrator import quantities
-from orchestrator.holdings import Holdings, StageFiles, copy_of, find_store, holdings
-from orchestrator.markdown import plural
-from orchestrator.quantities import told_seconds, told_size
-from orchestrator.upkeep import GRACE, Room, evict
-from orchestrator.verification import remove, verify
+from datasets.corpora.inventory import printable
+from datasets.utils import humanize
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.humanize import told_seconds, told_size
+from orchestrator.reporting.markdown import plural
+from trainables.store.eviction import GRACE, Room, evict
+from trainables.store.inventory import Holdings, StageFiles, copy_of, find_store, holdings
+from trainables.store.verification import remove, verify
 
 DEFAULT = "runs/store"
 
@@ -315,11 +315,11 @@ def _verb(
 
 
 def _bytes(text: str) -> int:
-    return int(_quantity(quantities.size, text))
+    return int(_quantity(humanize.size, text))
 
 
 def _duration(text: str) -> float:
-    return float(_quantity(quantities.seconds, text))
+    return float(_quantity(humanize.seconds, text))
 
 
 def _quantity(read: Callable[[str], Any], text: str) -> Any:

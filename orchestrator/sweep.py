@@ -18,29 +18,30 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.location import Location
-from datasets.manifest import FILE_NAME
-from orchestrator import cluster, settings
-from orchestrator.budget import Budget
-from orchestrator.dry_run import dry_run, show
-from orchestrator.embedding import embed
-from orchestrator.events import SweepEvents, claimed_stdout
-from orchestrator.keeper import StoreKeeper
-from orchestrator.live import PAGE, LivePage
-from orchestrator.loggers import loggers
-from orchestrator.plan import Plan, find_benchmark, find_spaces, make_plan
+from datasets.benchmark.manifest import FILE_NAME
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.humanize import told_seconds
+from datasets.utils.location import Location
+from orchestrator.cluster.session import start_ray
+from orchestrator.monitoring.events import SweepEvents, claimed_stdout
+from orchestrator.monitoring.live_report import PAGE, LivePage
+from orchestrator.monitoring.loggers import loggers
+from orchestrator.monitoring.progress import SweepProgress
+from orchestrator.monitoring.store_eviction import StoreKeeper
+from orchestrator.monitoring.watcher import Watcher
 from orchestrator.prepare import prepare
-from orchestrator.progress import SweepProgress
-from orchestrator.quantities import told_seconds
-from orchestrator.run_folder import TENSORBOARD, Tally
-from orchestrator.settings import SweepConfig, parse
-from orchestrator.trials import ATTEMPTS, room, run_trials
-from orchestrator.watching import Watcher
+from orchestrator.results.run_folder import TENSORBOARD, Tally
+from orchestrator.tuning import config
+from orchestrator.tuning.budget import Budget
+from orchestrator.tuning.config import SweepConfig, parse
+from orchestrator.tuning.dry_run import dry_run, show
+from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
+from orchestrator.tuning.precompute import embed
+from orchestrator.tuning.trials import ATTEMPTS, room, run_trials
 from search_spaces.loader import MethodSpace
-from trainables.backbone import RANDOM
-from trainables.learner import find_method
+from trainables.learners.learner import find_method
+from trainables.networks.backbone import RANDOM
 
 NARROWEST = 110  # columns of the table at the end, where the output is no terminal
 
@@ -84,7 +85,7 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
     with ExitStack() as stack:
         with console.status("starting Ray"):
             url = stack.enter_context(
-                cluster.start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
+                start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
             )
         if url is not None:
             console.print(f"dashboard: {url}")
@@ -171,7 +172,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
 
 def parser() -> CommandLine:
     """The command line."""
-    return settings.parser(__doc__)
+    return config.parser(__doc__)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -216,7 +217,7 @@ def _main(arguments: list[str] | None, console: Console, events: SweepEvents | N
 def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | None:
     """Writes the report, shows what a person wants to know first, and returns the report's path, if any."""
     from orchestrator.report import summary_table, write_report  # SciPy and Matplotlib take a second
-    from orchestrator.results import Run
+    from orchestrator.results.run import Run
 
     report = None
     if list(outcome.folder.glob("trials/*/trial.json")):

@@ -23,10 +23,10 @@ from optuna.distributions import (
 )
 from pydantic import BaseModel, ConfigDict
 
-from datasets.errors import EarshotError
-from datasets.suggestion import suggestion
-from trainables.learner import Settings, find_method
-from trainables.settings import read_yaml, validated
+from datasets.utils.errors import EarshotError
+from datasets.utils.suggestion import suggestion
+from datasets.utils.validation import read_yaml, validated
+from trainables.learners.learner import Settings, find_method
 
 FOLDER = Path(__file__).parent
 

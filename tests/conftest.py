@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.shard_writer import write_shard
-from datasets.shards import Clip
+from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.shards import Clip
 
 # short, because the paths of Ray's sockets must stay under 107 bytes; set before any test imports Ray
 RAY_FOLDER = tempfile.mkdtemp(prefix="earshot-")

@@ -16,14 +16,14 @@ import yaml
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     "search_spaces/table.yaml",
-    "orchestrator/page/page.html.j2",
-    "orchestrator/page/page.css",
-    "orchestrator/page/page.js",
+    "orchestrator/reporting/html/page.html.j2",
+    "orchestrator/reporting/html/page.css",
+    "orchestrator/reporting/html/page.js",
     "trainables/weights/earshot-tiny/config.json",
     "trainables/weights/earshot-tiny/model.safetensors",
     "trainables/weights/earshot-tiny/made.json",
     "trainables/methods/ede.py",
-    "trainables/pretraining/voices.py",
+    "trainables/pretraining/generator/voices.py",
     "datasets/synthesis/voice.py",
 )
 

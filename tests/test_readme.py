@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets.corpus import corpora
-from datasets.errors import EarshotError
-from datasets.protocol import NAMED
+from datasets.benchmark.protocol import NAMED
+from datasets.corpora.corpus import corpora
+from datasets.utils.errors import EarshotError
 from orchestrator import audit
-from orchestrator.settings import parse
-from trainables.learner import methods
+from orchestrator.tuning.config import parse
+from trainables.learners.learner import methods
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

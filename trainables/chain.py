@@ -17,21 +17,21 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.location import Location
-from datasets.protocol import AnyProtocol, Protocol, Session, make_sessions
-from datasets.shards import Shards
-from trainables.arrays import ArrayStore
-from trainables.backbone import DEFAULT, load_backbone
-from trainables.features import Features
-from trainables.frontend import FrontEnd, FrontEndSpec
-from trainables.learner import Learner, State, find_method, refuse_misfit
-from trainables.lease import find_or_compute
-from trainables.memory import Peak
+from datasets.benchmark.protocol import AnyProtocol, Protocol, Session, make_sessions
+from datasets.benchmark.shards import Shards
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.location import Location
+from datasets.utils.validation import read_yaml, validated
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, State, find_method, refuse_misfit
+from trainables.memory_limit import Peak
+from trainables.networks.backbone import DEFAULT, load_backbone
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
-from trainables.settings import read_yaml, validated
-from trainables.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
+from trainables.store.arrays import ArrayStore
+from trainables.store.lease import find_or_compute
+from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
 
 
 class ChainConfig(BaseModel):

@@ -25,11 +25,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import ASTConfig
 from transformers.utils.logging import disable_progress_bar
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.files import write_atomically
-from trainables.backbone import load_backbone
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.files import write_atomically
 from trainables.chain import pick_device
+from trainables.networks.backbone import load_backbone
 from trainables.pretraining.curve import curve
 from trainables.pretraining.network import LONGEST, SIZES, Network
 from trainables.pretraining.recorded import Recorded

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from datasets.errors import EarshotError
-from datasets.location import Location
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location
 
 SCHEMA_VERSION: Literal[1] = 1
 

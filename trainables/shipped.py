@@ -21,9 +21,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from datasets.command_line import CommandLine, as_program
-from datasets.errors import EarshotError, told
-from datasets.files import file_digest, write_atomically
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError, told
+from datasets.utils.files import file_digest, write_atomically
 
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("config.json", "model.safetensors")

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ray import tune
 
-from datasets.errors import EarshotError
+from datasets.utils.errors import EarshotError
 from trainables import metrics
 from trainables.chain import Chain, ChainConfig
-from trainables.memory import MemoryWatch
+from trainables.memory_limit import MemoryWatch
 from trainables.records import SessionRecord
 
 OBJECTIVE = "validation_accuracy_mean"  # mean over the sessions so far, default head, validation clips alone

@@ -11,14 +11,14 @@ import torch
 from benchmarks.chain import ChainError, Compared, Run, agreement, main, run_chain, session_by_session, summary
 from benchmarks.clips import RATE, write_clips
 from benchmarks.plain import Measured, Plain, Recomputed, run
-from datasets.manifest import SplitCounts
-from datasets.protocol import Protocol
-from datasets.shards import Shards
-from trainables.arrays import ArrayStore, Joined
-from trainables.backbone import load_backbone
+from datasets.benchmark.manifest import SplitCounts
+from datasets.benchmark.protocol import Protocol
+from datasets.benchmark.shards import Shards
 from trainables.chain import ChainConfig
-from trainables.features import Features
-from trainables.frontend import FrontEnd, FrontEndSpec
+from trainables.learners.features import Features
+from trainables.networks.backbone import load_backbone
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.store.arrays import ArrayStore, Joined
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, sessions=2, validation=1)
 

@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks.methods import FLOOR, differences_table, methods_table
 from benchmarks.precision import average_accuracy
-from datasets.protocol import Protocol
-from orchestrator.results import Run
+from datasets.benchmark.protocol import Protocol
+from orchestrator.results.run import Run
 from search_spaces.loader import load_space, shipped
 from trainables.chain import Chain, ChainConfig
-from trainables.learner import methods
+from trainables.learners.learner import methods
 from trainables.records import SeedTriple
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, class_order="seeded")

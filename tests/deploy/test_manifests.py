@@ -15,7 +15,7 @@ import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from orchestrator.settings import SweepConfig, parse
+from orchestrator.tuning.config import SweepConfig, parse
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.33"

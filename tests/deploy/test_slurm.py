@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.orchestrator.processes import descendants, running, wait_for
+from tests.support.processes import descendants, running, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "deploy" / "slurm.sh"

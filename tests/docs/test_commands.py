@@ -15,27 +15,27 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.protocol import Protocol
-from datasets.shard_writer import write_shard
-from datasets.shards import Clip
+from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.benchmark.protocol import Protocol
+from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.shards import Clip
 from orchestrator.__main__ import COMMANDS
-from orchestrator.cluster import start_ray
-from tests.docs.commands import ROOT, Command, all_commands, commands_of
-from tests.orchestrator.exporting import seeds, write_run
+from orchestrator.cluster.session import start_ray
+from tests.support.chain_runs import seeds, write_run
+from tests.support.documented_commands import ROOT, Command, all_commands, commands_of
 
 NOT_RUN = {
     r"^make |^\. \.venv": "the test suite itself, and what built its environment; `.ci/run` runs `make test`",
     r"^python -m benchmarks\.": "minutes to hours; every benchmark has a test of its own in tests/benchmarks",
     r"^pip install|^docker ": "installs from a registry; the wheel is built and installed by tests/test_package.py",
-    r"^(kubectl|sbatch|ssh|ray) ": "needs a cluster; tests/deploy and tests/orchestrator/test_job.py run stand-ins",
-    r"^export RAY_AUTH": "sets the token of a cluster; tests/orchestrator/test_cluster.py starts one",
+    r"^(kubectl|sbatch|ssh|ray) ": "needs a cluster; tests/deploy and tests/orchestrator/cluster run stand-ins",
+    r"^export RAY_AUTH": "sets the token of a cluster; tests/orchestrator/cluster/test_session.py starts one",
     r"^(jq|tensorboard) ": "programs of others",
-    r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/test_loggers.py runs them",
-    r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/test_storage.py, test_uris.py",
+    r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/monitoring/test_loggers.py runs them",
+    r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/tuning",
     r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED": "a corpus that is not here; tests/datasets builds small ones",
     r"trainables\.(pretrain|shipped)": "hours; tests/trainables/pretraining trains for a few steps, and ships",
-    r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/test_warm_start.py makes one",
+    r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
 CLASSES = 55

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datasets.corpus import corpora
+from datasets.corpora.corpus import corpora
 from orchestrator.__main__ import COMMANDS
-from orchestrator.settings import SweepConfig
-from tests.docs.commands import ROOT
-from trainables.learner import methods
+from orchestrator.tuning.config import SweepConfig
+from tests.support.documented_commands import ROOT
+from trainables.learners.learner import methods
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.commands import ROOT, commands_of
-from tests.orchestrator.sweeping import run
+from tests.support.documented_commands import ROOT, commands_of
+from tests.support.sweep_processes import run
 
 PAGE = ROOT / "docs" / "tutorial.md"
 CLASSES, FILES = ("bassoon", "cello", "flute", "guitar", "oboe", "trombone"), 14

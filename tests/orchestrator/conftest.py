@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datasets.audit import Audit
+from datasets.benchmark.audit import Audit
 from orchestrator.audit import audit
-from orchestrator.cluster import start_ray
-from tests.orchestrator.planted import write_clean, write_planted
+from orchestrator.cluster.session import start_ray
+from tests.support.audited_benchmarks import write_clean, write_planted
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 
 Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; as many rows as sessions are finished

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.audit import Audit
-from datasets.errors import EarshotError
-from datasets.shards import Shards
-from orchestrator import measuring
+from datasets.benchmark.audit import Audit
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError
 from orchestrator.audit import _with_lists, audit, main, parser
-from orchestrator.audit_files import document
-from orchestrator.findings import KINDS, Finding, findings, merged_ceilings
-from tests.orchestrator.planted import NAMES
+from orchestrator.auditing import measure
+from orchestrator.auditing.files import document
+from orchestrator.auditing.findings import KINDS, Finding, findings, merged_ceilings
+from tests.support.audited_benchmarks import NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,9 +88,9 @@ def test_the_ceilings_of_the_protocols_that_fit(audited: Audit) -> None:
 def test_ray_measures_what_one_process_measures(
     planted: Path, audited: Audit, ray_up: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measuring, "SMALL", 0)
+    monkeypatch.setattr(measure, "SMALL", 0)
     heard: list[int] = []
-    found = measuring.measure_clips(Shards(planted), listener=heard.append)
+    found = measure.measure_clips(Shards(planted), listener=heard.append)
     assert audited.measures is not None and heard[-1] == len(audited.clips.table) and heard == sorted(heard)
     for name in ("contents", "rms_db", "clipped"):
         np.testing.assert_array_equal(getattr(found, name), getattr(audited.measures, name))
@@ -106,8 +106,8 @@ def test_a_damaged_clip_is_told_from_a_worker_too(
             at = content.index(b"fLaC", len(content) // 3)
             content[at : at + 4] = b"xxxx"
         (tmp_path / path.relative_to(clean)).write_bytes(content)
-    for small in (measuring.SMALL, 0):
-        monkeypatch.setattr(measuring, "SMALL", small)
+    for small in (measure.SMALL, 0):
+        monkeypatch.setattr(measure, "SMALL", small)
         with pytest.raises(EarshotError, match=r"00001\.parquet: clip '\d-\w+-\d': .* prepare the benchmark again"):
             audit(tmp_path)
 

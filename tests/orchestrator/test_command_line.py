@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import EarshotError
-from datasets.suggestion import suggestion
+from datasets.utils.errors import EarshotError
+from datasets.utils.suggestion import suggestion
 from orchestrator.__main__ import COMMANDS, completion, main
-from orchestrator.plan import find_benchmark
-from orchestrator.run_folder import RunFolder
-from orchestrator.settings import parse
-from trainables.backbone import load_backbone
-from trainables.learner import find_method
+from orchestrator.results.run_folder import RunFolder
+from orchestrator.tuning.config import parse
+from orchestrator.tuning.plan import find_benchmark
+from trainables.learners.learner import find_method
+from trainables.networks.backbone import load_backbone
 
 
 @pytest.mark.parametrize("command", COMMANDS)

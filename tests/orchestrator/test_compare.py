@@ -14,12 +14,12 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from datasets.errors import EarshotError
+from datasets.utils.errors import EarshotError
 from orchestrator.compare import comparison_table, main
-from orchestrator.comparison import compare, contenders, sentence
-from orchestrator.measurements import CHAIN_METRICS, MEASURES
-from orchestrator.results import Run
-from orchestrator.significance import seeds_needed
+from orchestrator.results.chain_metrics import CHAIN_METRICS, MEASURES
+from orchestrator.results.run import Run
+from orchestrator.statistics.comparison import compare, contenders, sentence
+from orchestrator.statistics.paired_tests import seeds_needed
 from trainables.metrics import ChainSummary
 from trainables.records import TrialRecord
 

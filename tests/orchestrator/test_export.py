@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import EarshotError
+from datasets.utils.errors import EarshotError
 from orchestrator.export import Places, choose, export, main
-from orchestrator.results import Run
-from orchestrator.run_folder import RunFolder
+from orchestrator.results.run import Run
+from orchestrator.results.run_folder import RunFolder
 from tests.orchestrator.conftest import WriteTrial
-from tests.orchestrator.exporting import seeds, write_run
-from trainables.backbone import DEFAULT, load_backbone
-from trainables.exported import Description, load_model
+from tests.support.chain_runs import seeds, write_run
+from trainables.inference.exported_model import Description, load_model
+from trainables.networks.backbone import DEFAULT, load_backbone
 from trainables.records import TrialRecord
 
 

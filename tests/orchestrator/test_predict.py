@@ -15,16 +15,16 @@ import soundfile
 import torch
 import torchaudio
 
-from datasets.errors import EarshotError
-from datasets.folder import Folder, FolderOptions
-from datasets.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.shard_writer import write_shard
-from datasets.shards import Clip, Shards
+from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
+from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.shards import Clip, Shards
+from datasets.corpora.folder import Folder, FolderOptions
+from datasets.utils.errors import EarshotError
 from orchestrator import export as exporting
 from orchestrator.export import export
 from orchestrator.predict import main, predict
-from tests.orchestrator.exporting import write_clips, write_run
-from trainables.exported import FILE_NAME, ExportedModel, load_model
+from tests.support.chain_runs import write_clips, write_run
+from trainables.inference.exported_model import FILE_NAME, ExportedModel, load_model
 from trainables.records import TrialRecord
 
 ROOT = Path(__file__).parents[2]
@@ -258,7 +258,7 @@ from orchestrator.predict import main
 try: main(["model", "file", "--top", "0"])
 except SystemExit: pass
 print("torch" in sys.modules)
-import trainables.exported, trainables.recording, trainables.chain
+import trainables.inference.exported_model, trainables.inference.windows, trainables.chain
 print("ray" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

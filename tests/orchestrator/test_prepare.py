@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.corpus import corpora
-from datasets.errors import EarshotError
-from datasets.location import Location
-from datasets.manifest import Manifest
-from datasets.shards import Shards
+from datasets.benchmark.manifest import Manifest
+from datasets.benchmark.shards import Shards
+from datasets.corpora.corpus import corpora
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location
 from orchestrator.prepare import main, prepare
-from tests.orchestrator.preparing import FLAGS, OPTIONS, RATE, contents, speech
+from tests.support.prepare_processes import FLAGS, OPTIONS, RATE, contents, speech
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, 
 
 
 def test_two_runs_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
-    from orchestrator.destination import Destination
+    from orchestrator.preparation.output_folder import Destination
 
     with (
         Destination(Location.of(tmp_path)).locked(),

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from datasets.errors import EarshotError
-from orchestrator.drawing import figures_of
-from orchestrator.markdown import escape, table
+from datasets.utils.errors import EarshotError
 from orchestrator.report import ReportPaths, main, summary_table, write_report
-from orchestrator.results import Run
-from orchestrator.statistics import Estimates
+from orchestrator.reporting.markdown import escape, table
+from orchestrator.reporting.run_figures import figures_of
+from orchestrator.results.run import Run
+from orchestrator.statistics.estimates import Estimates
 from trainables.records import SeedTriple, TrialRecord
 
 WriteTrial = Callable[..., TrialRecord]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.settings import parse
 from orchestrator.sweep import main
-from tests.orchestrator.sweeping import PROTOCOL, command, predictions, records, run
+from orchestrator.tuning.config import parse
+from tests.support.sweep_processes import PROTOCOL, command, predictions, records, run
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import EarshotError
+from datasets.utils.errors import EarshotError
 from search_spaces.loader import load_space, shipped
-from trainables.learner import methods
+from trainables.learners.learner import methods
 
 
 def test_every_method_has_a_space_of_its_own() -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets.shards import Shards
-from trainables.arrays import ArrayStore
-from trainables.backbone import load_backbone
-from trainables.features import Features
-from trainables.frontend import FrontEnd, FrontEndSpec
+from datasets.benchmark.shards import Shards
+from trainables.learners.features import Features
+from trainables.networks.backbone import load_backbone
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.store.arrays import ArrayStore
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from datasets.errors import EarshotError
-from datasets.protocol import Protocol
+from datasets.benchmark.protocol import Protocol
+from datasets.utils.errors import EarshotError
 from trainables.chain import Chain, ChainConfig, main
 from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
-from trainables.stages import StageStore, predictions_file, stage_file
+from trainables.store.stages import StageStore, predictions_file, stage_file
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)
 
@@ -169,7 +169,7 @@ def test_bad_configurations_are_one_line(tones: Path, tmp_path: Path, changes: d
 
 
 def test_computing_code_imports_no_ray() -> None:
-    code = "import sys, trainables.chain, trainables.learner as l; l.methods(); print('ray' in sys.modules)"
+    code = "import sys, trainables.chain, trainables.learners.learner as l; l.methods(); print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

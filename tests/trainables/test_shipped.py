@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import ASTModel
 
-from datasets.errors import EarshotError
-from trainables.backbone import DEFAULT, Backbone, load_backbone, weights_digest
+from datasets.utils.errors import EarshotError
+from trainables.networks.backbone import DEFAULT, Backbone, load_backbone, weights_digest
 from trainables.pretraining.network import Network, Size
 from trainables.shipped import FILES, LARGEST, WEIGHTS, checked, main, ship, shipped
 

@@ -19,14 +19,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from datasets.protocol import Session
-from trainables.adapters import AdaptedBackbone, adapt, restored_adapters
-from trainables.backbone import Backbone, weights_digest
-from trainables.features import Features
-from trainables.heads import class_means, cosine_scores
-from trainables.learner import Learner, State
-from trainables.networks import count_values, frozen, trainable
-from trainables.training import CosineBaseTraining
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, State
+from trainables.learners.training import CosineBaseTraining
+from trainables.networks.adapters import AdaptedBackbone, adapt, restored_adapters
+from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.classifier import count_values, frozen, trainable
+from trainables.networks.heads import class_means, cosine_scores
 
 
 class APERSettings(CosineBaseTraining):

@@ -24,11 +24,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainables.arrays import Rows
-from trainables.backbone import Backbone
-from trainables.expansion import Expanding, ExpandingTraining
-from trainables.heads import align_weights
-from trainables.networks import trainable
+from trainables.learners.expanding import Expanding, ExpandingTraining
+from trainables.networks.backbone import Backbone
+from trainables.networks.classifier import trainable
+from trainables.networks.heads import align_weights
+from trainables.store.arrays import Rows
 
 
 class DERSettings(ExpandingTraining):

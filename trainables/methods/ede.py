@@ -20,14 +20,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.backbone import SpecialisedPart
-from trainables.expansion import ExpandingOnShared, ExpandingTraining
-from trainables.features import Features
-from trainables.heads import class_means, cosine_scores
-from trainables.learner import State, column_labels
-from trainables.networks import count_values
-from trainables.training import mix_up
+from datasets.benchmark.protocol import Session
+from trainables.learners.expanding import ExpandingOnShared, ExpandingTraining
+from trainables.learners.features import Features
+from trainables.learners.learner import State, column_labels
+from trainables.learners.training import mix_up
+from trainables.networks.backbone import SpecialisedPart
+from trainables.networks.classifier import count_values
+from trainables.networks.heads import class_means, cosine_scores
 
 
 class EDESettings(ExpandingTraining):

@@ -34,14 +34,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.backbone import Backbone
-from trainables.features import Features
-from trainables.heads import cosine_scores, scaled_cosines
-from trainables.learner import Needs, State, column_labels
-from trainables.networks import trainable
-from trainables.prototypes import CosineTraining, PrototypeLearner
-from trainables.training import train
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
+from trainables.learners.training import train
+from trainables.networks.backbone import Backbone
+from trainables.networks.classifier import trainable
+from trainables.networks.heads import cosine_scores, scaled_cosines
 
 
 class FACTSettings(CosineTraining):

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.finetuning import FineTuned
-from trainables.learner import column_labels
-from trainables.networks import Classifier, trainable
-from trainables.training import Training
+from datasets.benchmark.protocol import Session
+from trainables.learners.fine_tuned import FineTuned
+from trainables.learners.learner import column_labels
+from trainables.learners.training import Training
+from trainables.networks.classifier import Classifier, trainable
 
 
 class FinetuneSettings(Training):

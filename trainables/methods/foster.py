@@ -31,15 +31,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.arrays import Joined
-from trainables.exemplars import Exemplars
-from trainables.features import Features
-from trainables.finetuning import FineTuned
-from trainables.heads import distillation, linear_head
-from trainables.learner import Needs, Settings, State, column_labels
-from trainables.networks import Classifier, frozen, trainable
-from trainables.training import Schedule, train
+from datasets.benchmark.protocol import Session
+from trainables.learners.exemplars import Exemplars
+from trainables.learners.features import Features
+from trainables.learners.fine_tuned import FineTuned
+from trainables.learners.learner import Needs, Settings, State, column_labels
+from trainables.learners.training import Schedule, train
+from trainables.networks.classifier import Classifier, frozen, trainable
+from trainables.networks.heads import distillation, linear_head
+from trainables.store.arrays import Joined
 
 
 class FOSTERSettings(Settings):

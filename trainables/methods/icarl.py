@@ -15,15 +15,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.arrays import Joined
-from trainables.exemplars import Exemplars
-from trainables.features import Features
-from trainables.finetuning import FineTuned
-from trainables.heads import distance_scores, distillation
-from trainables.learner import Needs, State, column_labels
-from trainables.networks import Classifier, trainable
-from trainables.training import Training
+from datasets.benchmark.protocol import Session
+from trainables.learners.exemplars import Exemplars
+from trainables.learners.features import Features
+from trainables.learners.fine_tuned import FineTuned
+from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.training import Training
+from trainables.networks.classifier import Classifier, trainable
+from trainables.networks.heads import distance_scores, distillation
+from trainables.store.arrays import Joined
 
 
 class ICaRLSettings(Training):

@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.arrays import Joined
-from trainables.features import Features
-from trainables.finetuning import FineTuned
-from trainables.learner import Needs, Settings, State, column_labels
-from trainables.networks import Classifier
-from trainables.training import Schedule
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.fine_tuned import FineTuned
+from trainables.learners.learner import Needs, Settings, State, column_labels
+from trainables.learners.training import Schedule
+from trainables.networks.classifier import Classifier
+from trainables.store.arrays import Joined
 
 
 class JointSettings(Settings):

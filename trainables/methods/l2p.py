@@ -35,13 +35,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.backbone import Backbone
-from trainables.features import BATCH, Features
-from trainables.heads import linear_head
-from trainables.learner import Learner, State, column_labels
-from trainables.networks import count_values, frozen, restored_linear, trainable
-from trainables.training import Schedule, Training, train
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import BATCH, Features
+from trainables.learners.learner import Learner, State, column_labels
+from trainables.learners.training import Schedule, Training, train
+from trainables.networks.backbone import Backbone
+from trainables.networks.classifier import count_values, frozen, restored_linear, trainable
+from trainables.networks.heads import linear_head
 
 
 class L2PSettings(Training):

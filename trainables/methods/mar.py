@@ -5,7 +5,7 @@ Si et al. 2025, arXiv 2506.18406.
     m_l(x) = mean over tokens of LN(h_l(x))              h_l the token map after block l, l in the later half (7 .. 12)
     a(x)   = softmax(MLP([m_7 ; .. ; m_12]))             MLP: 6 dim -> 64 -> 6, ReLU between
     e(x)   = sum_l a_l(x) m_l(x)
-    score  = e(x) (G + lambda I)^-1 Q                    `trainables/ridge.py`
+    score  = e(x) (G + lambda I)^-1 Q                    `trainables/networks/ridge.py`
 
 The extractor (transformer and MLP) is trained in the base session, as the abstract says, and then frozen; loss and head
 (cross-entropy over 16 cos(e, w_c)) are those of the release's training loop;
@@ -26,15 +26,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.arrays import Rows
-from trainables.backbone import Backbone, weights_digest
-from trainables.features import Features
-from trainables.heads import cosine_scores
-from trainables.learner import Learner, Needs, State, column_labels
-from trainables.networks import count_values, frozen, trainable
-from trainables.ridge import CHUNK, Ridge, held_out
-from trainables.training import CosineBaseTraining, train
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, Needs, State, column_labels
+from trainables.learners.training import CosineBaseTraining, train
+from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.classifier import count_values, frozen, trainable
+from trainables.networks.heads import cosine_scores
+from trainables.networks.ridge import CHUNK, Ridge, held_out
+from trainables.store.arrays import Rows
 
 HIDDEN = 64  # of the MLP
 SPECIAL = 2  # class and distillation token, in front of the patches

@@ -4,9 +4,9 @@
     S_0 .. S_t  one specialised part per session: one transformer block on G's token map, LayerNorm, mean over tokens
     e(x)        = [ S_0(G(x)) ; ... ; S_t(G(x)) ]
 
-All else is DER's: the auxiliary head on the new part, the loss (`trainables/expansion.py`), weight align, exemplars.
-Shallow blocks differ little between sessions, the paper finds, so only the last one is worth a copy: with AST-base a
-session adds 7 million values, not 86.
+All else is DER's: the auxiliary head on the new part, the loss (`trainables/learners/expanding.py`), weight align,
+exemplars. Shallow blocks differ little between sessions, the paper finds, so only the last one is worth a copy:
+with AST-base a session adds 7 million values, not 86.
 
 As in LAMDA-PILOT, S_t starts as a copy of S_{t-1} and G is frozen after the base session (PyCIL trains it on).
 S_0 starts as P's last block; PILOT means to do so too, but its loader leaves the block random (`base_block: random`).
@@ -21,11 +21,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from trainables.backbone import Backbone, SpecialisedPart
-from trainables.expansion import ExpandingOnShared
-from trainables.heads import align_weights
+from trainables.learners.expanding import ExpandingOnShared
 from trainables.methods.der import DERSettings
-from trainables.networks import trainable
+from trainables.networks.backbone import Backbone, SpecialisedPart
+from trainables.networks.classifier import trainable
+from trainables.networks.heads import align_weights
 
 
 class MEMOSettings(DERSettings):

@@ -7,10 +7,10 @@ import torchaudio
 from pydantic import Field
 from torch import Tensor
 
-from datasets.protocol import Session
-from trainables.features import Features
-from trainables.heads import class_means, distance_scores
-from trainables.learner import Learner, Settings, State
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, Settings, State
+from trainables.networks.heads import class_means, distance_scores
 
 
 class MfccNcmSettings(Settings):

@@ -25,13 +25,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.features import Features
-from trainables.finetuning import FineTuned
-from trainables.heads import class_means
-from trainables.learner import Needs, State, column_labels
-from trainables.networks import Classifier, count_values, trainable
-from trainables.training import Schedule, Training
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.fine_tuned import FineTuned
+from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.training import Schedule, Training
+from trainables.networks.classifier import Classifier, count_values, trainable
+from trainables.networks.heads import class_means
 
 TRANSFORMS: dict[str, tuple[tuple[int, ...], ...]] = {  # axes of `[clips, frames, 128]` that each transform turns
     "flips": ((), (1,), (2,), (1, 2)),

@@ -6,7 +6,7 @@ McDonnell et al. NeurIPS 2023, arXiv 2307.02251.
     score  = phi(x)^T (G + lambda I)^-1 Q
 
 The adapters are trained on the base session alone, with cross-entropy through a cosine head that is thrown away. Later
-sessions only add their clips to the statistics (`trainables/ridge.py`).
+sessions only add their clips to the statistics (`trainables/networks/ridge.py`).
 
 Different from the release: lambda is chosen on a drawn fifth of each class's support, with the earlier sessions in the
 statistics (the release takes the last fifth of the session's shuffled clips, where a class of five shots may have none,
@@ -17,14 +17,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.adapters import AdaptedBackbone, adapt, restored_adapters
-from trainables.arrays import Rows
-from trainables.features import Features
-from trainables.learner import Learner, Needs, State, column_labels
-from trainables.networks import count_values
-from trainables.ridge import CHUNK, Ridge, held_out
-from trainables.training import CosineBaseTraining
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, Needs, State, column_labels
+from trainables.learners.training import CosineBaseTraining
+from trainables.networks.adapters import AdaptedBackbone, adapt, restored_adapters
+from trainables.networks.classifier import count_values
+from trainables.networks.ridge import CHUNK, Ridge, held_out
+from trainables.store.arrays import Rows
 
 
 class RanPACSettings(CosineBaseTraining):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from datasets.protocol import Session
-from trainables.features import Features
-from trainables.heads import class_means, cosine_scores
-from trainables.learner import Learner, Settings, State
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, Settings, State
+from trainables.networks.heads import class_means, cosine_scores
 
 
 class SimpleCILSettings(Settings):

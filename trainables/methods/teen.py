@@ -22,10 +22,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.protocol import Session
-from trainables.backbone import Backbone
-from trainables.heads import cosine_scores, scaled_cosines
-from trainables.prototypes import CosineTraining, PrototypeLearner
+from datasets.benchmark.protocol import Session
+from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
+from trainables.networks.backbone import Backbone
+from trainables.networks.heads import cosine_scores, scaled_cosines
 
 
 class TEENSettings(CosineTraining):

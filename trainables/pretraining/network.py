@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTModel
 
-from trainables.backbone import initialise
-from trainables.frontend import MEL_BINS
+from trainables.networks.backbone import initialise
+from trainables.networks.frontend import MEL_BINS
 
 SPECIAL = 2  # class and distillation token
 PATCH = 16  # bins and frames of a patch

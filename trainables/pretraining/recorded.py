@@ -8,13 +8,13 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from datasets.errors import EarshotError
-from datasets.shards import Shards
-from trainables.frontend import FrontEnd, FrontEndSpec
-from trainables.pretraining.draws import Draws
-from trainables.pretraining.places import Places
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.pretraining.generator.draws import Draws
+from trainables.pretraining.generator.places import Places
+from trainables.pretraining.generator.source_filter import RATE
 from trainables.pretraining.stream import Batch, Stream, generator_of
-from trainables.pretraining.synthesis import RATE
 
 Labels = Literal["class", "recording"]
 

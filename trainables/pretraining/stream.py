@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from trainables.frontend import FrontEnd, FrontEndSpec
-from trainables.pretraining.draws import Draws
-from trainables.pretraining.notes import Notes
-from trainables.pretraining.places import Places
-from trainables.pretraining.synthesis import RATE
-from trainables.pretraining.textures import Textures
-from trainables.pretraining.voices import Voices
+from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.pretraining.generator.draws import Draws
+from trainables.pretraining.generator.notes import Notes
+from trainables.pretraining.generator.places import Places
+from trainables.pretraining.generator.source_filter import RATE
+from trainables.pretraining.generator.textures import Textures
+from trainables.pretraining.generator.voices import Voices
 
 FAMILIES: dict[type[Voices] | type[Notes] | type[Textures], float] = {Voices: 0.5, Notes: 0.4, Textures: 0.1}
 LENGTHS = (1.0, 1.5, 2.0, 2.0, 3.0)  # seconds: one is drawn for each batch

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from datasets.errors import EarshotError
-from datasets.files import write_atomically, written_aside
+from datasets.utils.errors import EarshotError
+from datasets.utils.files import write_atomically, written_aside
 from trainables.pretraining.network import Network, View
 from trainables.pretraining.objective import Prototypes
 from trainables.pretraining.retrieval import Retrieval, score

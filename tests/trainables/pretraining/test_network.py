@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.backbone import Backbone
+from trainables.networks.backbone import Backbone
 from trainables.pretraining.network import SIZES, Network, Size
 from trainables.pretraining.objective import Prototypes
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.backbone import load_backbone
+from trainables.networks.backbone import load_backbone
 from trainables.pretrain import main
 from trainables.pretraining.retrieval import score
 from trainables.pretraining.stream import Synthetic

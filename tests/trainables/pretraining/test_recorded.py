@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.errors import EarshotError
-from trainables.backbone import load_backbone
+from datasets.utils.errors import EarshotError
+from trainables.networks.backbone import load_backbone
 from trainables.pretrain import main
 from trainables.pretraining.recorded import Recorded
 

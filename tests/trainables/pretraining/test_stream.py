@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from trainables.pretraining.draws import Draws
-from trainables.pretraining.notes import Notes
-from trainables.pretraining.places import Places
+from trainables.pretraining.generator.draws import Draws
+from trainables.pretraining.generator.notes import Notes
+from trainables.pretraining.generator.places import Places
+from trainables.pretraining.generator.source_filter import RATE, harmonics_below, phase, pulses, resonances
+from trainables.pretraining.generator.textures import Textures
+from trainables.pretraining.generator.voices import Voices
 from trainables.pretraining.stream import FAMILIES, Synthetic
-from trainables.pretraining.synthesis import RATE, harmonics_below, phase, pulses, resonances
-from trainables.pretraining.textures import Textures
-from trainables.pretraining.voices import Voices
 
 
 def draws(seed: int = 0) -> Draws:

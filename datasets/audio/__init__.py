@@ -1,0 +1,1 @@
+"""Reads recordings and cuts them: decoding, resampling, loudness, truncated files."""

@@ -1,0 +1,1 @@
+"""A benchmark: manifest, Parquet shards, protocol, audit."""

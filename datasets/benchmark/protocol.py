@@ -1,0 +1,253 @@
+"""How a benchmark becomes sessions: class order, support draw, validation and query clips.
+
+    session      0              1            2      ...
+    classes   base (B)      way (W)      way (W)
+    support   B x shot      W x shot     W x shot          learned from
+    queries   B classes     B+W classes  B+2W classes      scored, of all classes seen so far
+
+Works on the table of (clip id, label, split) alone: no audio is read to make sessions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from datasets.benchmark.shards import ClipTable
+from datasets.utils.errors import EarshotError
+from datasets.utils.suggestion import suggestion
+
+
+class Protocol(BaseModel):
+    """The rules of a chain, apart from its seeds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("free", pattern=r"^[\w][\w.+-]*$")
+    base: int | None = Field(None, ge=2, description="classes of the base session (default: the benchmark's, else way)")
+    way: int = Field(5, ge=1, description="new classes of each incremental session")
+    shot: int = Field(5, ge=1, description="support clips of a class")
+    base_shot: int | Literal["all"] | None = Field(
+        None, description="support clips of a base class, or 'all' (default: shot)"
+    )
+    sessions: int | None = Field(None, ge=1, description="number of sessions with the base one (default: to the end)")
+    class_order: Literal["fixed", "seeded"] | tuple[int, ...] = Field(
+        "fixed", description="'fixed' (by label), 'seeded', or labels in order, such as 3,0,2,1"
+    )
+    validation: int = Field(20, ge=1, description="validation clips of a class, at most")
+    exemplars: int | None = Field(
+        None, ge=0, description="clips of an old class that a method may rehearse, at most (default: as it likes)"
+    )
+
+    @field_validator("base_shot")
+    @classmethod
+    def _positive(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be at least 1, or 'all'")
+        return value
+
+    @field_validator("class_order")
+    @classmethod
+    def _distinct(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        if isinstance(value, tuple) and len(set(value)) != len(value):
+            raise ValueError("names a label twice")
+        return value
+
+
+NAMED = {
+    "ffcac-25": Protocol(name="ffcac-25", base=5, way=5, sessions=5),
+    "ffcac-50": Protocol(name="ffcac-50", base=5, way=5, sessions=10),
+    "ffcac-100": Protocol(name="ffcac-100", base=5, way=5),
+    "fcac": Protocol(name="fcac", way=5, base_shot="all"),
+    "free": Protocol(),
+}
+
+
+def by_name(value: Any) -> Any:
+    """The fields of a protocol from its name, or from a name with changes; anything else as it is.
+
+    A published protocol that is changed in more than the seeds of its order, its validation clips or what it refuses
+    loses its name: results of another protocol must not go under it.
+    """
+    fields = {"name": value} if isinstance(value, str) else value
+    if not isinstance(fields, dict) or "name" not in fields:
+        return value
+    name = fields["name"]
+    if not isinstance(name, str) or (isinstance(value, str) and name not in NAMED):
+        raise ValueError(f"not known; {suggestion(str(name), NAMED)}")
+    if name not in NAMED:
+        return value
+    changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})
+    may_differ: dict[str, Any] = {"validation": changed.validation, "exemplars": changed.exemplars}
+    if changed.class_order == "seeded":
+        may_differ["class_order"] = "seeded"
+    if name == "free" or changed == NAMED[name].model_copy(update=may_differ):
+        return changed
+    return changed.model_copy(update={"name": f"{name}-changed"})
+
+
+AnyProtocol = Annotated[Protocol, BeforeValidator(by_name)]
+
+
+@dataclass(frozen=True)
+class ClassClips:
+    """The clips of one class, as positions in the clip table."""
+
+    label: int
+    support: tuple[int, ...]  # learned from
+    pool: tuple[int, ...]  # every train clip but validation; only `compat: reference` looks outside the support
+    validation: tuple[int, ...]  # what selection looks at
+    query: tuple[int, ...]  # what is reported
+
+
+@dataclass(frozen=True)
+class Session:
+    """One step of a chain: its new classes with their clips."""
+
+    index: int
+    classes: tuple[ClassClips, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The new labels, in class order."""
+        return tuple(one.label for one in self.classes)
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """Positions of all support clips, class by class."""
+        return tuple(position for one in self.classes for position in one.support)
+
+    @property
+    def support_labels(self) -> tuple[int, ...]:
+        """The label of each support clip."""
+        return tuple(one.label for one in self.classes for _ in one.support)
+
+
+def make_sessions(
+    protocol: Protocol,
+    table: ClipTable,
+    *,
+    order_seed: int,
+    support_seed: int,
+    base_classes: int | None = None,
+) -> tuple[Session, ...]:
+    """Deals the clips of a benchmark out to sessions.
+
+    Args:
+        protocol: the rules.
+        table: clip ids, labels and splits; a class's clips are taken in the table's order.
+        order_seed: seeds the class order where the protocol asks for one.
+        support_seed: seeds the support draw.
+        base_classes: the benchmark's own number of base classes, for protocols that leave it open.
+
+    Raises:
+        EarshotError: the benchmark has too few classes or clips for the protocol.
+    """
+    sizes = _session_sizes(protocol, len(table.class_names), base_classes)
+    order = _class_order(protocol, len(table.class_names), sum(sizes), order_seed)
+    clips = {split: _by_label(table, split) for split in ("train", "val", "test")}
+    sessions, first = [], 0
+    for index, size in enumerate(sizes):
+        shot = protocol.shot if index or protocol.base_shot is None else protocol.base_shot
+        classes = [
+            _deal(label, table, clips, shot, protocol.validation, support_seed) for label in order[first : first + size]
+        ]
+        sessions.append(Session(index, tuple(classes)))
+        first += size
+    return tuple(sessions)
+
+
+def draw_support(count: int, shot: int, seed: int) -> tuple[int, ...]:
+    """Positions of the support clips among a class's `count` train clips.
+
+    The rule of the releases (`torch.manual_seed(seed)`, then the first `shot` of `torch.randperm(count)`, anew for
+    every class), drawn with a private generator.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randperm(count, generator=generator)[:shot].tolist())
+
+
+def _session_sizes(protocol: Protocol, available: int, base_classes: int | None) -> list[int]:
+    """Number of classes of each session; the last one may be smaller where the protocol runs to the end."""
+    base = protocol.base
+    if base is None and protocol.base_shot == "all" and base_classes is None:
+        raise EarshotError(
+            f"protocol {protocol.name}: the benchmark does not say how many of its classes are base classes; "
+            "give --base"
+        )
+    base = base or base_classes or protocol.way
+    sizes = [base]
+    while protocol.sessions is None and sum(sizes) < available:
+        sizes.append(min(protocol.way, available - sum(sizes)))
+    if protocol.sessions is not None:
+        sizes += [protocol.way] * (protocol.sessions - 1)
+    if sum(sizes) > available:
+        raise EarshotError(
+            f"protocol {protocol.name}: needs {sum(sizes)} classes (base {base}, then {protocol.way} a session, "
+            f"{len(sizes)} sessions), the benchmark has {available}; take fewer with --sessions, --base or --way"
+        )
+    return sizes
+
+
+def _class_order(protocol: Protocol, available: int, needed: int, seed: int) -> Sequence[int]:
+    """Labels in the order in which the sessions bring them.
+
+    A seeded order permutes the classes that the fixed order would use, so the set of classes stays the protocol's.
+    """
+    if protocol.class_order == "fixed":
+        return range(needed)
+    if protocol.class_order == "seeded":
+        generator = torch.Generator().manual_seed(seed)
+        return [int(label) for label in torch.randperm(needed, generator=generator)]
+    order = protocol.class_order
+    assert isinstance(order, tuple)
+    unknown = [label for label in order if not 0 <= label < available]
+    if unknown:
+        raise EarshotError(f"class_order: label {unknown[0]} is not in the benchmark; expected 0 to {available - 1}")
+    if len(order) < needed:
+        raise EarshotError(f"class_order: names {len(order)} labels, protocol {protocol.name} needs {needed}")
+    return order[:needed]
+
+
+def _by_label(table: ClipTable, split: str) -> dict[int, np.ndarray]:
+    chosen = np.flatnonzero(table.splits == split)
+    labels = table.labels[chosen]
+    return {int(label): chosen[labels == label] for label in np.unique(labels)}
+
+
+def _deal(
+    label: int,
+    table: ClipTable,
+    clips: dict[str, dict[int, np.ndarray]],
+    shot: int | str,
+    validation: int,
+    seed: int,
+) -> ClassClips:
+    nothing = np.empty(0, dtype=np.int64)
+    train, val, test = (clips[split].get(label, nothing) for split in ("train", "val", "test"))
+    name = f"class {label} ({table.class_names[label]!r})"
+    needed = 1 if shot == "all" else int(shot)
+    if len(train) < needed:
+        raise EarshotError(f"{name}: the protocol needs {needed} train clips, the benchmark has {len(train)}")
+    if not len(test):
+        raise EarshotError(f"{name}: the benchmark has no test clips of it, so it cannot be scored")
+    drawn = range(len(train)) if shot == "all" else draw_support(len(train), int(shot), seed)
+    support = tuple(int(train[index]) for index in drawn)
+    # NSynth-100 and FSC-89 have no validation clips of novel classes
+    held_out = val if len(val) else np.setdiff1d(train, support)
+    if not len(held_out):
+        raise EarshotError(
+            f"{name}: no validation clips: it has no val split and no train clip outside the support; "
+            "take fewer shots, or prepare the benchmark with a val split"
+        )
+    held_out = held_out[:validation]
+    return ClassClips(
+        label=label,
+        support=support,
+        pool=tuple(map(int, np.setdiff1d(train, held_out))),
+        validation=tuple(map(int, held_out)),
+        query=tuple(map(int, test)),
+    )

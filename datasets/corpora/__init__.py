@@ -1,0 +1,1 @@
+"""The interface of a corpus, and one corpus per file."""

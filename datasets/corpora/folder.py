@@ -1,0 +1,165 @@
+"""A folder of one's own: one folder per class, recordings of any length and format inside.
+
+    SOURCE/
+      bassoon/           a class; classes are numbered in sorted order of their names
+        A3.mp3
+        loud/C4.wav      folders inside a class only sort its files
+      cello/ ...
+
+Splits are drawn by *file*, never by clip: two clips of one recording are never on both sides. Inside a class
+the files are ordered by SHA-256 of the seed and their path; the first ones are train, then val, then test.
+Adding a class changes no other class.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from datasets.audio.loudness import normalise
+from datasets.audio.recordings import RejectedError, checked_path, read_recording, resample
+from datasets.audio.segmentation import cut_recording
+from datasets.benchmark.shards import Clip
+from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.inventory import Inventory, Rejection, printable
+from datasets.utils.errors import EarshotError
+
+FILES_PER_UNIT = 32
+
+
+class FolderOptions(CorpusOptions):
+    """Options of the `folder` corpus."""
+
+    sample_rate: int = Field(16000, ge=4000, le=192000)
+    """of the clips, in Hz; recordings at another rate are resampled"""
+    clip_seconds: float = Field(2.0, ge=0.1, le=60)
+    """length of a clip; longer recordings give all whole clips, shorter ones one clip padded with zeros"""
+    min_seconds: float = Field(0.1, ge=0)
+    """shorter recordings are rejected"""
+    max_clips_per_file: int | None = Field(None, gt=0)
+    """at most that many clips of one recording, the first ones (default: no limit)"""
+    train: float = Field(0.6, gt=0, lt=1)
+    """fraction of a class's files for training"""
+    val: float = Field(0.2, ge=0, lt=1)
+    """fraction of a class's files for validation"""
+    test: float = Field(0.2, gt=0, lt=1)
+    """fraction of a class's files for testing; the three add up to 1"""
+    split_seed: int = 0
+    """another seed draws another split"""
+    loudness: bool = False
+    """normalise each recording to -23 LUFS, true peak at most -2 dB"""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "FolderOptions":
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"--train, --val and --test: expected fractions that add up to 1, found {total:g}")
+        return self
+
+    @property
+    def num_samples(self) -> int:
+        """Of each clip."""
+        return round(self.clip_seconds * self.sample_rate)
+
+
+def split_files(paths: Sequence[str], train: float, val: float, seed: int) -> dict[str, str]:
+    """The split of each file of a class.
+
+    With n files ordered by SHA-256 of (seed, path): the first round(train n) are train, the next round(val
+    n) val, the others test; at least one is train and one test, at the cost of val and then of the larger of
+    the two.
+
+    Args:
+        paths: at least two, relative to the source folder.
+        train: fraction.
+        val: fraction.
+        seed: of the draw.
+    """
+    number = len(paths)
+    ordered = sorted(paths, key=lambda path: hashlib.sha256(f"{seed}\0{path}".encode()).digest())
+    for_training = min(max(1, int(train * number + 0.5)), number - 1)
+    for_validation = min(int(val * number + 0.5), number - 1 - for_training)
+    splits = ["train"] * for_training + ["val"] * for_validation
+    splits += ["test"] * (number - len(splits))
+    return dict(zip(ordered, splits, strict=True))
+
+
+def clip_stem(label: int, class_name: str, path: str) -> str:
+    """The part of a clip's id that its file decides: safe in any file system, whatever the names hold."""
+    plain = unicodedata.normalize("NFKD", class_name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:24].strip("-") or "class"
+    return f"{label:04d}-{slug}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+
+
+class Folder(Corpus[FolderOptions]):
+    """One folder per class; a unit of work is up to 32 files of one class."""
+
+    name = "folder"
+    summary = "one folder per class, recordings of any length in any format that libsndfile reads"
+    version = 2
+    options_type = FolderOptions
+
+    def plan(self, source: Path, inventory: Inventory, options: FolderOptions) -> Plan:
+        """Classes by sorted name, splits by file; reads no recording."""
+        classes: dict[str, list[str]] = {}
+        for file in inventory.files:
+            name, _, rest = file.path.partition("/")
+            if rest:
+                classes.setdefault(name, []).append(file.path)
+        rejected = tuple(rejection for rejection in inventory.rejected if "/" in rejection.file)
+        known = {printable(name) for name in classes}
+        for name in sorted(classes):
+            if len(classes[name]) < 2:
+                raise EarshotError(_too_few(name, len(classes[name])))
+        for rejection in rejected:  # a class of which no file is usable must be told, not left out
+            if classes and (name := rejection.file.split("/")[0]) not in known:
+                raise EarshotError(f"{_too_few(name, 0)} ({rejection.file}: {rejection.reason})")
+        if not classes:
+            raise EarshotError(
+                f"{source}: expected one folder per class with recordings inside, found none; check --source"
+            )
+        units: list[Unit] = []
+        for label, name in enumerate(sorted(classes)):
+            splits = split_files(classes[name], options.train, options.val, options.split_seed)
+            paths = sorted(splits)
+            for start in range(0, len(paths), FILES_PER_UNIT):
+                part = tuple(paths[start : start + FILES_PER_UNIT])
+                details = {"label": label, "class_name": name, "splits": [splits[path] for path in part]}
+                units.append(Unit(f"{name} {start // FILES_PER_UNIT}", part, details))
+        used = sum(len(unit.files) for unit in units)
+        return Plan(
+            units=tuple(units),
+            classes=tuple(sorted(classes)),
+            sample_rate=options.sample_rate,
+            num_samples=options.num_samples,
+            rejected=rejected,
+            files=used + len(rejected),
+            ignored=inventory.ignored + len(inventory.files) - used + len(inventory.rejected) - len(rejected),
+        )
+
+    def cut(self, source: Path, unit: Unit, options: FolderOptions) -> Iterator[Clip | Rejection]:
+        """Clips in order of file and time."""
+        label, class_name = unit.details["label"], unit.details["class_name"]
+        for path, split in zip(unit.files, unit.details["splits"], strict=True):
+            try:
+                samples, rate = read_recording(checked_path(source, path), options.min_seconds)
+                samples = resample(samples, rate, options.sample_rate)
+            except RejectedError as error:
+                yield Rejection(path, str(error))
+                continue
+            if options.loudness:
+                samples = normalise(samples, options.sample_rate)
+            stem = clip_stem(label, class_name, path)
+            windows = cut_recording(path, samples, options.num_samples, options.max_clips_per_file)
+            for number, window in enumerate(windows):
+                yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, window.start, window.samples)
+
+
+def _too_few(name: str, found: int) -> str:
+    return (
+        f"class {printable(name)!r}: expected at least two usable recordings (one to train, one to test), "
+        f"found {found}; add recordings or remove the folder"
+    )

@@ -1,0 +1,245 @@
+"""LibriSpeech, and any read speech in its layout: `speaker/chapter/speaker-chapter-utterance.flac` (or .wav).
+
+LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12, CC BY 4.0) is 16 kHz English speech read for
+LibriVox; train-clean-100 has 251 speakers of about 25 minutes. A class is a speaker. The construction of
+LS-100:
+
+1. each utterance is brought to -23 LUFS (EBU R128), by a linear gain bounded by a true peak of -2 dB;
+2. the speakers with the longest total duration are kept; labels number them in lexicographic order of their
+   names;
+3. a speaker's utterances are joined in sorted path order and cut into clips `{speaker}_{i}`, the remainder
+   dropped;
+4. the names of a speaker's clips are sorted lexicographically: first train, then val, then test, the rest
+   unused.
+
+Unlike the LS-100 that was released, a speaker's clips are exactly its own: "19" does not also take
+"1926_...".
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from datasets.audio.loudness import normalise
+from datasets.audio.recordings import RejectedError, checked_path, duration, read_recording, resample
+from datasets.audio.segmentation import cut_stream
+from datasets.benchmark.manifest import SplitCounts
+from datasets.benchmark.shards import Clip
+from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.inventory import Inventory, Rejection, printable, scan
+from datasets.utils.errors import EarshotError
+
+USUAL_SPEAKERS = 100
+
+SplitRule = Literal["block", "cyclic"]
+Sizes = tuple[int, int, int]
+
+
+class LibriSpeechOptions(CorpusOptions):
+    """Options of the `librispeech` corpus."""
+
+    speakers: int | None = Field(None, gt=0)
+    """keep the N speakers with the longest total duration (default: 100, or all where there are fewer)"""
+    clip_seconds: float = Field(2.0, ge=0.1, le=60)
+    """length of a clip"""
+    sample_rate: int = Field(16000, ge=4000, le=192000)
+    """of the clips, in Hz; recordings at another rate are resampled"""
+    train: int = Field(500, gt=0)
+    """train clips per speaker"""
+    val: int = Field(150, ge=0)
+    """validation clips per speaker"""
+    test: int = Field(100, gt=0)
+    """test clips per speaker"""
+    split: SplitRule = "block"
+    """block (as published): clip names sorted lexicographically, first train, next val, next test, the rest
+    unused; cyclic: the sizes are a pattern that repeats along the speaker's clips, and every clip is used"""
+    loudness: bool = True
+    """normalise each utterance to -23 LUFS, true peak at most -2 dB"""
+
+    @property
+    def num_samples(self) -> int:
+        """Of each clip."""
+        return round(self.clip_seconds * self.sample_rate)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Train, validation and test clips per speaker."""
+        return self.train, self.val, self.test
+
+
+def longest_speakers(durations: Mapping[str, float], number: int) -> list[str]:
+    """The speakers with the longest total duration, longest first; ties are broken by name."""
+    return sorted(durations, key=lambda name: (-durations[name], name))[:number]
+
+
+def label_speakers(speakers: Sequence[str]) -> dict[str, int]:
+    """Labels in lexicographic order of the names: "1069" is 0, "19" comes before "2"."""
+    return {name: label for label, name in enumerate(sorted(speakers))}
+
+
+def split_pattern(sizes: Sizes) -> list[str]:
+    """The splits of a speaker's clips in order: all train clips, then val, then test."""
+    return ["train"] * sizes[0] + ["val"] * sizes[1] + ["test"] * sizes[2]
+
+
+def assign_splits(number: int, sizes: Sizes, rule: SplitRule) -> dict[int, str]:
+    """The split of each clip of a speaker, by clip number; clips that are not used are left out.
+
+    block: the numbers in lexicographic order (0, 1, 10, 100, 101, ...) fill train, then val, then test.
+    cyclic: clip i is train if i mod (a + b + c) < a, val if < a + b, else test, for sizes (a, b, c).
+
+    Args:
+        number: of clips that the speaker has.
+        sizes: train, val, test.
+        rule: 'block' or 'cyclic'.
+    """
+    pattern = split_pattern(sizes)
+    if rule == "cyclic":
+        return {i: pattern[i % len(pattern)] for i in range(number)}
+    return dict(zip(sorted(range(number), key=str), pattern, strict=False))
+
+
+def count_splits(splits: Mapping[int, str]) -> SplitCounts:
+    """Clips in each split."""
+    names = list(splits.values())
+    return SplitCounts(train=names.count("train"), val=names.count("val"), test=names.count("test"))
+
+
+def read_utterances(
+    source: Path, paths: Sequence[str], options: LibriSpeechOptions
+) -> tuple[list[tuple[str, np.ndarray]], list[Rejection]]:
+    """Reads a speaker's utterances at the benchmark's rate, normalised where the options say so.
+
+    Returns:
+        Pairs of path and samples [samples] float32 in the order of `paths`, and the files that cannot be used. 25
+        minutes at 16 kHz, the longest of LibriSpeech, are 96 MB.
+    """
+    utterances: list[tuple[str, np.ndarray]] = []
+    rejected: list[Rejection] = []
+    for path in paths:
+        try:
+            samples, rate = read_recording(checked_path(source, path))
+            samples = resample(samples, rate, options.sample_rate)
+        except RejectedError as error:
+            rejected.append(Rejection(path, str(error)))
+            continue
+        utterances.append((path, normalise(samples, options.sample_rate) if options.loudness else samples))
+    return utterances, rejected
+
+
+def count_clips(utterances: Sequence[tuple[str, np.ndarray]], options: LibriSpeechOptions) -> int:
+    """Clips in the joined utterances."""
+    return sum(len(samples) for _, samples in utterances) // options.num_samples
+
+
+class LibriSpeech(Corpus[LibriSpeechOptions]):
+    """Read speech; a class is a speaker, a unit of work is a speaker with all utterances."""
+
+    name = "librispeech"
+    summary = "read speech, laid out as speaker/chapter/speaker-chapter-utterance.flac; a class is a speaker"
+    version = 2
+    options_type = LibriSpeechOptions
+
+    def inventory(self, source: Path, options: LibriSpeechOptions) -> Inventory:
+        """FLAC and WAV files; transcripts are ignored."""
+        return scan(source, frozenset({".flac", ".wav"}))
+
+    def plan(self, source: Path, inventory: Inventory, options: LibriSpeechOptions) -> Plan:
+        """One unit per speaker; reads the header of every file to find the longest speakers."""
+        paths = [file.path for file in inventory.files if _in_layout(file.path)]
+        if not paths:
+            raise EarshotError(
+                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found no such "
+                "file; check --source"
+            )
+        # Headers are read by threads: on a network file system the waiting is what takes the time.
+        with ThreadPoolExecutor(8) as pool:
+            seconds = dict(zip(paths, pool.map(lambda path: _seconds(source, path), paths), strict=True))
+        unreadable = [Rejection(printable(path), value) for path, value in seconds.items() if isinstance(value, str)]
+        utterances: dict[str, list[str]] = {}
+        durations: dict[str, float] = {}
+        for path, value in seconds.items():
+            if isinstance(value, float):
+                speaker = path.split("/")[0]
+                utterances.setdefault(speaker, []).append(path)
+                durations[speaker] = durations.get(speaker, 0.0) + value
+        if options.speakers is not None and len(durations) < options.speakers:
+            raise EarshotError(
+                f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; "
+                "check --source, or ask for fewer: librispeech --speakers N"
+            )
+        labels = label_speakers(longest_speakers(durations, options.speakers or USUAL_SPEAKERS))
+        # a sum of seconds may lie a rounding below a whole number of clips
+        promised = {name: int(durations[name] / options.clip_seconds + 1e-6) for name in labels}
+        self.review(
+            [count_splits(assign_splits(promised[name], options.sizes, options.split)) for name in labels],
+            list(labels),
+            options,
+        )
+        units = tuple(
+            Unit(name, tuple(sorted(utterances[name])), {"label": label, "class_name": name, "clips": promised[name]})
+            for name, label in labels.items()
+        )
+        kept = set(labels)
+        rejected = [
+            rejection
+            for rejection in (*inventory.rejected, *unreadable)
+            if rejection.file.split("/")[0] in kept or rejection.file.split("/")[0] not in durations
+        ]
+        return Plan(
+            units=units,
+            classes=tuple(labels),
+            sample_rate=options.sample_rate,
+            num_samples=options.num_samples,
+            rejected=tuple(sorted(rejected, key=lambda rejection: rejection.file)),
+            files=sum(len(unit.files) for unit in units) + len(rejected),
+            ignored=inventory.ignored + len(inventory.files) - len(paths),
+        )
+
+    def cut(self, source: Path, unit: Unit, options: LibriSpeechOptions) -> Iterator[Clip | Rejection]:
+        """Joins the speaker's utterances and cuts them; clips come in the order of the stream."""
+        speaker, label = unit.details["class_name"], unit.details["label"]
+        # The block rule needs to know how many clips there are before the first one can be given its split.
+        utterances, rejected = read_utterances(source, unit.files, options)
+        yield from rejected
+        splits = assign_splits(count_clips(utterances, options), options.sizes, options.split)
+        for number, window in enumerate(cut_stream(utterances, options.num_samples)):
+            if number in splits:
+                clip_id = f"{speaker}_{number}"
+                yield Clip(clip_id, splits[number], label, speaker, window.source, window.start, window.samples)
+
+    def review(
+        self, counts: Sequence[SplitCounts], classes: Sequence[str], options: LibriSpeechOptions
+    ) -> tuple[str, ...]:
+        """Every speaker needs train and test clips; fewer test clips than asked give a warning."""
+        short = []
+        for name, count in zip(classes, counts, strict=True):
+            wanted = options.sizes
+            if not count.train or not count.test:
+                raise EarshotError(
+                    f"speaker {printable(name)!r}: expected more than {wanted[0] + wanted[1]} clips of "
+                    f"{options.clip_seconds:g} s (train {wanted[0]}, val {wanted[1]}, test {wanted[2]}), "
+                    f"found {count.total}; ask for fewer: librispeech --train N --val N --speakers N"
+                )
+            if options.split == "block" and count.test < wanted[2]:
+                short.append(f"{printable(name)} ({count.test})")
+        if not short:
+            return ()
+        more = f" and {len(short) - 5} more" if len(short) > 5 else ""
+        return (f"fewer than {options.test} test clips: speaker {', '.join(short[:5])}{more}",)
+
+
+def _in_layout(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return len(parts) == 3 and PurePosixPath(parts[2]).stem.startswith(f"{parts[0]}-{parts[1]}-")
+
+
+def _seconds(source: Path, path: str) -> float | str:
+    try:
+        return duration(source / path)  # the inventory has looked at its place
+    except RejectedError as error:
+        return str(error)

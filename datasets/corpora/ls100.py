@@ -1,0 +1,234 @@
+"""LS-100, the benchmark of 100 LibriSpeech speakers: as it was meant, and as it was released.
+
+`ls100` is the `librispeech` corpus with the settings of the release (https://github.com/vinceasvp/meta-sc): the 100
+longest speakers of train-clean-100, of each 500 train, 150 val and 100 test clips of 2 s at 16 kHz.
+
+`ls100-published` gives the released lists row by row, with their defect. The release collected the segments of a
+speaker by the prefix of their names, `{owner}_{i}.wav`:
+
+    label    speaker    segments in order of their names           train and val and test
+    12       19         1926_*  1963_*  196_*  1970_*  19_*        the first 750: all of 1926
+    13       1926       1926_*                                     the first 750: all of 1926
+
+"2" comes before "_", and 1926 alone has more than 750 segments: no clip of class "19" is its own, and all of them are
+clips of class "1926" too. So it is with 196 and 1963, 200 and 2007, 426 and 4267, 831 and 8312.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby, zip_longest
+from pathlib import Path
+from typing import Any, TypeVar
+
+from datasets.audio.segmentation import cut_stream
+from datasets.benchmark.listing import Listing, make_listing
+from datasets.benchmark.manifest import SPLITS, SplitCounts
+from datasets.benchmark.shards import Clip
+from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.inventory import Inventory, Rejection, printable
+from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions, Sizes, read_utterances, split_pattern
+from datasets.corpora.list_files import digest, read_rows
+from datasets.utils.errors import EarshotError
+
+SPEAKERS = 100
+BASE_CLASSES = 60
+COLUMNS = ("filename", "speaker_id", "label")
+
+Segment = tuple[str, int]  # the speaker that it was cut from, and its number there
+Row = tuple[str, str, str]  # of a published list: file name, speaker, label
+
+
+class LS100Options(CorpusOptions):
+    """Options of the `ls100` corpus."""
+
+    loudness: bool = True
+    """normalise each utterance to -23 LUFS, true peak at most -2 dB"""
+
+    @property
+    def speech(self) -> LibriSpeechOptions:
+        """How the `librispeech` corpus cuts it."""
+        return LibriSpeechOptions(
+            speakers=SPEAKERS,
+            clip_seconds=2,
+            sample_rate=16000,
+            train=500,
+            val=150,
+            test=100,
+            split="block",
+            loudness=self.loudness,
+        )
+
+
+Options = TypeVar("Options", bound=LS100Options)
+
+
+class LS100(Corpus[Options]):
+    """The 100 longest speakers of train-clean-100; a class is a speaker, and holds its own clips only."""
+
+    name = "ls100"
+    summary = "LS-100: the 100 longest speakers of LibriSpeech train-clean-100, 60 of them base classes"
+    options_type = LS100Options
+    version = LibriSpeech.version  # which cuts
+
+    def inventory(self, source: Path, options: Options) -> Inventory:
+        """As of the `librispeech` corpus."""
+        return LibriSpeech().inventory(source, options.speech)
+
+    def plan(self, source: Path, inventory: Inventory, options: Options) -> Plan:
+        """One unit per speaker."""
+        return replace(LibriSpeech().plan(source, inventory, options.speech), base_classes=BASE_CLASSES)
+
+    def cut(self, source: Path, unit: Unit, options: Options) -> Iterator[Clip | Rejection]:
+        """Clips in the order of the speaker's stream."""
+        return LibriSpeech().cut(source, unit, options.speech)
+
+    def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
+        """As of the `librispeech` corpus."""
+        return LibriSpeech().review(counts, classes, options.speech)
+
+
+class LS100PublishedOptions(LS100Options):
+    """Options of the `ls100-published` corpus."""
+
+    meta: Path | None = None
+    """folder of the released librispeech_fscil_{train,val,test}.csv, to compare with, row by row (default: do not)"""
+
+
+def segment_name(segment: Segment) -> str:
+    """As in the released file names, without the suffix."""
+    return f"{segment[0]}_{segment[1]}"
+
+
+def collected(speaker: str, counts: Mapping[str, int]) -> list[Segment]:
+    """What the release took for the segments of a speaker, in the order of its lists.
+
+    Args:
+        speaker: of which the segments are wanted.
+        counts: number of segments of each of the 100 speakers.
+    """
+    found = [(owner, i) for owner in counts if owner.startswith(speaker) for i in range(counts[owner])]
+    return sorted(found, key=segment_name)
+
+
+def published_rows(counts: Mapping[str, int], sizes: Sizes) -> dict[str, list[Row]]:
+    """The released lists by split, from the number of segments of each speaker.
+
+    Args:
+        counts: by speaker.
+        sizes: train, val and test clips of a speaker.
+    """
+    rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for label, speaker in enumerate(sorted(counts)):
+        for segment, split in zip(collected(speaker, counts), split_pattern(sizes), strict=False):
+            rows[split].append((f"{segment_name(segment)}.wav", speaker, str(label)))
+    return rows
+
+
+def clip_id(speaker: str, segment: str) -> str:
+    """Names a clip by its class and its segment: a segment may be in two classes, and ids sort as the lists do."""
+    return f"{speaker}:{segment}"
+
+
+class LS100Published(LS100[LS100PublishedOptions]):
+    """The released lists: a unit is a label with the utterances of the speakers that its clips are cut from."""
+
+    name = "ls100-published"
+    summary = "LS-100 as released, row by row, with its defect: five pairs of classes hold the same clips"
+    options_type = LS100PublishedOptions
+
+    def identity(self, options: LS100PublishedOptions) -> dict[str, Any]:
+        """The lists in the place of their folder."""
+        lists = None if options.meta is None else digest([_list_path(options.meta, split) for split in SPLITS])
+        return {**super().identity(options), "meta": lists}
+
+    def plan(self, source: Path, inventory: Inventory, options: LS100PublishedOptions) -> Plan:
+        """One unit per label.
+
+        Raises:
+            EarshotError: an utterance cannot be read, or the recordings do not give the lists in `meta`.
+        """
+        plan = super().plan(source, inventory, options)
+        if plan.rejected:
+            raise _renumbered(plan.rejected[0])
+        own = {unit.name: unit.files for unit in plan.units}
+        counts = {unit.name: int(unit.details["clips"]) for unit in plan.units}
+        if options.meta is not None:
+            _compare(published_rows(counts, options.speech.sizes), options.meta)
+        units = []
+        for label, speaker in enumerate(plan.classes):
+            used = collected(speaker, counts)[: sum(options.speech.sizes)]
+            owners = sorted({owner for owner, _ in used})
+            files = tuple(path for owner in owners for path in own[owner])
+            units.append(Unit(speaker, files, {"label": label, "class_name": speaker}))
+        used_files = {path for unit in units for path in unit.files}
+        return replace(plan, units=tuple(units), files=len(used_files) + len(plan.rejected))
+
+    def cut(self, source: Path, unit: Unit, options: LS100PublishedOptions) -> Iterator[Clip | Rejection]:
+        """Clips in the order of the lists; a clip starts where it does in its own speaker's stream."""
+        speaker, label = unit.details["class_name"], unit.details["label"]
+        windows = {}
+        for owner, paths in groupby(unit.files, lambda path: path.split("/")[0]):
+            utterances, rejected = read_utterances(source, tuple(paths), options.speech)
+            if rejected:
+                raise _renumbered(rejected[0])
+            windows[owner] = list(cut_stream(utterances, options.speech.num_samples))
+        counts = {owner: len(cut) for owner, cut in windows.items()}
+        for segment, split in zip(collected(speaker, counts), split_pattern(options.speech.sizes), strict=False):
+            window = windows[segment[0]][segment[1]]
+            name = clip_id(speaker, segment_name(segment))
+            yield Clip(name, split, label, speaker, window.source, window.start, window.samples)
+
+    def listing(self, options: LS100PublishedOptions) -> Listing:
+        """The rows of the lists in `meta`; their recordings are not known, so each segment stands for its own.
+
+        Raises:
+            EarshotError: `meta` is not given, or a list is not as released.
+        """
+        if options.meta is None:
+            raise EarshotError(f"--meta: expected the folder of the lists that {self.name} was released as, found none")
+        names: dict[int, str] = {}
+        rows = []
+        for split in SPLITS:
+            for row in read_rows(_list_path(options.meta, split), COLUMNS):
+                file, speaker, label = row.cells["filename"], row.cells["speaker_id"], row.label("label", SPEAKERS)
+                if names.setdefault(label, speaker) != speaker:
+                    raise row.error(f"{names[label]!r}, the speaker of label {label} before", "speaker_id")
+                rows.append((clip_id(speaker, file.removesuffix(".wav")), split, label, file, file))
+        missing = set(range(len(names))) - set(names)
+        if missing:
+            where = printable(str(options.meta))
+            raise EarshotError(f"{where}: expected the labels 0 to {max(names)}, found no {min(missing)}; {_MEND}")
+        classes = [names[label] for label in sorted(names)]
+        return make_listing(rows, classes, BASE_CLASSES, options.speech.clip_seconds)
+
+
+def _renumbered(rejection: Rejection) -> EarshotError:
+    """A lost utterance moves all that follow: the released names would then name other sounds."""
+    return EarshotError(
+        f"{rejection.file}: expected every utterance of the {SPEAKERS} speakers, as the released segments are numbered "
+        f"through all of them, found one that is not usable ({rejection.reason}); fetch it again"
+    )
+
+
+_MEND = "--meta must hold the released lists"
+
+
+def _list_path(meta: Path, split: str) -> Path:
+    return meta / f"librispeech_fscil_{split}.csv"
+
+
+def _compare(expected: Mapping[str, Sequence[Row]], meta: Path) -> None:
+    for split in SPLITS:
+        path = _list_path(meta, split)
+        for ours, row in zip_longest(expected[split], read_rows(path, COLUMNS)):
+            theirs = None if row is None else tuple(row.cells[column] for column in COLUMNS)
+            if ours != theirs:
+                where = "end" if row is None else f"line {row.line}"
+                raise EarshotError(
+                    f"{printable(str(path))}: {where}: expected {_shown(ours)} by the recordings in --source, found "
+                    f"{_shown(theirs)}; --source must hold all of train-clean-100, and {_MEND}"
+                )
+
+
+def _shown(row: Sequence[str] | None) -> str:
+    return "no more rows" if row is None else printable(",".join(row))

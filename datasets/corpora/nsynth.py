@@ -1,0 +1,123 @@
+"""NSynth-100, -200, -300 and -400: single notes of musical instruments; a class is an instrument.
+
+NSynth (Engel et al. 2017, "Neural Audio Synthesis of Musical Notes with WaveNet Autoencoders", CC BY 4.0,
+https://magenta.tensorflow.org/datasets/nsynth) has 305,979 notes of 1,006 instruments: 4 s at 16 kHz, held for 3 s. Its
+three archives unpack to what `--source` names:
+
+    SOURCE/nsynth-train/audio/guitar_electronic_017-108-025.wav      instrument-pitch-velocity
+    SOURCE/nsynth-valid/audio/...
+    SOURCE/nsynth-test/audio/...
+
+NSynth-N (Xie et al. 2023, https://github.com/chester-w-xie/FCAC_datasets) is a choice of N instruments and of their
+notes, published as lists; `--meta` names their folder:
+
+    META/nsynth-N-fs_train.csv, ..._val.csv, ..._test.csv            filename, instrument, audio_source
+    META/nsynth-N-fs_vocab.json                                      instrument -> label
+
+The last 45 classes are novel, those before them are base classes. A base class has 200 train, 100 val and 100 test
+notes, a novel class 100, none and 100. No note is in two lists.
+
+A note at another rate is resampled to 16 kHz. A note that is not 4 s long then is rejected: every published note is, so
+it has been damaged or replaced.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.audio.recordings import RejectedError, resample
+from datasets.benchmark.manifest import SPLITS
+from datasets.corpora.corpus import CorpusOptions
+from datasets.corpora.list_files import Row, digest, relative_path
+from datasets.corpora.listed_clips import ListedClip, Lists, NamedFiles, clip_id
+
+SOURCES = ("nsynth-train", "nsynth-valid", "nsynth-test")
+
+
+class NSynthOptions(CorpusOptions):
+    """Options of the `nsynth` corpora."""
+
+    meta: Path
+    """folder of the published lists: nsynth-N-fs_train.csv, _val.csv, _test.csv and _vocab.json"""
+
+
+class NSynth(NamedFiles[NSynthOptions]):
+    """Notes; a unit of work is an instrument."""
+
+    options_type = NSynthOptions
+    sample_rate = 16_000
+    num_samples = 64_000
+    novel_classes = 45
+    columns = ("filename", "instrument", "audio_source")
+    once = True
+    layout = "the folders nsynth-train, nsynth-valid and nsynth-test with audio/NOTE.wav in them"
+
+    def identity(self, options: NSynthOptions) -> dict[str, Any]:
+        """`meta` is the SHA-256 of the train, val and test lists and the vocabulary, one after another."""
+        return {"meta": digest([*(self.table(split, options) for split in SPLITS), self.vocabulary(options)])}
+
+    def table(self, split: str, options: NSynthOptions) -> Path:
+        """`META/nsynth-N-fs_{split}.csv`."""
+        return options.meta / f"nsynth-{self.number_of_classes}-fs_{split}.csv"
+
+    def vocabulary(self, options: NSynthOptions) -> Path:
+        """`META/nsynth-N-fs_vocab.json`."""
+        return options.meta / f"nsynth-{self.number_of_classes}-fs_vocab.json"
+
+    def listed(self, row: Row, split: str, labels: Mapping[str, int]) -> ListedClip:
+        """A whole note."""
+        name, instrument, folder = (row.cells[column] for column in self.columns)
+        if instrument not in labels:
+            raise row.error("a class of the vocabulary", "instrument")
+        if folder not in SOURCES:
+            raise row.error(f"one of {', '.join(SOURCES)}", "audio_source")
+        path = relative_path(f"{folder}/audio/{name}.wav", row)
+        return ListedClip(clip_id(split, row, name), split, labels[instrument], path, 0)
+
+    def groups(self, lists: Lists) -> Iterator[tuple[str, Sequence[ListedClip]]]:
+        """By class, in the order of the lists."""
+        notes: list[list[ListedClip]] = [[] for _ in lists.classes]
+        for clip in lists.clips:
+            notes[clip.label].append(clip)
+        yield from zip(lists.classes, notes, strict=True)
+
+    def fitting(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        """The note at 16 kHz; exactly 4 s long, or rejected."""
+        samples = resample(samples, rate, self.sample_rate)
+        if len(samples) != self.num_samples:
+            raise RejectedError(f"expected a note of 4 s, found {len(samples) / self.sample_rate:.5g} s")
+        return samples
+
+
+class NSynth100(NSynth):
+    """55 base and 45 novel instruments."""
+
+    name = "nsynth100"
+    summary = "NSynth-100: notes of 100 instruments (55 base, 45 novel), 4 s at 16 kHz, from the published lists"
+    number_of_classes = 100
+
+
+class NSynth200(NSynth):
+    """155 base and 45 novel instruments."""
+
+    name = "nsynth200"
+    summary = "NSynth-200: notes of 200 instruments (155 base, 45 novel), 4 s at 16 kHz, from the published lists"
+    number_of_classes = 200
+
+
+class NSynth300(NSynth):
+    """255 base and 45 novel instruments."""
+
+    name = "nsynth300"
+    summary = "NSynth-300: notes of 300 instruments (255 base, 45 novel), 4 s at 16 kHz, from the published lists"
+    number_of_classes = 300
+
+
+class NSynth400(NSynth):
+    """355 base and 45 novel instruments."""
+
+    name = "nsynth400"
+    summary = "NSynth-400: notes of 400 instruments (355 base, 45 novel), 4 s at 16 kHz, from the published lists"
+    number_of_classes = 400

@@ -1,0 +1,1 @@
+"""Errors, files, locations, validation and text: what every package uses."""

@@ -1,0 +1,72 @@
+"""How all command lines look: help as written, no abbreviated options, and a suggestion where one is misspelt."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NoReturn
+
+from datasets.utils.suggestion import suggestion
+
+
+class CommandLine(argparse.ArgumentParser):
+    """The parser of one command.
+
+    Args:
+        module: what `python -m` runs; None for the parser of a subcommand.
+        keywords: as of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, module: str | None = None, **keywords: Any) -> None:
+        keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        keywords.setdefault("allow_abbrev", False)
+        if module is not None:
+            keywords["prog"] = f"python -m {module}"
+        super().__init__(**keywords)
+        if module is not None:
+            self.add_argument(
+                "--version", action="version", version=f"earshot {_version()}", help="show the version and exit"
+            )
+
+    def error(self, message: str) -> NoReturn:
+        """One line, with what was meant where that can be guessed; exit status 2."""
+        if found := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            close = suggestion(found[1], self._flags())
+            message = f"no option {found[1]}; {close if close.startswith('did') else 'see --help'}"
+        elif found := re.match(r"argument ([^:]+): invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            choices = re.findall(r"[^,\s']+", found[3])
+            message = f"{found[1]}: no '{found[2]}'; {suggestion(found[2], choices)}"
+        print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+    def _flags(self) -> list[str]:
+        """Long options of this command and its subcommands."""
+        found: list[str] = []
+        for action in self._actions:
+            found += [flag for flag in action.option_strings if flag.startswith("--")]
+            if isinstance(action, argparse._SubParsersAction):
+                found += [flag for below in action.choices.values() for flag in below._flags()]
+        return found
+
+
+def as_program(main: Callable[[], int]) -> int:
+    """Runs a command as a program: a Ctrl-C is status 130, a reader that left early (such as `head`) no error."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _version() -> str:
+    try:
+        return version("earshot")
+    except PackageNotFoundError:
+        return "(not installed)"

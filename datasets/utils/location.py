@@ -1,0 +1,329 @@
+"""A place for files: a path on this machine, or a URI of any file system that `pyarrow.fs` knows.
+
+    data/ls100                      a path; also file:///data/ls100
+    s3://bucket/ls100               S3 and what is compatible (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ... or a query as in
+                                    s3://bucket/ls100?endpoint_override=http://127.0.0.1:9000)
+    gs://bucket/ls100, hdfs://...
+
+A file is there whole or not at all: on this machine it is written aside and renamed; behind a URI it is written to a
+temporary file here and uploaded in one piece.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from datasets.corpora.inventory import printable
+from datasets.utils.errors import EarshotError
+from datasets.utils.files import ASIDE, stream_digest, written_aside
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder.
+
+    Attributes:
+        name: relative to the folder, with `/`.
+        size: bytes of a file; None for anything else.
+        modified: when it was written or marked as used, in seconds since 1970; 0 where the place does not say.
+    """
+
+    name: str
+    size: int | None
+    modified: float
+
+
+class Location:
+    """A file or folder, wherever it lies. Immutable; travels to Ray's workers.
+
+    Attributes:
+        address: what `of` makes the same location of: an absolute path, or the URI with everything that it holds.
+        local: the path, where it lies on this machine; else None.
+    """
+
+    def __init__(
+        self, address: str, local: Path | None = None, filesystem: fs.FileSystem | None = None, path: str = ""
+    ):
+        self.address = address
+        self.local = local
+        self._filesystem = filesystem
+        self._path = path
+
+    @classmethod
+    def of(cls, place: "str | Path | Location") -> "Location":
+        """The location of a path or a URI.
+
+        Raises:
+            EarshotError: the URI's scheme is unknown, or something in it is not understood.
+        """
+        if isinstance(place, Location):
+            return place
+        if not is_uri(place):
+            if not str(place):
+                raise EarshotError("expected a folder or a URI, found an empty text; give the folder")
+            try:
+                return cls(os.path.realpath(place), Path(place))  # Path.resolve raises on a loop of links
+            except ValueError:
+                raise EarshotError(f"{printable(str(place))}: no path (it holds a NUL); mend it") from None
+        address = str(place)
+        try:
+            if urlsplit(address).scheme == "file":
+                return cls.of(_local_path(address))
+            filesystem, path = fs.FileSystem.from_uri(address)
+            if not path.strip("/"):
+                raise ValueError("it names no folder")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            secret = "@" in address  # the reason may quote it
+            reason = "credentials come from the environment, not from a URI" if secret else _reason(error)
+            raise EarshotError(f"{_shown(address)}: not a URI of pyarrow.fs ({reason}); mend it") from None
+        return cls(address, None, filesystem, path.rstrip("/"))
+
+    def __truediv__(self, name: str) -> "Location":
+        if self.local is not None:
+            return Location.of(self.local / name)
+        parts = urlsplit(self.address)
+        address = parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}").geturl()
+        return Location(address, None, self._filesystem, f"{self._path}/{name}")
+
+    def __str__(self) -> str:
+        """For people: without user names, passwords and queries."""
+        return str(self.local) if self.local is not None else _shown(self.address)
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
+
+    @property
+    def name(self) -> str:
+        """The last component."""
+        return self.local.name if self.local is not None else PurePosixPath(self._path).name
+
+    def size(self) -> int | None:
+        """Bytes of the file; None if there is none.
+
+        Raises:
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            try:
+                return self.local.stat().st_size
+            except OSError:
+                return None
+        info = self._call(lambda filesystem: filesystem.get_file_info(self._path))
+        return info.size if info.type == fs.FileType.File else None
+
+    def files(self) -> list[str]:
+        """Names of the files and folders inside, sorted; none if it is no folder.
+
+        Raises:
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            return sorted(path.name for path in self.local.iterdir()) if self.local.is_dir() else []
+        selector = fs.FileSelector(self._path, allow_not_found=True)
+        return sorted(info.base_name for info in self._call(lambda filesystem: filesystem.get_file_info(selector)))
+
+    def walk(self) -> Iterator[Found]:
+        """All that lies below the folder, at any depth; links are told but not followed. Nothing if it is no folder.
+
+        Raises:
+            OSError: a folder cannot be read.
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            yield from _walk(self.local, "")
+            return
+        selector = fs.FileSelector(self._path, allow_not_found=True, recursive=True)
+        for info in self._call(lambda filesystem: filesystem.get_file_info(selector)):
+            size = info.size if info.type == fs.FileType.File else None
+            yield Found(info.path[len(self._path) :].strip("/"), size, (info.mtime_ns or 0) / 1e9)
+
+    def modified(self) -> float | None:
+        """When the file was written or marked as used, in seconds since 1970; None if there is none.
+
+        Raises:
+            EarshotError: the file system behind a URI does not answer, or refuses.
+        """
+        if self.local is not None:
+            try:
+                return self.local.stat().st_mtime_ns / 1e9
+            except OSError:
+                return None
+        info = self._call(lambda filesystem: filesystem.get_file_info(self._path))
+        return (info.mtime_ns or 0) / 1e9 if info.type == fs.FileType.File else None
+
+    def open(self) -> pa.NativeFile:
+        """Opens the file for reading at any place: memory-mapped on this machine, streamed from a URI.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self.local is not None:
+            return pa.memory_map(str(self.local))
+        assert self._filesystem is not None
+        return self._filesystem.open_input_file(self._path)
+
+    def read_bytes(self) -> bytes:
+        """The whole content.
+
+        Raises:
+            OSError: it cannot be read; FileNotFoundError if it is absent.
+        """
+        if self.local is not None:
+            return self.local.read_bytes()
+        with self.open() as file:
+            return file.read()
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with self.open() as file:
+            return stream_digest(file)
+
+    @contextmanager
+    def written_aside(self) -> Iterator[Path]:
+        """Gives a local path to write to; what was written there becomes the file at the end of the block.
+
+        Its folder is made. Where the block raises, no file is left. Two writers are harmless: the last one wins.
+
+        Raises:
+            EarshotError: the upload fails.
+        """
+        if self.local is not None:
+            self.local.parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(self.local) as aside:
+                yield aside
+            return
+        with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
+            aside = Path(folder) / "content"
+            yield aside
+            self.upload(aside)
+
+    def upload(self, path: Path) -> None:
+        """Writes the file from one on this machine, in one piece.
+
+        Raises:
+            EarshotError: the upload fails.
+        """
+        if self.local is not None:
+            with written_aside(self.local) as aside:
+                shutil.copyfile(path, aside)
+            return
+        self._call(
+            lambda filesystem: fs.copy_files(
+                str(path),
+                self._path,
+                source_filesystem=fs.LocalFileSystem(),
+                destination_filesystem=filesystem,
+            )
+        )
+
+    def write(self, content: bytes) -> None:
+        """Writes the file so that a reader sees all of it or none."""
+        with self.written_aside() as aside:
+            aside.write_bytes(content)
+
+    def remove(self) -> None:
+        """Deletes the file, if it is there."""
+        if self.local is not None:
+            self.local.unlink(missing_ok=True)
+        elif self.size() is not None:
+            self._call(lambda filesystem: filesystem.delete_file(self._path))
+
+    def discard(self, since: float) -> bool:
+        """Deletes the file, unless it was written or marked as used after `since` (see `modified`).
+
+        On this machine it is moved aside and looked at again: whoever marks it without an error may rely on it.
+
+        Returns:
+            Whether it was deleted by this call.
+        """
+        modified = self.modified()
+        if modified is None or modified > since:
+            return False
+        if self.local is None:
+            try:
+                self._call(lambda filesystem: filesystem.delete_file(self._path))
+            except EarshotError:
+                if self.modified() is not None:
+                    raise
+                return False
+            return True
+        aside = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{ASIDE}"
+        try:
+            self.local.rename(aside)
+            if aside.stat().st_mtime_ns / 1e9 <= since:
+                return True
+            with suppress(FileExistsError):
+                os.link(aside, self.local)
+        except FileNotFoundError:
+            pass  # somebody else has deleted it
+        finally:
+            aside.unlink(missing_ok=True)
+        return False
+
+    def remove_folder(self) -> None:
+        """Deletes the folder, if nothing is in it."""
+        if self.local is not None:
+            with suppress(OSError):
+                self.local.rmdir()
+        elif not self.files():  # what is left is a file of no bytes that stands for it
+            with suppress(EarshotError):  # somebody else was quicker
+                self._call(lambda filesystem: filesystem.delete_dir(self._path))
+
+    def _call(self, action: Any) -> Any:
+        try:
+            return action(self._filesystem)
+        except (OSError, pa.ArrowException) as error:
+            raise EarshotError(f"{self}: {_reason(error)}; check the address, the credentials and the rights") from None
+
+
+def _walk(folder: Path, below: str) -> Iterator[Found]:
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):  # it was removed meanwhile
+        return
+    for entry in entries:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        size = status.st_size if entry.is_file(follow_symlinks=False) else None
+        yield Found(below + entry.name, size, status.st_mtime_ns / 1e9)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, f"{below}{entry.name}/")
+
+
+def is_uri(place: object) -> bool:
+    """Whether a place is a URI and not a path; `Path` would turn its `//` into `/`."""
+    return isinstance(place, str) and "://" in place
+
+
+def _local_path(address: str) -> Path:
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost") or not parts.path or parts.query or parts.fragment:
+        raise ValueError("expected file:///folder; write '#' and '?' as %23 and %3F")
+    return Path(unquote(parts.path))
+
+
+def _shown(address: str) -> str:
+    """Without user name, password and query, however they are written."""
+    scheme, _, rest = address.partition("://")
+    return printable(f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"[:200])
+
+
+def _reason(error: BaseException) -> str:
+    text = printable(" ".join(str(error).split()))
+    return text if len(text) <= 400 else text[:400] + "..."

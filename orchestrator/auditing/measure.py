@@ -1,0 +1,71 @@
+"""Measuring: every clip of a benchmark is decoded once, on all cores; a few numbers per clip come back."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from datasets.benchmark.audit import Measures, measure
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location
+from orchestrator.cluster.session import last_line, start_ray
+
+SMALL = 4_000
+"""Benchmarks with fewer clips are measured in this process: Ray takes longer to start."""
+PARTS_PER_CPU = 4
+"""Fewer leave cores idle at the end; each part opens the benchmark anew."""
+
+
+def measure_clips(
+    shards: Shards, workers: int | None = None, listener: Callable[[int], None] | None = None
+) -> Measures:
+    """Measures all clips, in the order of the table; large benchmarks in parallel on Ray.
+
+    Clips go in the order of the shards, so that each part of a shard is read about once, and a batch at a time.
+
+    Raises:
+        EarshotError: a shard is damaged, or a worker died.
+    """
+    order = np.concatenate([np.zeros(0, np.int64), *shards.positions_by_shard()])
+    alone = len(order) < SMALL or workers == 1
+    measured = _measured_here(shards, order) if alone else _measured_on_ray(shards, order, workers)
+    positions, parts, done = [np.zeros(0, np.int64)], [], 0
+    for part, measures in measured:
+        positions.append(part)
+        parts.append(measures)
+        done += len(part)
+        if listener:
+            listener(done)
+    return Measures.concatenate(parts).at(np.argsort(np.concatenate(positions)))
+
+
+def _measured_here(shards: Shards, order: np.ndarray) -> Iterator[tuple[np.ndarray, Measures]]:
+    for positions, audio in shards.batches(order):
+        yield positions, measure(audio)
+
+
+def _measured_on_ray(shards: Shards, order: np.ndarray, workers: int | None) -> Iterator[tuple[np.ndarray, Measures]]:
+    root = Location.of(shards.root.address)  # absolute: workers run in other folders
+    with start_ray(cpus=workers):
+        import ray
+
+        cpus = int(ray.cluster_resources().get("CPU", 1))
+        task = ray.remote(_measure_part)
+        parts = np.array_split(order, min(len(order), PARTS_PER_CPU * max(1, cpus)))
+        waiting = {task.remote(root, part): part for part in parts}
+        try:
+            while waiting:
+                ready = ray.wait(list(waiting))[0][0]
+                yield waiting.pop(ready), ray.get(ready)
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, EarshotError):
+                raise cause from None
+            raise EarshotError(
+                f"a worker failed: {last_line(error)}; run the same command with fewer --workers"
+            ) from error
+
+
+def _measure_part(root: Location, positions: np.ndarray) -> Measures:
+    """Runs in a worker."""
+    return Measures.concatenate([measure(audio) for _, audio in Shards(root).batches(positions)])

@@ -1,0 +1,1 @@
+"""Starts, joins and cleans up Ray."""

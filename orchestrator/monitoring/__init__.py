@@ -1,0 +1,1 @@
+"""What follows a sweep while it runs: progress, events, TensorBoard, MLflow, Weights & Biases, the live page."""

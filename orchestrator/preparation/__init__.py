@@ -1,0 +1,1 @@
+"""Recordings -> benchmark, in parallel."""

@@ -1,0 +1,216 @@
+"""The tables of a report as plain data, and as CSV.
+
+A `Grid` is a header and rows of numbers and names; accuracies are fractions of one, NaN is a value that is not defined
+or not there yet. `paper` has the layout of the field's papers: a row per method, a column per session, then AA and PD.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.reporting.markdown import one_line
+from orchestrator.results.ceilings import ceilings
+from orchestrator.results.objectives import Objective
+from orchestrator.results.run import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
+from orchestrator.statistics.estimates import Estimate, Estimates
+from orchestrator.statistics.pareto import Candidate
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        header: names of the columns.
+        rows: cells: text, whole numbers, and fractions as float.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+    def only(self, column: str, values: Collection[object]) -> "Grid":
+        """The rows with one of these values in a column."""
+        place = self.header.index(column)
+        return Grid(self.header, tuple(row for row in self.rows if row[place] in values))
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A method as papers tell of it: its chosen configuration, default head, test clips.
+
+    Attributes:
+        choice: the configuration, chosen on validation clips.
+        head: its default head.
+        n: chains behind AA and PD, as `Run.count` writes it.
+        sessions: A_t.
+        aa: mean of A_t.
+        pd: A_0 - A_T.
+    """
+
+    choice: Choice
+    head: str
+    n: str
+    sessions: tuple[Estimate, ...]
+    aa: Estimate
+    pd: Estimate
+
+
+def paper(run: Run, estimates: Estimates) -> list[PaperRow]:
+    """One row per method."""
+    rows = []
+    for choice in map(run.best, run.methods):
+        name, head = choice.configuration, run.default_head(choice.configuration)
+        sessions = tuple(estimates.session(name, head, "test", t)["micro"] for t in range(run.planned_sessions))
+        chain = estimates.chain(name, head, "test")
+        rows.append(PaperRow(choice, head, run.count(name, chain["aa"].n), sessions, chain["aa"], chain["pd"]))
+    return rows
+
+
+def ceiling(run: Run) -> tuple[float, ...]:
+    """The highest A_t that identical clips under several labels allow; empty where nothing limits it, or unknown."""
+    found = ceilings(run)
+    values = tuple(found["values"]) if found else ()
+    return values if any(value < 1 for value in values) else ()
+
+
+def method_grid(run: Run, estimates: Estimates) -> Grid:
+    """`paper` with mean, std and n of everything."""
+    sessions = range(run.planned_sessions)
+    header = ["method", "configuration", "head", "candidates", "provisional", "validation_aa"]
+    header += [f"{name}_{part}" for name in (*(f"a{t}" for t in sessions), "aa", "pd") for part in _PARTS]
+    header += ["aa_low", "aa_high"]
+    rows = []
+    for row in paper(run, estimates):
+        choice = row.choice
+        first = [choice.method, choice.configuration, row.head, choice.candidates, _yes(choice.provisional)]
+        values = [part for value in (*row.sessions, row.aa, row.pd) for part in _mean_std_n(value)]
+        rows.append((*first, choice.validation_aa, *values, row.aa.low, row.aa.high))
+    return Grid(tuple(header), tuple(rows))
+
+
+def summary_grid(run: Run, estimates: Estimates) -> Grid:
+    """One row per configuration and head: every metric of a chain, over chains."""
+    header = ["configuration", "method", "varied", "head", "default_head", "selected", "trials", "complete", "stopped"]
+    header += [f"validation_aa_{part}" for part in _PARTS]
+    header += [f"{name}_{part}" for name in CHAIN_METRICS for part in _PARTS]
+    header += ["aa_low", "aa_high", *(f"{name}_mean" for name in COST)]
+    rows = []
+    chosen = {run.best(method).configuration for method in run.methods}  # looks at every chain of the method
+    for configuration in run.configurations():
+        first = run.of(configuration)[0]
+        for head in run.heads(first.method):
+            test = estimates.chain(configuration, head, "test")
+            row: list[object] = [configuration, first.method, json.dumps(first.varied, sort_keys=True), head]
+            row += [_yes(head == first.default_head), _yes(configuration in chosen), len(run.of(configuration))]
+            row += [_yes(run.is_complete(configuration)), run.stopped(configuration)]
+            row += _mean_std_n(estimates.chain(configuration, head, "val")["aa"])
+            row += [part for name in CHAIN_METRICS for part in _mean_std_n(test[name])]
+            rows.append((*row, test["aa"].low, test["aa"].high, *(test[name].mean for name in COST)))
+    return Grid(tuple(header), tuple(rows))
+
+
+def session_grid(run: Run, estimates: Estimates) -> Grid:
+    """One row per configuration, head, split and session: accuracies over chains."""
+    header = ["configuration", "method", "head", "split", "session"]
+    header += [f"{name}_{part}" for name in SESSION_METRICS for part in _PARTS]
+    rows = []
+    for configuration in run.configurations():
+        method = run.of(configuration)[0].method
+        for head in run.heads(method):
+            for split in SPLITS:
+                for t in range(run.planned_sessions):
+                    found = estimates.session(configuration, head, split, t)
+                    if found["micro"].n:
+                        parts = [part for name in SESSION_METRICS for part in _mean_std_n(found[name])]
+                        rows.append((configuration, method, head, split, t, *parts))
+    return Grid(tuple(header), tuple(rows))
+
+
+def class_grid(run: Run) -> Grid:
+    """One row per method and class: its accuracy after each session.
+
+    Chosen configurations, default head, test clips.
+    """
+    header = ("method", "configuration", "head", "label", "class", *(f"a{t}" for t in range(run.planned_sessions)))
+    names = next(iter(run.trials.values())).class_names
+    rows = []
+    for choice in map(run.best, run.methods):
+        head = run.default_head(choice.configuration)
+        accuracies = run.class_accuracies(choice.configuration, head)
+        for label in np.flatnonzero(~np.isnan(accuracies).all(axis=0)):
+            place = (choice.method, choice.configuration, head, int(label), names[label])
+            rows.append((*place, *map(float, accuracies[:, label])))
+    return Grid(header, tuple(rows))
+
+
+def confusion_grid(run: Run) -> Grid:
+    """Clips by true and predicted class after the last session, summed over chains; where there are any.
+
+    Chosen configurations, default head, test clips.
+    """
+    header = ("method", "configuration", "head", "label", "class", "predicted", "predicted_class", "clips")
+    names = next(iter(run.trials.values())).class_names
+    rows = []
+    for choice in map(run.best, run.methods):
+        head = run.default_head(choice.configuration)
+        counts = run.confusion(choice.configuration, head, run.planned_sessions - 1)
+        for label, guess in np.argwhere(counts):
+            place = (choice.method, choice.configuration, head, int(label), names[label])
+            rows.append((*place, int(guess), names[guess], int(counts[label, guess])))
+    return Grid(header, tuple(rows))
+
+
+def pareto_grid(run: Run, compared: Sequence[Candidate], objectives: Sequence[Objective]) -> Grid:
+    """One row per configuration of the Pareto set of its method.
+
+    Args:
+        run: the run.
+        compared: the complete configurations.
+        objectives: what the search improved.
+    """
+    header = ["method", "configuration", "varied"]
+    header += [f"{objective.name}_{part}" for objective in objectives for part in _PARTS]
+    rows = []
+    for one in compared:
+        if one.kept:
+            varied = json.dumps(run.of(one.configuration)[0].varied, sort_keys=True)
+            parts = [part for value in one.values for part in _mean_std_n(value)]
+            rows.append((one.method, one.configuration, varied, *parts))
+    return Grid(tuple(header), tuple(rows))
+
+
+def csv_bytes(grid: Grid) -> bytes:
+    """A table as CSV: numbers with six decimals, NaN empty; text that would be a formula gets an apostrophe."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(grid.header)
+    writer.writerows(map(_csv_cells, grid.rows))
+    return buffer.getvalue().encode()
+
+
+def _csv_cells(row: Iterable[object]) -> list[str]:
+    return [_csv_cell(cell) for cell in row]
+
+
+def _csv_cell(cell: object) -> str:
+    if isinstance(cell, float):
+        return "" if np.isnan(cell) else f"{cell:.6f}"
+    if isinstance(cell, int):
+        return str(cell)
+    text = one_line(cell)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+_PARTS = ("mean", "std", "n")
+
+
+def _mean_std_n(value: Estimate) -> list[object]:
+    return [value.mean, value.std, value.n]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,1 @@
+"""Estimates, paired tests, variance components, importance of hyperparameters, Pareto sets."""

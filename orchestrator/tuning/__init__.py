@@ -1,0 +1,1 @@
+"""Search space x seeds -> Ray Tune trials."""

@@ -1,0 +1,179 @@
+"""Protocols: sizes of sessions, class order, support draw, validation clips."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from datasets.benchmark.protocol import NAMED, AnyProtocol, Protocol, draw_support, make_sessions
+from datasets.benchmark.shards import ClipTable
+from datasets.utils.errors import EarshotError
+
+
+def table(classes: int, train: int = 8, val: int = 3, test: int = 4) -> ClipTable:
+    rows = [
+        (f"{label:03d}-{index:03d}", label, split)
+        for label in range(classes)
+        for index, split in enumerate(["train"] * train + ["val"] * val + ["test"] * test)
+    ]
+    return ClipTable(
+        clip_ids=tuple(row[0] for row in rows),
+        labels=np.array([row[1] for row in rows], dtype=np.int32),
+        splits=np.array([row[2] for row in rows]),
+        class_names=tuple(f"class {label}" for label in range(classes)),
+    )
+
+
+def sizes(protocol: Protocol, classes: int, base_classes: int | None = None) -> list[int]:
+    sessions = make_sessions(protocol, table(classes), order_seed=0, support_seed=0, base_classes=base_classes)
+    return [len(session.classes) for session in sessions]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "classes", "base_classes", "expected"),
+    [
+        (NAMED["ffcac-25"], 100, 60, [5] * 5),
+        (NAMED["ffcac-50"], 100, 60, [5] * 10),
+        (NAMED["ffcac-100"], 100, 60, [5] * 20),
+        (NAMED["ffcac-100"], 89, 59, [5] * 17 + [4]),  # the last one may be smaller
+        (NAMED["fcac"], 100, 60, [60] + [5] * 8),  # LS-100
+        (NAMED["fcac"], 100, 55, [55] + [5] * 9),  # NSynth-100
+        (NAMED["fcac"], 89, 59, [59] + [5] * 6),  # FSC-89
+        (Protocol(base=4, way=4), 24, None, [4] * 6),
+        (Protocol(base=10, way=3, sessions=2), 24, None, [10, 3]),
+    ],
+)
+def test_sizes_of_sessions(protocol: Protocol, classes: int, base_classes: int | None, expected: list[int]) -> None:
+    assert sizes(protocol, classes, base_classes) == expected
+
+
+def test_support_draw_is_that_of_the_releases(golden: dict[str, np.ndarray]) -> None:
+    draws = [key for key in golden if key.startswith("draw_seed")]
+    assert len(draws) == 18
+    for key in draws:
+        seed, count = (int(part) for part in key.removeprefix("draw_seed").split("_n"))
+        assert draw_support(count, 5, seed) == tuple(golden[key])
+
+
+def test_support_draw_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    draw_support(50, 5, seed=3)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@given(seed=st.integers(0, 2**31), shot=st.integers(1, 7))
+def test_clips_of_a_class_have_one_role(seed: int, shot: int) -> None:
+    for session in make_sessions(Protocol(way=2, shot=shot), table(6), order_seed=seed, support_seed=seed):
+        for one in session.classes:
+            assert len(one.support) == shot
+            assert len(one.query) == 4
+            roles = [*one.support, *one.validation, *one.query]
+            assert len(set(roles)) == len(roles)
+            assert set(one.support) <= set(one.pool)
+
+
+def test_all_clips_of_a_base_class() -> None:
+    base, *later = make_sessions(NAMED["fcac"], table(12), order_seed=0, support_seed=0, base_classes=2)
+    assert [len(one.support) for one in base.classes] == [8, 8]
+    assert {len(one.support) for session in later for one in session.classes} == {5}
+
+
+def test_validation_without_a_val_split_comes_from_outside_the_support() -> None:
+    for session in make_sessions(Protocol(way=2, shot=5), table(4, val=0), order_seed=0, support_seed=1):
+        for one in session.classes:
+            assert len(one.validation) == 3
+            assert not set(one.validation) & {*one.support, *one.query}
+
+
+def test_validation_is_limited() -> None:
+    sessions = make_sessions(Protocol(way=2, validation=2), table(4), order_seed=0, support_seed=0)
+    assert {len(one.validation) for session in sessions for one in session.classes} == {2}
+
+
+def test_seeded_order_permutes_the_protocols_own_classes() -> None:
+    protocol = NAMED["ffcac-25"].model_copy(update={"class_order": "seeded"})
+
+    def order(seed: int) -> list[int]:
+        sessions = make_sessions(protocol, table(40), order_seed=seed, support_seed=0)
+        return [label for session in sessions for label in session.labels]
+
+    assert sorted(order(0)) == list(range(25))
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+
+
+def test_three_seeds_are_independent() -> None:
+    protocol = Protocol(way=2, class_order="seeded")
+    first = make_sessions(protocol, table(6), order_seed=0, support_seed=0)
+    other_support = make_sessions(protocol, table(6), order_seed=0, support_seed=1)
+    assert [s.labels for s in first] == [s.labels for s in other_support]
+    assert [s.support for s in first] != [s.support for s in other_support]
+
+
+def test_explicit_order() -> None:
+    protocol = Protocol(base=2, way=1, sessions=3, class_order=(5, 0, 3, 1))
+    assert [s.labels for s in make_sessions(protocol, table(6), order_seed=0, support_seed=0)] == [
+        (5, 0),
+        (3,),
+        (1,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "clips", "message"),
+    [
+        (NAMED["ffcac-25"], table(24), "needs 25 classes .* the benchmark has 24"),
+        (NAMED["fcac"], table(24), "give --base"),
+        (Protocol(way=2, shot=9), table(4), "class 0 .* needs 9 train clips, the benchmark has 8"),
+        (Protocol(way=2), table(4, test=0), "no test clips"),
+        (Protocol(way=2, shot=8), table(4, val=0), "no validation clips"),
+        (Protocol(way=2, class_order=(0, 9)), table(4), "label 9 is not in the benchmark; expected 0 to 3"),
+        (Protocol(way=2, class_order=(0, 1, 2)), table(4), "names 3 labels, protocol free needs 4"),
+    ],
+)
+def test_what_does_not_fit_is_refused(protocol: Protocol, clips: ClipTable, message: str) -> None:
+    with pytest.raises(EarshotError, match=message):
+        make_sessions(protocol, clips, order_seed=0, support_seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("ffcac-50", "ffcac-50"),
+        ({"name": "ffcac-50"}, "ffcac-50"),
+        ({"name": "ffcac-50", "class_order": "seeded", "validation": 3}, "ffcac-50"),
+        ({"name": "ffcac-50", "shot": 1}, "ffcac-50-changed"),
+        ({"name": "ffcac-50", "exemplars": 0}, "ffcac-50"),
+        ({"name": "ffcac-50", "class_order": [3, 1]}, "ffcac-50-changed"),
+        ({"name": "free", "shot": 1}, "free"),
+        ({"name": "mine", "way": 2}, "mine"),
+    ],
+)
+def test_a_published_name_stands_for_the_published_protocol(given: Any, name: str) -> None:
+    protocol = TypeAdapter(AnyProtocol).validate_python(given)
+    assert protocol.name == name
+    if name.startswith("ffcac-50"):
+        assert protocol.sessions == 10
+    assert TypeAdapter(AnyProtocol).validate_python(protocol.model_dump(mode="json")) == protocol
+
+
+@pytest.mark.parametrize("given", ["ffcac-51", {"name": "../escape"}, {"name": ["x"]}])
+def test_a_name_that_is_none(given: Any) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(AnyProtocol).validate_python(given)
+
+
+def test_validation_is_never_in_the_pool() -> None:
+    """Without a val split, `compat: reference` must not herd from what selection looks at."""
+    for session in make_sessions(Protocol(way=2, shot=2), table(4, val=0), order_seed=0, support_seed=0):
+        for one in session.classes:
+            assert not set(one.validation) & set(one.pool)
+
+
+def test_a_label_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="names a label twice"):
+        Protocol(class_order=(1, 1))

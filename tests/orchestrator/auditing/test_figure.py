@@ -1,0 +1,43 @@
+"""The picture of an audit."""
+
+import io
+from pathlib import Path
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
+
+from datasets.benchmark.audit import Audit
+from orchestrator.audit import audit
+from orchestrator.auditing.figure import _stride, audit_figure
+from orchestrator.reporting.style import png, svg
+
+
+def test_the_picture_is_inside_its_frame_and_the_same_every_time(audited: Audit) -> None:
+    figure = audit_figure(audited)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    shown = {text.get_text() for text in texts}
+    assert {"<b>$x$</b>", "Audit of planted", "0=1", "base", "novel", "Level of the classes"} <= shown
+    width, height = canvas.get_width_height()
+    for text in texts:
+        box = text.get_window_extent(canvas.get_renderer())
+        assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height, text.get_text()
+    first = png(audit_figure(audited))
+    assert first == png(audit_figure(audited)) and Image.open(io.BytesIO(first)).size[0] > 800
+    assert svg(audit_figure(audited)) == svg(audit_figure(audited)) and svg(figure).startswith(b"<?xml")
+
+
+def test_a_picture_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
+    figure = audit_figure(audit(clean))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "stride"),
+    [(31, 10), (200, 10), (201, 20), (2000, 100), (20_000, 1000), (20_001, 2000), (10**7, 500_000)],
+)
+def test_at_most_twenty_ticks_whatever_the_number_of_classes(classes: int, stride: int) -> None:
+    assert _stride(classes) == stride and len(range(0, classes, stride)) <= 20

@@ -1,0 +1,202 @@
+"""TensorBoard, MLflow and W&B are read back with their own readers, from what the calls that Tune makes left there."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+from datasets.utils.errors import EarshotError
+from orchestrator.monitoring.loggers import TRACKERS, loggers
+from orchestrator.monitoring.tensorboard import TensorBoard
+from orchestrator.monitoring.watcher import Watcher
+from tests.support.trial_events import Telling, chain_of
+
+VARIED = {"settings": {"incremental_lr": 0.1, "head": "nme", "mixup": True, "base_epochs": 2}}
+TAGS = {
+    "val/prototype",
+    "test/prototype",
+    "validation/aa",
+    "validation/final",
+    "cost/seconds",
+    "cost/parameters",
+}
+
+
+def trial(watcher: Watcher, **keywords: Any) -> Telling:
+    return Telling(watcher, **VARIED, varied=["incremental_lr", "head", "mixup"], **keywords)
+
+
+@pytest.fixture
+def tensorboard(tmp_path: Path) -> TensorBoard:
+    return TensorBoard(tmp_path / "events")
+
+
+def read(folder: Path) -> EventMultiplexer:
+    """Every trial, for the backends of the tabs."""
+    return EventMultiplexer().AddRunsFromDirectory(str(folder / "events")).Reload()
+
+
+def plots(folder: Path, name: str) -> EventAccumulator:
+    """The SCALARS tab of a trial."""
+    return EventAccumulator(str(folder / "events" / name)).Reload()
+
+
+def rows(events: EventMultiplexer) -> dict[str, api_pb2.Session]:
+    """The table of the HPARAMS tab, as its backend makes it."""
+    context = backend_context.Context(TBContext(data_provider=MultiplexerDataProvider(events, "")))
+    metadata = context.hparams_metadata(RequestContext(), "")
+    experiment = context.experiment_from_metadata(
+        RequestContext(), "", True, metadata, context.hparams_from_data_provider(RequestContext(), "", limit=0)
+    )
+    request = api_pb2.ListSessionGroupsRequest(
+        start_index=0,
+        slice_size=100,
+        allowed_statuses=list(api_pb2.Status.values()),
+        col_params=[api_pb2.ColParams(metric=info.name) for info in experiment.metric_infos],
+    )
+    handler = list_session_groups.Handler(RequestContext(), context, "", request)
+    return {group.sessions[0].name: group for group in handler.run().session_groups}
+
+
+def test_tensorboard_plots_every_session_once(tensorboard: TensorBoard, tmp_path: Path) -> None:
+    with tensorboard:
+        told = trial(tensorboard).start().session(0, value=0.75).session(1, value=0.5).die().start()
+        told.session(0, found=True, value=0.1).session(1, found=True, value=0.1).session(2, value=0.25).complete()
+    shown = plots(tmp_path, told.name)
+    assert set(shown.Tags()["scalars"]) == TAGS
+    assert [(event.step, event.value) for event in shown.Scalars("test/prototype")] == [(0, 0.75), (1, 0.5), (2, 0.25)]
+    assert [event.value for event in shown.Scalars("cost/parameters")] == [1000, 1001, 1002]
+
+
+def test_tensorboards_table_of_hyperparameters(tensorboard: TensorBoard, tmp_path: Path) -> None:
+    with tensorboard:
+        chain_of(trial(tensorboard))
+        trial(tensorboard, seed=1).start().session(0, value=0.125).complete()
+        trial(tensorboard, seed=2).start().fail("reason").complete()
+        chain_of(Telling(tensorboard, method="simplecil"))
+    table = rows(read(tmp_path))
+    assert sorted(table) == [f"ede-1f0c22d4-s{seed}" for seed in range(3)] + ["simplecil-1f0c22d4-s0"]
+    row = table["ede-1f0c22d4-s1"]
+    cells = {name: getattr(value, value.WhichOneof("kind")) for name, value in row.hparams.items()}
+    configuration = cells.pop("configuration")
+    assert configuration.startswith("ede-")
+    assert cells == {
+        "method": "ede",
+        "seed/order": 1,
+        "seed/support": 1,
+        "seed/initialisation": 1,
+        "incremental_lr": 0.1,
+        "head": "nme",
+        "mixup": True,
+    }
+    metrics = {metric.name.tag: metric.value for metric in row.metric_values}
+    assert metrics["validation/aa"] == 0.125
+    assert set(metrics) == TAGS
+    ended = {name: api_pb2.Status.Name(row.sessions[0].status) for name, row in table.items()}
+    assert ended == {
+        "ede-1f0c22d4-s0": "STATUS_SUCCESS",
+        "ede-1f0c22d4-s1": "STATUS_UNKNOWN",
+        "ede-1f0c22d4-s2": "STATUS_FAILURE",
+        "simplecil-1f0c22d4-s0": "STATUS_SUCCESS",
+    }
+
+
+def test_a_metric_that_is_not_there_is_not_plotted(tensorboard: TensorBoard, tmp_path: Path) -> None:
+    with tensorboard:
+        told = Telling(tensorboard).start().session(0, value=math.nan).complete()
+    assert set(plots(tmp_path, told.name).Tags()["scalars"]) == {"cost/seconds", "cost/parameters"}
+
+
+def test_no_number_of_trials_opens_more_files(tensorboard: TensorBoard) -> None:
+    chain_of(Telling(tensorboard))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for seed in range(1, 200):
+        Telling(tensorboard, seed=seed).start().session(0)
+    tensorboard._thread.shutdown(wait=True)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_a_folder_that_cannot_be_written_is_told_once_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    tensorboard = TensorBoard(tmp_path / "file")
+    with tensorboard:
+        chain_of(Telling(tensorboard))
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["TensorBoard stopped logging"]
+
+
+def test_mlflow_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracking = pytest.importorskip("mlflow.tracking")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for attempt in range(2):  # the same sweep again goes on with the same runs
+        _, mlflow = loggers(["mlflow"], "my-run", tmp_path, tmp_path / "events")
+        with mlflow:
+            told = trial(mlflow).start().session(0, found=attempt > 0, value=0.75).die().start()
+            told.session(0, found=True).session(1, value=0.25).session(2, value=0.5).complete()
+            trial(mlflow, seed=1).start().session(0).complete()
+            trial(mlflow, seed=2).start().fail("the reason").complete()
+    client = tracking.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("my-run").experiment_id
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "ede-1f0c22d4-s0": "FINISHED",
+        "ede-1f0c22d4-s1": "KILLED",
+        "ede-1f0c22d4-s2": "FAILED",
+    }
+    assert runs["ede-1f0c22d4-s2"].data.tags["failure"] == "the reason"
+    first = runs["ede-1f0c22d4-s0"]
+    assert set(first.data.metrics) == {*TAGS, "sessions"}
+    history = client.get_metric_history(first.info.run_id, "validation/aa")
+    assert [(point.step, point.value) for point in history] == [(0, 0.75), (1, 0.25), (2, 0.5)]
+    assert first.data.params["incremental_lr"] == "0.1"
+    assert set(first.data.params) == {
+        *("method", "configuration", "seed/order", "seed/support", "seed/initialisation"),
+        *("incremental_lr", "head", "mixup"),
+    }
+    assert first.data.tags["benchmark"] == "/data/tones"
+
+
+def test_wandb_keeps_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_DIR", raising=False)
+    _, wandb = loggers(["wandb"], "my-run", tmp_path, tmp_path / "events")
+    with wandb:
+        first, second = trial(wandb).start(), trial(wandb, seed=1).start()  # two runs at a time in one process
+        first.session(0, value=0.75)
+        second.session(0, value=0.5).complete()
+        first.session(1, value=0.25)  # and is stopped
+    files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(files) == 2
+    content = b"".join(path.read_bytes() for path in files)
+    for text in (b"ede-1f0c22d4-s0", b"ede-1f0c22d4-s1", b"my-run", b"validation/aa", b"incremental_lr"):
+        assert text in content
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_a_package_that_is_absent_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    for module in [module for module in sys.modules if module.split(".")[0] == name]:
+        monkeypatch.delitem(sys.modules, module)
+    sys.path_importer_cache.clear()
+    with pytest.raises(EarshotError, match=rf"--log {name}: .*pip install -e '\.\[{name}\]'"):
+        loggers([name], "run", tmp_path, tmp_path)
+
+
+def test_wandb_without_a_login_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    for variable in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(EarshotError, match="WANDB_MODE=offline"):
+        loggers(["wandb"], "run", tmp_path, tmp_path)

@@ -1,0 +1,219 @@
+"""`python -m orchestrator.stages`: what it shows, what it finds damaged, what it refuses."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from datasets.utils.location import Location
+from orchestrator.stages import main
+from trainables.learners.learner import State
+from trainables.records import PREDICTIONS
+from trainables.store.arrays import ArrayStore
+from trainables.store.inventory import holdings
+from trainables.store.lease import Lease
+from trainables.store.stages import Stage, StageStore, address_of
+
+
+def publish(store: Path, method: str, session: int, parts: str, parent: str | None = None, seconds: float = 2.0) -> str:
+    """A stage with these parts; parts of one letter are equal, 1.1 kB each."""
+    rows = {"split": ["test"], "clip_id": ["a"], "label": [0], "head": ["h"], "prediction": [ord(parts[-1])]}
+    depends_on = {"method": method, "session": session, "parent": parent, "data": "d" * 64}
+    stage = Stage(address_of(depends_on), depends_on, pa.table(rows, schema=PREDICTIONS), seconds, 10, 7)
+    StageStore(store).publish(stage, State({p: {"w": torch.full((250,), float(ord(p)))} for p in parts}, {}))
+    return stage.address
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Three stages, of which two share a part, and two embeddings."""
+    place = tmp_path / "runs" / "store"
+    base = publish(place, "ede", 0, "gh")
+    publish(place, "ede", 1, "gi", parent=base)
+    publish(place, "simplecil", 0, "p", seconds=300)
+    for number in (1, 2):
+        ArrayStore(place / "features").get(f"{number}" * 64, 5, lambda: iter([np.ones((5, 100), np.float16)]))
+    return place
+
+
+def some(store: Path, pattern: str) -> Path:
+    return sorted(store.rglob(pattern))[0]
+
+
+def test_ls_counts_shared_parts_once(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", str(store), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    on_disk = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    assert found["size"] == on_disk
+    rows = [[row[key] for key in ("method", "session", "stages", "shared_parts")] for row in found["sessions"]]
+    assert rows == [["ede", 0, 1, 1], ["ede", 1, 1, 1], ["simplecil", 0, 1, 0]]
+    part = some(store, "*.safetensors").stat().st_size
+    assert found["parts"] == {"count": 4, "shared": 1, "size": 4 * part, "size_unshared": 5 * part}
+    assert sum(row["size"] for row in found["sessions"]) + found["embeddings"]["size"] == on_disk
+    first, second, _ = found["stages"]
+    assert first["size"] - second["size"] in range(part - 100, part + 100)
+    assert found["embeddings"]["count"] == 2 and found["computing"] == found["others"]["count"] == 0
+
+
+def test_ls_shows_tables(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lease = Lease(Location.of(store / "features" / "77" / f"{'7' * 64}.npy.lease"))
+    assert lease.take()
+    (store / "parts" / ".77.aside").write_bytes(b"half")
+    (store / "notes").write_text("mine")
+    assert main(["ls", str(store)]) == 0
+    text = capsys.readouterr().out
+    lease.release()
+    assert "simplecil        0       1        5 min" in text
+    assert "3 stages with 4 parts" in text and "1 shared" in text and "2 embeddings, 2.3 kB" in text
+    assert "1 lease: " in text and "1 file (4 B) that belong to no stage" in text and "none of the store's" in text
+    assert main(["ls", str(store), "--stages"]) == 0
+    text = capsys.readouterr().out
+    for address in holdings(Location.of(store)).described:
+        assert f"{address[:12]}" in text
+    assert "dddddddd  " in text
+
+
+def test_what_a_stage_says_is_shown_as_text(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(store, "[red]x\x1b[2J", 0, "p")
+    assert main(["ls", str(store)]) == 0
+    text = capsys.readouterr().out
+    assert "[red]x" in text and "\x1b[2J" not in text
+
+
+def test_a_run_is_its_store(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs" / "mine" / "trials").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ([], ["runs/store"], ["mine"], ["runs/mine"], [f"file://{store}"]):
+        assert main(["ls", *name]) == 0
+        assert "3 stages" in capsys.readouterr().out
+
+
+def test_gc_tells_what_it_does(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = holdings(Location.of(store)).size
+    assert main(["gc", str(store), "--max-size", "1kB"]) == 0
+    said = capsys.readouterr()
+    assert "0 stages, 0 parts, 0 embeddings, 0 leftovers removed" in said.out
+    assert "over --max-size stay: used within the last 60 min" in said.err
+    for path in store.rglob("*"):
+        os.utime(path, (time.time() - 86400, time.time() - 86400))
+    (used,) = [path for path in store.rglob("*.npy") if path.name.startswith("1")]
+    os.utime(used)
+    assert main(["gc", str(store), "--unused-for", "1h30m", "--dry-run"]) == 0
+    assert "3 stages, 4 parts, 1 embedding, 0 leftovers would go" in capsys.readouterr().out
+    assert holdings(Location.of(store)).size == size
+    assert main(["gc", str(store), "--max-size", "2kB"]) == 0
+    assert "-> 1.1 kB; 3 stages, 4 parts, 1 embedding, 0 leftovers removed" in capsys.readouterr().out
+    assert [path for path in store.rglob("*") if path.is_file()] == [used]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swap(path: Path) -> None:
+    """Another stage's file under this name: whole, but not the right one."""
+    other = sorted(path.parents[2].rglob(path.name))[1]
+    shutil.copyfile(other, path)
+
+
+DAMAGES: list[tuple[Callable[[Path], None], str, str]] = [
+    (cut, "stage.json", "found a damaged one"),
+    (empty, "stage.json", "found a damaged one"),
+    (swap, "stage.json", "found a damaged one"),
+    (flip, "predictions.parquet", "expected SHA-256"),
+    (swap, "predictions.parquet", "expected SHA-256"),
+    (Path.unlink, "predictions.parquet", "expected a file, found none"),
+    (flip, "*.safetensors", "expected SHA-256"),
+    (empty, "*.safetensors", "expected SHA-256"),
+    (Path.unlink, "*.safetensors", "expected a file, found none; "),
+    (flip, "*.npy", "expected the contents that its checksum tells"),
+    (cut, "*.npy", "expected 1143 bytes, found 1123"),
+    (empty, "*.npy", "found a damaged header"),
+]
+
+
+@pytest.mark.parametrize(("damage", "pattern", "reason"), DAMAGES, ids=lambda value: getattr(value, "__name__", value))
+def test_verify_finds_planted_damage_and_removes_it(
+    store: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], pattern: str, reason: str
+) -> None:
+    assert main(["verify", str(store)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and "3 stages, 4 parts, 2 embeddings" in said.err and "all as published" in said.err
+    path = some(store, pattern)
+    damage(path)
+    assert main(["verify", str(store)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{path.relative_to(store).as_posix()}: ") and reason in line
+    assert main(["verify", str(store), "--remove"]) == 1
+    assert "1 damaged; removed" in capsys.readouterr().err
+    assert main(["verify", str(store)]) == 0
+    assert not path.exists()
+
+
+def test_verify_names_every_damaged_file(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [*store.rglob("*.npy"), *store.rglob("*.safetensors")]
+    for path in paths:
+        flip(path)
+    assert main(["verify", str(store)]) == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == len(paths) == 6 and "6 damaged" in said.err
+    assert "; 2 of the stages need it" in said.out
+
+
+def test_an_embedding_without_a_checksum_is_measured(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = some(store, "*.npy")
+    np.save(path, np.ones((5, 100), np.float16))
+    assert main(["verify", str(store)]) == 0
+    assert "2 embeddings (1 by length alone)" in capsys.readouterr().err
+    np.save(path, np.array([{"an": "object"}], dtype=object), allow_pickle=True)
+    assert main(["verify", str(store)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["ls", "nothing"], "nothing: expected a store"),
+        (["gc", "."], "found no store"),
+        (["verify", "nosuch://x"], "not a URI of pyarrow.fs"),
+        (["ls", ""], "empty text"),
+    ],
+)
+def test_a_place_that_is_no_store_is_refused(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and reason in line
+
+
+@pytest.mark.parametrize(
+    "flags", [["--max-size", "0"], ["--max-size", "much"], ["--unused-for", "-1d"], ["--max", "1"]]
+)
+def test_quantities_are_checked(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["gc", *flags])
+    assert exit_.value.code == 2 and "error: " in capsys.readouterr().err.splitlines()[-1]

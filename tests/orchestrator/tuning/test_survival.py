@@ -1,0 +1,217 @@
+"""What may happen to a sweep: workers, nodes, the driver and the whole cluster are killed, disk and memory run out.
+
+After each, the sweep ends by itself or with `--resume`; no finished session is computed again, the predictions are
+those of an undisturbed sweep to the byte, and no process and no lease is left.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.orchestrator.cluster.test_job import free_ports
+from tests.support.processes import descendants, running, wait_for
+from tests.support.sweep_processes import (
+    command,
+    left_over,
+    predictions,
+    processes_with,
+    records,
+    resume,
+    run,
+    stages,
+    start,
+    wait_for_stages,
+)
+
+EPOCHS = 12  # long enough that a sweep is not over before something happens to it
+HEALTH = {  # a dead node is noticed after a second
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_AUTH_MODE": "disabled",
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def calm(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The predictions of a sweep to which nothing happens."""
+    runs = tmp_path_factory.mktemp("calm")
+    run(command(tones, runs, epochs=EPOCHS))
+    assert len(predictions(runs)) == 18
+    assert not left_over(runs)
+    return predictions(runs)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Path]:
+    """Where runs lie; it is also the mark of the processes, of which none may be left."""
+    yield tmp_path / "runs"
+    wait_for(lambda: not processes_with(tmp_path / "runs"), 20)
+
+
+def at_work(driver: int) -> list[int]:
+    """Workers that are in the middle of a session; Ray names them after what they do."""
+    found = []
+    for process in descendants(driver):
+        with suppress(OSError):
+            if "Trainable.train" in Path(f"/proc/{process}/cmdline").read_text():
+                found.append(process)
+    return found
+
+
+def finishes(arguments: list[str], runs: Path, calm: dict[str, str], before: dict[str, int]) -> None:
+    """The command ends the sweep as if nothing had happened."""
+    printed = run(arguments)
+    assert "6 trials" in printed
+    assert {address: stages(runs)[address] for address in before} == before  # none was computed again
+    assert predictions(runs) == calm
+    assert not left_over(runs)
+
+
+def test_a_killed_worker_is_replaced(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+    driver = start(command(tones, runs, epochs=EPOCHS), runs)
+    wait_for_stages(driver, runs, 3)
+    wait_for(lambda: at_work(driver.pid), 60)
+    before = stages(runs)
+    os.kill(at_work(driver.pid)[0], signal.SIGKILL)
+    output, _ = driver.communicate(timeout=240)
+    assert driver.returncode == 0, output
+    assert "its worker died; attempt 2 of 4" in output and "Traceback" not in output
+    assert {address: stages(runs)[address] for address in before} == before
+    assert predictions(runs) == calm
+    assert not left_over(runs)
+
+
+def test_a_killed_driver(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+    driver = start(command(tones, runs, epochs=EPOCHS), runs)
+    wait_for_stages(driver, runs, 4)
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not processes_with(runs), 20)  # neither Ray's nor the trials'
+    finishes(resume(runs), runs, calm, stages(runs))
+    assert not list(Path(os.environ["EARSHOT_RAY_TMP"]).glob("ear-ray-*/r"))
+
+
+def test_ctrl_c(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+    driver = start(command(tones, runs, epochs=EPOCHS), runs)
+    wait_for_stages(driver, runs, 3)
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    assert "the same command again goes on" in output and "--resume" in output
+    assert "Traceback" not in output
+    finishes(resume(runs), runs, calm, stages(runs))
+
+
+def test_a_budget_that_is_used_up(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+    printed = run(command(tones, runs, "--budget", "1s", epochs=EPOCHS), expect=3)
+    assert f"the budget of 1 s is used up; go on with: python -m orchestrator.sweep --resume {runs / 'run'}" in printed
+    assert {record.status for record in records(runs)} <= {"stopped", "finished"}
+    finishes(resume(runs), runs, calm, stages(runs))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root")
+def test_a_full_disk(tones: Path, tmp_path: Path, calm: dict[str, str]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"mounts a small file system, which is not allowed here: {mounted.stderr.decode().strip()}")
+    try:
+        runs = disk / "runs"
+        driver = start(command(tones, runs, epochs=EPOCHS), tmp_path)
+        printed, _ = driver.communicate(timeout=240)
+        assert driver.returncode in (1, 2), printed  # 2 where there was no room for the report either
+        assert "No space left on device" in printed and f"--resume {runs / 'run'}" in printed
+        assert "Traceback" not in printed
+        before = stages(runs)
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        finishes(resume(runs), runs, calm, before)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_trial_that_takes_too_much_memory(tones: Path, runs: Path) -> None:
+    runs.mkdir()
+    space = runs / "space.yaml"
+    space.write_text("methods: {ranpac: {base_epochs: 1, projection: {choice: [100, 9000000]}}}")
+    arguments = command(tones, runs, "--memory-per-trial", "1.5GB")
+    space.write_text("methods: {ranpac: {base_epochs: 1, projection: {choice: [100, 9000000]}}}")
+    printed = run([*arguments, "--seeds", "1"], expect=1)
+    assert "more than --memory-per-trial 1.50 GB allows" in printed and "2 trials" in printed
+    assert {r.settings["projection"]: r.status for r in records(runs)} == {100: "finished", 9_000_000: "failed"}
+    assert not left_over(runs) and not list(runs.rglob("exceeded.json"))
+
+
+@pytest.fixture
+def cluster(runs: Path) -> Iterator[tuple[str, dict[str, "subprocess.Popen[bytes]"]]]:
+    """A head without room for trials and two nodes with room for one each: the address, and processes by name."""
+    with tempfile.TemporaryDirectory(prefix="er-", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, **HEALTH, "EARSHOT_TEST_MARK": str(runs), "PYTHONUNBUFFERED": "1"}
+        port, *ports = free_ports(6)
+        common = "--block --disable-usage-stats --node-ip-address 127.0.0.1"
+        commands = {
+            "head": f"--head --port {port} --num-cpus 0 --include-dashboard false --temp-dir {folder}/r",
+            "one": f"--address 127.0.0.1:{port} --num-cpus 1",
+            "two": f"--address 127.0.0.1:{port} --num-cpus 1",
+        }
+        nodes: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            for (name, options), agent in zip(commands.items(), ports, strict=False):
+                log = Path(folder) / name
+                arguments = ["-m", "ray.scripts.scripts", "start", *f"{common} {options}".split()]
+                nodes[name] = subprocess.Popen(
+                    [sys.executable, *arguments, "--dashboard-agent-listen-port", str(agent)],
+                    env=environment,
+                    stdout=log.open("wb"),
+                    stderr=subprocess.STDOUT,
+                )
+                wait_for(partial(_is_up, nodes[name], log), 60)
+            yield f"127.0.0.1:{port}", nodes
+        finally:
+            for node in nodes.values():
+                power_off(node)
+
+
+def _is_up(node: "subprocess.Popen[bytes]", log: Path) -> bool:
+    assert node.poll() is None, log.read_text()
+    return "Ray runtime started" in log.read_text()
+
+
+def power_off(node: "subprocess.Popen[bytes]") -> None:
+    """Kills all processes of a node at once."""
+    family = [node.pid, *descendants(node.pid)]
+    for process in family:
+        if running([process]):
+            os.kill(process, signal.SIGKILL)
+    node.wait()
+
+
+def test_a_killed_node_and_then_the_whole_cluster(
+    tones: Path, runs: Path, calm: dict[str, str], cluster: tuple[str, dict[str, "subprocess.Popen[bytes]"]]
+) -> None:
+    address, nodes = cluster
+    driver = start(command(tones, runs, "--address", address, epochs=EPOCHS), runs, **HEALTH)
+    wait_for_stages(driver, runs, 3)
+    before = stages(runs)
+    power_off(nodes["two"])
+    wait_for_stages(driver, runs, len(before) + 4)  # the other node goes on
+    before = stages(runs)
+    for name in ("one", "head"):
+        power_off(nodes[name])
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode not in (0, None), output
+    wait_for(lambda: not processes_with(runs), 20)
+    finishes(resume(runs, "--address", "local"), runs, calm, before)

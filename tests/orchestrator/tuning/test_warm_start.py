@@ -1,0 +1,134 @@
+"""Warm starts: what is taken of an earlier run, what is refused and why."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from datasets.utils.errors import EarshotError
+from orchestrator.results.objectives import OBJECTIVES
+from orchestrator.tuning.warm_start import Known, WarmStart, find_run, warm_start
+from search_spaces.loader import MethodSpace
+from tests.orchestrator.conftest import WriteTrial
+from trainables.learners.learner import find_method
+from trainables.records import SeedTriple, TrialRecord
+
+SPACE = MethodSpace("ede", {"base_epochs": 3}, {"incremental_lr": FloatDistribution(1e-3, 1e-1, log=True)})
+SEEDS = tuple(SeedTriple(order=n, support=n, initialisation=n) for n in range(2))
+AA, PD, PARAMETERS = (OBJECTIVES[name] for name in ("aa", "pd", "parameters"))
+WHAT: dict[str, Any] = {
+    "benchmark": "f" * 64,
+    "protocol": {"name": "free", "way": 2, "exemplars": None},
+    "backbone": "random-tiny",
+    "frontend": {"kind": "kaldi", "window": None, "hop": None},
+    "precision": "float32",
+}
+Write = Callable[..., TrialRecord]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The earlier run's folder, with the record of its sweep."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "sweep.json").write_text(json.dumps({"what": {**WHAT, "search": "random"}, "where": {}}))
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def write(run: Path, write_trial: WriteTrial) -> Write:
+    """Writes a chain of EDE to it; on test clips everything is right."""
+
+    def chain(name: str, seed: int, accuracies: tuple[float, ...], planned: int = 2, **settings: Any) -> TrialRecord:
+        method = find_method(name.rpartition("-")[0])
+        whole = method.Settings.model_validate(settings).model_dump(mode="json")
+        val = [[value] * (t + 1) for t, value in enumerate(accuracies)]
+        return write_trial(name, seed, [[1.0] * len(row) for row in val], val=val, planned=planned, settings=whole)
+
+    return chain
+
+
+def take(run: Path, space: MethodSpace = SPACE, *objectives: Any, **changes: Any) -> WarmStart:
+    return warm_start([run], [space], objectives or [AA], SEEDS, {**WHAT, **changes})
+
+
+def test_values_are_validation_means_over_the_seeds_of_the_sweep(run: Path, write: Write) -> None:
+    for seed, last in ((0, 0.5), (1, 0.7), (2, 0.1)):  # the third seed is not ours
+        write("ede-0000000a", seed, (0.9, last), base_epochs=3, incremental_lr=0.01)
+    (known,) = take(run, SPACE, AA, PD, PARAMETERS).of("ede")
+    assert known.chosen == {"incremental_lr": 0.01}
+    assert known.values == pytest.approx((0.75, 0.3, 1000))
+
+
+def test_what_does_not_fit_is_left_out(run: Path, write: Write) -> None:
+    fitting = {"base_epochs": 3, "incremental_lr": 0.01}
+    for seed in (0, 1):
+        write("ede-0000000a", seed, (0.5, 0.5), **fitting)
+        write("ede-0000000b", seed, (0.5, 0.5), **{**fitting, "incremental_lr": 0.5})  # outside the range
+        write("ede-0000000c", seed, (0.5, 0.5), **{**fitting, "base_epochs": 4})  # another fixed setting
+        write("ede-0000000d", seed, (0.5, 0.5), **fitting, base_lr=0.5)  # a default that was changed
+        write("icarl-0000000e", seed, (0.5, 0.5))  # another method
+    write("ede-0000000f", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.02})  # one seed only
+    write("ede-00000010", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.03})
+    write("ede-00000010", 1, (0.5,), **{**fitting, "incremental_lr": 0.03})  # unfinished
+    assert take(run).known == {"ede": (Known({"incremental_lr": 0.01}, (0.5,)),)}
+
+
+def test_choices_and_whole_numbers(run: Path, write: Write) -> None:
+    space = MethodSpace(
+        "ede", {}, {"base_epochs": IntDistribution(1, 9), "base_lr": CategoricalDistribution([0.1, 0.01])}
+    )
+    for seed in (0, 1):
+        write("ede-0000000a", seed, (0.5, 0.5), base_epochs=5, base_lr=0.01)
+        write("ede-0000000b", seed, (0.5, 0.5), base_epochs=5, base_lr=0.02)
+    (known,) = take(run, space).of("ede")
+    assert known.chosen == {"base_epochs": 5, "base_lr": 0.01}
+
+
+def test_several_runs_in_order_and_what_is_written_down(run: Path, write: Write, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write("ede-0000000a", seed, (0.5, 0.5), base_epochs=3, incremental_lr=0.02)
+        write("ede-0000000b", seed, (0.6, 0.6), base_epochs=3, incremental_lr=0.01)
+    described = warm_start([run, run], [SPACE], [AA], SEEDS, WHAT).described()
+    assert described == [
+        {"method": "ede", "settings": {"incremental_lr": 0.02}, "values": [0.5]},
+        {"method": "ede", "settings": {"incremental_lr": 0.01}, "values": [0.6]},
+    ]
+    assert json.loads(json.dumps(described)) == described
+    assert WarmStart().described() == [] and WarmStart().of("ede") == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("benchmark", "e" * 64),
+        ("protocol", {"name": "free", "way": 5, "exemplars": None}),
+        ("backbone", "weights/random-base"),
+    ],
+)
+def test_values_that_would_not_compare_are_refused(run: Path, write: Write, key: str, value: Any) -> None:
+    write("ede-0000000a", 0, (0.5, 0.5), base_epochs=3, incremental_lr=0.01)
+    with pytest.raises(EarshotError, match=f"--warm-start .*run: {key}: expected that of this sweep, found another"):
+        take(run, **{key: value})
+
+
+def test_nothing_that_fits_says_so(run: Path, write: Write) -> None:
+    write("ede-0000000a", 0, (0.5, 0.5), base_epochs=3, incremental_lr=0.01)
+    with pytest.raises(
+        EarshotError, match="space of ede with finished chains for the seeds s0, s1, found none among 1"
+    ):
+        take(run)
+    with pytest.raises(EarshotError, match="search space of any method with"):  # nothing varies, nothing is searched
+        take(run, MethodSpace("ede", {"base_epochs": 3, "incremental_lr": 0.01}))
+
+
+def test_no_run(run: Path, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(EarshotError, match="--warm-start nowhere: expected the run folder of a sweep"):
+        find_run("nowhere", tmp_path)
+    write("ede-0000000a", 0, (0.5, 0.5))
+    assert find_run("run", tmp_path) == find_run(str(run), Path("elsewhere")) == run
+    (run / "sweep.json").unlink()
+    with pytest.raises(EarshotError, match=r"expected the record of a sweep in sweep\.json"):
+        take(run)

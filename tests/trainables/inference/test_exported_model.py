@@ -1,0 +1,174 @@
+"""An export scores what the chain scored, needs nothing else, and is not trusted."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError
+from orchestrator.export import export
+from tests.support.chain_runs import write_run
+from trainables.inference.exported_model import FILE_NAME, load_model
+from trainables.learners.learner import methods
+from trainables.records import TrialRecord
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_every_head_of_every_method_predicts_what_the_chain_predicted(method: str, tones: Path, tmp_path: Path) -> None:
+    trial = write_run(tmp_path, tones, method)
+    export(str(tmp_path / "it"), trial, tmp_path / "model")
+    for folder in (tmp_path / "store", tmp_path / "it/sweep.json"):
+        folder.rename(folder.with_name(f"{folder.name}-gone"))
+    model = load_model(tmp_path / "model")
+
+    folder = tmp_path / "it/trials" / trial
+    record = TrialRecord.load(folder)
+    stored = pq.read_table(folder / record.sessions[-1].predictions).to_pandas()
+    stored = stored[stored["split"] == "test"].pivot(index="clip_id", columns="head", values="prediction")
+    shards = Shards(tones)
+    positions = shards.select(splits=["test"])
+    waves = shards.audio(positions)
+    parts = [model.score(waves[:10]), model.score(waves[10:])]
+    scores = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
+    assert tuple(scores) == record.heads
+    labels = np.array([one.label for one in model.description.classes])
+    for head, values in scores.items():
+        expected = stored[head].loc[[shards.table.clip_ids[position] for position in positions]]
+        assert labels[values.argmax(dim=1).numpy()].tolist() == expected.tolist()
+
+
+@pytest.fixture(scope="module")
+def exported(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """A function that gives a copy of an export of SimpleCIL."""
+    root = tmp_path_factory.mktemp("exported")
+    trial = write_run(root, tones, "simplecil")
+    export(str(root / "it"), trial, root / "model")
+
+    def copy(to: Path) -> Path:
+        for path in sorted((root / "model").rglob("*")):
+            if path.is_file():
+                (to / path.relative_to(root / "model")).parent.mkdir(parents=True, exist_ok=True)
+                (to / path.relative_to(root / "model")).write_bytes(path.read_bytes())
+        return to
+
+    return copy
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    content = json.loads((folder / FILE_NAME).read_text())
+    (folder / FILE_NAME).write_text(json.dumps({**content, **changes}))
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(EarshotError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_scores_do_not_depend_on_the_batch(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    model = load_model(exported(tmp_path))
+    waves = np.random.default_rng(0).uniform(-0.1, 0.1, (40, model.description.num_samples)).astype(np.float32)
+    whole = model.score(waves)["prototype"]
+    assert whole.shape == (40, 6)
+    torch.testing.assert_close(whole[33:34], model.score(waves[33:34])["prototype"])
+    with pytest.raises(ValueError, match="expected clips of 6400 samples"):
+        model.score(waves[:, 1:])
+
+
+def test_it_is_data_alone(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    parts = {"parts/prototypes.safetensors"}
+    assert found == {"model.json", "README.md", "backbone/config.json", "backbone/model.safetensors", *parts}
+    described = json.loads((folder / FILE_NAME).read_text())
+    assert set(described["files"]) == found - {"model.json", "README.md"}
+    assert [one["name"] for one in described["classes"]] == [f"tone {label}" for label in range(6)]
+    assert [one["session"] for one in described["classes"]] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["parts/prototypes.safetensors", "backbone/model.safetensors", "backbone/config.json"])
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone", "pipe"])
+def test_a_damaged_file_is_named(exported: Callable[[Path], Path], tmp_path: Path, name: str, damage: str) -> None:
+    folder = exported(tmp_path)
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).unlink()
+    if damage == "pipe":
+        os.mkfifo(folder / name)
+    elif damage != "gone":
+        (folder / name).write_bytes(content if damage == "changed" else content[:-9])
+    assert f"{name}: not " in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x.safetensors", "/etc/passwd", "parts/../../x.safetensors", "parts/.x.safetensors",
+        "parts/a/b.safetensors", "backbone/../x",
+        "parts/x.bin", "parts/x.safetensors\n", "backbone/pytorch_model.bin", "model.json",
+    ],
+)  # fmt: skip
+def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_path: Path, name: str) -> None:
+    folder = exported(tmp_path / "model")
+    files = json.loads((folder / FILE_NAME).read_text())["files"]
+    edit(folder, files={**files, name: "0" * 64})
+    assert "files: expected parts/NAME.safetensors or the backbone's, found" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema_version: expected at most 1, found 2"),
+        ({"schema_version": "1"}, "schema_version"),
+        ({"more": 1}, "more: Extra inputs are not permitted"),
+        ({"method": "os.system"}, "method 'os.system': not known"),
+        ({"version": 99}, "expected version 1 of simplecil with heads prototype, found version 99"),
+        ({"settings": {"lr": 1}}, "settings: no key 'lr'"),
+        ({"default_head": "x"}, "default_head: expected one of prototype, found 'x'"),
+        ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m"}, r"with \x1b[31m"),
+        ({"notes": {}}, "does not fit simplecil (KeyError: 'classes')"),
+        ({"notes": {"classes": [0, 1, 2, 3, 5, 4]}}, "classes: not those that the learner's state knows"),
+        ({"classes": []}, "classes: Tuple should have at least 1 item"),
+        ({"backbone": None}, "backbone: expected one"),
+        ({"files": {}}, "files: expected backbone/config.json and backbone/model.safetensors with a backbone"),
+        ({"num_samples": 10**12}, "num_samples: Input should be less than or equal to 16777216"),
+        ({"frontend": {"kind": "kaldi", "window": 400}}, "frontend: a window or hop goes with kind: reference"),
+    ],
+)
+def test_a_strange_description_is_refused(
+    exported: Callable[[Path], Path], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder = exported(tmp_path)
+    edit(folder, **changes)
+    assert message in refused(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_what_is_no_description(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    assert FILE_NAME in refused(tmp_path)
+    assert "not found; expected a folder that orchestrator.export wrote" in refused(tmp_path / "nowhere")
+
+
+def test_code_named_in_the_backbone_is_not_looked_at(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    """config.json is digested, but whoever writes an export writes the digests too."""
+    folder = exported(tmp_path)
+    path = folder / "backbone/config.json"
+    config = {
+        **json.loads(path.read_text()),
+        "auto_map": {"AutoModel": "evil.Model"},
+        "_attn_implementation": "a/kernel",
+    }
+    path.write_text(json.dumps({**config, "quantization_config": {"quant_method": "x"}}))
+    files = json.loads((folder / FILE_NAME).read_text())["files"]
+    edit(folder, files={**files, "backbone/config.json": hashlib.sha256(path.read_bytes()).hexdigest()})
+    assert load_model(folder).description.trial.startswith("simplecil")

@@ -1,0 +1,142 @@
+"""Frozen embeddings: right, stored once, read back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.learners.features import Features
+from trainables.networks.classifier import trainable
+from trainables.store import arrays
+from trainables.store.arrays import ArrayStore, Joined, Rows
+
+
+def test_pooled_is_the_backbones_embedding(features: Features) -> None:
+    positions = (3, 40, 7)
+    with torch.inference_mode():
+        expected = features.backbone.pool(features.backbone(features.inputs(positions)[:]))
+    assert torch.equal(features.pooled(positions), expected)
+
+
+def test_computed_once(tmp_path: Path) -> None:
+    store = ArrayStore(tmp_path)
+    calls: list[int] = []
+
+    def compute() -> Iterator[np.ndarray]:
+        calls.append(1)
+        yield np.arange(2.0)
+        yield np.array([2.0])
+
+    for _ in range(2):
+        assert store.get("ab" * 32, 3, compute).tolist() == [0.0, 1.0, 2.0]
+    assert len(calls) == 1
+    assert isinstance(store.get("ab" * 32, 3, compute), np.memmap)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY"])
+def test_a_file_that_cannot_be_read_is_computed_again(tmp_path: Path, content: bytes) -> None:
+    store = ArrayStore(tmp_path)
+    store.get("ab" * 32, 1, lambda: iter([np.ones(1)]))
+    (path,) = tmp_path.rglob("*.npy")
+    path.write_bytes(content)
+    assert store.get("ab" * 32, 1, lambda: iter([np.ones(1)])).tolist() == [1.0]
+
+
+def test_nothing_is_left_of_a_computation_that_fails(tmp_path: Path) -> None:
+    def fails() -> Iterator[np.ndarray]:
+        yield np.ones(1)
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        ArrayStore(tmp_path).get("ab" * 32, 2, fails)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_small_arrays_are_read_once_and_few_of_them_are_held(
+    features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    get = features.store.get
+
+    def counted(address: str, *rest: Any, **options: Any) -> np.ndarray:
+        opened.append(address)
+        return get(address, *rest, **options)
+
+    monkeypatch.setattr(features.store, "get", counted)
+    first = features.pooled((0, 1))  # and their spectrograms
+    assert torch.equal(features.pooled((0, 1)), first)
+    assert len(opened) == 2
+
+    monkeypatch.setattr("trainables.learners.features.HELD", 2 * 96 * 4)  # an embedding of two clips
+    features.pooled((2, 3))
+    assert torch.equal(features.pooled((0, 1)), first)
+    assert len(opened) == 2 + 2 + 1
+
+    monkeypatch.setattr("trainables.learners.features.SMALL", 0)
+    for _ in range(2):
+        features.pooled((4, 5))
+    assert len(opened) == 2 + 2 + 1 + 3
+
+
+def test_groups_and_networks_have_their_own_addresses(features: Features) -> None:
+    features.pooled((0, 1))
+    features.pooled((1, 0))
+    features.frozen("tokens", "another digest", (0, 1), features.backbone)
+    assert features.store.depot is not None
+    assert len(list(features.store.depot.folder.rglob("*.npy"))) == 5  # three embeddings of two spectrograms
+
+
+def test_token_maps_are_kept_in_16_bits(features: Features) -> None:
+    positions = tuple(range(40))  # more than one batch
+    tokens = features.tokens(features.backbone.digest, positions, features.backbone)
+    assert tokens.shape == (40, 2 + 12 * 3, 96)
+    with torch.inference_mode():
+        last = features.backbone(features.inputs(positions)[32:])
+    assert torch.equal(tokens[32:], last.half().float())
+
+
+def test_what_reads_stored_rows_asks_for_them_only_once(features: Features) -> None:
+    asked: list[int] = []
+
+    def tokens() -> Rows:
+        asked.append(1)
+        return features.tokens(features.backbone.digest, (4, 9), features.backbone)
+
+    for _ in range(2):
+        pooled = features.frozen("pooled tokens", "digest", (4, 9), features.backbone.pool, of=tokens)[:]
+    torch.testing.assert_close(pooled, features.pooled((4, 9)), atol=2e-3, rtol=2e-3)
+    assert len(asked) == 1
+
+
+def test_a_network_that_changes_leaves_nothing_behind(features: Features) -> None:
+    network = trainable(features.backbone)
+    before = features.embed(lambda x: network.pool(network(x)), (1, 2))
+    assert not before.is_inference()
+    with torch.no_grad():
+        network.ast.layernorm.bias.add_(1.0)
+    after = features.embed(lambda x: network.pool(network(x)), (1, 2))
+    torch.testing.assert_close(after, before + 1)
+
+
+@pytest.mark.parametrize("resident", [0, 1 << 20])
+def test_rows_of_one_array_and_of_several(resident: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small arrays stay in memory, large ones are read batch by batch: the same rows."""
+    monkeypatch.setattr(arrays, "RESIDENT", resident)
+    whole = torch.arange(20.0).reshape(10, 2)
+    members = [Rows(whole[first:last].half().numpy(), "cpu") for first, last in ((0, 4), (4, 4), (4, 5), (5, 10))]
+    joined = Joined(members)
+    assert joined.shape == (10, 2)
+    for batch in ([9, 0, 4, 3, 4], [5], [7, 6]):
+        rows = torch.tensor(batch)
+        assert torch.equal(joined[rows], whole[rows])
+        assert torch.equal(Rows(whole.numpy(), "cpu")[rows], whole[rows])
+    assert torch.equal(joined[3:6], whole[3:6])
+    assert torch.equal(joined[:], whole)
+
+
+def test_a_store_without_a_folder_keeps_nothing() -> None:
+    store = ArrayStore(None)
+    assert store.get("ab" * 32, 2, lambda: iter([np.ones(1), np.zeros(1)])).tolist() == [1.0, 0.0]

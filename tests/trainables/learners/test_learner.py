@@ -1,0 +1,195 @@
+"""What holds for every method: found by name, one file each, resumes exactly, refuses nonsense."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+import trainables.methods
+from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from datasets.utils.errors import EarshotError
+from datasets.utils.validation import validated
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, find_method, methods
+from trainables.store.arrays import ArrayStore
+
+OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}
+
+
+def quick(name: str) -> dict[str, object]:
+    """Settings that train for two epochs wherever there are epochs."""
+    epochs = {key: 2 for key in find_method(name).Settings.model_fields if key.endswith("epochs")}
+    return {**epochs, **OTHERS.get(name, {})}
+
+
+METHODS = sorted(methods())
+
+
+def sessions(features: Features) -> tuple[Session, ...]:
+    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
+
+
+def make(name: str, features: Features) -> Learner:
+    method = find_method(name)
+    return method(method.Settings.model_validate(quick(name)), features)
+
+
+def generator(session: int) -> torch.Generator:
+    return torch.Generator().manual_seed(session)
+
+
+def other(value: object) -> object:
+    """Another value of the same type, valid wherever the first is."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return (1, *value)
+    return value + 1 if isinstance(value, int) else value * 0.75 if isinstance(value, float) else value
+
+
+def digest(part: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], float]]:
+    return {key: (tuple(value.shape), value.double().sum().item()) for key, value in part.items()}
+
+
+def test_one_method_per_file() -> None:
+    files = {path.stem for path in Path(trainables.methods.__path__[0]).glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in METHODS}
+
+
+def test_an_unknown_method_is_answered_with_what_was_meant() -> None:
+    with pytest.raises(EarshotError) as caught:
+        find_method("edee")
+    assert str(caught.value) == "method 'edee': not known; did you mean 'ede'?"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_of_all_classes_seen_by_every_head(name: str, features: Features) -> None:
+    learner = make(name, features)
+    for session in sessions(features):
+        learner.learn(session, generator(session.index))
+        scores = learner.score((1, 20, 33))
+        assert tuple(scores) == learner.heads
+        for values in scores.values():
+            assert values.shape == (3, 2 * (session.index + 1))
+            assert torch.isfinite(values).all()
+    assert learner.default_head(learner.settings) in learner.heads
+    stored, used = learner.parameters()
+    assert stored >= used > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_resumes_mid_chain_with_identical_results(name: str, features: Features) -> None:
+    base, second, third = sessions(features)
+    learner = make(name, features)
+    for session in (base, second):
+        learner.learn(session, generator(session.index))
+    state = learner.state()
+    learner.learn(third, generator(2))
+
+    resumed = make(name, features)
+    resumed.load(state)
+    resumed.learn(third, generator(2))
+    for head, scores in learner.score((0, 20, 50)).items():
+        assert torch.equal(scores, resumed.score((0, 20, 50))[head])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_settled_stays(name: str, features: Features) -> None:
+    """Later stages take settled parts over without looking at them."""
+    learner = make(name, features)
+    before: dict[str, dict[str, torch.Tensor]] = {}
+    for session in sessions(features):
+        learner.learn(session, generator(session.index))
+        state = learner.state()
+        assert set(before) <= set(state.parts)
+        for part, tensors in before.items():
+            assert all(torch.equal(value, state.parts[part][key]) for key, value in tensors.items())
+        for part in state.settled & set(state.parts):
+            before[part] = {key: value.clone() for key, value in state.parts[part].items()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_base_session_reads_no_setting_of_the_later_ones(name: str, features: Features) -> None:
+    """Trials that differ in `incremental_` settings share their base session: it must not depend on them."""
+    method = find_method(name)
+    (base, *_) = sessions(features)
+    learned = []
+    for change in (False, True):
+        settings = make(name, features).settings.model_dump()
+        if change:
+            settings |= {key: other(value) for key, value in settings.items() if key.startswith("incremental_")}
+        learner = method(method.Settings.model_validate(settings), features)
+        learner.learn(base, generator(0))
+        learned.append((learner.state(), learner.score((1, 20, 33))))
+    (one, scores), (two, scores_changed) = learned
+    assert one.notes == two.notes
+    assert {name: digest(part) for name, part in one.parts.items()} == {
+        name: digest(part) for name, part in two.parts.items()
+    }
+    assert all(torch.equal(scores[head], scores_changed[head]) for head in scores)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_half_precision(name: str, features: Features) -> None:
+    half = Features(
+        features.clips,
+        features.frontend,
+        features.backbone if find_method(name).backbone else None,
+        features.store,
+        precision="bf16",
+    )
+    learner = make(name, half)
+    for session in sessions(half)[:2]:
+        learner.learn(session, generator(session.index))
+    for scores in learner.score((1, 20, 33)).values():
+        assert scores.dtype == torch.float32
+        assert torch.isfinite(scores).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", METHODS)
+def test_on_a_gpu(name: str, features: Features, tmp_path: Path) -> None:
+    backbone = copy.deepcopy(features.backbone) if find_method(name).backbone else None
+    there = Features(features.clips, features.frontend, backbone, ArrayStore(tmp_path / "gpu"), device="cuda")
+    learner = make(name, there)
+    base, second, third = sessions(there)
+    for session in (base, second):
+        learner.learn(session, generator(session.index))
+    resumed = make(name, there)
+    resumed.load(learner.state())
+    for one in (learner, resumed):
+        one.learn(third, generator(2))
+        assert all(torch.isfinite(scores).all() for scores in one.score((1, 20, 33)).values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_learning_leaves_the_global_generator_alone(name: str, features: Features) -> None:
+    before = torch.random.get_rng_state()
+    learner = make(name, features)
+    for session in sessions(features)[:2]:
+        learner.learn(session, generator(session.index))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_sessions_read_the_settings_of_their_phase(name: str) -> None:
+    settings = find_method(name).Settings()
+    base, later = settings.read_by(0), settings.read_by(1)
+    assert not [key for key in base if key.startswith("incremental_")]
+    assert not [key for key in later if key.startswith("base_")]
+    assert {**base, **later} == settings.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base_lrr": 1}, "no key 'base_lrr'; did you mean 'base_lr'?"),
+        ({"base_lr": -1}, "base_lr: input should be greater than 0, found -1"),
+        ({"compat": "release"}, "compat: input should be 'none' or 'reference', found 'release'"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(EarshotError) as caught:
+        validated(find_method("ede").Settings, settings, "method ede")
+    assert str(caught.value) == f"method ede: {message}"

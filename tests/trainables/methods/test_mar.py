@@ -1,0 +1,192 @@
+"""What makes MAR: levels of the later blocks, an MLP that weighs them, ridge regression; and what the release does."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from trainables.learners.features import Features
+from trainables.methods.mar import MAR, Fusion, MARSettings, level_count, levels
+from trainables.networks.backbone import load_backbone, weights_digest
+from trainables.networks.classifier import trainable
+from trainables.networks.heads import cosine_scores
+from trainables.networks.ridge import PENALTIES
+
+DIM = 96
+CLIPS = (1, 20, 33)
+
+
+def sessions(features: Features) -> tuple[Session, ...]:
+    return make_sessions(Protocol(base=2, way=2, shot=5), features.clips.table, order_seed=0, support_seed=0)
+
+
+def learned(features: Features, count: int, **settings: Any) -> MAR:
+    learner = MAR(MARSettings.model_validate({"base_epochs": 2, "base_lr": 0.05, **settings}), features)
+    for session in sessions(features)[:count]:
+        learner.learn(session, torch.Generator().manual_seed(session.index))
+    return learner
+
+
+def fused(learner: MAR, positions: tuple[int, ...], first_token: int = 0) -> Tensor:
+    assert learner._encoder is not None and learner._fusion is not None
+    with torch.inference_mode():
+        fusion: Tensor = learner._fusion(levels(learner._encoder, learner.features.inputs(positions)[:], first_token))
+        return fusion.double()
+
+
+def test_published_defaults() -> None:
+    schedule = MARSettings().base_schedule()
+    assert (schedule.epochs, schedule.batch_size, schedule.weight_decay, schedule.optimiser) == (100, 25, 5e-4, "sgd")
+    assert [schedule.lr_after(epoch) for epoch in (0, 100)] == pytest.approx([1e-3, 1e-8])
+    assert schedule.lr_after(50) == pytest.approx((1e-3 + 1e-8) / 2)
+
+
+def test_levels_are_the_normed_means_after_the_later_blocks(features: Features) -> None:
+    backbone = load_backbone("random-small", features.frontend.frames)  # four blocks
+    inputs = features.inputs(CLIPS)[:]
+    with torch.inference_mode():
+        given = levels(backbone, inputs)
+        third = backbone.ast(inputs, output_hidden_states=True)
+        assert given.shape == (3, 2, 192)
+        maps = third.hidden_states  # patches, then after each block
+        for level, tokens in enumerate((maps[3], maps[4])):
+            expected = nn.functional.layer_norm(
+                tokens, (192,), backbone.ast.layernorm.weight, backbone.ast.layernorm.bias, eps=1e-6
+            ).mean(dim=1)
+            torch.testing.assert_close(given[:, level], expected)
+        torch.testing.assert_close(given[:, 1], backbone.pool(backbone(inputs)))
+    assert level_count(backbone) == 2
+    assert level_count(features.backbone) == 1
+
+
+def test_one_step_of_the_base_session_follows_its_loss(features: Features) -> None:
+    """CE over 16 cos(e, w_c); transformer and head move, with one level the MLP cannot."""
+    learner = learned(features, 0, base_epochs=1, base_lr=0.1, base_weight_decay=0.0)
+    draws = torch.Generator().manual_seed(0)
+    fusion = Fusion(1, DIM, draws)
+    head = torch.empty(2, DIM).uniform_(-1 / math.sqrt(DIM), 1 / math.sqrt(DIM), generator=draws)
+    encoder = trainable(features.backbone)
+    base = sessions(features)[0]
+    embedded = fusion(levels(encoder, features.inputs(base.support)[:]))
+    logits = 16 * nn.functional.cosine_similarity(embedded[:, None], head[None], dim=2)
+    nn.functional.cross_entropy(logits, torch.tensor([0] * 5 + [1] * 5)).backward()
+    bias = encoder.ast.layernorm.bias
+    assert bias.grad is not None
+    expected = bias.detach() - 0.1 * bias.grad
+
+    learner.learn(base, torch.Generator().manual_seed(0))
+    assert learner._encoder is not None
+    torch.testing.assert_close(learner._encoder.ast.layernorm.bias, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_fusion_by_hand() -> None:
+    fusion = Fusion(2, 1, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in fusion.parameters():
+            parameter.zero_()
+        fusion.inner.weight[0] = torch.tensor([1.0, -1.0])
+        fusion.outer.weight[1, 0] = 1.0
+    # ReLU(3 - 1) = 2 for the first clip, ReLU(1 - 3) = 0 for the second; logits (0, 2) and (0, 0)
+    clips = torch.tensor([[[3.0], [1.0]], [[1.0], [3.0]]])
+    late = torch.tensor(2.0).sigmoid().item()
+    torch.testing.assert_close(fusion.weights(clips), torch.tensor([[1 - late, late], [0.5, 0.5]]))
+    torch.testing.assert_close(fusion(clips), torch.tensor([[3 * (1 - late) + late], [2.0]]))
+
+
+def test_the_base_session_trains_transformer_and_mlp_and_later_ones_neither(features: Features) -> None:
+    pretrained = weights_digest(features.backbone)
+    small = Features(
+        features.clips, features.frontend, load_backbone("random-small", features.frontend.frames), features.store
+    )
+    learner = learned(small, 1)
+    start = learned(small, 1, base_epochs=0)
+    assert learner._encoder is not None and learner._fusion is not None and start._fusion is not None
+    encoder, fusion = weights_digest(learner._encoder), weights_digest(learner._fusion)
+    assert encoder != weights_digest(small.backbone)
+    assert fusion != weights_digest(start._fusion)
+    learner.learn(sessions(small)[1], torch.Generator().manual_seed(1))
+    assert (weights_digest(learner._encoder), weights_digest(learner._fusion)) == (encoder, fusion)
+    assert learner._encoder_digest == encoder
+    assert weights_digest(features.backbone) == pretrained
+
+
+def closed_form(embeddings: Tensor, targets: Tensor, penalty: float) -> Tensor:
+    gram = embeddings.T @ embeddings + penalty * torch.eye(embeddings.shape[1], dtype=torch.float64)
+    return torch.linalg.solve(gram, embeddings.T @ targets)
+
+
+def test_scores_are_the_ridge_regression_of_all_support(features: Features) -> None:
+    learner = learned(features, 3)
+    support = tuple(clip for session in sessions(features) for clip in session.support)
+    labels = [label for session in sessions(features) for label in session.support_labels]
+    columns = torch.tensor([learner.classes.index(label) for label in labels])
+    targets = nn.functional.one_hot(columns, 6).double()
+    expected = closed_form(fused(learner, support), targets, 1.0)
+    torch.testing.assert_close(learner._ridge.solution(1.0, 6), expected, atol=1e-4, rtol=1e-3)
+    query = sessions(features)[1].classes[0].query
+    product = (fused(learner, query) @ learner._ridge.weights).float()
+    torch.testing.assert_close(learner.score(query)["ridge"], product, atol=1e-3, rtol=1e-3)
+
+
+def test_the_release_trains_nothing_and_sees_no_special_tokens(features: Features) -> None:
+    learner = learned(features, 2, compat="reference")
+    assert learner._encoder is features.backbone
+    start = Fusion(level_count(features.backbone), DIM, torch.Generator().manual_seed(0))
+    assert learner._fusion is not None
+    assert weights_digest(learner._fusion) == weights_digest(start)
+    assert "encoder" not in learner.state().parts  # P is not stored
+    backbone, inputs = features.backbone, features.inputs(CLIPS)[:]
+    with torch.inference_mode():
+        expected = backbone.pool(backbone.blocks(backbone.patches(inputs)[:, 2:]))
+        torch.testing.assert_close(learner._levels(CLIPS)[:][:, -1], expected)
+        assert not torch.allclose(expected, backbone.pool(backbone(inputs)), atol=1e-4)
+    query = sessions(features)[0].classes[0].query
+    cosines = cosine_scores(fused(learner, query, 2).float(), learner._ridge.weights.T.float())
+    torch.testing.assert_close(learner.score(query)["ridge"], cosines, atol=1e-3, rtol=1e-3)
+
+
+def test_the_release_chooses_lambda_on_the_session_alone(features: Features) -> None:
+    """Fitted on the first four fifths of the session's shuffled clips, judged on the last fifth."""
+    learner = learned(features, 1, compat="reference")
+    second = sessions(features)[1]
+    learner.learn(second, torch.Generator().manual_seed(1))
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(1))
+    embeddings = fused(learner, second.support, 2)[order]
+    columns = torch.tensor([learner.classes.index(label) for label in second.support_labels])[order]
+    targets = nn.functional.one_hot(columns, 4).double()
+    errors = {
+        penalty: float(
+            (embeddings[8:] @ closed_form(embeddings[:8], targets[:8], penalty) - targets[8:]).square().mean()
+        )
+        for penalty in PENALTIES[4:]
+    }
+    best = min(errors.values())
+    assert errors.get(learner._ridge.penalty, best) == pytest.approx(best, rel=1e-3)
+
+
+def test_what_is_stored(features: Features) -> None:
+    whole = sum(p.numel() for p in features.backbone.parameters())
+    mlp = DIM * 64 + 64 + 64 + 1  # one level of the two blocks
+    learner = learned(features, 2)
+    assert learner.parameters() == (whole + mlp + DIM * 4 + 20 * DIM + 10 * (2 + 4), whole + mlp + DIM * 4)
+    assert set(learner.state().notes) == {"classes", "encoder_digest"}  # no clips
+
+
+@pytest.mark.parametrize("compat", ["none", "reference"])
+def test_resumes(features: Features, compat: str) -> None:
+    learner = learned(features, 2, compat=compat)
+    resumed = MAR(learner.settings, features)
+    resumed.load(learner.state())
+    assert torch.equal(learner.score(CLIPS)["ridge"], resumed.score(CLIPS)["ridge"])
+    for one in (learner, resumed):
+        one.learn(sessions(features)[2], torch.Generator().manual_seed(2))
+    assert torch.equal(learner.score(CLIPS)["ridge"], resumed.score(CLIPS)["ridge"])
+
+
+def test_needs_two_shots() -> None:
+    needs = MAR.needs(MARSettings())
+    assert (needs.shots, needs.exemplars) == (2, 0)
+    assert needs.why == "one to fit, one to choose lambda on"

@@ -1,0 +1,187 @@
+"""The backbone against the released EDE, in every way it can be named; the position grid; bad checkpoints."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from datasets.utils.errors import EarshotError
+from trainables.networks.backbone import Backbone, load_backbone, weights_digest
+
+INPUTS = ["ls", "ns", "fs"]
+
+
+def normalised(golden: dict[str, np.ndarray], key: str) -> torch.Tensor:
+    return (torch.from_numpy(golden[f"logmel_{key}"]) + 4.26) / 9.14
+
+
+@pytest.mark.parametrize("key", INPUTS)
+def test_token_maps_and_embeddings_are_those_of_the_release(
+    golden: dict[str, np.ndarray], golden_ast: str, key: str
+) -> None:
+    inputs = normalised(golden, key)
+    backbone = load_backbone(golden_ast, inputs.shape[1])
+    with torch.inference_mode():
+        tokens = backbone(inputs)
+        pooled = backbone.pool(tokens)
+    torch.testing.assert_close(tokens, torch.from_numpy(golden[f"tokens_{key}"]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(pooled, torch.from_numpy(golden[f"pooled_{key}"]), atol=1e-4, rtol=0)
+
+
+def test_specialised_part_is_that_of_the_release(golden: dict[str, np.ndarray], golden_ast: str) -> None:
+    part = load_backbone(golden_ast, 201).new_part()
+    prefix = "block."
+    part.load_original({k.removeprefix(prefix): torch.from_numpy(v) for k, v in golden.items() if k.startswith(prefix)})
+    with torch.inference_mode():
+        output = part(torch.from_numpy(golden["tokens_ls"]))
+    torch.testing.assert_close(output, torch.from_numpy(golden["block_out_ls"]), atol=1e-4, rtol=0)
+
+
+def test_one_network_under_every_name(golden: dict[str, np.ndarray], golden_ast: str, tmp_path: Path) -> None:
+    """safetensors, .pth and a transformers folder hold the same network: same digest, same tokens."""
+    original = load_backbone(golden_ast, 201)
+    torch.save(load_file(golden_ast), tmp_path / "ast.pth")
+    uncut = load_backbone(golden_ast, 1024)  # 101 steps: the grid as it was trained
+    uncut.ast.save_pretrained(tmp_path / "folder")
+    inputs = normalised(golden, "ls")
+    for name in (str(tmp_path / "ast.pth"), str(tmp_path / "folder")):
+        other = load_backbone(name, 201)
+        assert other.digest == original.digest
+        with torch.inference_mode():
+            assert torch.equal(other(inputs), original(inputs))
+
+
+@pytest.mark.parametrize(("frames", "steps"), [(16, 1), (44, 3), (201, 19), (1024, 101)])
+def test_position_grid_is_cut_to_its_centre(golden_ast: str, frames: int, steps: int) -> None:
+    original = load_file(golden_ast)["module.v.pos_embed"]
+    grid = original[:, 2:].reshape(1, 12, 101, -1)
+    first = 50 - steps // 2
+    expected = grid[:, :, first : first + steps].reshape(1, 12 * steps, -1)
+    positions = load_backbone(golden_ast, frames).ast.embeddings.position_embeddings
+    assert torch.equal(positions[:, 2:], expected)
+    assert torch.equal(positions[:, :2], original[:, :2])
+
+
+def test_a_longer_input_stretches_the_grid(golden_ast: str) -> None:
+    backbone = load_backbone(golden_ast, 1500)
+    with torch.inference_mode():
+        assert backbone(torch.zeros(1, 1500, 128)).shape == (1, 2 + 12 * 149, 96)
+
+
+def test_random_weights_are_always_the_same_and_draw_nothing_globally() -> None:
+    before = torch.random.get_rng_state()
+    load_backbone.cache_clear()
+    first = load_backbone("random-tiny", 101)
+    load_backbone.cache_clear()
+    again = load_backbone("random-tiny", 51)
+    assert first.digest == again.digest  # whatever the input length
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert 0.015 < first.ast.layers[0].mlp.fc1.weight.std().item() < 0.025
+
+
+def test_architecture_is_part_of_the_digest() -> None:
+    """Heads and epsilon change the output and leave no trace in the parameters."""
+    model = load_backbone("random-tiny", 51).ast
+    before = weights_digest(model)
+    model = copy.deepcopy(model)
+    model.config.layer_norm_eps = 1e-12
+    assert weights_digest(model) != before
+
+
+def test_no_dropout_even_where_the_checkpoint_asks_for_it(tmp_path: Path) -> None:
+    model = copy.deepcopy(load_backbone("random-tiny", 1024).ast)
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.5
+    model.save_pretrained(tmp_path)
+    part = load_backbone(str(tmp_path), 51).new_part(torch.Generator().manual_seed(0)).train()
+    tokens = torch.ones(1, 38, 96)
+    assert torch.equal(part(tokens), part(tokens))
+
+
+def test_a_new_part_follows_its_generator() -> None:
+    backbone = load_backbone("random-tiny", 51)
+    digests = [weights_digest(backbone.new_part(torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def write_text(path: Path) -> None:
+    path.write_text("not a checkpoint")
+
+
+def write_other_network(path: Path) -> None:
+    save_file({"conv.weight": torch.zeros(3)}, path)
+
+
+def write_pickle(path: Path) -> None:
+    torch.save({"module.v.cls_token": Path("anything but tensors")}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("gone.pth", None, "no such file"),
+        ("text.pth", write_text, "not a checkpoint of plain tensors"),
+        ("text.safetensors", write_text, "not a checkpoint of plain tensors"),
+        ("code.pth", write_pickle, "not a checkpoint of plain tensors"),
+        ("other.safetensors", write_other_network, "no parameter 'module.v.cls_token'"),
+    ],
+)
+def test_bad_checkpoints(tmp_path: Path, name: str, write: object, message: str) -> None:
+    path = tmp_path / name
+    if callable(write):
+        write(path)
+    with pytest.raises(EarshotError, match=message) as caught:
+        load_backbone(str(path), 201)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_lists_what_is_known() -> None:
+    with pytest.raises(EarshotError, match=r"random-tiny, .* a folder saved by transformers"):
+        load_backbone("tiny-random", 201)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(EarshotError, match=r"no config\.json"):
+        load_backbone(str(tmp_path), 201)
+
+
+def test_hub_out_of_reach_is_one_clear_line_within_seconds() -> None:
+    """In a process of its own, whose hub is a closed port of this machine."""
+    code = (
+        "from trainables.networks.backbone import load_backbone\n"
+        "from datasets.utils.errors import EarshotError\n"
+        "try: load_backbone('MIT/ast-finetuned-audioset-10-10-0.4593', 201)\n"
+        "except EarshotError as error: print(error)\n"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment, check=True
+    )
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 1
+    assert "did not answer" in lines[0]
+    assert "give its folder" in lines[0]
+
+
+def test_transformers_beside_our_package_called_datasets() -> None:
+    """Our `datasets` shadows the Hugging Face library of that name; ASTModel must not need it."""
+    code = (
+        "import datasets, transformers; from transformers import ASTModel; print(datasets.__file__, ASTModel.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    path, model = done.stdout.split()
+    assert Path(path).parent == Path(__file__).parents[3] / "datasets"
+    assert model == "ASTModel"
+
+
+def test_a_backbone_is_a_module_of_one_input_length() -> None:
+    backbone = load_backbone("random-tiny", 101)
+    assert isinstance(backbone, Backbone)
+    with torch.inference_mode():
+        assert backbone(torch.zeros(2, 101, 128)).shape == (2, 2 + 12 * 9, 96)

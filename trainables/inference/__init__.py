@@ -1,0 +1,1 @@
+"""A trained chain in use: exported models and predictions."""

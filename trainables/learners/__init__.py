@@ -1,0 +1,1 @@
+"""The interface of a method, and what methods share."""

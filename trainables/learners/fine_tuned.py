@@ -1,0 +1,79 @@
+"""What methods share that keep one network, a copy of P with a linear head, and train all of it in every session."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner, State
+from trainables.learners.training import Schedule, train
+from trainables.networks.classifier import Classifier, count_values, frozen, restored_classifier
+
+
+class FineTuned(Learner):
+    """One network that every session changes; it is frozen in between."""
+
+    def __init__(self, settings: Any, features: Features) -> None:
+        super().__init__(settings, features)
+        self._network: Classifier | None = None
+
+    @property
+    def network(self) -> Classifier:
+        """The network after the last session."""
+        assert self._network is not None, "no session has been learned"
+        return self._network
+
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        known = len(self.classes)
+        self.classes += session.labels
+        self._network = frozen(self.retrained(session, known, generator))
+
+    @abstractmethod
+    def retrained(self, session: Session, known: int, generator: torch.Generator) -> Classifier:
+        """The network after a session: a new one, or a trained copy of the one before.
+
+        Args:
+            session: the new classes, which `self.classes` ends with.
+            known: number of old classes.
+            generator: draws.
+        """
+
+    def fit(
+        self,
+        network: Classifier,
+        loss: Callable[[Tensor], Tensor],
+        schedule: Schedule,
+        session: Session,
+        clips: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Trains the whole network in place."""
+        train(
+            loss,
+            [network],
+            schedule,
+            clips=clips,
+            generator=generator,
+            autocast=self.features.autocast,
+            where=f"session {session.index}" if session.index else "base session",
+        )
+
+    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
+        embeddings = self.features.embed(self.network.embed, positions)
+        with torch.inference_mode():
+            return {"linear": self.network.head(embeddings)}
+
+    def state(self) -> State:
+        return State({"network": dict(self.network.state_dict())}, {"classes": list(self.classes)})
+
+    def load(self, state: State) -> None:
+        self.classes = list(state.notes["classes"])
+        self._network = frozen(restored_classifier(self.features.backbone, state.parts["network"]))
+
+    def parameters(self) -> tuple[int, int]:
+        count = count_values(self.network)
+        return count, count

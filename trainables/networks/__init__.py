@@ -1,0 +1,1 @@
+"""Backbones, front ends and heads."""

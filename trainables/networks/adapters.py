@@ -1,0 +1,150 @@
+"""AdaptFormer adapters (Chen et al. 2022, arXiv 2205.13535), and the adaptation to the first session that uses them.
+
+An adapter is a bottleneck beside the MLP of a transformer block:
+
+    x' = x + attention(LN(x))
+    y  = x' + MLP(LN(x')) + s up(ReLU(down(x')))
+
+The up-projection starts at zero, so an adapted network starts as the network itself, bit for bit. As in the releases of
+AdaptFormer, RanPAC and PILOT no LayerNorm is ahead of `down`; unlike there, no dropout is in the adapter (theirs: 0.1).
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import Features
+from trainables.learners.learner import column_labels
+from trainables.learners.training import Schedule, train
+from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.classifier import frozen
+from trainables.networks.heads import scaled_cosines
+
+SCALE = 0.1  # s of the paper
+
+
+class Adapter(nn.Module):
+    """s up(ReLU(down(x))).
+
+    Args:
+        dim: width of a token.
+        bottleneck: width of the adapter.
+        generator: draws the down-projection, uniform in +- 1 / sqrt(dim); everything else starts at zero.
+    """
+
+    def __init__(self, dim: int, bottleneck: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.down = nn.utils.skip_init(nn.Linear, dim, bottleneck)
+        self.up = nn.utils.skip_init(nn.Linear, bottleneck, dim)
+        bound = 1 / math.sqrt(dim)
+        with torch.no_grad():
+            self.down.weight.uniform_(-bound, bound, generator=generator)
+            for zero in (self.down.bias, self.up.weight, self.up.bias):
+                zero.zero_()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[..., dim]` to the same."""
+        added: Tensor = self.up(nn.functional.relu(self.down(hidden)))
+        return SCALE * added
+
+
+class AdaptedBackbone(nn.Module):
+    """A frozen backbone with an adapter in every block. Its state and its parameters are the adapters' alone.
+
+    Args:
+        backbone: P; not copied, and frozen here.
+        bottleneck: width of the adapters.
+        generator: draws them.
+    """
+
+    def __init__(self, backbone: Backbone, bottleneck: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self._held = (frozen(backbone),)  # in a tuple, torch does not take it for a part of this module
+        adapters = [Adapter(backbone.dim, bottleneck, generator) for _ in backbone.ast.layers]
+        self.adapters = nn.ModuleList(adapters).to(next(backbone.parameters()).device)
+
+    @property
+    def backbone(self) -> Backbone:
+        """P."""
+        return self._held[0]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of P, of the adapters and of their scale."""
+        return hashlib.sha256(f"{self.backbone.digest} {weights_digest(self)} {SCALE}".encode()).hexdigest()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Token maps, before the final LayerNorm: `[clips, frames, 128]` to `[clips, tokens, dim]`."""
+        hidden = self.backbone.patches(inputs)
+        for block, adapter in zip(self.backbone.ast.layers, self.adapters, strict=True):
+            attended = block.attention(block.layernorm_before(hidden), None)[0] + hidden
+            hidden = block.mlp(block.layernorm_after(attended)) + attended + adapter(attended)
+        return hidden
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """mean over tokens of LN(x): `[clips, frames, 128]` to `[clips, dim]`."""
+        return self.backbone.pool(self(inputs))
+
+
+def restored_adapters(backbone: Backbone, state: dict[str, Tensor]) -> AdaptedBackbone:
+    """The adapted network whose `state_dict()` was stored, frozen."""
+    network = AdaptedBackbone(backbone, len(state["adapters.0.down.bias"]), torch.Generator())
+    network.load_state_dict(state)
+    return frozen(network)
+
+
+class CosineHead(nn.Module):
+    """sigma cos(e, w_c) with a learned sigma that starts at 1 (Hou et al., CVPR 2019).
+
+    Args:
+        dim: size of the embedding.
+        classes: number of classes.
+        generator: draws w, uniform in +- 1 / sqrt(dim).
+    """
+
+    def __init__(self, dim: int, classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(dim)
+        self.weight = nn.Parameter(torch.empty(classes, dim).uniform_(-bound, bound, generator=generator))
+        self.sigma = nn.Parameter(torch.ones(()))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """`[clips, dim]` to `[clips, classes]`."""
+        return self.sigma * scaled_cosines(embeddings, self.weight, 1.0)
+
+
+def adapt(
+    network: nn.Module,
+    embed: Callable[[Tensor], Tensor],
+    features: Features,
+    session: Session,
+    schedule: Schedule,
+    generator: torch.Generator,
+) -> None:
+    """Adapts a network to the base session with cross-entropy, then freezes it; the cosine head is thrown away.
+
+    Args:
+        network: what of it requires gradients is trained, in place.
+        embed: how the network embeds clips, `[clips, frames, 128]` to `[clips, dim]`.
+        features: of the clips.
+        session: the base session.
+        schedule: how long and how fast.
+        generator: draws the head and shuffles.
+    """
+    head = CosineHead(features.backbone.dim, len(session.classes), generator).to(features.device)
+    inputs = features.inputs(session.support)
+    targets = column_labels(session.support_labels, session.labels).to(features.device)
+    train(
+        lambda batch: nn.functional.cross_entropy(head(embed(inputs[batch])), targets[batch]),
+        [network, head],
+        schedule,
+        clips=len(targets),
+        generator=generator,
+        autocast=features.autocast,
+        where="base session",
+    )
+    frozen(network)

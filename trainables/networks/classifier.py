@@ -1,0 +1,75 @@
+"""Networks that methods train: a copy of the backbone, with or without a head."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from trainables.networks.backbone import Backbone
+from trainables.networks.heads import linear_head
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def trainable(module: Module) -> Module:
+    """A copy of a network, to be trained."""
+    made = copy.deepcopy(module).train().requires_grad_(True)
+    if isinstance(made, Backbone):
+        made.digest = ""  # it was P's
+    return made
+
+
+def frozen(module: Module) -> Module:
+    """The network itself, from now on as it is."""
+    return module.eval().requires_grad_(False)
+
+
+class Classifier(nn.Module):
+    """A backbone and a linear head: the network of the methods that fine-tune.
+
+    Args:
+        backbone: copied.
+        classes: outputs of the head.
+        generator: draws the head's weights.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.backbone = trainable(backbone)
+        device = next(backbone.parameters()).device
+        self.head = linear_head(backbone.dim, classes, generator).to(device)
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """mean over tokens of LN(x): `[clips, frames, 128]` to `[clips, dim]`."""
+        return self.backbone.pool(self.backbone(inputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`[clips, frames, 128]` to `[clips, classes]`."""
+        logits: Tensor = self.head(self.embed(inputs))
+        return logits
+
+    def grow(self, classes: int, generator: torch.Generator) -> None:
+        """Makes the head cover `classes` classes; what it knows of the first ones is kept."""
+        device = self.head.weight.device
+        self.head = linear_head(self.head.in_features, classes, generator, grown_from=self.head).to(device)
+
+
+def restored_classifier(backbone: Backbone, state: dict[str, Tensor]) -> Classifier:
+    """The classifier whose `state_dict()` was stored, on the backbone's device."""
+    network = Classifier(backbone, len(state["head.bias"]), torch.Generator())
+    network.load_state_dict(state)
+    return network
+
+
+def restored_linear(state: dict[str, Tensor], device: torch.device) -> nn.Linear:
+    """The linear head whose `state_dict()` was stored."""
+    weight = state["weight"]
+    head = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias="bias" in state)
+    head.load_state_dict(state)
+    return head.to(device)
+
+
+def count_values(*modules: nn.Module) -> int:
+    """Number of values that networks hold."""
+    return sum(p.numel() for module in modules for p in module.parameters())

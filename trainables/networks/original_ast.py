@@ -1,0 +1,97 @@
+"""Checkpoints with the parameter names of the original AST code, brought to the names of `transformers`.
+
+The original wraps a timm ViT: `module.v.blocks.0.attn.qkv.weight` and so on.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import ASTConfig
+
+from datasets.utils.errors import EarshotError
+
+PATCH, STRIDE, BANDS = 16, 10, 12  # 128 mel bins give 12 bands of patches
+EPSILON = 1e-6  # of every LayerNorm of the original
+
+BLOCK_NAMES = {
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attn.proj": "attention.o_proj",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}
+STEM_NAMES = {
+    "cls_token": "embeddings.cls_token",
+    "dist_token": "embeddings.distillation_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
+    "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
+    "norm.weight": "layernorm.weight",
+    "norm.bias": "layernorm.bias",
+}
+
+
+def vit_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The ViT's own parameters (`blocks.0...`) of an original checkpoint, whatever they are nested in."""
+    prefix = re.compile(r"^(module\.)?v\.")
+    return {prefix.sub("", key): value for key, value in state.items() if prefix.match(key)}
+
+
+def config_of_original(state: object, path: Path) -> ASTConfig:
+    """Reads the size of the network off the shapes of an original checkpoint.
+
+    Heads leave no trace in the shapes: 64 values a head, as in every published ViT, or 32 where that does not divide.
+
+    Raises:
+        EarshotError: the file has no parameters of an AST.
+    """
+    vit = vit_state(state) if isinstance(state, Mapping) else {}
+    missing = [key for key in STEM_NAMES if key not in vit]
+    if missing:
+        raise EarshotError(
+            f"backbone '{path}': not a checkpoint of the original AST: no parameter 'module.v.{missing[0]}'"
+            + ("; give the folder of a transformers model, not its weights file" if not vit else "")
+        )
+    width = vit["cls_token"].shape[-1]
+    blocks = {int(key.split(".")[1]) for key in vit if key.startswith("blocks.")}
+    positions = vit["pos_embed"].shape[1] - 2
+    if positions % BANDS or not blocks:
+        raise EarshotError(f"backbone '{path}': {positions} positions are not a grid of {BANDS} bands of patches")
+    steps = positions // BANDS
+    return ASTConfig(
+        hidden_size=width,
+        num_hidden_layers=len(blocks),
+        num_attention_heads=width // 64 if width % 64 == 0 else max(1, width // 32),
+        intermediate_size=vit["blocks.0.mlp.fc1.weight"].shape[0],
+        layer_norm_eps=EPSILON,
+        patch_size=PATCH,
+        frequency_stride=STRIDE,
+        time_stride=STRIDE,
+        max_length=(steps - 1) * STRIDE + PATCH,
+    )
+
+
+def convert_original(state: Mapping[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """An original checkpoint as a state of `transformers.ASTModel`; classification heads are left out."""
+    vit = vit_state(state)
+    converted = {new: vit[old] for old, new in STEM_NAMES.items()}
+    for index in range(blocks):
+        prefix = f"blocks.{index}."
+        block = {key.removeprefix(prefix): value for key, value in vit.items() if key.startswith(prefix)}
+        converted |= {f"layers.{index}.{key}": value for key, value in convert_block(block).items()}
+    return converted
+
+
+def convert_block(block: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One timm transformer block as a state of `transformers`' `ASTLayer`; the joint qkv is split in three."""
+    converted = {}
+    for old, new in BLOCK_NAMES.items():
+        for kind in ("weight", "bias"):
+            converted[f"{new}.{kind}"] = block[f"{old}.{kind}"]
+    for kind in ("weight", "bias"):
+        for name, part in zip("qkv", torch.chunk(block[f"attn.qkv.{kind}"], 3), strict=True):
+            converted[f"attention.{name}_proj.{kind}"] = part.contiguous()
+    return converted

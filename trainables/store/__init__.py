@@ -1,0 +1,1 @@
+"""Stages and embeddings by content address."""
