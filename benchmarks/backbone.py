@@ -32,12 +32,13 @@ from torch import Tensor, nn
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError, told
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import Estimate, estimate, percent
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
 from trainables.networks.backbone import Backbone, initialise, load_backbone
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 
 FLOOR = "mfcc-ncm"
 BATCH = 64

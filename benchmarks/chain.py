@@ -36,7 +36,8 @@ from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, told
 from trainables.chain import ChainConfig
-from trainables.learners.learner import Learner, find_method, methods
+from trainables.learners.learner import Learner
+from trainables.methods.registry import find_method, methods
 
 INTERVAL = 0.01  # seconds between two looks at a chain's memory
 PATCHES = "patches"  # a backbone: AST-base without its blocks, for token maps of full size at little arithmetic

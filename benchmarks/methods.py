@@ -18,12 +18,12 @@ from pathlib import Path
 from rich.console import Console
 
 from datasets.utils.errors import EarshotError, told
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, estimate, mean_std, percent
-from orchestrator.sweep import sweep
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
+from orchestrator.tuning.sweep import sweep
 
 FLOOR = "mfcc-ncm"
 CLIP = {"sample_rate": 16_000, "clip_seconds": 2.0}

@@ -17,10 +17,10 @@ import numpy as np
 from rich.console import Console
 
 from datasets.utils.errors import EarshotError, told
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from orchestrator.results.run import Run
-from orchestrator.sweep import sweep
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
+from orchestrator.tuning.sweep import sweep
 
 SPEAKERS = 24
 CORPUS = {"split": "cyclic", "train": 7, "val": 0, "test": 3, "loudness": False}

@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from datasets.utils.errors import EarshotError, told
 from trainables.chain import Chain, ChainConfig
 from trainables.learners.features import BATCH, Features
-from trainables.learners.learner import State
 from trainables.store.arrays import Rows
 from trainables.store.stages import Stage, StageStore
+from trainables.store.state import State
 
 COST = "cost.json"
 ERROR = "error.txt"

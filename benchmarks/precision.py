@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, told
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from trainables.chain import Chain, ChainConfig
 from trainables.learners import features
-from trainables.networks.frontend import FrontEndSpec
+from trainables.networks.specs import FrontEndSpec
 from trainables.records import SeedTriple
 
 WAYS: dict[str, tuple[type[np.floating], Literal["float32", "bf16"]]] = {

@@ -24,7 +24,7 @@ from transformers import ASTConfig, ASTModel
 
 from benchmarks.watch import CommandError, Cost, watch
 from datasets.utils.errors import EarshotError, told
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from trainables.records import TrialRecord
 

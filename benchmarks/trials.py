@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.watch import CommandError, Cost, watch
 from datasets.utils.errors import EarshotError, told
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 
 CLIPS = {"classes": 6, "clips_per_class": 5, "seconds": 0.25}

@@ -69,7 +69,7 @@ def configuration() -> str:
 
 def methods() -> str:
     """The settings of every method."""
-    from trainables.learners.learner import methods as known
+    from trainables.methods.registry import methods as known
 
     parts = [
         "# Settings of methods",

@@ -89,9 +89,9 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     """Gives arguments the values that a shell can offer."""
     from datasets.benchmark.protocol import NAMED
     from search_spaces.loader import shipped as spaces
-    from trainables.learners.learner import methods
-    from trainables.networks.backbone import RANDOM
-    from trainables.shipped import shipped
+    from trainables.methods.registry import methods
+    from trainables.networks.shipped import shipped
+    from trainables.networks.specs import RANDOM
 
     values: dict[str, Iterable[str]] = {
         "method": methods(),

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
-from orchestrator.reporting.markdown import one_line
+from datasets.utils.text import one_line
 from orchestrator.results.chain_metrics import MEASURES, Measure
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder

@@ -24,12 +24,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from datasets.benchmark.manifest import Manifest
-from datasets.corpora.inventory import printable
-from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError, told
 from datasets.utils.files import ASIDE
 from datasets.utils.location import Location, is_uri
-from orchestrator.preparation.options import local_path
+from datasets.utils.text import printable
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from trainables.inference.exported_model import (
@@ -41,11 +40,14 @@ from trainables.inference.exported_model import (
     load_model,
     save_model,
 )
-from trainables.learners.learner import State, find_method
+from trainables.methods.registry import find_method
 from trainables.networks.backbone import Backbone, load_backbone
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 from trainables.records import TrialRecord
-from trainables.store.stages import Stage, StageStore, stage_file
+from trainables.store.layout import stage_file
+from trainables.store.stages import Stage, StageStore
+from trainables.store.state import State
 
 BEST = "best"
 README = "README.md"

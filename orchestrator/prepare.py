@@ -23,16 +23,14 @@ from rich.table import Table
 
 from datasets.corpora.corpus import corpora
 from datasets.corpora.inventory import Rejection
-from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from orchestrator.preparation.options import add_options, fraction, local_path, positive
+from orchestrator.preparation.options import add_options
 from orchestrator.preparation.output_folder import REJECTED
-from orchestrator.preparation.pipeline import Outcome, Settings, prepare, run
+from orchestrator.preparation.pipeline import Outcome, Settings, run
 from orchestrator.preparation.shard_tasks import Progress
 from orchestrator.preparation.soundscape_tasks import RenderOutcome, render
-
-__all__ = ["main", "prepare"]
 
 RENDERED = "fsd-mix-sed"
 SHOWN = 10  # rejected files that are told on the console

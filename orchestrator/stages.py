@@ -16,9 +16,9 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -27,96 +27,20 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from datasets.corpora.inventory import printable
 from datasets.utils import humanize
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError, told
 from datasets.utils.humanize import told_seconds, told_size
-from orchestrator.reporting.markdown import plural
+from datasets.utils.location import Location, is_uri
+from datasets.utils.text import plural, printable
+from orchestrator.results.run_folder import RunFolder
 from trainables.store.eviction import GRACE, Room, evict
-from trainables.store.inventory import Holdings, StageFiles, copy_of, find_store, holdings
+from trainables.store.inventory import copy_of, holdings
+from trainables.store.layout import FEATURES
+from trainables.store.summary import described
 from trainables.store.verification import remove, verify
 
 DEFAULT = "runs/store"
-
-
-def described(held: Holdings, stages: Sequence[StageFiles]) -> dict[str, Any]:
-    """What a store holds, in JSON types; times are seconds since 1970, sizes bytes.
-
-    A part that several stages have is counted once, with the first session that has it.
-    """
-    owners: dict[str, StageFiles] = {}
-    for stage in sorted(stages, key=lambda one: (one.session, one.method, one.address)):
-        for digest in stage.parts:
-            owners.setdefault(digest, stage)
-    references = Counter(digest for stage in stages for digest in stage.parts)
-    own: dict[str, int] = defaultdict(int)
-    for digest, stage in owners.items():
-        own[stage.address] += _size(held.parts, digest)
-    rows = [
-        {
-            "address": stage.address,
-            "method": stage.method,
-            "session": stage.session,
-            "data": stage.data,
-            "seconds": stage.seconds,
-            "size": stage.size + own[stage.address],
-            "shared_parts": sum(references[digest] > 1 for digest in stage.parts),
-            "used": stage.used,
-        }
-        for stage in sorted(stages, key=lambda one: (one.method, one.session, one.address))
-    ]
-    left = [part for digest, part in held.parts.items() if digest not in references]
-    left += [found for address, found in held.predictions.items() if address not in held.described]
-    left += held.asides.values()
-    return {
-        "place": str(held.place),
-        "size": held.size,
-        "stages": rows,
-        "sessions": _sessions(rows, stages, references),
-        "parts": {
-            "count": len(references),
-            "shared": sum(count > 1 for count in references.values()),
-            "size": sum(_size(held.parts, digest) for digest in references),
-            "size_unshared": sum(count * _size(held.parts, digest) for digest, count in references.items()),
-        },
-        "embeddings": {
-            "count": len(held.arrays),
-            "size": sum(found.size or 0 for found in held.arrays.values()),
-            "used": max((found.modified for found in held.arrays.values()), default=None),
-        },
-        "unreferenced": {"count": len(left), "size": sum(found.size or 0 for found in left)},
-        "computing": len(held.leases),
-        "others": {"count": len(held.others), "size": sum(found.size or 0 for found in held.others)},
-    }
-
-
-def _sessions(
-    rows: Sequence[dict[str, Any]], stages: Sequence[StageFiles], references: Counter[str]
-) -> list[dict[str, Any]]:
-    """The stages of a method's session together."""
-    grouped: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        grouped[row["method"], row["session"]].append(row)
-    shared: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for stage in stages:
-        shared[stage.method, stage.session].update(digest for digest in stage.parts if references[digest] > 1)
-    return [
-        {
-            "method": method,
-            "session": session,
-            "stages": len(group),
-            "seconds": sum(row["seconds"] for row in group),
-            "size": sum(row["size"] for row in group),
-            "shared_parts": len(shared[method, session]),
-            "used": max(row["used"] for row in group),
-        }
-        for (method, session), group in grouped.items()
-    ]
-
-
-def _size(files: dict[str, Any], key: str) -> int:
-    return (files[key].size or 0) if key in files else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -331,3 +255,30 @@ def _quantity(read: Callable[[str], Any], text: str) -> Any:
 
 if __name__ == "__main__":
     sys.exit(as_program(main))
+
+
+def find_store(name: str) -> Location:
+    """The store that is meant by a folder of one, a run or its name in runs/, or a URI.
+
+    Raises:
+        EarshotError: there is none.
+    """
+    place = Location.of(name)
+    if is_uri(name):
+        if any(place.files()):
+            return place
+    elif any((Path(name) / folder).is_dir() for folder in ("stages", "parts", FEATURES)):
+        return place
+    else:
+        try:
+            store = RunFolder.find(name).store
+        except EarshotError:
+            pass
+        else:
+            if any(store.files()):
+                return store
+            name = str(store)
+    raise EarshotError(
+        f"{printable(str(Location.of(name)))}: expected a store (a folder with stages/), a run of a sweep or a URI, "
+        "found no store; check the name"
+    )

@@ -26,7 +26,8 @@ from pydantic import BaseModel, ConfigDict
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.validation import read_yaml, validated
-from trainables.learners.learner import Settings, find_method
+from trainables.learners.learner import Settings
+from trainables.methods.registry import find_method
 
 FOLDER = Path(__file__).parent
 

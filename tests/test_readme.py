@@ -11,8 +11,8 @@ from datasets.benchmark.protocol import NAMED
 from datasets.corpora.corpus import corpora
 from datasets.utils.errors import EarshotError
 from orchestrator import audit
-from orchestrator.tuning.config import parse
-from trainables.learners.learner import methods
+from orchestrator.tuning.arguments import parse
+from trainables.methods.registry import methods
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

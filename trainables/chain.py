@@ -24,14 +24,18 @@ from datasets.utils.errors import EarshotError, told
 from datasets.utils.location import Location
 from datasets.utils.validation import read_yaml, validated
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, State, find_method, refuse_misfit
+from trainables.learners.learner import Learner
 from trainables.memory_limit import Peak
-from trainables.networks.backbone import DEFAULT, load_backbone
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.methods.registry import find_method, refuse_misfit
+from trainables.networks.backbone import load_backbone
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import DEFAULT, FrontEndSpec
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 from trainables.store.arrays import ArrayStore
+from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
-from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, address_of, parquet_bytes
+from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
+from trainables.store.state import State
 
 
 class ChainConfig(BaseModel):

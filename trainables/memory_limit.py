@@ -14,10 +14,10 @@ import torch
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from trainables.records import FILE_NAME
 
 POLL = 0.2  # seconds between two looks
 STATUS = 137  # of a process that ended itself, as of one that the system killed for its memory
-FILE_NAME = "exceeded.json"
 
 
 class MemoryWatch:

@@ -30,12 +30,12 @@ from datasets.utils.errors import EarshotError, told
 from datasets.utils.files import write_atomically
 from trainables.chain import pick_device
 from trainables.networks.backbone import load_backbone
+from trainables.networks.shipped import recipe_of
 from trainables.pretraining.curve import curve
 from trainables.pretraining.network import LONGEST, SIZES, Network
 from trainables.pretraining.recorded import Recorded
 from trainables.pretraining.stream import Stream, Synthetic
 from trainables.pretraining.training import Point, Recipe, Training
-from trainables.shipped import recipe_of
 
 SYNTHETIC = "synthetic"
 INTERRUPTED = 130

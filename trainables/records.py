@@ -104,3 +104,6 @@ class TrialRecord(BaseModel):
     def save(self, folder: Path | Location) -> None:
         """Writes `folder/trial.json`, whole or not at all."""
         (Location.of(folder) / "trial.json").write((self.model_dump_json(indent=1) + "\n").encode())
+
+
+FILE_NAME = "exceeded.json"

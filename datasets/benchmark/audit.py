@@ -21,9 +21,9 @@ import numpy as np
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.shards import ClipTable
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import printable
 
 NEAR_SILENT_DB = -60.0
 """A clip of lower RMS than this, in dBFS, is near-silent."""

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from datasets.benchmark.shards import ClipTable
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 
 @dataclass(frozen=True)

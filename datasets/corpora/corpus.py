@@ -26,9 +26,10 @@ from datasets.audio.recordings import readable_suffixes
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.shards import Clip
-from datasets.corpora.inventory import Inventory, Rejection, printable, scan
+from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import printable
 
 
 class CorpusOptions(BaseModel):

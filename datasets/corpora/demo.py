@@ -16,9 +16,10 @@ from pydantic import Field
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.folder import Folder, FolderOptions
-from datasets.corpora.inventory import Inventory, Rejection, printable
+from datasets.corpora.inventory import Inventory, Rejection
 from datasets.synthesis import SOURCES, render
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 BASE_CLASSES = 5
 

@@ -24,8 +24,9 @@ from datasets.audio.recordings import RejectedError, checked_path, read_recordin
 from datasets.audio.segmentation import cut_recording
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
-from datasets.corpora.inventory import Inventory, Rejection, printable
+from datasets.corpora.inventory import Inventory, Rejection
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 FILES_PER_UNIT = 32
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from datasets.audio.recordings import RejectedError, checked_path
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,3 @@ def _walk(root: Path) -> Iterator[str]:
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(folder, name).relative_to(root).as_posix()
-
-
-def printable(text: str) -> str:
-    """Untrusted text on one line: control characters and bytes that are not UTF-8 become escapes."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    byte = ord(char) - 0xDC00  # how os.fsdecode carries a byte that is not UTF-8
-    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()

@@ -30,8 +30,9 @@ from datasets.audio.segmentation import cut_stream
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
-from datasets.corpora.inventory import Inventory, Rejection, printable, scan
+from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 USUAL_SPEAKERS = 100
 

@@ -15,8 +15,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 MAX_BYTES = 1 << 25
 """Largest file that is read; the largest published list has 12 MB."""

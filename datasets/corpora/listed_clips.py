@@ -26,9 +26,10 @@ from datasets.benchmark.listing import Listing, make_listing
 from datasets.benchmark.manifest import SPLITS, SplitCounts
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, Options, Plan, Unit
-from datasets.corpora.inventory import Inventory, Rejection, SourceFile, printable
+from datasets.corpora.inventory import Inventory, Rejection, SourceFile
 from datasets.corpora.list_files import Row, check_once, read_rows, read_vocabulary
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 THREADS = 16
 FILES_PER_TASK = 256  # handing files to threads one by one takes longer than looking at them

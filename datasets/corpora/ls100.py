@@ -25,10 +25,11 @@ from datasets.benchmark.listing import Listing, make_listing
 from datasets.benchmark.manifest import SPLITS, SplitCounts
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
-from datasets.corpora.inventory import Inventory, Rejection, printable
+from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions, Sizes, read_utterances, split_pattern
 from datasets.corpora.list_files import digest, read_rows
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 SPEAKERS = 100
 BASE_CLASSES = 60

@@ -26,9 +26,10 @@ from datasets.audio.recordings import resample
 from datasets.benchmark.manifest import Manifest, SplitCounts
 from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
-from datasets.corpora.inventory import Inventory, Rejection, SourceFile, printable
+from datasets.corpora.inventory import Inventory, Rejection, SourceFile
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 
 
 class MixOptions(CorpusOptions):

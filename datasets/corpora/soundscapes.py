@@ -28,9 +28,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from datasets.audio.recordings import RejectedError, checked_path, duration
 from datasets.audio.truncation import truncation
-from datasets.corpora.inventory import Inventory, Rejection, printable, scan
+from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
+from datasets.utils.text import printable
 
 SUFFIX = ".jams"
 MAX_BYTES = 1 << 24

@@ -19,8 +19,9 @@ from datasets.benchmark.manifest import SCHEMA_VERSION, ShardEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Unit
-from datasets.corpora.inventory import Rejection, SourceFile, printable
+from datasets.corpora.inventory import Rejection, SourceFile
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 
 _METADATA = "earshot"
 

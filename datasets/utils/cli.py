@@ -6,9 +6,12 @@ import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NoReturn
 
+from datasets.utils.location import is_uri
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import printable
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -70,3 +73,28 @@ def _version() -> str:
         return version("earshot")
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def local_path(text: str) -> Path:
+    """A path on this machine, as `type` of a flag."""
+    if not text or is_uri(text):
+        raise argparse.ArgumentTypeError(f"expected a path on this machine, found {printable(text)!r}")
+    return Path(text)
+
+
+def fraction(text: str) -> float:
+    """A fraction, as `type` of a flag."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a fraction from 0 to 1, found {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """A number of things, as `type` of a flag."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {printable(text)!r}")
+    return int(text)
+
+
+NARROWEST = 110  # columns of the table at the end, where the output is no terminal

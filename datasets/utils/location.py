@@ -23,9 +23,9 @@ from urllib.parse import quote, unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import ASIDE, stream_digest, written_aside
+from datasets.utils.text import printable
 
 
 @dataclass(frozen=True)

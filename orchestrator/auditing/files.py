@@ -19,9 +19,9 @@ import numpy as np
 
 from datasets.benchmark.audit import Audit, Shared
 from datasets.benchmark.manifest import SPLITS
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
+from datasets.utils.text import printable
 from orchestrator.auditing.figure import audit_figure
 from orchestrator.auditing.findings import NOTHING, Finding, class_name, merged_ceilings, percent
 from orchestrator.reporting.markdown import escape, table

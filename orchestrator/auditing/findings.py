@@ -8,8 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from datasets.benchmark.audit import CLIPPED_RUN, NEAR_SILENT_DB, Audit, Ceiling
-from datasets.corpora.inventory import printable
-from orchestrator.reporting.markdown import one_line, plural
+from datasets.utils.text import one_line, plural, printable
 
 Kind = Literal["labels", "splits", "repeats", "sources", "silent", "clipped", "loudness", "imbalance"]
 Verdict = Literal["ok", "note", "warning", "unknown"]

@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from orchestrator.cluster import reaper
 from orchestrator.cluster.temp_dir import ray_folder
 

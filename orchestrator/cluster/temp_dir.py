@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from orchestrator.cluster import reaper
 
 PREFIX = "ear-ray-"

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from datasets.utils.errors import EarshotError
+from orchestrator.monitoring.mlflow import MLflow
 from orchestrator.monitoring.tensorboard import TensorBoard
-from orchestrator.monitoring.trackers import MLflow, WeightsAndBiases
+from orchestrator.monitoring.wandb import WeightsAndBiases
 from orchestrator.monitoring.watcher import Background
 
 TRACKERS = {"mlflow": MLflow, "wandb": WeightsAndBiases}

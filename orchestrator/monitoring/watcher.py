@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ray import tune
 
-from datasets.corpora.inventory import printable
+from datasets.utils.text import printable
 from trainables.chain import ChainConfig
 from trainables.trial import OBJECTIVE
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from datasets.corpora.corpus import CorpusOptions
-from datasets.corpora.inventory import printable
-from datasets.utils.location import is_uri
+from datasets.utils.cli import local_path
 
 
 def add_options(group: Any, options: type[CorpusOptions]) -> None:
@@ -32,25 +31,3 @@ def add_options(group: Any, options: type[CorpusOptions]) -> None:
 
 def _shown(default: object) -> str:
     return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)
-
-
-def local_path(text: str) -> Path:
-    """A path on this machine, as `type` of a flag."""
-    if not text or is_uri(text):
-        raise argparse.ArgumentTypeError(f"expected a path on this machine, found {printable(text)!r}")
-    return Path(text)
-
-
-def fraction(text: str) -> float:
-    """A fraction, as `type` of a flag."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a fraction from 0 to 1, found {text}")
-    return value
-
-
-def positive(text: str) -> int:
-    """A number of things, as `type` of a flag."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {printable(text)!r}")
-    return int(text)

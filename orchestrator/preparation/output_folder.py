@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from datasets.benchmark.manifest import FILE_NAME, Manifest
-from datasets.corpora.inventory import Rejection, printable
+from datasets.corpora.inventory import Rejection
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import ASIDE
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 
 LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"

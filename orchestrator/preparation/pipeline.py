@@ -24,10 +24,11 @@ from pydantic import ValidationError
 
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, find_corpus
-from datasets.corpora.inventory import Rejection, printable
+from datasets.corpora.inventory import Rejection
 from datasets.corpora.units import FinishedUnit
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from orchestrator.preparation.output_folder import REJECTED, Destination
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
 

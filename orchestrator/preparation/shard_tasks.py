@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
-from datasets.corpora.inventory import Inventory, printable
+from datasets.corpora.inventory import Inventory
 from datasets.corpora.units import FinishedUnit, read_finished, read_note, shard_name, unit_key, write_unit
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import ASIDE
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
 
 # Fewer leave cores idle at the end; one block per unit costs 0.1-0.2 s each in Ray Data's loop (measured on

@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 
 from datasets.audio.recordings import RejectedError
-from datasets.corpora.inventory import Rejection, printable
+from datasets.corpora.inventory import Rejection
 from datasets.corpora.soundscapes import SUFFIX, find_annotations, is_whole, render_soundscape, soundscape_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
 from orchestrator.preparation.output_folder import REJECTED, Destination, held
 

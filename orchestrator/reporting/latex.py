@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datasets.corpora.inventory import printable
-from orchestrator.reporting.markdown import one_line, plural
+from datasets.utils.text import one_line, plural, printable
 from orchestrator.reporting.tables import PaperRow, ceiling
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import NOTHING, Estimate, percent

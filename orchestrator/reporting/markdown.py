@@ -3,15 +3,7 @@
 import re
 from collections.abc import Sequence
 
-
-def one_line(text: object) -> str:
-    """A text without line breaks and runs of spaces."""
-    return " ".join(str(text).split())
-
-
-def plural(count: int, noun: str) -> str:
-    """'1 chain', '3 chains'."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+from datasets.utils.text import one_line
 
 
 def escape(text: object) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from datasets.utils.errors import EarshotError
-from orchestrator.reporting.markdown import escape, plural, table
+from datasets.utils.text import plural
+from orchestrator.reporting.markdown import escape, table
 from orchestrator.reporting.tables import PaperRow, ceiling
 from orchestrator.results.chain_metrics import FORMULAE, MEASURES
 from orchestrator.results.objectives import Objective

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from datasets.utils.text import one_line, plural
 from orchestrator.reporting import figures
-from orchestrator.reporting.markdown import one_line, plural
 from orchestrator.reporting.tables import ceiling
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.objectives import Objective

@@ -9,8 +9,7 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from datasets.corpora.inventory import printable
-from orchestrator.reporting.markdown import one_line
+from datasets.utils.text import one_line, printable
 from orchestrator.reporting.tables import Grid
 
 READ_ME = "read-me"

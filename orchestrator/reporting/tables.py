@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.reporting.markdown import one_line
+from datasets.utils.text import one_line
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run

@@ -5,12 +5,8 @@ Test clips are never looked at. A number exists in two places that agree: in the
 head and the `val` split).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 ObjectiveName = Literal["aa", "final", "pd", "forgetting", "parameters"]
 
@@ -50,24 +46,3 @@ _ALL = (
 )
 OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in _ALL}
 DEFAULT = (OBJECTIVES["aa"],)
-
-
-def non_dominated(values: ArrayLike, objectives: Sequence[Objective]) -> NDArray[np.bool_]:
-    """Which points form the Pareto set: no other is at least as good in all objectives and better in one.
-
-    Equal points are all in it. Values are compared to twelve digits: the same accuracies summed in another order of
-    seeds must tie.
-
-    Args:
-        values: float [points, objectives]; a row with a NaN is not in the set and dominates nothing.
-        objectives: one per column.
-    """
-    signs = np.array([1.0 if objective.up else -1.0 for objective in objectives])
-    gains = np.round(np.asarray(values, dtype=float).reshape(-1, len(signs)), 12) * signs
-    whole = ~np.isnan(gains).any(axis=1)
-    kept = whole.copy()
-    for index in np.flatnonzero(whole):
-        at_least = (gains[whole] >= gains[index]).all(axis=1)
-        better = (gains[whole] > gains[index]).any(axis=1)
-        kept[index] = not (at_least & better).any()
-    return kept

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
 from datasets.utils.location import Location
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import printable
 from orchestrator.results.provenance import provenance
-from trainables.memory_limit import FILE_NAME as EXCEEDED
+from trainables.records import FILE_NAME as EXCEEDED
 from trainables.records import TrialRecord
 from trainables.store.lease import Lease
 

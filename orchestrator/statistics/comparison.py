@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
-from orchestrator.reporting.markdown import one_line, plural
+from datasets.utils.text import one_line, plural
 from orchestrator.results.chain_metrics import Measure
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import percent

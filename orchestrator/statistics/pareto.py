@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
-from orchestrator.results.objectives import DEFAULT, OBJECTIVES, Objective, non_dominated
+from datasets.utils.text import printable
+from orchestrator.results.objectives import DEFAULT, OBJECTIVES, Objective
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, Estimates
 
@@ -69,3 +70,24 @@ def candidates(run: Run, estimates: Estimates, objectives: Sequence[Objective]) 
         rows.sort(key=lambda row: (np.isnan(row.values[0].mean), sign * row.values[0].mean, row.configuration))
         found += rows
     return found
+
+
+def non_dominated(values: ArrayLike, objectives: Sequence[Objective]) -> NDArray[np.bool_]:
+    """Which points form the Pareto set: no other is at least as good in all objectives and better in one.
+
+    Equal points are all in it. Values are compared to twelve digits: the same accuracies summed in another order of
+    seeds must tie.
+
+    Args:
+        values: float [points, objectives]; a row with a NaN is not in the set and dominates nothing.
+        objectives: one per column.
+    """
+    signs = np.array([1.0 if objective.up else -1.0 for objective in objectives])
+    gains = np.round(np.asarray(values, dtype=float).reshape(-1, len(signs)), 12) * signs
+    whole = ~np.isnan(gains).any(axis=1)
+    kept = whole.copy()
+    for index in np.flatnonzero(whole):
+        at_least = (gains[whole] >= gains[index]).all(axis=1)
+        better = (gains[whole] > gains[index]).any(axis=1)
+        kept[index] = not (at_least & better).any()
+    return kept

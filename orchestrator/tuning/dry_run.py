@@ -22,7 +22,7 @@ from rich.text import Text
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import told_seconds
-from orchestrator.reporting.markdown import plural
+from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
 from trainables.chain import Chain

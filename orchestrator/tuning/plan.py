@@ -18,11 +18,11 @@ from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_run, warm_start
 from search_spaces.loader import MethodSpace, load_space, shipped
 from trainables.chain import ChainConfig
-from trainables.learners.learner import find_method, refuse_misfit
+from trainables.methods.registry import find_method, refuse_misfit
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.records import SeedTriple
-from trainables.store.stages import address_of
+from trainables.store.layout import address_of
 
 DEFAULT_TRIALS = 8  # configurations of a method
 SPACE = "space.yaml"  # in a run folder: the search space that it was started with

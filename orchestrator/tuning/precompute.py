@@ -18,7 +18,8 @@ from datasets.benchmark.protocol import Session
 from orchestrator.tuning.plan import Plan
 from trainables.chain import ChainConfig, open_features
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, find_method
+from trainables.learners.learner import Learner
+from trainables.methods.registry import find_method
 from trainables.store.arrays import ArrayStore
 
 WORTH = 20.0  # seconds of computing on this machine from which tasks are started

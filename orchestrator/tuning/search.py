@@ -29,7 +29,7 @@ from orchestrator.results.objectives import DEFAULT, Objective
 from orchestrator.tuning.config import Strategy
 from orchestrator.tuning.warm_start import Known
 from search_spaces.loader import MethodSpace
-from trainables.learners.learner import find_method
+from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
 from trainables.trial import FINISHED
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from search_spaces.loader import MethodSpace
-from trainables.learners.learner import find_method
+from trainables.methods.registry import find_method
 from trainables.records import SeedTriple, TrialRecord
 
 ALIKE = ("benchmark", "protocol", "backbone", "frontend", "precision")

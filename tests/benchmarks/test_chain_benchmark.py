@@ -17,7 +17,8 @@ from datasets.benchmark.shards import Shards
 from trainables.chain import ChainConfig
 from trainables.learners.features import Features
 from trainables.networks.backbone import load_backbone
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 from trainables.store.arrays import ArrayStore, Joined
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, sessions=2, validation=1)

@@ -11,7 +11,7 @@ from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from search_spaces.loader import load_space, shipped
 from trainables.chain import Chain, ChainConfig
-from trainables.learners.learner import methods
+from trainables.methods.registry import methods
 from trainables.records import SeedTriple
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, class_order="seeded")

@@ -15,7 +15,8 @@ import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from orchestrator.tuning.config import SweepConfig, parse
+from orchestrator.tuning.arguments import parse
+from orchestrator.tuning.config import SweepConfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.33"

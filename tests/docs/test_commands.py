@@ -139,7 +139,7 @@ def test_commands_are_of_modules_that_are_there(command: Command) -> None:
     module = command.words[2]
     assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
     assert module.startswith("benchmarks.") or module in [name for name, _ in COMMANDS.values()] + [
-        "trainables.shipped"
+        "trainables.pretraining.shipping"
     ]
 
 

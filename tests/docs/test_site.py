@@ -13,7 +13,7 @@ from datasets.corpora.corpus import corpora
 from orchestrator.__main__ import COMMANDS
 from orchestrator.tuning.config import SweepConfig
 from tests.support.documented_commands import ROOT
-from trainables.learners.learner import methods
+from trainables.methods.registry import methods
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,17 @@
-"""Run folders of which every accuracy is known: real records and Parquet files, as a sweep leaves them."""
+"""What the tests of the orchestrator share: run folders, Ray, benchmarks for the audit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from datasets.benchmark.audit import Audit
-from orchestrator.audit import audit
+from orchestrator.auditing.audit import audit
 from orchestrator.cluster.session import start_ray
 from tests.support.audited_benchmarks import write_clean, write_planted
-from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
-
-Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; as many rows as sessions are finished
-WriteTrial = Callable[..., TrialRecord]
-WAY, CLIPS = 2, 20  # classes and clips that each session brings
+from tests.support.run_folders import Matrix, WriteTrial, trial
+from trainables.records import TrialRecord
 
 
 @pytest.fixture(scope="session")
@@ -33,104 +28,6 @@ def write_trial(tmp_path: Path) -> WriteTrial:
         return trial(tmp_path / "run", configuration, seed, matrix, **settings)
 
     return write
-
-
-def trial(
-    run: Path,
-    configuration: str,
-    seed: int,
-    matrix: Matrix,
-    *,
-    val: Matrix | None = None,
-    heads: dict[str, Matrix] | None = None,
-    planned: int | None = None,
-    way: int = WAY,
-    clips: int = CLIPS,
-    **changes: Any,
-) -> TrialRecord:
-    """Writes a trial; its default head 'prototype' has `matrix` on test clips, `val` on validation clips.
-
-    Args:
-        run: the run folder.
-        configuration: '{method}-{digits}'.
-        seed: of all three kinds.
-        matrix: accuracies on test clips; each times `clips` is a whole number.
-        val: accuracies on validation clips; `matrix` where it is None.
-        heads: other heads and their accuracies, on both splits.
-        planned: sessions that the chain was to have; as many as it has where it is None.
-        way: classes that each session brings.
-        clips: clips of each split that each session brings.
-        changes: other fields of the record.
-    """
-    others = heads or {}
-    splits = {"val": matrix if val is None else val, "test": matrix}
-    planned = len(matrix) if planned is None else planned
-    name = f"{configuration}-s{seed}"
-    folder = run / "trials" / name
-    folder.mkdir(parents=True)
-    sessions = []
-    for t in range(len(matrix)):
-        rows: list[tuple[str, str, int, str, int]] = []
-        for split, own in splits.items():
-            for head, table in {"prototype": own, **others}.items():
-                if t < len(table):
-                    rows += _rows(split, head, table[t], way, clips)
-        columns = [
-            pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), PREDICTIONS, strict=True)
-        ]
-        pq.write_table(
-            pa.Table.from_arrays(columns, schema=PREDICTIONS),
-            folder / f"session-{t:02d}.parquet",
-            write_page_checksum=True,
-        )
-        sessions.append(
-            SessionRecord(
-                index=t,
-                classes=tuple(range(t * way, (t + 1) * way)),
-                stage="0" * 64,
-                predictions=f"session-{t:02d}.parquet",
-                seconds=1.5,
-                reused=False,
-                parameters_stored=1000 * (t + 1),
-                parameters_used=500 * (t + 1),
-            )
-        )
-    fields: dict[str, Any] = {
-        "trial": name,
-        "configuration": configuration,
-        "method": configuration.rpartition("-")[0],
-        "settings": {"lr": 0.1},
-        "varied": {"lr": 0.1},
-        "seeds": SeedTriple(order=seed, support=seed, initialisation=seed),
-        "benchmark": "demo",
-        "benchmark_fingerprint": "f" * 64,
-        "class_names": tuple(f"class {label}" for label in range(planned * way)),
-        "protocol": {"name": "ffcac-25", "way": way, "shot": 5},
-        "backbone": "tiny",
-        "frontend": "kaldi",
-        "heads": ("prototype", *others),
-        "default_head": "prototype",
-        "planned_sessions": planned,
-        "status": "finished" if len(matrix) == planned else "running",
-        "sessions": tuple(sessions),
-    }
-    record = TrialRecord(**{**fields, **changes})
-    record.save(folder)
-    return record
-
-
-def _rows(split: str, head: str, row: Sequence[float], way: int, clips: int) -> list[tuple[str, str, int, str, int]]:
-    """Rows of `PREDICTIONS`: of the clips that session j brought, the first `row[j] * clips` are right."""
-    rows = []
-    seen = len(row) * way
-    for j, share in enumerate(row):
-        right = round(share * clips)
-        assert abs(right - share * clips) < 1e-9, f"{share} of {clips} clips is no whole number"
-        for clip in range(clips):
-            label = j * way + clip % way
-            guess = label if clip < right else (label + 1) % seen
-            rows.append((split, f"{split}-{j}-{clip}", label, head, guess))
-    return rows
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ import pytest
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.audit import _with_lists, audit, main, parser
+from orchestrator.audit import _with_lists, main, parser
 from orchestrator.auditing import measure
+from orchestrator.auditing.audit import audit
 from orchestrator.auditing.files import document
 from orchestrator.auditing.findings import KINDS, Finding, findings, merged_ceilings
 from tests.support.audited_benchmarks import NAMES

@@ -12,9 +12,9 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from orchestrator.__main__ import COMMANDS, completion, main
 from orchestrator.results.run_folder import RunFolder
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import find_benchmark
-from trainables.learners.learner import find_method
+from trainables.methods.registry import find_method
 from trainables.networks.backbone import load_backbone
 
 

@@ -10,10 +10,11 @@ from datasets.utils.errors import EarshotError
 from orchestrator.export import Places, choose, export, main
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
-from tests.orchestrator.conftest import WriteTrial
 from tests.support.chain_runs import seeds, write_run
+from tests.support.run_folders import WriteTrial
 from trainables.inference.exported_model import Description, load_model
-from trainables.networks.backbone import DEFAULT, load_backbone
+from trainables.networks.backbone import load_backbone
+from trainables.networks.specs import DEFAULT
 from trainables.records import TrialRecord
 
 

@@ -22,9 +22,10 @@ from datasets.corpora.folder import Folder, FolderOptions
 from datasets.utils.errors import EarshotError
 from orchestrator import export as exporting
 from orchestrator.export import export
-from orchestrator.predict import main, predict
+from orchestrator.predict import main
 from tests.support.chain_runs import write_clips, write_run
 from trainables.inference.exported_model import FILE_NAME, ExportedModel, load_model
+from trainables.inference.prediction import predict
 from trainables.records import TrialRecord
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from datasets.benchmark.shards import Shards
 from datasets.corpora.corpus import corpora
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from orchestrator.prepare import main, prepare
+from orchestrator.preparation.pipeline import prepare
+from orchestrator.prepare import main
 from tests.support.prepare_processes import FLAGS, OPTIONS, RATE, contents, speech
 
 

@@ -16,9 +16,11 @@ from PIL import Image
 from rich.console import Console
 
 from datasets.utils.errors import EarshotError
-from orchestrator.report import ReportPaths, main, summary_table, write_report
+from orchestrator.report import main
 from orchestrator.reporting.markdown import escape, table
 from orchestrator.reporting.run_figures import figures_of
+from orchestrator.reporting.summary import summary_table
+from orchestrator.reporting.write import ReportPaths, write_report
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from trainables.records import SeedTriple, TrialRecord

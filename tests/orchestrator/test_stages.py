@@ -14,12 +14,13 @@ import torch
 
 from datasets.utils.location import Location
 from orchestrator.stages import main
-from trainables.learners.learner import State
 from trainables.records import PREDICTIONS
 from trainables.store.arrays import ArrayStore
 from trainables.store.inventory import holdings
+from trainables.store.layout import address_of
 from trainables.store.lease import Lease
-from trainables.store.stages import Stage, StageStore, address_of
+from trainables.store.stages import Stage, StageStore
+from trainables.store.state import State
 
 
 def publish(store: Path, method: str, session: int, parts: str, parent: str | None = None, seconds: float = 2.0) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.sweep import main
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
 from tests.support.sweep_processes import PROTOCOL, command, predictions, records, run
 
 

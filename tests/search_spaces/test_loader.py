@@ -6,7 +6,7 @@ import pytest
 
 from datasets.utils.errors import EarshotError
 from search_spaces.loader import load_space, shipped
-from trainables.learners.learner import methods
+from trainables.methods.registry import methods
 
 
 def test_every_method_has_a_space_of_its_own() -> None:

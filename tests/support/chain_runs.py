@@ -9,7 +9,7 @@ from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
 from orchestrator.results.run_folder import RunFolder
 from trainables.chain import Chain, ChainConfig
-from trainables.learners.learner import find_method
+from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)

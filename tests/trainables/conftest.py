@@ -7,7 +7,8 @@ import pytest
 from datasets.benchmark.shards import Shards
 from trainables.learners.features import Features
 from trainables.networks.backbone import load_backbone
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 from trainables.store.arrays import ArrayStore
 
 

@@ -14,7 +14,8 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from trainables.chain import Chain, ChainConfig, main
 from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
-from trainables.store.stages import StageStore, predictions_file, stage_file
+from trainables.store.layout import predictions_file, stage_file
+from trainables.store.stages import StageStore
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)
 

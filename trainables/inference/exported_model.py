@@ -25,15 +25,18 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from transformers import ASTConfig, ASTModel
 
-from datasets.corpora.inventory import printable
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.learners.features import BATCH, Features
-from trainables.learners.learner import Learner, State, find_method
+from trainables.learners.learner import Learner
+from trainables.methods.registry import find_method
 from trainables.networks.backbone import Backbone
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 from trainables.records import SeedTriple
 from trainables.store.arrays import ArrayStore
+from trainables.store.state import State
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE_NAME = "model.json"

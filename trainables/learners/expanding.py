@@ -26,12 +26,13 @@ from datasets.benchmark.protocol import Session
 from trainables.learners import features
 from trainables.learners.exemplars import Exemplars
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, Needs, State, column_labels
+from trainables.learners.learner import Learner, Needs, column_labels
 from trainables.learners.training import Training, train
 from trainables.networks.backbone import Backbone, weights_digest
 from trainables.networks.classifier import count_values, frozen, restored_linear, trainable
 from trainables.networks.heads import distance_scores, linear_head
 from trainables.store.arrays import Joined, Rows
+from trainables.store.state import State
 
 
 class ExpandingTraining(Training):

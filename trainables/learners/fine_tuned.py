@@ -9,9 +9,10 @@ from torch import Tensor
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, State
+from trainables.learners.learner import Learner
 from trainables.learners.training import Schedule, train
 from trainables.networks.classifier import Classifier, count_values, frozen, restored_classifier
+from trainables.store.state import State
 
 
 class FineTuned(Learner):

@@ -11,23 +11,18 @@ A method is one file in `trainables/methods` with one `Learner`. The chain calls
 and, in another process or after a crash, `learner.load(state)` in place of the sessions before.
 """
 
-import importlib
-import inspect
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-import trainables.methods
-from datasets.benchmark.protocol import Protocol, Session
-from datasets.utils.errors import EarshotError
-from datasets.utils.suggestion import suggestion
+from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
+from trainables.store.state import State
 
 
 class Settings(BaseModel):
@@ -43,21 +38,6 @@ class Settings(BaseModel):
         """The settings that session number `session` reads, by name, in JSON types."""
         other = "incremental_" if session == 0 else "base_"
         return {key: value for key, value in self.model_dump(mode="json").items() if not key.startswith(other)}
-
-
-@dataclass
-class State:
-    """Everything that a learner knows after a session.
-
-    Attributes:
-        parts: groups of named tensors; a part that does not change between sessions is stored once.
-        notes: the rest, in JSON types (remembered clips, counters).
-        settled: names of parts that no later session changes; later stages need not look at them again.
-    """
-
-    parts: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -162,59 +142,3 @@ def column_labels(labels: Sequence[int], classes: Sequence[int]) -> Tensor:
     """Labels as columns of the score matrix: `[clips]`, int64."""
     column = {label: index for index, label in enumerate(classes)}
     return torch.tensor([column[label] for label in labels])
-
-
-def methods() -> dict[str, type[Learner]]:
-    """Every method by name, in alphabetical order: one per file in `trainables/methods`."""
-    found: dict[str, type[Learner]] = {}
-    for info in pkgutil.iter_modules(trainables.methods.__path__, "trainables.methods."):
-        for value in vars(importlib.import_module(info.name)).values():
-            defined_here = inspect.isclass(value) and value.__module__ == info.name
-            if defined_here and issubclass(value, Learner) and not inspect.isabstract(value):
-                assert value.name not in found, f"two methods are called {value.name}"
-                found[value.name] = value
-    return dict(sorted(found.items()))
-
-
-def find_method(name: str) -> type[Learner]:
-    """The method called `name`.
-
-    Raises:
-        EarshotError: there is none.
-    """
-    known = methods()
-    if name not in known:
-        raise EarshotError(f"method '{name}': not known; {suggestion(name, known)}")
-    return known[name]
-
-
-def refuse_misfit(method: type[Learner], settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
-    """Refuses a protocol that cannot give a method what it needs.
-
-    Raises:
-        EarshotError: it cannot; says what is missing and what to do.
-    """
-    needs = method.needs(settings)
-    because = f" ({needs.why})" if needs.why else ""
-    if protocol.exemplars is not None and needs.exemplars > protocol.exemplars:
-        others = {name: other.needs(other.Settings()) for name, other in methods().items()}
-        without = [name for name, other in others.items() if not other.exemplars and not other.everything]
-        fewer = f"set its exemplars_per_class to {protocol.exemplars}, " if protocol.exemplars else ""
-        raise EarshotError(
-            f"method {method.name}: rehearses {needs.exemplars} clip(s) of every old class, the protocol allows "
-            f"{protocol.exemplars}; {fewer}allow --exemplars {needs.exemplars}, or take a method without memory: "
-            f"{', '.join(without)}"
-        )
-    base = len(sessions[0].classes)
-    if base < needs.base_classes:
-        raise EarshotError(
-            f"method {method.name}: needs at least {needs.base_classes} base classes{because}, the protocol has "
-            f"{base}; give it --base {needs.base_classes} or more"
-        )
-    for option, least, asked in (("shot", needs.shots, sessions), ("base-shot", needs.base_shots, sessions[:1])):
-        fewest = min(len(one.support) for session in asked for one in session.classes)
-        if fewest < least:
-            raise EarshotError(
-                f"method {method.name}: needs at least {least} support clips of a {'base ' * (option != 'shot')}class"
-                f"{because}, the protocol gives {fewest}; give it --{option} {least} or more"
-            )

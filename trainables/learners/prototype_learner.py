@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, State, column_labels
+from trainables.learners.learner import Learner, column_labels
 from trainables.learners.training import BaseTraining, Schedule, train
 from trainables.networks.backbone import Backbone, weights_digest
 from trainables.networks.classifier import count_values, frozen, trainable
 from trainables.networks.heads import class_means, linear_head, scaled_cosines
+from trainables.store.state import State
 
 
 class CosineTraining(BaseTraining):

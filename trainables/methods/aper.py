@@ -20,13 +20,15 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session
+from trainables.learners.adaptation import adapt
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, State
+from trainables.learners.learner import Learner
 from trainables.learners.training import CosineBaseTraining
-from trainables.networks.adapters import AdaptedBackbone, adapt, restored_adapters
+from trainables.networks.adapters import AdaptedBackbone, restored_adapters
 from trainables.networks.backbone import Backbone, weights_digest
 from trainables.networks.classifier import count_values, frozen, trainable
 from trainables.networks.heads import class_means, cosine_scores
+from trainables.store.state import State
 
 
 class APERSettings(CosineBaseTraining):

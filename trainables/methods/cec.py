@@ -34,12 +34,13 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import BATCH, Features
-from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.learner import Needs, column_labels
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
 from trainables.learners.training import Schedule, train
 from trainables.networks.backbone import Backbone
 from trainables.networks.classifier import count_values, frozen
 from trainables.networks.heads import cosine_scores
+from trainables.store.state import State
 
 FLIPS = ((), (1,), (2,), (1, 2))  # of a spectrogram's axes (1: time, 2: mel); the first is the clip itself
 

@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.expanding import ExpandingOnShared, ExpandingTraining
 from trainables.learners.features import Features
-from trainables.learners.learner import State, column_labels
+from trainables.learners.learner import column_labels
 from trainables.learners.training import mix_up
 from trainables.networks.backbone import SpecialisedPart
 from trainables.networks.classifier import count_values
 from trainables.networks.heads import class_means, cosine_scores
+from trainables.store.state import State
 
 
 class EDESettings(ExpandingTraining):

@@ -36,12 +36,13 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
-from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.learner import Needs, column_labels
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
 from trainables.learners.training import train
 from trainables.networks.backbone import Backbone
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores, scaled_cosines
+from trainables.store.state import State
 
 
 class FACTSettings(CosineTraining):

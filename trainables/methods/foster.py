@@ -35,11 +35,12 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.exemplars import Exemplars
 from trainables.learners.features import Features
 from trainables.learners.fine_tuned import FineTuned
-from trainables.learners.learner import Needs, Settings, State, column_labels
+from trainables.learners.learner import Needs, Settings, column_labels
 from trainables.learners.training import Schedule, train
 from trainables.networks.classifier import Classifier, frozen, trainable
 from trainables.networks.heads import distillation, linear_head
 from trainables.store.arrays import Joined
+from trainables.store.state import State
 
 
 class FOSTERSettings(Settings):

@@ -19,11 +19,12 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.exemplars import Exemplars
 from trainables.learners.features import Features
 from trainables.learners.fine_tuned import FineTuned
-from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.learner import Needs, column_labels
 from trainables.learners.training import Training
 from trainables.networks.classifier import Classifier, trainable
 from trainables.networks.heads import distance_scores, distillation
 from trainables.store.arrays import Joined
+from trainables.store.state import State
 
 
 class ICaRLSettings(Training):

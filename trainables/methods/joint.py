@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.fine_tuned import FineTuned
-from trainables.learners.learner import Needs, Settings, State, column_labels
+from trainables.learners.learner import Needs, Settings, column_labels
 from trainables.learners.training import Schedule
 from trainables.networks.classifier import Classifier
 from trainables.store.arrays import Joined
+from trainables.store.state import State
 
 
 class JointSettings(Settings):

@@ -37,11 +37,12 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import BATCH, Features
-from trainables.learners.learner import Learner, State, column_labels
+from trainables.learners.learner import Learner, column_labels
 from trainables.learners.training import Schedule, Training, train
 from trainables.networks.backbone import Backbone
 from trainables.networks.classifier import count_values, frozen, restored_linear, trainable
 from trainables.networks.heads import linear_head
+from trainables.store.state import State
 
 
 class L2PSettings(Training):

@@ -28,13 +28,14 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, Needs, State, column_labels
+from trainables.learners.learner import Learner, Needs, column_labels
 from trainables.learners.training import CosineBaseTraining, train
 from trainables.networks.backbone import Backbone, weights_digest
 from trainables.networks.classifier import count_values, frozen, trainable
 from trainables.networks.heads import cosine_scores
 from trainables.networks.ridge import CHUNK, Ridge, held_out
 from trainables.store.arrays import Rows
+from trainables.store.state import State
 
 HIDDEN = 64  # of the MLP
 SPECIAL = 2  # class and distillation token, in front of the patches

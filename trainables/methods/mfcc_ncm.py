@@ -9,8 +9,9 @@ from torch import Tensor
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, Settings, State
+from trainables.learners.learner import Learner, Settings
 from trainables.networks.heads import class_means, distance_scores
+from trainables.store.state import State
 
 
 class MfccNcmSettings(Settings):

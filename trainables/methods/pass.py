@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.fine_tuned import FineTuned
-from trainables.learners.learner import Needs, State, column_labels
+from trainables.learners.learner import Needs, column_labels
 from trainables.learners.training import Schedule, Training
 from trainables.networks.classifier import Classifier, count_values, trainable
 from trainables.networks.heads import class_means
+from trainables.store.state import State
 
 TRANSFORMS: dict[str, tuple[tuple[int, ...], ...]] = {  # axes of `[clips, frames, 128]` that each transform turns
     "flips": ((), (1,), (2,), (1, 2)),

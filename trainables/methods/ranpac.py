@@ -18,13 +18,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
+from trainables.learners.adaptation import adapt
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, Needs, State, column_labels
+from trainables.learners.learner import Learner, Needs, column_labels
 from trainables.learners.training import CosineBaseTraining
-from trainables.networks.adapters import AdaptedBackbone, adapt, restored_adapters
+from trainables.networks.adapters import AdaptedBackbone, restored_adapters
 from trainables.networks.classifier import count_values
 from trainables.networks.ridge import CHUNK, Ridge, held_out
 from trainables.store.arrays import Rows
+from trainables.store.state import State
 
 
 class RanPACSettings(CosineBaseTraining):

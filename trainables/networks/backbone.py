@@ -25,14 +25,9 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from trainables.networks.frontend import MEL_BINS
 from trainables.networks.original_ast import config_of_original, convert_block, convert_original
-from trainables.shipped import checked, shipped
+from trainables.networks.shipped import checked, shipped
+from trainables.networks.specs import DEFAULT, RANDOM
 
-DEFAULT = "earshot-tiny"
-RANDOM = {  # name: width, blocks, heads
-    "random-tiny": (96, 2, 3),
-    "random-small": (192, 4, 3),
-    "random-base": (768, 12, 12),
-}
 ARCHITECTURE = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "frequency_stride", "time_stride")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 HUB_TIMEOUT = 5.0  # seconds

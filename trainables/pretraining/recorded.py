@@ -10,7 +10,8 @@ from torch import Tensor
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 from trainables.pretraining.generator.draws import Draws
 from trainables.pretraining.generator.places import Places
 from trainables.pretraining.generator.source_filter import RATE

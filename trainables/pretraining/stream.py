@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 from trainables.pretraining.generator.draws import Draws
 from trainables.pretraining.generator.notes import Notes
 from trainables.pretraining.generator.places import Places

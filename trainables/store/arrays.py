@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from trainables.store.depot import MARK, Depot, Place, mark
+from trainables.store.layout import array_file, trailer
 from trainables.store.lease import find_or_compute
 
 RESIDENT = 64 << 20  # bytes: rows of an array up to this size stay on the device, larger ones are read batch by batch
@@ -146,20 +147,6 @@ class ArrayStore:
 
         array = find()
         return array if array is not None else find_or_compute(depot.lease_here(name), find, compute)[0]
-
-
-def array_file(address: str) -> str:
-    """The name of an array's file."""
-    return f"{address[:2]}/{address}.npy"
-
-
-def trailer(checksum: int) -> bytes:
-    """How an array's file ends.
-
-    Args:
-        checksum: CRC-32 of all bytes before.
-    """
-    return f"crc32 {checksum:08x}\n".encode()
 
 
 def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:

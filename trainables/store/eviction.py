@@ -15,8 +15,8 @@ from datasets.utils.files import ASIDE
 from datasets.utils.location import Found, Location
 from trainables.store.depot import Place
 from trainables.store.inventory import Holdings, StageFiles, copy_of, each, holdings
+from trainables.store.layout import stage_file
 from trainables.store.lease import Lease
-from trainables.store.stages import stage_file
 
 GRACE = 3600.0  # seconds: what was written or marked as used this recently stays; several times depot.MARK
 SILENCE = 3600.0  # seconds after which nobody goes on writing a file aside, and an owner that has not beaten is dead

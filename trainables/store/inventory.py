@@ -7,20 +7,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
-from datasets.corpora.inventory import printable
-from datasets.utils.errors import EarshotError
 from datasets.utils.files import ASIDE
-from datasets.utils.location import Found, Location, is_uri
-from orchestrator.results.run_folder import RunFolder
-from trainables.store.arrays import array_file
+from datasets.utils.location import Found, Location
+from datasets.utils.text import printable
 from trainables.store.depot import Depot
+from trainables.store.layout import (
+    FEATURES,
+    description,
+    embedding_file,
+    part_file,
+    predictions_file,
+    stage_file,
+)
 from trainables.store.lease import SUFFIX
-from trainables.store.stages import description, part_file, predictions_file, stage_file
 
-FEATURES = "features"  # the folder of embeddings in a store
 REQUESTS = 16  # files that are asked for at a time behind a URI
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -185,38 +187,6 @@ def copy_of(place: Location) -> Holdings | None:
     if not stages.is_copied:
         return None
     return holdings(Location.of(stages.folder), Location.of(arrays.folder))
-
-
-def find_store(name: str) -> Location:
-    """The store that is meant by a folder of one, a run or its name in runs/, or a URI.
-
-    Raises:
-        EarshotError: there is none.
-    """
-    place = Location.of(name)
-    if is_uri(name):
-        if any(place.files()):
-            return place
-    elif any((Path(name) / folder).is_dir() for folder in ("stages", "parts", FEATURES)):
-        return place
-    else:
-        try:
-            store = RunFolder.find(name).store
-        except EarshotError:
-            pass
-        else:
-            if any(store.files()):
-                return store
-            name = str(store)
-    raise EarshotError(
-        f"{printable(str(Location.of(name)))}: expected a store (a folder with stages/), a run of a sweep or a URI, "
-        "found no store; check the name"
-    )
-
-
-def embedding_file(address: str) -> str:
-    """The name of an embedding's file in a store."""
-    return f"{FEATURES}/{array_file(address)}"
 
 
 def each(place: Location, action: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

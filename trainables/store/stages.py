@@ -11,7 +11,6 @@ published last and by one rename, so a stage is there whole or not at all.
 import hashlib
 import json
 import os
-import re
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,18 +23,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from datasets.utils.files import ASIDE, file_digest
-from trainables.learners.learner import State
 from trainables.store.depot import Depot, Place
+from trainables.store.layout import description, part_file, predictions_file, stage_file
 from trainables.store.lease import Lease
+from trainables.store.state import State
 
 SCHEMA_VERSION = 1
-
-IS_DIGEST = re.compile("[0-9a-f]{64}").fullmatch  # it becomes a path
-
-
-def address_of(depends_on: dict[str, Any]) -> str:
-    """SHA-256 hex of JSON data, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(depends_on, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -193,38 +186,6 @@ class StageStore:
         finally:
             made.unlink(missing_ok=True)
         return digest
-
-
-def description(content: bytes, address: str) -> dict[str, Any]:
-    """What a stage.json says.
-
-    Raises:
-        ValueError: it is damaged, or not that of the stage at `address`.
-    """
-    try:
-        described: dict[str, Any] = json.loads(content)
-        named = (described["predictions"], *described["parts"].values())
-        numbers = [float(described[key]) for key in ("seconds", "parameters_stored", "parameters_used")]
-        if address == address_of(described["depends_on"]) and all(map(IS_DIGEST, named)) and min(numbers) >= 0:
-            return described
-    except (KeyError, TypeError, AttributeError, RecursionError):
-        pass
-    raise ValueError("not the description of the stage at its address")
-
-
-def stage_file(address: str) -> str:
-    """The name of a stage's description; without it there is no stage."""
-    return f"stages/{address[:2]}/{address}/stage.json"
-
-
-def predictions_file(address: str) -> str:
-    """The name of a stage's predictions."""
-    return f"stages/{address[:2]}/{address}/predictions.parquet"
-
-
-def part_file(digest: str) -> str:
-    """The name of a part."""
-    return f"parts/{digest[:2]}/{digest}.safetensors"
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -12,9 +12,8 @@ import numpy as np
 
 from datasets.utils.files import stream_digest
 from datasets.utils.location import Found
-from trainables.store.arrays import trailer
 from trainables.store.inventory import Holdings, each
-from trainables.store.stages import description, part_file, predictions_file, stage_file
+from trainables.store.layout import description, part_file, predictions_file, stage_file, trailer
 
 BLOCK = 1 << 20  # bytes that are read at a time
 

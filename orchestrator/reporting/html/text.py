@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from datasets.utils.humanize import told_seconds
-from orchestrator.reporting.markdown import one_line, plural
+from datasets.utils.text import one_line, plural
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, Estimates, percent
 from orchestrator.statistics.paired_tests import CLAIM

@@ -8,7 +8,7 @@ from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.mix import Mix, MixOptions
 from datasets.utils.errors import EarshotError
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 
 NOWHERE = Path("nowhere")  # a mix reads no recordings
 

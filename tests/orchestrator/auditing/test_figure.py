@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from datasets.benchmark.audit import Audit
-from orchestrator.audit import audit
+from orchestrator.auditing.audit import audit
 from orchestrator.auditing.figure import _stride, audit_figure
 from orchestrator.reporting.style import png, svg
 

@@ -13,8 +13,8 @@ from orchestrator.results.ceilings import FILE_NAME, Twins, ceilings, keep_twins
 from orchestrator.results.provenance import commit, provenance
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
-from tests.orchestrator.conftest import WriteTrial
 from tests.support.audited_benchmarks import write_planted
+from tests.support.run_folders import WriteTrial
 from trainables.chain import ChainConfig
 
 

@@ -12,7 +12,7 @@ import pytest
 from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.prepare import prepare
+from orchestrator.preparation.pipeline import prepare
 from tests.support.prepare_processes import (
     OPTIONS,
     REPOSITORY,

@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
-from orchestrator.results.objectives import OBJECTIVES, ObjectiveName, non_dominated
+from orchestrator.results.objectives import OBJECTIVES, ObjectiveName
 from orchestrator.results.run import CHAIN_METRICS, COST
+from orchestrator.statistics.pareto import non_dominated
 
 NAN = float("nan")
 

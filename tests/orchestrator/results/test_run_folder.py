@@ -10,7 +10,7 @@ import pytest
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator.results.run_folder import RunFolder, Tally
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
 from trainables.records import TrialRecord
 from trainables.store.lease import Lease
 

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from datasets.utils.errors import EarshotError
-from orchestrator.report import write_report
+from orchestrator.reporting.write import write_report
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from orchestrator.statistics.pareto import candidates, objectives_of
-from tests.orchestrator.conftest import WriteTrial
+from tests.support.run_folders import WriteTrial
 
 AA_AND_PD = [OBJECTIVES["aa"], OBJECTIVES["pd"]]
 

@@ -13,11 +13,11 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.results.run import Run
+from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.asha import SessionHalving, ended_before
-from orchestrator.tuning.config import parse
 from orchestrator.tuning.search import Answer, Job, MethodSearch, Pruned, SeededSearch
 from search_spaces.loader import MethodSpace
-from tests.orchestrator.conftest import WriteTrial
+from tests.support.run_folders import WriteTrial
 from trainables.chain import ChainConfig
 from trainables.records import SeedTriple, TrialRecord
 from trainables.trial import ChainTrial

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.sweep import main
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.dry_run import DryRun, dry_run
 from orchestrator.tuning.plan import find_benchmark, find_spaces, make_plan
 from tests.support.sweep_processes import command

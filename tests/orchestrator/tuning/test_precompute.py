@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.cluster.session import start_ray
 from orchestrator.tuning import precompute
-from orchestrator.tuning.config import parse
+from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.precompute import embed
 from tests.support.sweep_processes import PROTOCOL

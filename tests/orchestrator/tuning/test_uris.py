@@ -11,7 +11,8 @@ from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator.cluster.session import start_ray
-from orchestrator.prepare import main, prepare
+from orchestrator.preparation.pipeline import prepare
+from orchestrator.prepare import main
 from tests.support.object_store import empty_bucket
 from trainables.chain import Chain, ChainConfig
 

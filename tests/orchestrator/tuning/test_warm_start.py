@@ -12,8 +12,8 @@ from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.tuning.warm_start import Known, WarmStart, find_run, warm_start
 from search_spaces.loader import MethodSpace
-from tests.orchestrator.conftest import WriteTrial
-from trainables.learners.learner import find_method
+from tests.support.run_folders import WriteTrial
+from trainables.methods.registry import find_method
 from trainables.records import SeedTriple, TrialRecord
 
 SPACE = MethodSpace("ede", {"base_epochs": 3}, {"incremental_lr": FloatDistribution(1e-3, 1e-1, log=True)})

@@ -17,7 +17,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.export import export
 from tests.support.chain_runs import write_run
 from trainables.inference.exported_model import FILE_NAME, load_model
-from trainables.learners.learner import methods
+from trainables.methods.registry import methods
 from trainables.records import TrialRecord
 
 

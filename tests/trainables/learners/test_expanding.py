@@ -9,7 +9,7 @@ from datasets.benchmark.protocol import Protocol, make_sessions
 from trainables.learners import features as features_module
 from trainables.learners.expanding import Expanding
 from trainables.learners.features import Features
-from trainables.learners.learner import find_method
+from trainables.methods.registry import find_method
 from trainables.networks.backbone import weights_digest
 
 METHODS = ("ede", "der", "memo")

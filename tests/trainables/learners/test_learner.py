@@ -11,7 +11,8 @@ from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from datasets.utils.validation import validated
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner, find_method, methods
+from trainables.learners.learner import Learner
+from trainables.methods.registry import find_method, methods
 from trainables.store.arrays import ArrayStore
 
 OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}

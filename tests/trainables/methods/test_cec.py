@@ -10,8 +10,8 @@ from torch import nn
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
-from trainables.learners.learner import refuse_misfit
 from trainables.methods.cec import CEC, CECSettings, GraphAttention, episode
+from trainables.methods.registry import refuse_misfit
 from trainables.networks.backbone import weights_digest
 
 

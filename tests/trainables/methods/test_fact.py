@@ -10,7 +10,6 @@ from torch import nn
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
-from trainables.learners.learner import refuse_misfit
 from trainables.methods.fact import (
     FACT,
     FACTSettings,
@@ -20,6 +19,7 @@ from trainables.methods.fact import (
     virtual_loss,
     virtual_scores,
 )
+from trainables.methods.registry import refuse_misfit
 from trainables.networks.backbone import weights_digest
 
 

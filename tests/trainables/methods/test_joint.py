@@ -4,8 +4,8 @@ import torch
 
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from trainables.learners.features import Features
-from trainables.learners.learner import refuse_misfit
 from trainables.methods.joint import Joint, JointSettings
+from trainables.methods.registry import refuse_misfit
 from trainables.networks.backbone import weights_digest
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, exemplars=0)

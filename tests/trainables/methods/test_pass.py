@@ -10,7 +10,7 @@ from torch import nn
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
-from trainables.learners.learner import find_method, refuse_misfit
+from trainables.methods.registry import find_method, refuse_misfit
 from trainables.networks.backbone import weights_digest
 from trainables.networks.classifier import Classifier
 

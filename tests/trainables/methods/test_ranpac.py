@@ -8,8 +8,8 @@ import torch
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
-from trainables.learners.learner import refuse_misfit
 from trainables.methods.ranpac import RanPAC, RanPACSettings
+from trainables.methods.registry import refuse_misfit
 from trainables.networks.backbone import weights_digest
 
 DIM = 96

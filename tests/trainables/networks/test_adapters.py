@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from trainables.learners.adaptation import adapt
 from trainables.learners.features import Features
 from trainables.learners.training import Schedule
-from trainables.networks.adapters import SCALE, AdaptedBackbone, Adapter, CosineHead, adapt, restored_adapters
+from trainables.networks.adapters import SCALE, AdaptedBackbone, Adapter, CosineHead, restored_adapters
 from trainables.networks.backbone import weights_digest
 
 CLIPS = (1, 20, 33)

@@ -6,7 +6,8 @@ import torch
 from pydantic import ValidationError
 from transformers import ASTFeatureExtractor
 
-from trainables.networks.frontend import FrontEnd, FrontEndSpec
+from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import FrontEndSpec
 
 INPUTS = [("ls", 16_000), ("ns", 16_000), ("fs", 44_100)]  # 2 s, 4 s, 1 s
 

@@ -26,14 +26,15 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.location import Found, Location
 from tests.support.object_store import empty_bucket
 from trainables.chain import Chain, ChainConfig
-from trainables.learners.learner import State
 from trainables.records import PREDICTIONS
 from trainables.store import arrays
 from trainables.store.arrays import ArrayStore, Rows
 from trainables.store.eviction import chosen, evict
 from trainables.store.inventory import StageFiles, holdings
+from trainables.store.layout import address_of, part_file, predictions_file, stage_file
 from trainables.store.lease import Lease
-from trainables.store.stages import Stage, StageStore, address_of, part_file, predictions_file, stage_file
+from trainables.store.stages import Stage, StageStore
+from trainables.store.state import State
 from trainables.store.verification import verify
 
 HOUR = 3600.0

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from trainables.learners.learner import State
 from trainables.records import PREDICTIONS
-from trainables.store.stages import Stage, StageStore, address_of
+from trainables.store.layout import address_of
+from trainables.store.stages import Stage, StageStore
+from trainables.store.state import State
 
 
 def stage(number: int, parent: str | None = None) -> Stage:

@@ -19,7 +19,7 @@ from orchestrator.reporting.html.payload import payload
 from orchestrator.results.ceilings import FILE_NAME
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
-from tests.orchestrator.conftest import WriteTrial
+from tests.support.run_folders import WriteTrial
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 NAMES = ("<script>document.title='broken'</script>", '<b>bold</b> & "quoted"', "a|b", "é" * 40, "</script>", "'; x")

@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 from transformers import ASTModel
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbone import DEFAULT, Backbone, load_backbone, weights_digest
+from trainables.networks.backbone import Backbone, load_backbone, weights_digest
+from trainables.networks.shipped import FILES, WEIGHTS, checked, shipped
+from trainables.networks.specs import DEFAULT
 from trainables.pretraining.network import Network, Size
-from trainables.shipped import FILES, LARGEST, WEIGHTS, checked, main, ship, shipped
+from trainables.pretraining.shipping import LARGEST, main, ship
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Backbones that come with the package: small, in 16 bits, checked against their digest before they are used.
 
-    python -m trainables.shipped pretrained --name earshot-tiny
-    python -m trainables.shipped pretrained/second pretrained/third --name earshot-tiny
+    python -m trainables.pretraining.shipping pretrained --name earshot-tiny
+    python -m trainables.pretraining.shipping pretrained/second pretrained/third --name earshot-tiny
 
 turns what `trainables.pretrain` left in a folder into a folder of this package, in the layout of `transformers`. Of
 several runs, each begun with the weights of the one before, it takes the mean of the weights, which lies in a wider
@@ -24,37 +24,9 @@ from torch import Tensor
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError, told
 from datasets.utils.files import file_digest, write_atomically
+from trainables.networks.shipped import FILES, WEIGHTS, _reason
 
-WEIGHTS = Path(__file__).parent / "weights"
-FILES = ("config.json", "model.safetensors")
 LARGEST = 12_000_000  # bytes
-AGAIN = "install the package again"
-
-
-def shipped() -> tuple[str, ...]:
-    """Names of the backbones that come with the package, sorted."""
-    return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/made.json")))
-
-
-def checked(name: str, weights: Path = WEIGHTS) -> Path:
-    """The folder of a backbone, after its files were compared with their digests.
-
-    Args:
-        name: one of `shipped()`.
-        weights: where the folders lie.
-
-    Raises:
-        EarshotError: a file is missing, or is not what was shipped.
-    """
-    folder = weights / name
-    try:
-        expected = json.loads((folder / "made.json").read_bytes())["sha256"]
-        for file in FILES:
-            if (found := file_digest(folder / file)) != expected[file]:
-                raise EarshotError(f"{folder / file}: expected SHA-256 {expected[file]}, found {found}; {AGAIN}")
-    except (OSError, ValueError, KeyError) as error:
-        raise EarshotError(f"backbone '{name}': {folder}: cannot be read ({_reason(error)}); {AGAIN}") from None
-    return folder
 
 
 def ship(runs: Sequence[Path], name: str, weights: Path = WEIGHTS) -> Path:
@@ -97,29 +69,13 @@ def ship(runs: Sequence[Path], name: str, weights: Path = WEIGHTS) -> Path:
     return folder
 
 
-def recipe_of(backbone: str) -> dict[str, object] | None:
-    """How a backbone was made: one that comes with the package, or the folder `model/` of a run; else nothing."""
-    try:
-        if backbone in shipped():
-            made = json.loads((WEIGHTS / backbone / "made.json").read_bytes())["recipe"]
-        else:
-            made = json.loads((Path(backbone).parent / "recipe.json").read_bytes())
-    except (OSError, ValueError, KeyError):
-        return None
-    return made if isinstance(made, dict) else None
-
-
 def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in state.items()}
 
 
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
 def parser() -> CommandLine:
     """The command line."""
-    made = CommandLine("trainables.shipped", description=__doc__)
+    made = CommandLine("trainables.pretraining.shipping", description=__doc__)
     made.add_argument(
         "runs",
         type=Path,
@@ -132,7 +88,7 @@ def parser() -> CommandLine:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m trainables.shipped`."""
+    """`python -m trainables.pretraining.shipping`."""
     options = parser().parse_args(arguments)
     if not options.name.replace("-", "").isalnum():
         parser().error("--name: expected letters, digits and dashes")

@@ -1,0 +1,28 @@
+"""Text for people: plural forms, names from outside made printable, paths as one would type them."""
+
+from pathlib import Path
+
+
+def one_line(text: object) -> str:
+    """A text without line breaks and runs of spaces."""
+    return " ".join(str(text).split())
+
+
+def plural(count: int, noun: str) -> str:
+    """'1 chain', '3 chains'."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def printable(text: str) -> str:
+    """Untrusted text on one line: control characters and bytes that are not UTF-8 become escapes."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    byte = ord(char) - 0xDC00  # how os.fsdecode carries a byte that is not UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()
+
+
+def typed_path(path: Path) -> str:
+    """A path as one would type it here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,67 @@
+"""Addresses and file names of the store; imports no PyTorch."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+IS_DIGEST = re.compile("[0-9a-f]{64}").fullmatch  # it becomes a path
+
+
+def address_of(depends_on: dict[str, Any]) -> str:
+    """SHA-256 hex of JSON data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def description(content: bytes, address: str) -> dict[str, Any]:
+    """What a stage.json says.
+
+    Raises:
+        ValueError: it is damaged, or not that of the stage at `address`.
+    """
+    try:
+        described: dict[str, Any] = json.loads(content)
+        named = (described["predictions"], *described["parts"].values())
+        numbers = [float(described[key]) for key in ("seconds", "parameters_stored", "parameters_used")]
+        if address == address_of(described["depends_on"]) and all(map(IS_DIGEST, named)) and min(numbers) >= 0:
+            return described
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError("not the description of the stage at its address")
+
+
+def stage_file(address: str) -> str:
+    """The name of a stage's description; without it there is no stage."""
+    return f"stages/{address[:2]}/{address}/stage.json"
+
+
+def predictions_file(address: str) -> str:
+    """The name of a stage's predictions."""
+    return f"stages/{address[:2]}/{address}/predictions.parquet"
+
+
+def part_file(digest: str) -> str:
+    """The name of a part."""
+    return f"parts/{digest[:2]}/{digest}.safetensors"
+
+
+def array_file(address: str) -> str:
+    """The name of an array's file."""
+    return f"{address[:2]}/{address}.npy"
+
+
+def trailer(checksum: int) -> bytes:
+    """How an array's file ends.
+
+    Args:
+        checksum: CRC-32 of all bytes before.
+    """
+    return f"crc32 {checksum:08x}\n".encode()
+
+
+FEATURES = "features"  # the folder of embeddings in a store
+
+
+def embedding_file(address: str) -> str:
+    """The name of an embedding's file in a store."""
+    return f"{FEATURES}/{array_file(address)}"
