@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import Estimate, estimate, percent
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"\n### {shards.manifest.name}: {classes} classes, chance {100 / classes:.1f} %\n")
             print(scores_table(rows, 1 / classes), flush=True)
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     return 0
 

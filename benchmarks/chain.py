@@ -34,7 +34,7 @@ from benchmarks.clips import write_clips
 from benchmarks.plain import COST, ERROR, WAYS, Measured, run_in_process
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from trainables.chain import ChainConfig
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, methods
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"{name}: {', '.join(f'{way} {run.seconds:.1f} s' for way, run in found[-1].runs.items())}"
                 )
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     epochs = "published epochs" if options.epochs is None else f"{options.epochs} epochs"
     sizes = f"{options.sessions} sessions, base {protocol.base}, way {protocol.way}, shot {protocol.shot}"

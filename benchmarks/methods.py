@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.results.run import Run
@@ -123,7 +123,7 @@ def main() -> int:
             else:
                 print(methods_table(run(name, "table", "reference", options)))
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     return 0
 

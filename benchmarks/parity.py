@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.results.run import Run
 from orchestrator.tuning.arguments import parse
@@ -79,7 +79,7 @@ def main() -> int:
     try:
         print(table(released(options.shared), ours(options.shared, options.out, Console())))
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     return 0
 

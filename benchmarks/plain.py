@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from trainables.chain import Chain, ChainConfig
 from trainables.learners.features import BATCH, Features
 from trainables.store.arrays import Rows
@@ -202,7 +202,7 @@ def run_in_process(way: str, config: ChainConfig, folder: Path, count: bool) -> 
     try:
         measured = run(way, config, folder, count=count)
     except (EarshotError, OSError) as error:
-        (folder / ERROR).write_text(told(error), encoding="utf-8")
+        (folder / ERROR).write_text(error_line(error), encoding="utf-8")
     else:
         (folder / COST).write_text(json.dumps(asdict(measured)), encoding="utf-8")
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from trainables.chain import Chain, ChainConfig
@@ -80,7 +80,7 @@ def main() -> int:
         prepare(corpus, options.shared / "corpora" / CORPUS, options.out / CORPUS, settings)
         found = {way: [predictions(way, seed, options) for seed in range(options.seeds)] for way in WAYS}
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     rows: list[list[object]] = []
     exact = found["float32"]

@@ -25,7 +25,7 @@ from benchmarks.baselines import OPTIONS
 from benchmarks.speech import write_speech
 from benchmarks.watch import CommandError, Cost, watch
 from datasets.benchmark.manifest import FILE_NAME, Manifest
-from datasets.utils.files import ASIDE
+from datasets.utils.files import TEMPORARY_SUFFIX
 from orchestrator.preparation.output_folder import LOCK
 
 CORES = os.cpu_count() or 1
@@ -83,7 +83,7 @@ def run_ours(source: Path, out: Path, loudness: bool = False) -> Run:
     def look(now: float) -> None:
         """Notes when each shard is begun: it is then a file aside of it, `.00003.parquet.4f1c.aside`."""
         for path in shards.iterdir() if shards.is_dir() else ():
-            if path.name.endswith(ASIDE):
+            if path.name.endswith(TEMPORARY_SUFFIX):
                 begun.setdefault(path.name.split(".")[1], now)
 
     os.sync()

@@ -23,7 +23,7 @@ import torch
 from transformers import ASTConfig, ASTModel
 
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from trainables.records import TrialRecord
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         backbone(given.out / "backbone", given.depth, given.width)
         found = {way: run(way, given) for way in WAYS}
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         prepare("demo", None, given.out / "demo", CLIPS)
         cost, driver, found = run(given)
     except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ sweep was used up, 130 interrupted.
 import argparse
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import shtab
@@ -35,9 +35,10 @@ COMMANDS = {
 SHELLS = ("bash", "zsh")
 
 
-def main(arguments: list[str] | None = None) -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot`, and `python -m orchestrator`."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words else "--help"
     if name in COMMANDS:
         status: int = importlib.import_module(COMMANDS[name][0]).main(words[1:])
@@ -52,11 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
         told = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion', '--help', '--version'))}"
     print(f"error: {told}", file=sys.stderr)
     return 2
-
-
-def program() -> int:
-    """The script `earshot`."""
-    return as_program(main)
 
 
 def completion(shell: str) -> str:
@@ -110,4 +106,4 @@ def _add_values(command: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(program())
+    sys.exit(main())

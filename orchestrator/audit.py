@@ -9,16 +9,13 @@ Exit codes: 0 done, 1 a defect named by --fail-on was found, 2 an error, 130 int
 import argparse
 import io
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +23,8 @@ from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
 from datasets.corpora.corpus import Corpus, corpora
 from datasets.utils.cli import CommandLine, as_program, positive
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.console import error_console, output_console, progress_bar
+from datasets.utils.errors import EarshotError
 from datasets.utils.location import is_uri
 from datasets.utils.text import plural, printable
 from orchestrator.auditing.audit import audit, audit_listing
@@ -40,36 +38,24 @@ _SESSIONS = 8  # shown in a row of ceilings
 _COMMON = ("benchmark", "protocol", "order_seed", "out", "fail_on", "workers")
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # names of classes and "±", where the terminal has no UTF-8
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        listed = _with_lists()
-        corpus = listed.get(words[0]) if words else None
-        given = vars(parser(corpus).parse_args(words))
-        common = {key: given.pop(key) for key in _COMMON}
-        result = _audited(common, corpus, given, listed, errors)
-        found = findings(result)
-        failed = _failures(found, common["fail_on"])
-        files = write_files(result, found, common["out"]) if common["out"] else ()
-        # A pipe has no width: rich would assume 80 columns and cut the tables.
-        console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
-        with suppress(SystemExit):  # rich's answer to a reader that left early, such as `head`
-            _show(result, found, files, console)
-    except (EarshotError, OSError) as error:
-        errors.print(escape(told(error)))
-        return 2
-    except KeyboardInterrupt:
-        errors.print("interrupted; run the same command again")
-        return 130
-    except Exception:  # Python's own status of it, 1, would tell of a defect
-        traceback.print_exc()
-        return 2
+    listed = _with_lists()
+    corpus = listed.get(words[0]) if words else None
+    given = vars(parser(corpus).parse_args(words))
+    common = {key: given.pop(key) for key in _COMMON}
+    result = _audited(common, corpus, given, listed)
+    found = findings(result)
+    failed = _failures(found, common["fail_on"])
+    files = write_files(result, found, common["out"]) if common["out"] else ()
+    with suppress(SystemExit):  # how Rich ends where the reader left early, such as `head`
+        _show(result, found, files, output_console())
     if failed:
-        errors.print(f"failed: found what --fail-on names: {', '.join(failed)}")
+        error_console().print(f"failed: findings matched --fail-on: {', '.join(failed)}")
     return 1 if failed else 0
 
 
@@ -154,7 +140,6 @@ def _audited(
     corpus: Corpus[Any] | None,
     options: dict[str, Any],
     listed: Iterable[str],
-    console: Console,
 ) -> Audit:
     name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
     if corpus is not None:
@@ -167,16 +152,9 @@ def _audited(
             f"{printable(name)}: expected a prepared benchmark or one of {', '.join(listed)}, found neither"
         )
     shards = Shards(name)
-    with _bar(shards, console) as listener:
+    description = f"measuring clips of {shards.manifest.name}"
+    with progress_bar(description, len(shards.table), unit="clips") as listener:
         return audit(shards, protocols, order_seed, common["workers"], listener)
-
-
-@contextmanager
-def _bar(shards: Shards, console: Console) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"measuring clips of {escape(printable(shards.manifest.name))}", total=len(shards.table))
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _failures(found: Sequence[Finding], wanted: Sequence[str]) -> list[str]:
@@ -239,4 +217,4 @@ def _middle_left_out(cells: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

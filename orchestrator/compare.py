@@ -10,7 +10,6 @@ seeds would decide what is not decided.
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.console import PIPE_WIDTH, output_console
 from datasets.utils.errors import EarshotError
+from datasets.utils.json_values import json_text
 from datasets.utils.text import one_line
 from orchestrator.results.chain_metrics import MEASURES, Measure
 from orchestrator.results.run import Run
@@ -35,7 +36,7 @@ _DROPPED = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
 """Columns that a narrow terminal leaves out, the first first."""
 
 
-def comparison_table(comparisons: Sequence[Comparison], measure: Measure, width: int = 140) -> Table:
+def comparison_table(comparisons: Sequence[Comparison], measure: Measure, width: int = PIPE_WIDTH) -> Table:
     """One row per comparison, in percent and points.
 
     Args:
@@ -111,34 +112,23 @@ def as_json(compared: Sequence[Contender], comparisons: Sequence[Comparison], me
         for one in comparisons
     ]
     found = {"metric": measure.name, "more_is_better": measure.up, "contenders": told, "comparisons": rows}
-    return {key: _plain(value) for key, value in {**found, "notes": notes(compared, comparisons, measure)}.items()}
+    return {**found, "notes": notes(compared, comparisons, measure)}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.compare`: 0 compared, 2 bad input."""
     given = parser().parse_args(arguments)
     measure = MEASURES[given.metric]
-    try:
-        runs = [RunFolder.named(path) for path in given.run]
-        if len({path.resolve() for path in runs}) < len(runs):
-            raise EarshotError(f"{', '.join(map(str, given.run))}: expected different runs, found one twice")
-        compared = contenders([Run.load(path) for path in runs], given.method or (), given.head)
-        comparisons = compare(compared, measure, given.against)
-    except EarshotError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
+    runs = [RunFolder.named(path) for path in given.run]
+    if len({path.resolve() for path in runs}) < len(runs):
+        raise EarshotError(f"{', '.join(map(str, given.run))}: expected different runs, found one twice")
+    compared = contenders([Run.load(path) for path in runs], given.method or (), given.head)
+    comparisons = compare(compared, measure, given.against)
     if given.json:
-        print(json.dumps(as_json(compared, comparisons, measure), indent=1))
+        print(json_text(as_json(compared, comparisons, measure), indent=1))
         return 0
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = output_console()
     console.print(comparison_table(comparisons, measure, console.width))
     console.print("t: paired t test; W: Wilcoxon's signed rank test; d_z, r: effect sizes (Cohen; rank biserial)")
     console.print()
@@ -171,4 +161,4 @@ def parser() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

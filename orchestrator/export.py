@@ -25,8 +25,8 @@ from rich.table import Table
 
 from datasets.benchmark.manifest import Manifest
 from datasets.utils.cli import CommandLine, as_program, local_path
-from datasets.utils.errors import EarshotError, told
-from datasets.utils.files import ASIDE
+from datasets.utils.errors import EarshotError
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location, is_uri
 from datasets.utils.text import printable
 from orchestrator.results.run import Run
@@ -277,7 +277,7 @@ def _write(out: Path, description: Description, state: State, backbone: Backbone
     """Writes aside, sees that it can be loaded, renames."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.parent / f".{out.name}.{uuid.uuid4().hex}{ASIDE}"
+    aside = out.parent / f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
     before = aside.with_name(f"{aside.name}.before")
     aside.mkdir()
     try:
@@ -314,15 +314,12 @@ method learned (safetensors){", `backbone/` the pretrained network (`transformer
 """
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.export`: 0 written, 2 bad input."""
     given = parser().parse_args(arguments)
     places = Places(given.benchmark, given.backbone, given.store)
-    try:
-        model = export(given.run, given.trial, given.out, session=given.session, places=places, force=given.force)
-    except (EarshotError, OSError) as error:
-        print(printable(told(error)), file=sys.stderr)
-        return 2
+    model = export(given.run, given.trial, given.out, session=given.session, places=places, force=given.force)
     size = sum(path.stat().st_size for path in given.out.rglob("*") if path.is_file())
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in (
@@ -358,4 +355,4 @@ def parser() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

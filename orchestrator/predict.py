@@ -10,76 +10,66 @@ Exit codes: 0 all recordings classified, 1 some could not be read, 2 the command
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from datasets.audio.recordings import RejectedError
 from datasets.utils.cli import CommandLine, as_program, local_path, positive
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.console import progress_bar
+from datasets.utils.json_values import json_text
 from datasets.utils.text import printable
 from trainables.inference.prediction import Prediction, check_head, predict
-
-if TYPE_CHECKING:  # torch takes seconds to import: not for --help, nor for a wrong option
-    pass
 
 SCHEMA_VERSION = 1
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     given = parser().parse_args(arguments)
     console = Console(soft_wrap=True, highlight=False)
     results: list[dict[str, Any]] = []
     failed = 0
-    try:
-        from trainables.chain import pick_device
-        from trainables.inference.exported_model import load_model
+    from trainables.chain import pick_device
+    from trainables.inference.exported_model import load_model
 
-        model = load_model(given.model, pick_device(given.device))
-        head = check_head(model, given.head)
-        with _bar() as bar:
-            task = bar.add_task("", total=None)
-            for name in given.recording:
-                bar.update(task, description=printable(Path(name).name).replace("[", r"\["), completed=0, total=None)
-                try:
-                    found = predict(
-                        model,
-                        Path(name),
-                        head=head,
-                        top=given.top,
-                        hop=given.hop,
-                        timeline=given.windows,
-                        loudness=given.loudness,
-                        listener=lambda done, total: bar.update(task, completed=done, total=total),
-                    )
-                except (RejectedError, OSError) as error:
-                    failed += 1
-                    reason = printable(str(error) if isinstance(error, RejectedError) else error.strerror or str(error))
-                    print(f"error: {printable(name)}: {reason}", file=sys.stderr)
-                    results.append({"file": name, "error": reason})
-                    continue
-                results.append({"file": name, "error": None, **asdict(found)})
-                if not given.json:
-                    _tell(name, found, console)
-    except (EarshotError, OSError) as error:
-        print(printable(told(error)), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    model = load_model(given.model, pick_device(given.device))
+    head = check_head(model, given.head)
+    with progress_bar("", unit="windows") as update:
+        for name in given.recording:
+            update(0, description=Path(name).name, total=None)
+            try:
+                found = predict(
+                    model,
+                    Path(name),
+                    head=head,
+                    top=given.top,
+                    hop=given.hop,
+                    timeline=given.windows,
+                    loudness=given.loudness,
+                    listener=lambda done, total: update(done, total=total),
+                )
+            except (RejectedError, OSError) as error:
+                failed += 1
+                reason = printable(str(error) if isinstance(error, RejectedError) else error.strerror or str(error))
+                print(f"error: {printable(name)}: {reason}", file=sys.stderr)
+                results.append({"file": name, "error": reason})
+                continue
+            results.append({"file": name, "error": None, **asdict(found)})
+            if not given.json:
+                _tell(name, found, console)
     if given.json:
         known = model.description
         described: dict[str, Any] = {"folder": str(given.model), "trial": known.trial, "session": known.session}
         described |= {"method": known.method, "head": head, "classes": len(known.classes)}
-        print(json.dumps({"schema_version": SCHEMA_VERSION, "model": described, "recordings": results}, indent=1))
+        print(json_text({"schema_version": SCHEMA_VERSION, "model": described, "recordings": results}, indent=1))
     return 1 if failed else 0
 
 
@@ -101,12 +91,6 @@ def _tell(name: str, found: Prediction, console: Console) -> None:
         row = (f"{window.start:.2f}", f"{window.end:.2f}", printable(window.name), f"{window.probability:.3f}")
         timeline.add_row(*map(Text, row))
     console.print(timeline)
-
-
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"))
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def parser() -> CommandLine:
@@ -141,4 +125,4 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

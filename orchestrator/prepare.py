@@ -24,7 +24,7 @@ from rich.table import Table
 from datasets.corpora.corpus import corpora
 from datasets.corpora.inventory import Rejection
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
-from datasets.utils.errors import EarshotError
+from datasets.utils.errors import Interrupted
 from datasets.utils.location import Location
 from orchestrator.preparation.options import add_options
 from orchestrator.preparation.output_folder import REJECTED
@@ -36,6 +36,7 @@ RENDERED = "fsd-mix-sed"
 SHOWN = 10  # rejected files that are told on the console
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -48,14 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             settings = Settings(**{key: given.pop(key, None) for key in _SETTINGS}, options=given)
             _summarise(_prepare(settings, bar), settings, console)
-    except EarshotError as error:
-        console.print(f"error: {escape(str(error))}")
-        return 2
     except KeyboardInterrupt:
         known = [task for task in bar.tasks if task.total]
         done = f"{known[0].completed:.0f} of {known[0].total:.0f} units are done" if known else "nothing was begun"
-        console.print(f"interrupted: {done}; run the same command again to resume")
-        return 130
+        raise Interrupted(f"interrupted: {done}; run the same command again to resume") from None
     return 0
 
 
@@ -187,4 +184,4 @@ def _tell_rejected(rejected: Sequence[Rejection], out: Path | str | Location, co
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

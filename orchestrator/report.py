@@ -30,32 +30,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.console import output_console
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import one_line
 from orchestrator.reporting.style import FORMATS, USUAL
-from orchestrator.reporting.summary import summary_table
+from orchestrator.reporting.summary import SUMMARY_WIDTH, summary_table
 from orchestrator.reporting.write import write_report
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.report`: 0 written, 2 bad input."""
     given = parser().parse_args(arguments)
-    try:
-        if len(given.run) > 1 and given.out is None:
-            raise EarshotError(f"--out: expected a folder for the report of {len(given.run)} runs, found none")
-        run = Run.merged([Run.load(RunFolder.named(path)) for path in given.run])
-        paths = write_report(run, given.out, tuple(dict.fromkeys(given.format)))
-    except EarshotError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
-    # A pipe has no width: rich would assume 80 columns and cut the table.
-    console = Console() if sys.stdout.isatty() else Console(width=110)
+    if len(given.run) > 1 and given.out is None:
+        raise EarshotError(f"--out: expected a folder for the report of {len(given.run)} runs, found none")
+    run = Run.merged([Run.load(RunFolder.named(path)) for path in given.run])
+    paths = write_report(run, given.out, tuple(dict.fromkeys(given.format)))
+    console = output_console(SUMMARY_WIDTH)
     console.print(summary_table(run, console.width))
     console.print(Text(f"report: {paths}"), soft_wrap=True)
     return 0
@@ -79,4 +74,4 @@ def parser() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

@@ -13,7 +13,6 @@ Exit codes: 0 done, 1 damage was found by verify, 2 bad input, 130 interrupted.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +28,10 @@ from rich.text import Text
 
 from datasets.utils import humanize
 from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.errors import EarshotError, told
-from datasets.utils.humanize import told_seconds, told_size
+from datasets.utils.console import error_console, output_console
+from datasets.utils.errors import EarshotError
+from datasets.utils.humanize import format_duration, format_size
+from datasets.utils.json_values import json_text
 from datasets.utils.location import Location, is_uri
 from datasets.utils.text import plural, printable
 from orchestrator.results.run_folder import RunFolder
@@ -43,20 +44,11 @@ from trainables.store.verification import remove, verify
 DEFAULT = "runs/store"
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     given = parser().parse_args(arguments)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    # A pipe has no width: rich would assume 80 columns and cut the tables.
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
-    try:
-        status: int = given.run(given, console, errors)
-    except (EarshotError, OSError) as error:
-        errors.print(escape(printable(told(error))))
-        return 2
-    except KeyboardInterrupt:
-        errors.print("interrupted")
-        return 130
+    status: int = given.run(given, output_console(), error_console())
     return status
 
 
@@ -67,7 +59,7 @@ def _ls(given: argparse.Namespace, console: Console, errors: Console) -> int:
     if copy is not None:
         found["copy"] = {"place": str(copy.place), "size": copy.size}
     if given.json:
-        print(json.dumps(found, indent=1))
+        print(json_text(found, indent=1))
         return 0
     with suppress(SystemExit):  # rich's answer to a reader that left early, such as `head`
         _show(found, console, each_stage=given.stages)
@@ -75,7 +67,7 @@ def _ls(given: argparse.Namespace, console: Console, errors: Console) -> int:
 
 
 def _show(found: dict[str, Any], console: Console, *, each_stage: bool) -> None:
-    console.print(Text.assemble((found["place"], "bold"), f": {told_size(found['size'])}"), soft_wrap=True)
+    console.print(Text.assemble((found["place"], "bold"), f": {format_size(found['size'])}"), soft_wrap=True)
     if each_stage:
         table = _table("stage", "method", ">session", "benchmark", ">computed in", ">size", "last used")
         for row in found["stages"]:
@@ -90,9 +82,9 @@ def _show(found: dict[str, Any], console: Console, *, each_stage: bool) -> None:
         console.print(table)
     parts, embeddings = found["parts"], found["embeddings"]
     lines = [
-        f"{plural(len(found['stages']), 'stage')} with {plural(parts['count'], 'part')} ({told_size(parts['size'])}"
-        f"; {parts['shared']} shared, {told_size(parts['size_unshared'])} if they were not)",
-        f"{plural(embeddings['count'], 'embedding')}, {told_size(embeddings['size'])}"
+        f"{plural(len(found['stages']), 'stage')} with {plural(parts['count'], 'part')} ({format_size(parts['size'])}"
+        f"; {parts['shared']} shared, {format_size(parts['size_unshared'])} if they were not)",
+        f"{plural(embeddings['count'], 'embedding')}, {format_size(embeddings['size'])}"
         + (f", last used {_when(embeddings['used'])}" if embeddings["count"] else ""),
     ]
     if found["computing"]:
@@ -102,17 +94,17 @@ def _show(found: dict[str, Any], console: Console, *, each_stage: bool) -> None:
     if found["others"]["count"]:
         lines.append(f"{_counted(found['others'])} that are none of the store's; they are left alone")
     if "copy" in found:
-        lines.append(f"this machine's copy: {told_size(found['copy']['size'])} in {found['copy']['place']}")
+        lines.append(f"this machine's copy: {format_size(found['copy']['size'])} in {found['copy']['place']}")
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def _counted(files: dict[str, int]) -> str:
-    return f"{plural(files['count'], 'file')} ({told_size(files['size'])})"
+    return f"{plural(files['count'], 'file')} ({format_size(files['size'])})"
 
 
 def _costs(row: dict[str, Any]) -> tuple[Text, Text]:
-    return _cell(told_seconds(row["seconds"])), _cell(told_size(row["size"]))
+    return _cell(format_duration(row["seconds"])), _cell(format_size(row["size"]))
 
 
 def _cell(value: object) -> Text:
@@ -146,8 +138,8 @@ def _gc(given: argparse.Namespace, console: Console, errors: Console) -> int:
         if room.over:
             errors.print(
                 escape(
-                    f"{room.place}: {told_size(room.over)} over --max-size stay: used within the last "
-                    f"{told_seconds(given.keep_used)}, or being computed"
+                    f"{room.place}: {format_size(room.over)} over --max-size stay: used within the last "
+                    f"{format_duration(given.keep_used)}, or being computed"
                 )
             )
     if not rooms:
@@ -163,7 +155,7 @@ def _told(room: Room, dry_run: bool) -> str:
         plural(room.leftovers, "leftover"),
     ]
     how = "would go" if dry_run else "removed"
-    return f"{room.place}: {told_size(room.before)} -> {told_size(room.after)}; {', '.join(what)} {how}"
+    return f"{room.place}: {format_size(room.before)} -> {format_size(room.after)}; {', '.join(what)} {how}"
 
 
 def _verify(given: argparse.Namespace, console: Console, errors: Console) -> int:
@@ -181,7 +173,7 @@ def _verify(given: argparse.Namespace, console: Console, errors: Console) -> int
     ]
     found = f"{len(verdict.damages)} damaged" if verdict.damages else "all as published"
     removed = "; removed, the next sweep computes it again" if verdict.damages and given.remove else ""
-    errors.print(escape(f"{held.place}: {', '.join(what)}, {told_size(verdict.size)}: {found}{removed}"))
+    errors.print(escape(f"{held.place}: {', '.join(what)}, {format_size(verdict.size)}: {found}{removed}"))
     return 1 if verdict.damages else 0
 
 
@@ -254,7 +246,7 @@ def _quantity(read: Callable[[str], Any], text: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())
 
 
 def find_store(name: str) -> Location:

@@ -10,16 +10,19 @@ not computed. Exit status: 0 all trials finished, 1 some failed, 2 bad input, 3 
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from datasets.utils.cli import NARROWEST, CommandLine, as_program
-from datasets.utils.errors import EarshotError, told
-from datasets.utils.humanize import told_seconds
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.console import output_console
+from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.humanize import format_duration
 from datasets.utils.text import typed_path
 from orchestrator.monitoring.events import SweepEvents, claimed_stdout
+from orchestrator.reporting.summary import SUMMARY_WIDTH
 from orchestrator.tuning import arguments as command_line
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.config import SweepConfig
@@ -35,16 +38,16 @@ def parser() -> CommandLine:
     return command_line.parser(__doc__)
 
 
-def main(arguments: list[str] | None = None) -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m orchestrator.sweep`; returns its exit status."""
     if "--json" not in (sys.argv[1:] if arguments is None else arguments):
-        console = Console()
-        return _main(arguments, console if console.is_terminal else Console(width=NARROWEST), None)
+        return _main(arguments, output_console(SUMMARY_WIDTH), None)
     with claimed_stdout() as stream:
         return _main(arguments, Console(stderr=True), SweepEvents(stream, ATTEMPTS))
 
 
-def _main(arguments: list[str] | None, console: Console, events: SweepEvents | None) -> int:
+def _main(arguments: Sequence[str] | None, console: Console, events: SweepEvents | None) -> int:
     """Runs the sweep of a command line, tells how it ended, and returns the exit status."""
     folder: Path | None = None
     report: Path | None = None
@@ -63,7 +66,7 @@ def _main(arguments: list[str] | None, console: Console, events: SweepEvents | N
             report = _tell(config, outcome, console)
             status = 1 if outcome.failed else 0 if outcome.complete else 3
     except (EarshotError, OSError) as error:
-        reason = told(error) + (f"; go on with --resume {typed_path(folder)}" if folder is not None else "")
+        reason = error_line(error) + (f"; go on with --resume {typed_path(folder)}" if folder is not None else "")
         print(reason, file=sys.stderr)
     except KeyboardInterrupt as interrupt:
         so_does = "".join(f", and so does --resume {run}" for run in interrupt.args)
@@ -101,7 +104,7 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | Non
         )
     resume = f"python -m orchestrator.sweep --resume {escape(typed_path(outcome.folder))}"
     if not outcome.complete:
-        used_up = f"the budget of {told_seconds(config.budget or 0)} is used up"
+        used_up = f"the budget of {format_duration(config.budget or 0)} is used up"
         console.print(f"{used_up}; go on with: {resume}", soft_wrap=True)
     elif outcome.failed:
         console.print(f"try the failed trials again with: {resume}", soft_wrap=True)
@@ -111,4 +114,4 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | Non
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

@@ -8,6 +8,7 @@ runs one chain in this process and leaves the same files as a trial of a sweep.
 import hashlib
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,13 +21,13 @@ from torch import Tensor
 from datasets.benchmark.protocol import AnyProtocol, Protocol, Session, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.validation import read_yaml, validated
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import Peak
-from trainables.methods.registry import find_method, refuse_misfit
+from trainables.methods.registry import check_fit, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import DEFAULT, FrontEndSpec
@@ -104,7 +105,7 @@ class Chain:
             support_seed=config.seeds.support,
             base_classes=manifest.base_classes,
         )
-        refuse_misfit(method, self._settings, config.protocol, self.sessions)
+        check_fit(method, self._settings, config.protocol, self.sessions)
         self._store = StageStore(config.store)
         self._table = shards.table
         self._method = method
@@ -316,21 +317,18 @@ def parser() -> CommandLine:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m trainables.chain`."""
     options = parser().parse_args(arguments)
-    try:
-        chain = Chain(validated(ChainConfig, read_yaml(options.config), str(options.config)), options.out)
-        while not chain.done:
-            record = chain.step()
-            how = "found" if record.reused else f"{record.seconds:.1f} s"
-            print(f"session {record.index + 1}/{len(chain.sessions)}  {len(record.classes)} new classes  {how}")
-    except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
-        return 2
+    chain = Chain(validated(ChainConfig, read_yaml(options.config), str(options.config)), options.out)
+    while not chain.done:
+        record = chain.step()
+        how = "cached" if record.reused else f"{record.seconds:.1f} s"
+        print(f"session {record.index + 1}/{len(chain.sessions)}  {len(record.classes)} new classes  {how}")
     print(options.out / "trial.json")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

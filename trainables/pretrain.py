@@ -26,7 +26,7 @@ from transformers import ASTConfig
 from transformers.utils.logging import disable_progress_bar
 
 from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, Interrupted
 from datasets.utils.files import write_atomically
 from trainables.chain import pick_device
 from trainables.networks.backbone import load_backbone
@@ -223,18 +223,19 @@ def _checked(options: argparse.Namespace) -> None:
         raise EarshotError(f"--keep: expected a share above 0, up to 1, found {options.keep}")
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m trainables.pretrain`."""
     options = parser().parse_args(arguments)
     console = Console(stderr=False, highlight=False)
+    _checked(options)
+    device = pick_device(options.device)
+    torch.set_num_threads(options.threads)
+    benchmark, stream = _stream(options, device)
+    start = _start(options)
+    recipe = Recipe(benchmark, options.config, start.digest, *(getattr(options, name) for name in _RECIPE))
+    workers = 0 if device.type == "cuda" and options.benchmark == SYNTHETIC else options.workers
     try:
-        _checked(options)
-        device = pick_device(options.device)
-        torch.set_num_threads(options.threads)
-        benchmark, stream = _stream(options, device)
-        start = _start(options)
-        recipe = Recipe(benchmark, options.config, start.digest, *(getattr(options, name) for name in _RECIPE))
-        workers = 0 if device.type == "cuda" and options.benchmark == SYNTHETIC else options.workers
         model = pretrain(
             recipe,
             stream,
@@ -245,15 +246,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             save_every=options.save_every,
             console=console,
         )
-    except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on from the last saved step in {options.out}", file=sys.stderr)
-        return INTERRUPTED
+        raise Interrupted(f"interrupted; the same command goes on from the last saved step in {options.out}") from None
     console.print(f"backbone: {model}", soft_wrap=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

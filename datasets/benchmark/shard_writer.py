@@ -44,7 +44,7 @@ def write_shard(
             it).
     """
     location, count = Location.of(place), 0
-    with location.written_aside() as aside:
+    with location.atomic_path() as aside:
         with pq.ParquetWriter(
             aside,
             SCHEMA,

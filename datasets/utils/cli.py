@@ -1,17 +1,20 @@
 """How all command lines look: help as written, no abbreviated options, and a suggestion where one is misspelt."""
 
 import argparse
+import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
+from datasets.utils.errors import EarshotError, Interrupted, error_line
 from datasets.utils.location import is_uri
 from datasets.utils.suggestion import suggestion
-from datasets.utils.text import printable
+from datasets.utils.text import one_line, printable
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -54,18 +57,41 @@ class CommandLine(argparse.ArgumentParser):
         return found
 
 
-def as_program(main: Callable[[], int]) -> int:
-    """Runs a command as a program: a Ctrl-C is status 130, a reader that left early (such as `head`) no error."""
-    try:
-        status = main()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return status
+Main = Callable[[Sequence[str] | None], int]
+
+
+def as_program(main: Main) -> Callable[..., int]:
+    """Makes a command of a function: turns every way to end into an exit status and, on standard error, one line.
+
+    Errors of input and of the file system are status 2, an unexpected exception too (with its traceback: Python's own
+    status, 1, would mean that the command ran and something in it failed). Ctrl-C is status 130. A reader that
+    left early, such as `head`, is no error.
+
+    Args:
+        main: takes the arguments (None for those of the process) and returns the exit status.
+    """
+
+    @functools.wraps(main)
+    def program(arguments: Sequence[str] | None = None) -> int:
+        try:
+            status = main(arguments)
+            sys.stdout.flush()
+        except KeyboardInterrupt as interrupt:
+            reason = str(interrupt) if isinstance(interrupt, Interrupted) else ""
+            print(printable(reason or "interrupted; run the same command again"), file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (EarshotError, OSError) as error:
+            print(printable(one_line(error_line(error))), file=sys.stderr)
+            return 2
+        except Exception:
+            traceback.print_exc()
+            return 2
+        return status
+
+    return program
 
 
 def _version() -> str:
@@ -95,6 +121,3 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, found {printable(text)!r}")
     return int(text)
-
-
-NARROWEST = 110  # columns of the table at the end, where the output is no terminal

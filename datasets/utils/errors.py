@@ -2,15 +2,19 @@
 
 
 class EarshotError(Exception):
-    """Bad input or a state that the user can mend.
+    """Bad input, or a state that the user can fix.
 
     The message is one line: it names the file or key, what was expected, what was found and what to do. Command
     lines print it without a stack trace and exit with status 2.
     """
 
 
-def told(error: EarshotError | OSError) -> str:
-    """What a command line says of an error: one line, also where the file system refused something."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with one line that says what is finished and how to continue."""
+
+
+def error_line(error: EarshotError | OSError) -> str:
+    """What a command line prints for an error: one line, also where the file system refused something."""
     if isinstance(error, OSError):
         return f"error: {error.filename or 'file system'}: {error.strerror or error}"
     return f"error: {error}"

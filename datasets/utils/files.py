@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-ASIDE = ".aside"
+TEMPORARY_SUFFIX = ".aside"
 """Ends the names of files that are being written."""
 
 
@@ -20,7 +20,7 @@ class Readable(Protocol):
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Gives a path to write to; what was written there becomes `path` at the end of the block, by one rename.
 
     Two writers of the same path are harmless: each has its own file aside, and the last rename wins. Where the block
@@ -29,7 +29,7 @@ def written_aside(path: Path) -> Iterator[Path]:
     Args:
         path: in a folder that exists.
     """
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}{ASIDE}"
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
     try:
         yield aside
         with aside.open("rb+") as file:  # without it a crash of the machine may leave an empty file under the name
@@ -41,7 +41,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that a reader sees all of it or none."""
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_bytes(content)
 
 

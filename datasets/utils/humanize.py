@@ -53,7 +53,7 @@ def size(value: Any) -> Any:
     return found
 
 
-def told_seconds(value: float) -> str:
+def format_duration(value: float) -> str:
     """A duration as people say it: 42 s, 3 min, 2 h 10 min, 3 d 4 h."""
     whole = round(value)
     if whole < 100:
@@ -67,7 +67,7 @@ def told_seconds(value: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def told_size(value: float) -> str:
+def format_size(value: float) -> str:
     """A size as people say it: 512 B, 3.2 MB."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":

@@ -24,7 +24,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import ASIDE, stream_digest, written_aside
+from datasets.utils.files import TEMPORARY_SUFFIX, atomic_path, stream_digest
 from datasets.utils.text import printable
 
 
@@ -193,7 +193,7 @@ class Location:
             return stream_digest(file)
 
     @contextmanager
-    def written_aside(self) -> Iterator[Path]:
+    def atomic_path(self) -> Iterator[Path]:
         """Gives a local path to write to; what was written there becomes the file at the end of the block.
 
         Its folder is made. Where the block raises, no file is left. Two writers are harmless: the last one wins.
@@ -203,7 +203,7 @@ class Location:
         """
         if self.local is not None:
             self.local.parent.mkdir(parents=True, exist_ok=True)
-            with written_aside(self.local) as aside:
+            with atomic_path(self.local) as aside:
                 yield aside
             return
         with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
@@ -218,7 +218,7 @@ class Location:
             EarshotError: the upload fails.
         """
         if self.local is not None:
-            with written_aside(self.local) as aside:
+            with atomic_path(self.local) as aside:
                 shutil.copyfile(path, aside)
             return
         self._call(
@@ -232,7 +232,7 @@ class Location:
 
     def write(self, content: bytes) -> None:
         """Writes the file so that a reader sees all of it or none."""
-        with self.written_aside() as aside:
+        with self.atomic_path() as aside:
             aside.write_bytes(content)
 
     def remove(self) -> None:
@@ -261,7 +261,7 @@ class Location:
                     raise
                 return False
             return True
-        aside = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{ASIDE}"
+        aside = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
             self.local.rename(aside)
             if aside.stat().st_mtime_ns / 1e9 <= since:

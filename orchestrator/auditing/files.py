@@ -6,11 +6,7 @@ clips.csv     a row for each clip that a finding is about
 audit.png     the picture, and audit.svg
 """
 
-import csv
 import dataclasses
-import io
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +15,10 @@ import numpy as np
 
 from datasets.benchmark.audit import Audit, Shared
 from datasets.benchmark.manifest import SPLITS
+from datasets.utils.csv_table import csv_bytes
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
+from datasets.utils.json_values import json_text
 from datasets.utils.text import printable
 from orchestrator.auditing.figure import audit_figure
 from orchestrator.auditing.findings import NOTHING, Finding, class_name, merged_ceilings, percent
@@ -39,7 +37,7 @@ def write_files(audit: Audit, found: Sequence[Finding], folder: Path) -> tuple[P
     figure = audit_figure(audit)
     contents = {
         "audit.md": document(audit, found).encode(),
-        "audit.json": (json.dumps(plain(audit, found), indent=1, allow_nan=False) + "\n").encode(),
+        "audit.json": (json_text(plain(audit, found), indent=1) + "\n").encode(),
         "clips.csv": _clips(audit, found),
         "audit.png": png(figure),
         "audit.svg": svg(figure),
@@ -87,7 +85,7 @@ def plain(audit: Audit, found: Sequence[Finding]) -> dict[str, Any]:
         "ceilings": [dataclasses.asdict(one) for one in audit.ceilings],
         "classes": classes,
     }  # fmt: skip
-    return _finite(content)
+    return content
 
 
 def document(audit: Audit, found: Sequence[Finding]) -> str:
@@ -170,21 +168,13 @@ def _sources(audit: Audit) -> list[str]:
 
 def _clips(audit: Audit, found: Sequence[Finding]) -> bytes:
     listed = audit.clips.table
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["kind", "clip_id", "split", "label", "class_name", "detail"])
+    rows = []
     for finding in found:
         for position, detail in zip(finding.positions, finding.details, strict=True):
             label = int(listed.labels[position])
-            row = [finding.kind, listed.clip_ids[position], listed.splits[position], label, listed.class_names[label]]
-            writer.writerow([_cell(cell) for cell in (*row, detail)])
-    return buffer.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    """Text on one line; what a spreadsheet would take for a formula gets an apostrophe."""
-    text = printable(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+            clip = (listed.clip_ids[position], listed.splits[position], label, listed.class_names[label])
+            rows.append((finding.kind, *clip, detail))
+    return csv_bytes(["kind", "clip_id", "split", "label", "class_name", "detail"], rows)
 
 
 def _by_split(counts: Sequence[int] | np.ndarray) -> dict[str, int]:
@@ -194,12 +184,3 @@ def _by_split(counts: Sequence[int] | np.ndarray) -> dict[str, int]:
 def _shared(one: Shared) -> dict[str, Any]:
     content = dataclasses.asdict(one)
     return content | {"clips": len(content.pop("positions"))}
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

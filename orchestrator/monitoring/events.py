@@ -15,8 +15,6 @@ seconds; a number that does not exist (NaN) is null.
 | `sweep_ended` | `trials`, `finished`, `failed`, `stopped`, `computed`, `found`, `seconds`, `folder`, `report`, `exit`, `reason` | always the last line, also if nothing could begin |
 """  # noqa: E501
 
-import json
-import math
 import os
 import sys
 import time
@@ -27,6 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
+from datasets.utils.json_values import json_text
 from orchestrator.monitoring.watcher import SessionResult, Status, Watched, Watcher
 
 SCHEMA = 1
@@ -182,18 +181,9 @@ class SweepEvents(Watcher):
         if self._stream is None:
             return
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        line = json.dumps(_finite({"event": event, "time": now, **values}), allow_nan=False, ensure_ascii=False)
+        line = json_text({"event": event, "time": now, **values}, ensure_ascii=False)
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
         except OSError:  # the reader has gone, or its disk is full
             self._stream = None
-
-
-def _finite(value: Any) -> Any:
-    """The value with null for what JSON has no number for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -21,7 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.humanize import told_seconds
+from datasets.utils.humanize import format_duration
 from orchestrator.monitoring.remaining_time import Estimate
 from orchestrator.monitoring.watcher import SessionResult, Status, Watched, Watcher
 
@@ -125,14 +125,16 @@ class SweepProgress(Watcher):
         running = [(trial.chain.method, now - trial.began) for trial in list(self._running.values())]
         over = self._ended.total() >= self._trials
         left = None if over else self._estimate.seconds_left(running)
-        return told_seconds(now - self._started) + (f", about {told_seconds(left)} left" if left is not None else "")
+        return format_duration(now - self._started) + (
+            f", about {format_duration(left)} left" if left is not None else ""
+        )
 
     def _attempt(self, number: int) -> str:
         return f"attempt {number} of {self.attempts}"
 
     def _counts(self) -> str:
         trials = f"{self._ended.total()} of {self._trials} trials ended, {len(self._running)} running"
-        saved = f" (saved {told_seconds(self.saved)})" if self._found else ""
+        saved = f" (saved {format_duration(self.saved)})" if self._found else ""
         sessions = f"{self._computed} sessions computed, {self._found} found{saved}"
         others = {"failed": self._ended["failed"], "stopped": self._ended["stopped"], "retried": self._died}
         wrong = ", ".join(f"{count} {name}" for name, count in others.items() if count)
@@ -158,7 +160,7 @@ class SweepProgress(Watcher):
             rows.add_row(
                 Text(f"  {trial.name}"),
                 f"session {session} of {self._sessions}",
-                told_seconds(now - trial.began),
+                format_duration(now - trial.began),
                 ", ".join(note),
             )
         if not running and self._ended.total() < self._trials:

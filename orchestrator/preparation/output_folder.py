@@ -13,7 +13,7 @@ from typing import Any
 from datasets.benchmark.manifest import FILE_NAME, Manifest
 from datasets.corpora.inventory import Rejection
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import ASIDE
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 
@@ -105,9 +105,9 @@ class Destination:
             match, place = _SHARD.fullmatch(name), self.root / "shards" / name
             beyond = match and int(match[1]) >= units
             damaged = match and manifest and digests.get(f"shards/{name}") != place.digest()
-            if beyond or damaged or name.endswith(ASIDE):
+            if beyond or damaged or name.endswith(TEMPORARY_SUFFIX):
                 place.remove()
-        for path in self.root.local.glob(f".*{ASIDE}") if self.root.local else ():
+        for path in self.root.local.glob(f".*{TEMPORARY_SUFFIX}") if self.root.local else ():
             if path.is_dir():  # recordings that were being made
                 shutil.rmtree(path)
             else:

@@ -20,7 +20,7 @@ from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory
 from datasets.corpora.units import FinishedUnit, read_finished, read_note, shard_name, unit_key, write_unit
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import ASIDE
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
@@ -96,7 +96,7 @@ def finish_units(
 def _remove_unfinished(out: Location) -> None:
     """What workers that were killed, or had no room, have left of their shards."""
     for name in (out / "shards").files():
-        if name.endswith(ASIDE):
+        if name.endswith(TEMPORARY_SUFFIX):
             (out / "shards" / name).remove()
 
 

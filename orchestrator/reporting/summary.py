@@ -9,8 +9,10 @@ from datasets.utils.text import one_line, plural
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates, mean_std, percent
 
+SUMMARY_WIDTH = 110  # columns, where the output is not a terminal
 
-def summary_table(run: Run, width: int = 110) -> Table:
+
+def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
     """One row per method: its chosen configuration on the test clips, default head, in percent.
 
     Args:

@@ -4,15 +4,12 @@ A `Grid` is a header and rows of numbers and names; accuracies are fractions of 
 or not there yet. `paper` has the layout of the field's papers: a row per method, a column per session, then AA and PD.
 """
 
-import csv
-import io
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.utils.text import one_line
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
@@ -181,28 +178,6 @@ def pareto_grid(run: Run, compared: Sequence[Candidate], objectives: Sequence[Ob
             parts = [part for value in one.values for part in _mean_std_n(value)]
             rows.append((one.method, one.configuration, varied, *parts))
     return Grid(tuple(header), tuple(rows))
-
-
-def csv_bytes(grid: Grid) -> bytes:
-    """A table as CSV: numbers with six decimals, NaN empty; text that would be a formula gets an apostrophe."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(grid.header)
-    writer.writerows(map(_csv_cells, grid.rows))
-    return buffer.getvalue().encode()
-
-
-def _csv_cells(row: Iterable[object]) -> list[str]:
-    return [_csv_cell(cell) for cell in row]
-
-
-def _csv_cell(cell: object) -> str:
-    if isinstance(cell, float):
-        return "" if np.isnan(cell) else f"{cell:.6f}"
-    if isinstance(cell, int):
-        return str(cell)
-    text = one_line(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 _PARTS = ("mean", "std", "n")

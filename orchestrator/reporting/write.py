@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.utils.csv_table import csv_bytes
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
 from orchestrator.reporting import tables
@@ -13,7 +14,7 @@ from orchestrator.reporting.markdown_report import document, methods_document
 from orchestrator.reporting.run_figures import figures_of, trade_off
 from orchestrator.reporting.spreadsheet import xlsx
 from orchestrator.reporting.style import USUAL, Format, render
-from orchestrator.reporting.tables import Grid, csv_bytes
+from orchestrator.reporting.tables import Grid
 from orchestrator.results.chain_metrics import FORMULAE
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
@@ -61,7 +62,7 @@ def write_report(
         grids["pareto"] = tables.pareto_grid(run, compared, objectives)
     rows = tables.paper(run, estimates)
     files = {
-        **{f"{name}.csv": csv_bytes(grid) for name, grid in grids.items()},
+        **{f"{name}.csv": csv_bytes(grid.header, grid.rows) for name, grid in grids.items()},
         "methods.tex": latex(run, rows).encode(),
         "methods.md": methods_document(run, rows).encode(),
         "tables.xlsx": xlsx(_sheets(run, grids), _explained(run)),

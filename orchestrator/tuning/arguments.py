@@ -1,6 +1,7 @@
 """The command line of a sweep: arguments -> SweepConfig."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def parser(description: str | None = None) -> CommandLine:
     return made
 
 
-def parse(arguments: list[str] | None = None, description: str | None = None) -> SweepConfig:
+def parse(arguments: Sequence[str] | None = None, description: str | None = None) -> SweepConfig:
     """The configuration from the command line, over the one from `--config`, over the defaults.
 
     Raises:

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.humanize import told_seconds
+from datasets.utils.humanize import format_duration
 from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
@@ -220,7 +220,7 @@ def show(found: DryRun, console: Console) -> None:
         about = "" if one.exact else "about "
         cells = [one.method, one.configurations, one.trials, one.sessions, f"{about}{one.stages - one.found}"]
         cells += [f"{about}{one.sessions - one.stages}", one.found]
-        cells += ["not known" if one.seconds is None else f"about {told_seconds(one.seconds)}"]
+        cells += ["not known" if one.seconds is None else f"about {format_duration(one.seconds)}"]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(facts)
     console.print()
@@ -239,7 +239,7 @@ def show(found: DryRun, console: Console) -> None:
 
 def _time(found: DryRun) -> str:
     if found.seconds is not None:
-        return f"about {told_seconds(found.seconds)} of computing, by what sessions took in earlier runs"
+        return f"about {format_duration(found.seconds)} of computing, by what sessions took in earlier runs"
     unknown = [one.method for one in found.methods if one.seconds is None]
     if unknown:
         return f"how long is not known: no earlier run here has computed {', '.join(unknown)} on this benchmark"

@@ -95,7 +95,7 @@ def _missing(chain: ChainConfig, groups: Sequence[Group]) -> Sequence[Group]:
     missing = []
     for group in groups:
         try:
-            learner.anticipate(group)
+            learner.precompute(group)
         except _MissingError:
             missing.append(group)
     return missing
@@ -116,7 +116,7 @@ def _embed(chain: dict[str, Any], groups: Sequence[Group]) -> None:
     torch.set_num_threads(config.threads)
     learner = _learner(config, open_features(config)[0])
     for group in groups:
-        learner.anticipate(group)
+        learner.precompute(group)
 
 
 def _can_run(chain: ChainConfig) -> bool:

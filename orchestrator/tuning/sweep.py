@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from datasets.benchmark.manifest import FILE_NAME
-from datasets.utils.cli import NARROWEST
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError, error_line
 from datasets.utils.location import Location
 from datasets.utils.text import typed_path
 from orchestrator.cluster.session import start_ray
@@ -21,6 +20,7 @@ from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.store_eviction import StoreKeeper
 from orchestrator.monitoring.watcher import Watcher
 from orchestrator.preparation.pipeline import prepare
+from orchestrator.reporting.summary import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig
@@ -83,8 +83,8 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
             return _run(plan, console, events)
         except OSError as error:
             raise EarshotError(
-                f"{told(error).removeprefix('error: ')}; nothing that was finished is lost: mend it and go on with "
-                f"--resume {typed_path(plan.folder.path)}"
+                f"{error_line(error).removeprefix('error: ')}; completed sessions are saved. Fix the "
+                f"problem and resume with --resume {typed_path(plan.folder.path)}"
             ) from error
         except KeyboardInterrupt:
             raise KeyboardInterrupt(typed_path(plan.folder.path)) from None
@@ -127,7 +127,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
         watching.append(StoreKeeper(plan.store, config.store_size))
     if events is None:
         # between the messages of --verbose a live view would be torn
-        plain = Console(force_terminal=False, width=NARROWEST) if config.show == "verbose" else console
+        plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
         console.print(f"page, from the first session on: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
         watching.append(SweepProgress(plain, totals, plan.sessions, ATTEMPTS))
     else:

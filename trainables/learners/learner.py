@@ -101,7 +101,7 @@ class Learner(ABC):
         """What a protocol must offer under these settings."""
         return Needs()
 
-    def anticipate(self, positions: tuple[int, ...]) -> None:
+    def precompute(self, positions: tuple[int, ...]) -> None:
         """Computes what is known of clips before anything is learned, and stores it in `features` for all.
 
         It is asked for of every group of clips before a sweep's trials start, spread over all workers.

@@ -68,7 +68,7 @@ class APER(Learner):
         self._tuned_digest = ""
         self._prototypes = torch.empty(0)  # [classes, 2 dim]
 
-    def anticipate(self, positions: tuple[int, ...]) -> None:
+    def precompute(self, positions: tuple[int, ...]) -> None:
         self.features.pooled(positions)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:

@@ -73,7 +73,7 @@ class EDE(ExpandingOnShared):
     def default_head(cls, settings: EDESettings) -> str:
         return "linear" if settings.compat == "reference" else "prototype"
 
-    def anticipate(self, positions: tuple[int, ...]) -> None:
+    def precompute(self, positions: tuple[int, ...]) -> None:
         self.features.pooled(positions)
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:

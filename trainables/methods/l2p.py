@@ -124,7 +124,7 @@ class L2P(Learner):
         self._pool: PromptPool | None = None
         self._linear: nn.Linear | None = None
 
-    def anticipate(self, positions: tuple[int, ...]) -> None:
+    def precompute(self, positions: tuple[int, ...]) -> None:
         self.features.pooled(positions)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:

@@ -38,7 +38,7 @@ class MfccNcm(Learner):
         super().__init__(settings, features)
         self._means = self._centre = self._scale = torch.empty(0)
 
-    def anticipate(self, positions: tuple[int, ...]) -> None:
+    def precompute(self, positions: tuple[int, ...]) -> None:
         self._describe(positions)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:

@@ -37,7 +37,7 @@ def find_method(name: str) -> type[Learner]:
     return known[name]
 
 
-def refuse_misfit(method: type[Learner], settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
+def check_fit(method: type[Learner], settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
     """Refuses a protocol that cannot give a method what it needs.
 
     Raises:

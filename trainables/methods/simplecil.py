@@ -31,7 +31,7 @@ class SimpleCIL(Learner):
         super().__init__(settings, features)
         self._prototypes = torch.empty(0)
 
-    def anticipate(self, positions: tuple[int, ...]) -> None:
+    def precompute(self, positions: tuple[int, ...]) -> None:
         self.features.pooled(positions)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.errors import EarshotError, told
+from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest, write_atomically
 from trainables.networks.shipped import FILES, WEIGHTS, _reason
 
@@ -87,19 +87,16 @@ def parser() -> CommandLine:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m trainables.pretraining.shipping`."""
     options = parser().parse_args(arguments)
     if not options.name.replace("-", "").isalnum():
         parser().error("--name: expected letters, digits and dashes")
-    try:
-        path = ship(options.runs, options.name)
-    except (EarshotError, OSError) as error:
-        print(told(error), file=sys.stderr)
-        return 2
+    path = ship(options.runs, options.name)
     print(f"{path} ({sum(file.stat().st_size for file in path.iterdir()) / 1e6:.1f} MB)")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(as_program(main))
+    sys.exit(main())

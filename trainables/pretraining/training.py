@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import write_atomically, written_aside
+from datasets.utils.files import atomic_path, write_atomically
 from trainables.pretraining.network import Network, View
 from trainables.pretraining.objective import Prototypes
 from trainables.pretraining.retrieval import Retrieval, score
@@ -174,7 +174,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "points": [_row(point) for point in self.points],
         }
-        with written_aside(self._state) as aside:
+        with atomic_path(self._state) as aside:
             torch.save(state, aside)
         write_atomically(self.folder / "curve.csv", _csv(self.points))
 

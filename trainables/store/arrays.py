@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.store.depot import MARK, Depot, Place, mark
 from trainables.store.layout import array_file, trailer
 from trainables.store.lease import find_or_compute
+from trainables.store.shared_files import MARK, Place, SharedFiles, mark
 
 RESIDENT = 64 << 20  # bytes: rows of an array up to this size stay on the device, larger ones are read batch by batch
 
@@ -106,7 +106,7 @@ class ArrayStore:
     """
 
     def __init__(self, place: Place | None) -> None:
-        self.depot = None if place is None else Depot(place)
+        self.depot = None if place is None else SharedFiles(place)
 
     def has(self, address: str) -> bool:
         """Whether the array at `address` is there for all, without a look at its contents."""

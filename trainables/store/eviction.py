@@ -1,6 +1,6 @@
 """Makes room in a store: what was not used for longest goes first, and what the dead have left goes in any case.
 
-Sweeps may run meanwhile. What they use was marked as used a short while ago (trainables/store/depot.py) and stays; what
+Sweeps may run meanwhile. What they use was marked as used a short while ago (`shared_files`) and stays; what
 they ask for after it went is computed again. A stage's description goes before its parts, so whatever interrupts this
 leaves no stage without its parts, only parts without a stage, which the next call removes.
 """
@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from datasets.utils.files import ASIDE
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Found, Location
-from trainables.store.depot import Place
 from trainables.store.inventory import Holdings, StageFiles, copy_of, each, holdings
 from trainables.store.layout import stage_file
 from trainables.store.lease import Lease
+from trainables.store.shared_files import Place
 
 GRACE = 3600.0  # seconds: what was written or marked as used this recently stays; several times depot.MARK
 SILENCE = 3600.0  # seconds after which nobody goes on writing a file aside, and an owner that has not beaten is dead
@@ -259,7 +259,7 @@ def _bytes(files: Iterable[Found]) -> int:
 
 def _now(place: Location) -> float:
     """The time by the clock that dates the files, which is not always ours."""
-    probe = place / f".{uuid.uuid4().hex}{ASIDE}"
+    probe = place / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
     probe.write(b"")
     try:
         return probe.modified() or time.time()

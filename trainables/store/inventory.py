@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from datasets.utils.files import ASIDE
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Found, Location
 from datasets.utils.text import printable
-from trainables.store.depot import Depot
 from trainables.store.layout import (
     FEATURES,
     description,
@@ -22,12 +21,13 @@ from trainables.store.layout import (
     stage_file,
 )
 from trainables.store.lease import SUFFIX
+from trainables.store.shared_files import SharedFiles
 
 REQUESTS = 16  # files that are asked for at a time behind a URI
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _FOLDER = re.compile(r"stages/[0-9a-f]{2}/([0-9a-f]{64})")
-_ASIDE = re.compile(rf"(?:(?:stages|parts|{FEATURES})/(?:.*/)?)?\.[^/]*{re.escape(ASIDE)}")
+_ASIDE = re.compile(rf"(?:(?:stages|parts|{FEATURES})/(?:.*/)?)?\.[^/]*{re.escape(TEMPORARY_SUFFIX)}")
 _LEASE = re.compile(rf"((?:stages|{FEATURES})/.*[^/]){re.escape(SUFFIX)}")
 
 Item = TypeVar("Item")
@@ -183,7 +183,7 @@ def holdings(place: Location, features: Location | None = None) -> Holdings:
 
 def copy_of(place: Location) -> Holdings | None:
     """What lies in this machine's copy of a store behind a URI; None where the store is a folder."""
-    stages, arrays = Depot(place), Depot(place / FEATURES)
+    stages, arrays = SharedFiles(place), SharedFiles(place / FEATURES)
     if not stages.is_copied:
         return None
     return holdings(Location.of(stages.folder), Location.of(arrays.folder))

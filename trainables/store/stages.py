@@ -22,10 +22,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from datasets.utils.files import ASIDE, file_digest
-from trainables.store.depot import Depot, Place
+from datasets.utils.files import TEMPORARY_SUFFIX, file_digest
 from trainables.store.layout import description, part_file, predictions_file, stage_file
 from trainables.store.lease import Lease
+from trainables.store.shared_files import Place, SharedFiles
 from trainables.store.state import State
 
 SCHEMA_VERSION = 1
@@ -62,7 +62,7 @@ class StageStore:
     """
 
     def __init__(self, place: Place) -> None:
-        self.depot = Depot(place)
+        self.depot = SharedFiles(place)
 
     def find(self, address: str) -> Stage | None:
         """The stage at `address`, or None; one whose files are not what was published is removed."""
@@ -176,7 +176,7 @@ class StageStore:
         """Writes a part under its digest, which it returns; not by way of bytes in memory, as it may be large."""
         folder = self.depot.path("parts")
         folder.mkdir(parents=True, exist_ok=True)
-        made = folder / f".{uuid.uuid4().hex}{ASIDE}"
+        made = folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
             save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, made)
             digest = file_digest(made)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.utils.humanize import told_seconds
+from datasets.utils.humanize import format_duration
 from datasets.utils.text import one_line, plural
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, Estimates, percent
@@ -102,8 +102,9 @@ def _facts(run: Run, data: dict[str, Any]) -> list[tuple[str, str]]:
         ("trials", f"{len(records)}: {counts}"),
         (
             "sessions",
-            f"{work['sessions']}: {work['computed']} computed in {told_seconds(work['seconds'] or 0)}, {reused} found"
-            f" ({told_seconds(work['saved'] or 0)} of computing spared)",
+            f"{work['sessions']}: {work['computed']} computed in {format_duration(work['seconds'] or 0)}, {reused} "
+            "cached"
+            f" ({format_duration(work['saved'] or 0)} of computing spared)",
         ),
         *_told(run),
     ]
@@ -116,7 +117,7 @@ def _told(run: Run) -> list[tuple[str, str]]:
     if not isinstance(made, dict):
         return []
     return [
-        (name, told_seconds(float(made[key])) if key == "seconds" else str(made[key]))
+        (name, format_duration(float(made[key])) if key == "seconds" else str(made[key]))
         for key, name in names.items()
         if made.get(key) is not None
     ]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from datasets.utils.humanize import seconds, size, told_seconds, told_size
+from datasets.utils.humanize import format_duration, format_size, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ def test_what_is_no_size(text: str) -> None:
 
 def test_as_people_say_it() -> None:
     durations = {0.4: "0 s", 99: "99 s", 100: "2 min", 5000: "83 min", 7800: "2 h 10 min", 273_600: "3 d 4 h"}
-    assert {value: told_seconds(value) for value in durations} == durations
-    assert [told_size(value) for value in (512, 3.2e6, 4.05e9, 2e15)] == ["512 B", "3.2 MB", "4.0 GB", "2000.0 TB"]
+    assert {value: format_duration(value) for value in durations} == durations
+    assert [format_size(value) for value in (512, 3.2e6, 4.05e9, 2e15)] == ["512 B", "3.2 MB", "4.0 GB", "2000.0 TB"]
     assert math.isfinite(seconds("9d"))

@@ -19,7 +19,7 @@ def test_a_path_and_a_file_uri_are_the_same_place(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), (Location.of(tmp_path) / "a").written_aside() as aside:
+    with pytest.raises(RuntimeError), (Location.of(tmp_path) / "a").atomic_path() as aside:
         aside.write_bytes(b"half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import written_aside
+from datasets.utils.files import atomic_path
 from datasets.utils.location import Location
 from trainables.store.lease import SUFFIX, Lease
 
@@ -21,7 +21,7 @@ Place: TypeAlias = str | Path | Location
 MARK = 900.0  # seconds after which a file that is in use is marked as used again; whoever makes room waits longer
 
 
-class Depot:
+class SharedFiles:
     """Files by name, relative and with `/`; names are ours, never outside text.
 
     Args:
@@ -63,7 +63,7 @@ class Depot:
         try:
             with self.at(name).open() as source:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with written_aside(path) as aside, aside.open("wb") as file:
+                with atomic_path(path) as aside, aside.open("wb") as file:
                     while block := source.read(1 << 20):
                         file.write(block)
         except FileNotFoundError:
@@ -82,7 +82,7 @@ class Depot:
         """
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(path) as aside:
+        with atomic_path(path) as aside:
             yield aside
         if shared and self.is_copied:
             self.at(name).upload(path)

@@ -1,0 +1,62 @@
+"""Consoles and progress bars of the command lines."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from datasets.utils.text import printable
+
+PIPE_WIDTH = 140  # columns: a pipe has no width, and Rich would assume 80 and cut the tables
+
+
+def output_console(width: int = PIPE_WIDTH) -> Console:
+    """The console for standard output.
+
+    Args:
+        width: columns where standard output is not a terminal.
+    """
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=width)
+
+
+def error_console() -> Console:
+    """The console for standard error: progress bars, warnings."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(
+    description: str,
+    total: int | None = None,
+    *,
+    unit: str = "",
+    of_bytes: bool = False,
+    console: Console | None = None,
+) -> Iterator[Callable[..., None]]:
+    """A bar on standard error that disappears at the end; nothing where that is no terminal.
+
+    Args:
+        description: what is done; may be untrusted text.
+        total: steps, if known already.
+        unit: follows the count.
+        of_bytes: the count is of bytes.
+        console: where to draw it (default: standard error).
+
+    Yields:
+        a function that takes the steps done so far, and by keyword a new `total`, `unit` or `description`.
+    """
+    console = console or error_console()
+    count = (DownloadColumn(),) if of_bytes else (MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(escape(printable(description)), total=total, unit=unit)
+
+        def update(done: int, **changes: object) -> None:
+            if "description" in changes:
+                changes["description"] = escape(printable(str(changes["description"])))
+            bar.update(task, completed=done, **changes)  # type: ignore[arg-type]
+
+        yield update
