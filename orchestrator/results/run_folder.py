@@ -58,29 +58,29 @@ class RunFolder:
         self.shared = shared
 
     @classmethod
-    def find(cls, name: str) -> "RunFolder":
+    def find(cls, name: str, runs: Path = Path("runs")) -> "RunFolder":
         """The run that is called `name`: a folder, or the name of one in `runs`.
 
         Raises:
             EarshotError: there is none.
         """
-        for path in (Path(name), Path("runs") / name):
+        for path in (Path(name), runs / name):
             if (path / "trials").is_dir() or (path / "sweep.json").is_file():
                 return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
-        there = [path.parent.name for path in Path("runs").glob("*/trials")]
+        there = [path.parent.name for path in runs.glob("*/trials")]
         raise EarshotError(
-            f"{printable(name)}: expected a run folder of a sweep, or the name of one in runs/, found no trials there; "
-            + (suggestion(Path(name).name, there) if there else "check the name")
+            f"{printable(name)}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, found no "
+            "trials there; " + (suggestion(Path(name).name, there) if there else "check the name")
         )
 
     @classmethod
-    def named(cls, name: Path) -> Path:
+    def named(cls, name: Path, runs: Path = Path("runs")) -> Path:
         """The folder that is called `name`: itself where there is one, else that of `find`.
 
         Raises:
             EarshotError: there is none.
         """
-        return name if name.is_dir() else cls.find(str(name)).path
+        return name if name.is_dir() else cls.find(str(name), runs).path
 
     @property
     def store(self) -> Location:

@@ -6,7 +6,7 @@ from pathlib import Path
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 FILES = ("config.json", "model.safetensors")
