@@ -69,7 +69,7 @@ class RunFolder:
                 return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
         there = [path.parent.name for path in runs.glob("*/trials")]
         raise EarshotError(
-            f"{printable(name)}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, found no "
+            f"{printable(name)}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, found "
             "trials there; " + (suggestion(Path(name).name, there) if there else "check the name")
         )
 
