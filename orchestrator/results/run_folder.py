@@ -68,9 +68,10 @@ class RunFolder:
             if (path / "trials").is_dir() or (path / "sweep.json").is_file():
                 return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
         there = [path.parent.name for path in runs.glob("*/trials")]
+        advice = suggestion(Path(name).name, there) if there else "check the name"
         raise EarshotError(
-            f"{printable(name)}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, found "
-            "trials there; " + (suggestion(Path(name).name, there) if there else "check the name")
+            f"{printable(name)}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, "
+            f"found no trials there; {advice}"
         )
 
     @classmethod
