@@ -25,8 +25,8 @@ ROOT = _HERE if (_HERE / "orchestrator").is_dir() else _HERE.parent
 _imported = sys.modules.get("datasets")
 if _imported is not None and not hasattr(_imported, "__earshot__"):
     raise ImportError(
-        f"earshot: this process has already imported another package called 'datasets' ({_imported.__file__}), and Earshot "
-        "has one of that name; import earshot in a process that does not use the other one"
+        f"earshot: this process has already imported another package called 'datasets' ({_imported.__file__}), and "
+        "Earshot has one of that name; import earshot in a process that does not use the other one"
     )
 if str(ROOT) in sys.path:
     sys.path.remove(str(ROOT))

@@ -107,7 +107,9 @@ def test_contents(built: Path) -> None:
 
 
 def test_it_runs_where_there_is_no_repository(installed: Path, run: Run) -> None:
-    where = run("python", "-c", "import earshot, orchestrator, datasets; print(orchestrator.__file__, datasets.__file__)")
+    where = run(
+        "python", "-c", "import earshot, orchestrator, datasets; print(orchestrator.__file__, datasets.__file__)"
+    )
     assert where.stdout.split() == [
         str(packages_of(installed) / "earshot" / name / "__init__.py") for name in ("orchestrator", "datasets")
     ]
