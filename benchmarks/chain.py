@@ -2,10 +2,10 @@
 
     python -m benchmarks.chain --out FOLDER --method all --epochs 5
 
-makes a benchmark of tones (`benchmarks.clips`, stored in FOLDER), runs every chain in a process of its own from an empty
+makes a benchmark of tones (`benchmarks.clips`, in FOLDER), runs every chain in a process of its own from an empty
 store, one after another, and prints a table; `chain.json` in FOLDER has all numbers. What the plain way is stands in
 `benchmarks.plain`. Imports, opening the benchmark and loading the backbone are not in the seconds of a session;
-spectrograms and predictions are. Writing stages, which the plain way does not need, is measured separately ("stages s").
+spectrograms and predictions are. Writing stages, which the plain way does not need, is measured apart ("stages s").
 
 Private memory is `RssAnon` of Linux, looked at every 10 ms: what a process has for itself alone. Pages of files that it
 has mapped, stored token maps among them, are not in it; the system takes those back when it needs them.
