@@ -1,8 +1,8 @@
 """Shards: the Parquet files of a prepared benchmark, read by column, by class and by clip.
 
 Clips are ordered by their ids, independent of the order of the shards. Local shards are memory-mapped, those behind a
-URI are streamed. `datasets.benchmark.shard_writer` writes them with a CRC-32 in every page, which is verified whenever a
-page is read; opening a benchmark reads its manifest and the sizes of its shards only.
+URI are streamed. `datasets.benchmark.shard_writer` writes them with a CRC-32 in every page, which is verified whenever
+the page is read; opening a benchmark reads its manifest and the sizes of its shards only.
 """
 
 import hashlib
@@ -176,8 +176,8 @@ class Shards:
     def verify_without_page_checksums(self) -> None:
         """Compares the SHA-256 of the local shards that were written before shards had page checksums.
 
-        To be called once before a benchmark is used. The other shards are verified page by page as they are read. Behind
-        a URI a shard without page checksums is not verified, as all of it would be downloaded; see `verify`.
+        To be called once before a benchmark is used. The other shards are verified page by page as they are read.
+        Behind a URI a shard without page checksums is not verified, as all of it would be downloaded; see `verify`.
 
         Raises:
             EarshotError: a shard has changed since the benchmark was prepared.
