@@ -1,7 +1,7 @@
 """One chain, computed as the package does it or the plain way: what `benchmarks.chain` measures.
 
 The plain way is the same learners' code over a `Plain` in place of `Features`: what a frozen network says of a clip is
-not stored but computed each time that somebody asks. So the frozen network runs in every epoch on every batch, and on
+not stored but computed each time it is needed. So the frozen network runs in every epoch on every batch, and on
 all queries in every session; so does every part of an expanding method. Spectrograms are stored in both ways.
 
 It is kinder to the plain way than published code: what a learner computes once before an epoch (the old parts on
@@ -37,13 +37,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Measured:
-    """What a chain cost, as far as its own process can tell.
+    """The cost of a chain, measured by its own process.
 
     Attributes:
         ready: seconds before the first session, imports apart: benchmark opened, backbone loaded.
         seconds: of each session: learning, scoring, writing predictions and record.
         cpu_seconds: the same in seconds of a core, all threads together.
-        stage_seconds: of each session: writing its stage, which is there for whoever goes on from it.
+        stage_seconds: of each session: writing its stage, which a later session would start from.
         stage_cpu_seconds: the same in seconds of a core.
         queries: clips scored in each session, validation among them.
         weights: bytes of the backbone P.

@@ -20,6 +20,8 @@ from orchestrator.cluster.temp_dir import ray_folder
 
 PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces")
 """What a worker imports of ours."""
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that these packages lie in."""
 CARRIED = (
     "EARSHOT_LEASE_SECONDS",
     "EARSHOT_CACHE",
@@ -71,7 +73,7 @@ def start_ray(
                 _see_that_it_has_a_dashboard()
             _guard_token()
             folder = stack.enter_context(ray_folder())
-            with _loopback():
+            with _loopback(), _packages_importable():
                 url = _start(cpus, dashboard, folder, said)
         else:
             url = _join(address, said)
@@ -136,11 +138,24 @@ def runtime_env() -> dict[str, Any]:
     variables = {name: os.environ[name] for name in CARRIED if name in os.environ}
     for name in job.get("env_vars") or {}:  # Ray refuses what is said twice
         variables.pop(name, None)
-    root = Path(__file__).resolve().parents[2]
-    brought = "py_modules" in job or ("working_dir" in job and root.is_relative_to(Path.cwd()))
+    brought = "py_modules" in job or ("working_dir" in job and ROOT.is_relative_to(Path.cwd()))
     if brought:
         return {"env_vars": variables}
-    return {"env_vars": variables, "py_modules": [str(root / package) for package in PACKAGES]}
+    return {"env_vars": variables, "py_modules": [str(ROOT / package) for package in PACKAGES]}
+
+
+@contextmanager
+def _packages_importable() -> Iterator[None]:
+    """Worker processes of a cluster that starts in this block find our packages first, wherever they are installed."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 @contextmanager
