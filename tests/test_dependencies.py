@@ -3,10 +3,9 @@
 import ast
 import re
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
-
-import tomllib
 
 ROOT = Path(__file__).parents[1]
 OURS = ("datasets", "trainables", "orchestrator", "search_spaces", "earshot")

@@ -77,7 +77,7 @@ class Mix(Corpus[MixOptions]):
     def inventory(self, source: Path, options: MixOptions) -> Inventory:
         """The shards of all parts, as PART/shards/NNNNN.parquet; their digests are in the manifests."""
         files = [
-            SourceFile(f"{number}/{entry.file}", entry.bytes, int(entry.sha256[:15], 16))
+            SourceFile(f"{number}/{entry.file}", entry.identity.bytes, int(entry.identity.sha256[:15], 16))
             for number, part in enumerate(_parts(options))
             for entry in part.manifest.shards
         ]

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from datasets.benchmark.manifest import SCHEMA_VERSION, ShardEntry, SplitCounts
-from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.shard_writer import read_entry, write_shard
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Unit
 from datasets.corpora.inventory import Rejection, SourceFile
@@ -103,13 +103,8 @@ def read_finished(place: Location, key: str) -> FinishedUnit | None:
     if note is None or note.key != key:
         return None
     try:
-        shard = ShardEntry(
-            file=f"shards/{place.name}",
-            clips=sum(count.total for count in note.counts.values()),
-            bytes=place.size(),
-            sha256=place.digest(),
-        )
-    except (OSError, ValidationError):  # it went away
+        shard = read_entry(place, sum(count.total for count in note.counts.values()))
+    except (OSError, ValueError):  # it went away
         return None
     return FinishedUnit(key=key, shard=shard, counts=note.counts, rejected=note.rejected)
 

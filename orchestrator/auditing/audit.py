@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasets.benchmark.audit import Audit, Ceiling, examine, protocol_ceiling
 from datasets.benchmark.listing import Listing
+from datasets.benchmark.protocol import NAMED
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -53,8 +54,6 @@ def audit_listing(
 def _ceilings(clips: Listing, protocols: Sequence[str] | None, order_seed: int | None) -> list[Ceiling]:
     if protocols is not None:
         return [protocol_ceiling(name, clips, order_seed) for name in protocols]
-    from datasets.benchmark.protocol import NAMED  # imports torch: 3 s
-
     fitting = []
     for name in NAMED:
         try:

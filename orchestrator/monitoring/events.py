@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -180,7 +180,7 @@ class SweepEvents(Watcher):
     def _write(self, event: str, **values: Any) -> None:
         if self._stream is None:
             return
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json_text({"event": event, "time": now, **values}, ensure_ascii=False)
         try:
             self._stream.write(line + "\n")

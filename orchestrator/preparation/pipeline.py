@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
             shards=tuple(unit.shard for unit in units),
             source=SourceEntry(fingerprint=fingerprint, files=plan.files, rejected=len(rejected)),
             versions=_versions(corpus),
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         manifest.save(out)
     reused = len(units) - computed

@@ -12,7 +12,7 @@ import numpy as np
 
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.objectives import Objective
-from orchestrator.results.run import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
+from orchestrator.results.run import CHAIN_METRICS, COST, SCORED_SPLITS, SESSION_METRICS, Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.pareto import Candidate
 
@@ -118,7 +118,7 @@ def session_grid(run: Run, estimates: Estimates) -> Grid:
     for configuration in run.configurations():
         method = run.of(configuration)[0].method
         for head in run.heads(method):
-            for split in SPLITS:
+            for split in SCORED_SPLITS:
                 for t in range(run.planned_sessions):
                     found = estimates.session(configuration, head, split, t)
                     if found["micro"].n:

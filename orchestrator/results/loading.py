@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from datasets.benchmark.manifest import SCORED_SPLITS
 from datasets.utils.errors import EarshotError
 from trainables import metrics
 from trainables.metrics import ChainScores
 from trainables.records import PREDICTIONS, TrialRecord
 
-SPLITS = ("val", "test")
 Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Labels and predictions, int64 [clips] each."""
 
@@ -75,7 +75,7 @@ def score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], Chai
     tables = [read_session(record, folder, t) for t in range(len(classes))]
     found: dict[tuple[str, str], ChainScores] = {}
     for head in record.heads:
-        for split in SPLITS:
+        for split in SCORED_SPLITS:
             if any((head, split) in table for table in tables):
                 pairs = [table.get((head, split), _NOTHING) for table in tables]
                 found[head, split] = metrics.score_chain(pairs, classes, record.planned_sessions)
@@ -99,7 +99,7 @@ def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[
     _check(table, path, record, seen)
     found = {}
     for head in record.heads:
-        for split in SPLITS:
+        for split in SCORED_SPLITS:
             rows = table.filter(pc.and_(pc.equal(table["head"], head), pc.equal(table["split"], split)))
             if rows.num_rows:
                 labels, predictions = rows["label"].to_numpy(), rows["prediction"].to_numpy()
@@ -132,7 +132,7 @@ def _check(table: pa.Table, path: Path, record: TrialRecord, seen: Sequence[int]
     for name in table.column_names:
         if table[name].null_count:
             raise EarshotError(f"{path}: {name}: expected a value in every row, found empty ones; {_AGAIN}")
-    for name, allowed in (("split", SPLITS), ("head", record.heads), ("label", seen), ("prediction", seen)):
+    for name, allowed in (("split", SCORED_SPLITS), ("head", record.heads), ("label", seen), ("prediction", seen)):
         strange = [value for value in pc.unique(table[name]).to_pylist() if value not in allowed]
         if strange:
             raise EarshotError(

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def provenance(before: Any, seconds: float = 0.0) -> dict[str, Any]:
     spent = earlier.get("seconds", 0.0)
     began = earlier.get("began")
     return {
-        "began": began if isinstance(began, str) else datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "began": began if isinstance(began, str) else datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "seconds": round((spent if isinstance(spent, int | float) else 0.0) + seconds, 1),
         "commit": commit(),
         "python": platform.python_version(),

@@ -28,12 +28,12 @@ from orchestrator.results.chain_metrics import (
     has_finished,
     session_table,
 )
-from orchestrator.results.loading import SPLITS, Pair, load_record, load_sweep, read_session, score_trial
+from orchestrator.results.loading import SCORED_SPLITS, Pair, load_record, load_sweep, read_session, score_trial
 from trainables import metrics
 from trainables.metrics import ChainScores
 from trainables.records import SeedTriple, TrialRecord
 
-__all__ = ["CHAIN_METRICS", "COST", "SESSION_METRICS", "SPLITS", "Choice", "Run", "has_finished"]
+__all__ = ["CHAIN_METRICS", "COST", "SCORED_SPLITS", "SESSION_METRICS", "Choice", "Run", "has_finished"]
 
 JOINT = "joint"
 """The method that intransigence is measured against."""
@@ -202,7 +202,7 @@ class Run:
         joint: dict[tuple[SeedTriple, str], ChainScores] = {}
         if JOINT in self.methods:
             for record in self.of(self.best(JOINT).configuration):
-                found = {split: self.scores.get((record.trial, record.default_head, split)) for split in SPLITS}
+                found = {split: self.scores.get((record.trial, record.default_head, split)) for split in SCORED_SPLITS}
                 joint |= {(record.seeds, split): chain for split, chain in found.items() if chain is not None}
         return chain_table(self.trials, self.scores, joint)
 
@@ -373,7 +373,7 @@ def _check_same(known: TrialRecord, scores: dict[tuple[str, str, str], ChainScor
     """Two runs may hold the same trial, as far as each got; the same name over other predictions is two trials."""
     name = known.trial
     shared = min(len(known.sessions), len(run.trials[name].sessions))
-    for head, split in itertools.product(known.heads, SPLITS):
+    for head, split in itertools.product(known.heads, SCORED_SPLITS):
         one, other = scores.get((name, head, split)), run.scores.get((name, head, split))
         if one and other and not np.array_equal(one.matrix[:shared], other.matrix[:shared], equal_nan=True):
             raise EarshotError(

@@ -15,7 +15,7 @@ from scipy import stats
 ALPHA = 0.05
 POWER = 0.8
 CLAIM = 10
-"""Seeds that a claim needs at least (METHODS.md, section 6)."""
+"""Seeds that a claim needs at least (docs/metrics.md)."""
 MOST_SEEDS = 1000
 """Beyond so many seeds a difference is too small to be worth deciding."""
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -59,7 +59,7 @@ def _html(data: dict[str, Any], words: dict[str, Any], live: bool) -> str:
         formulae=FORMULAE,
         live=live,
         reload=RELOAD,
-        written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(_asset("page.css")),
         script=Markup(script),
         plotly=Markup(get_plotlyjs()),

@@ -143,7 +143,7 @@ def held_bytes(store: dict[str, Any], going: list[StageFiles], leaving: list[Fou
 
 
 @given(stores(), st.integers(0, 60), st.integers(0, 100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_least_recently_used_first_and_no_more_than_needed(store: dict[str, Any], limit: int, stale: int) -> None:
     total = sum(stage.size for stage in store["stages"])
     total += sum(found.size or 0 for kind in ("parts", "arrays") for found in store[kind].values())
