@@ -1,6 +1,7 @@
 """Every way in which a command ends: the exit status and the line on standard error."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,7 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error(lines: int, status: int) 
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(lines=lines)],
         cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
