@@ -177,7 +177,7 @@ def _stages_of_chains(
         for seeds in plan.config.seeds:
             config = plan.chain(search.space.method, settings, tuple(search.space.varied), seeds)
             trial = "" if plan.config.share else config.trial
-            # on the CPU: this machine need not have the GPUs of the cluster. Before its first step, a chain writes nothing
+            # on the CPU: this machine need not have the GPUs of the cluster. A chain writes nothing before it steps
             config = config.model_copy(update={"device": "cpu"})
             chain = Chain(config, plan.folder.trial(config.trial), before=chain)
             chains.append([_Stage(address, trial) for address in chain.addresses(plan.config.chosen_device)])
