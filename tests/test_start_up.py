@@ -82,6 +82,7 @@ def test_wrong_settings_of_a_sweep(wrong: str) -> None:
 
 def test_wrong_settings_of_a_sweep_in_json() -> None:
     process = run("orchestrator.sweep", "--json", "--method", "simplecl", status=2)
+    assert packages(process.stderr) & HEAVY == set()
     (event,) = map(json.loads, process.stdout.splitlines())
     assert (event["event"], event["exit"]) == ("sweep_ended", 2) and "'simplecil'" in event["reason"]
 

@@ -54,7 +54,7 @@ def test_close_writes_down_what_trials_could_not(tmp_path: Path, write_trial: Ca
     write_trial("b-2", 0, whole)
     folder = RunFolder(tmp_path / "run")
     tally = folder.close(names, {names[1]: "it diverged"}, {names[2]: 1}, complete=True)
-    assert tally == Tally(computed=5, found=0, stopped=2)
+    assert tally == Tally(computed=5, cached=0, stopped=2)
     ended: dict[str, Any] = {
         name: (record.status, record.error, record.stopped_by)
         for name in names
