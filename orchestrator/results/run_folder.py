@@ -36,12 +36,12 @@ class Tally:
 
     Attributes:
         computed: sessions that this sweep computed.
-        found: sessions that were there already.
+        cached: sessions that were in the store already.
         stopped: trials that were ended early, by a scheduler or the budget.
     """
 
     computed: int = 0
-    found: int = 0
+    cached: int = 0
     stopped: int = 0
 
 

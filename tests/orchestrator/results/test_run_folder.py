@@ -54,7 +54,7 @@ def test_close_writes_down_what_trials_could_not(tmp_path: Path, write_trial: Ca
     write_trial("b-2", 0, whole)
     folder = RunFolder(tmp_path / "run")
     tally = folder.close(names, {names[1]: "it diverged"}, {names[2]: 1}, complete=True)
-    assert tally == Tally(computed=5, found=0, stopped=2)
+    assert tally == Tally(computed=5, cached=0, stopped=2)
     ended: dict[str, Any] = {
         name: (record.status, record.error, record.stopped_by)
         for name in names
@@ -92,5 +92,5 @@ def test_resume_takes_the_configuration_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match="nowhere: expected a run folder"):
         parse(["--resume", "nowhere"])
     (folder.path / "sweep.json").write_text("{}")
-    with pytest.raises(EarshotError, match="does not tell how the run was started"):
+    with pytest.raises(EarshotError, match="does not contain the configuration of the run"):
         parse(["--resume", str(folder.path)])

@@ -26,7 +26,7 @@ def test_two_machines_share_what_is_in_the_bucket(
     first, second, alone = tmp_path / "first", tmp_path / "second", tmp_path / "alone"
     monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache of the first"))
     printed = run(command(tones, first, "--storage", bucket))
-    assert "16 sessions computed, 2 found" in printed or "18 sessions computed" in printed
+    assert "16 sessions computed, 2 cached" in printed or "18 sessions computed" in printed
     assert {record.status for record in records(first)} == {"finished"}
     place = Location.of(bucket)
     assert (place / "store").files() == ["features", "parts", "stages"]
@@ -34,7 +34,7 @@ def test_two_machines_share_what_is_in_the_bucket(
     assert not list(first.glob("store/*"))
 
     monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache of the second"))
-    assert "0 sessions computed, 18 found" in run(command(tones, second, "--storage", bucket))
+    assert "0 sessions computed, 18 cached" in run(command(tones, second, "--storage", bucket))
     assert predictions(first) == predictions(second)
     run([*command(tones, alone), *PROTOCOL])
     assert predictions(alone) == predictions(first)
