@@ -1,4 +1,4 @@
-"""A real S3 server over HTTP, for the test and for all processes that it starts."""
+"""A real S3 server over HTTP, for a test and all processes that it starts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 
 @contextmanager
 def empty_bucket(name: str) -> Iterator[str]:
-    """The URI of an empty bucket on a server of its own, which the environment names."""
+    """The URI of an empty bucket on a new server; sets the environment variables that refer to it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
