@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from datasets.utils.errors import EarshotError, error_line
 from trainables.chain import Chain, ChainConfig
 from trainables.learners.features import BATCH, Features
-from trainables.store.arrays import Rows
+from trainables.store.arrays import ArrayRows, Rows
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
 
@@ -97,7 +97,7 @@ class Plain(Features):
         if not isinstance(rows, Recomputed):
             return rows
         if self._at_hand is None or self._at_hand[0] != rows.key:
-            self._at_hand = (rows.key, Rows(rows[:].cpu().numpy(), self.device))
+            self._at_hand = (rows.key, ArrayRows(rows[:].cpu().numpy(), self.device))
         return self._at_hand[1]
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from datasets.benchmark.audit import Measures, measure
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from orchestrator.cluster.session import last_line, start_ray
+from orchestrator.cluster.map_tasks import map_tasks
+from orchestrator.cluster.session import start_ray
 
 SMALL = 4_000
 """Benchmarks with fewer clips are measured in this process: Ray takes longer to start."""
@@ -50,20 +50,9 @@ def _measured_on_ray(shards: Shards, order: np.ndarray, workers: int | None) -> 
         import ray
 
         cpus = int(ray.cluster_resources().get("CPU", 1))
-        task = ray.remote(_measure_part)
         parts = np.array_split(order, min(len(order), PARTS_PER_CPU * max(1, cpus)))
-        waiting = {task.remote(root, part): part for part in parts}
-        try:
-            while waiting:
-                ready = ray.wait(list(waiting))[0][0]
-                yield waiting.pop(ready), ray.get(ready)
-        except ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, EarshotError):
-                raise cause from None
-            raise EarshotError(
-                f"a worker failed: {last_line(error)}; run the same command with fewer --workers"
-            ) from error
+        for task in map_tasks(_measure_part, parts, root, advice="run the same command with fewer --workers"):
+            yield task.item, task.result
 
 
 def _measure_part(root: Location, positions: np.ndarray) -> Measures:

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from datasets.audio.recordings import RejectedError
@@ -20,7 +19,8 @@ from datasets.corpora.soundscapes import SUFFIX, find_annotations, is_whole, ren
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.text import printable
-from orchestrator.cluster.session import last_line, start_ray
+from orchestrator.cluster.map_tasks import map_tasks
+from orchestrator.cluster.session import start_ray
 from orchestrator.preparation.output_folder import REJECTED, Destination, held
 
 LOCK = ".render.lock"
@@ -147,27 +147,17 @@ def _check_rejected(out: Path, rejected: Sequence[Rejection], total: int, max_re
 
 def _render_all(job: _Job, todo: Sequence[str], workers: int | None, hear: Callable[[str, str], None]) -> None:
     """Renders in parallel; `hear` gets each file, and the reason if it was rejected, as they end."""
+    advice = "then run the same command to resume"
     with start_ray(cpus=workers):
-        import ray
-
         logging.getLogger("ray").setLevel(logging.ERROR)
-        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_one)
-        ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting = iter(todo)
-        running = {task.remote(job, file): file for file in islice(waiting, ahead)}
-        while running:
-            for ended in ray.wait(list(running))[0]:
-                file = running.pop(ended)
-                running.update((task.remote(job, following), following) for following in islice(waiting, 1))
-                try:
-                    reason, failure = ray.get(ended)
-                except ray.exceptions.WorkerCrashedError:
-                    reason, failure = f"rendering it ended its worker {RETRIES + 1} times", ""
-                except ray.exceptions.RayError as error:
-                    reason, failure = "", f"a worker failed: {last_line(error)}"
-                if failure:
-                    raise EarshotError(f"{failure}; then run the same command to resume")
-                hear(file, reason)
+        for task in map_tasks(_render_one, todo, job, advice=advice, per_cpu=AHEAD, num_cpus=1, max_retries=RETRIES):
+            if task.worker_died:
+                reason, failure = f"rendering it ended its worker {RETRIES + 1} times", ""
+            else:
+                reason, failure = task.result
+            if failure:
+                raise EarshotError(f"{failure}; {advice}")
+            hear(task.item, reason)
 
 
 def _render_one(job: _Job, file: str) -> tuple[str, str]:

@@ -147,7 +147,7 @@ class _Look(ArrayStore):
     """
 
     def __init__(self, store: ArrayStore) -> None:
-        super().__init__(store.depot.place if store.depot is not None else None)
+        super().__init__(store.shared_files.place if store.shared_files is not None else None)
 
     def get(
         self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]], *, shared: bool = False

@@ -38,8 +38,11 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """What a shell makes of it; redirections left out."""
-        return shlex.split(self.line.split(" > ")[0], comments=True)
+        """The words of the command without redirections; `earshot VERB` as `python -m MODULE`."""
+        words = shlex.split(self.line.split(" > ")[0], comments=True)
+        if words[:1] == ["earshot"] and words[1] in COMMANDS:
+            return ["python", "-m", COMMANDS[words[1]][0], *words[2:]]
+        return words
 
     def __str__(self) -> str:
         return f"{self.page}: {' '.join(self.line.split())}"

@@ -1,4 +1,4 @@
-"""A real S3 server over HTTP, for the test and for all processes that it starts."""
+"""A real S3 server over HTTP, for a test and all processes that it starts."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

@@ -108,10 +108,10 @@ def test_a_damaged_store_costs_work_not_truth(tones: Path, tmp_path: Path, damag
     before = digests(tmp_path / "whole")
     store = StageStore(tmp_path / "store")
     last = whole.record.sessions[-1].stage
-    for path in [store.depot.path(predictions_file(last))] if damage == "predictions" else []:
+    for path in [store.shared_files.path(predictions_file(last))] if damage == "predictions" else []:
         path.write_bytes(b"PAR1")
     if damage == "part":  # the last stage is gone, and what it would start from is damaged
-        store.depot.path(stage_file(last)).unlink()
+        store.shared_files.path(stage_file(last)).unlink()
         for path in (tmp_path / "store" / "parts").rglob("*.safetensors"):
             path.write_bytes(path.read_bytes()[:100])
     assert run(Chain(settings, tmp_path / "again")) == [True, True, False]

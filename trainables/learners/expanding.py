@@ -31,7 +31,7 @@ from trainables.learners.training import Training, train
 from trainables.networks.backbone import Backbone, weights_digest
 from trainables.networks.classifier import count_values, frozen, restored_linear, trainable
 from trainables.networks.heads import distance_scores, linear_head
-from trainables.store.arrays import Joined, Rows
+from trainables.store.arrays import ConcatRows, Rows
 from trainables.store.state import State
 
 
@@ -168,7 +168,7 @@ class Expanding(Learner):
         settings, device, dim = self.settings, self.features.device, self.features.backbone.dim
         groups = [session.support, *self._exemplars.groups]
         labels = [*session.support_labels, *self._exemplars.labels]
-        rows = Joined([self._reads(group) for group in groups])
+        rows = ConcatRows([self._reads(group) for group in groups])
         before = torch.cat([self._embedding(group) for group in groups])
         targets = column_labels(labels, self.classes).to(device)
         known = len(self.classes) - len(session.classes)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainables.networks.backbone import Backbone
 from trainables.networks.frontend import FrontEnd
-from trainables.store.arrays import ArrayStore, Rows
+from trainables.store.arrays import ArrayRows, ArrayStore, Rows
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
 TOKENS: type[np.floating] = np.float16  # how token maps are stored; what that changes is measured in docs/methods.md
@@ -191,7 +191,7 @@ class Features:
             "device": self.device.type,
         }
         address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        return Rows(self._array(address, len(positions), compute, shared), self.device)
+        return ArrayRows(self._array(address, len(positions), compute, shared), self.device)
 
     def _array(self, address: str, count: int, compute: Callable[[], Iterator[np.ndarray]], shared: bool) -> np.ndarray:
         """The array at `address`. A group has one for every session so far: opening them would outgrow reading them."""

@@ -39,7 +39,7 @@ from trainables.learners.learner import Needs, Settings, column_labels
 from trainables.learners.training import Schedule, train
 from trainables.networks.classifier import Classifier, frozen, trainable
 from trainables.networks.heads import distillation, linear_head
-from trainables.store.arrays import Joined
+from trainables.store.arrays import ConcatRows
 from trainables.store.state import State
 
 
@@ -130,7 +130,7 @@ class FOSTER(FineTuned):
         """Boosting, then compression; the exemplars are chosen in between, where the features are the expanded ones."""
         groups = [session.support, *self._exemplars.groups]
         labels = [*session.support_labels, *self._exemplars.labels]
-        inputs = Joined([self.features.inputs(group) for group in groups])
+        inputs = ConcatRows([self.features.inputs(group) for group in groups])
         targets = column_labels(labels, self.classes).to(self.features.device)
         counts = torch.bincount(targets.cpu(), minlength=len(self.classes))
         old = torch.cat([self.features.embed(self.network.embed, group) for group in groups])
@@ -146,7 +146,7 @@ class FOSTER(FineTuned):
 
     def _boost(
         self,
-        inputs: Joined,
+        inputs: ConcatRows,
         targets: Tensor,
         counts: Tensor,
         old: Tensor,
@@ -193,7 +193,7 @@ class FOSTER(FineTuned):
         return frozen(branch), frozen(expanded)
 
     def _compress(
-        self, inputs: Joined, teacher: Tensor, counts: Tensor, generator: torch.Generator, where: str
+        self, inputs: ConcatRows, teacher: Tensor, counts: Tensor, generator: torch.Generator, where: str
     ) -> Classifier:
         """Trains the student: a copy of F with a grown head.
 

@@ -23,7 +23,7 @@ from trainables.learners.learner import Needs, column_labels
 from trainables.learners.training import Training
 from trainables.networks.classifier import Classifier, trainable
 from trainables.networks.heads import distance_scores, distillation
-from trainables.store.arrays import Joined
+from trainables.store.arrays import ConcatRows
 from trainables.store.state import State
 
 
@@ -71,7 +71,7 @@ class ICaRL(FineTuned):
     def retrained(self, session: Session, known: int, generator: torch.Generator) -> Classifier:
         """Cross-entropy over all classes, and the old logits held to what they were before the session."""
         groups = [session.support, *self._exemplars.groups]
-        inputs = Joined([self.features.inputs(group) for group in groups])
+        inputs = ConcatRows([self.features.inputs(group) for group in groups])
         labels = [*session.support_labels, *self._exemplars.labels]
         targets = column_labels(labels, self.classes).to(self.features.device)
         if known == 0:

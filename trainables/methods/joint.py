@@ -16,7 +16,7 @@ from trainables.learners.fine_tuned import FineTuned
 from trainables.learners.learner import Needs, Settings, column_labels
 from trainables.learners.training import Schedule
 from trainables.networks.classifier import Classifier
-from trainables.store.arrays import Joined
+from trainables.store.arrays import ConcatRows
 from trainables.store.state import State
 
 
@@ -70,7 +70,7 @@ class Joint(FineTuned):
         self._groups.append(session.support)
         self._labels += session.support_labels
         network = Classifier(self.features.backbone, len(self.classes), generator)
-        inputs = Joined([self.features.inputs(group) for group in self._groups])
+        inputs = ConcatRows([self.features.inputs(group) for group in self._groups])
         targets = column_labels(self._labels, self.classes).to(self.features.device)
 
         def loss(batch: Tensor) -> Tensor:

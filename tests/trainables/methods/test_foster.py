@@ -12,7 +12,7 @@ from trainables.learners.features import Features
 from trainables.methods.foster import FOSTER, FOSTERSettings, class_weights
 from trainables.networks.backbone import weights_digest
 from trainables.networks.heads import linear_head
-from trainables.store.arrays import Joined
+from trainables.store.arrays import ConcatRows
 
 DIM = 96
 LR = 0.01
@@ -43,12 +43,12 @@ def learned(features: Features, count: int, **settings: Any) -> FOSTER:
     return learner
 
 
-def rehearsed(learner: FOSTER, features: Features) -> tuple[Joined, Tensor, Tensor]:
+def rehearsed(learner: FOSTER, features: Features) -> tuple[ConcatRows, Tensor, Tensor]:
     """Inputs, columns and class counts of the second session: 3 clips of each new class, 1 of each old."""
     groups = [sessions(features)[1].support, learner._exemplars.groups[0]]
     columns = [learner.classes.index(label) for label in learner._exemplars.labels]
     targets = torch.tensor([2, 2, 2, 3, 3, 3, *columns])
-    return Joined([features.inputs(group) for group in groups]), targets, torch.tensor([1, 1, 3, 3])
+    return ConcatRows([features.inputs(group) for group in groups]), targets, torch.tensor([1, 1, 3, 3])
 
 
 def after_a_step(parameter: Tensor) -> Tensor:
