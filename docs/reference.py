@@ -83,7 +83,7 @@ def methods() -> str:
 
 def corpora() -> str:
     """The options of every corpus."""
-    from datasets.corpora.corpus import corpora as known
+    from datasets.corpora.registry import corpora as known
 
     parts = ["# Options of corpora", "As options of `python -m orchestrator.prepare CORPUS`."]
     for name, corpus in known().items():

@@ -21,7 +21,8 @@ from rich.text import Text
 
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
-from datasets.corpora.corpus import Corpus, corpora
+from datasets.corpora.corpus import Corpus
+from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, positive
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from datasets.corpora.inventory import Rejection
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.errors import Interrupted

@@ -8,7 +8,7 @@ import soundfile
 
 from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.shards import Shards
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator.preparation.pipeline import prepare

@@ -13,7 +13,7 @@ import torchaudio
 from pydantic import ValidationError
 
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import find_corpus
+from datasets.corpora.registry import find_corpus
 from datasets.corpora.demo import BASE_CLASSES, Demo, DemoOptions
 from datasets.synthesis import SOURCES, render
 

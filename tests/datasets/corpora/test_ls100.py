@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from datasets.corpora.librispeech import LibriSpeechOptions
 from datasets.corpora.ls100 import LS100, LS100Options, LS100Published, LS100PublishedOptions, collected, published_rows
 from datasets.utils.errors import EarshotError

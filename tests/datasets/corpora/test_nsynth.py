@@ -11,9 +11,10 @@ from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import draw_support
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import Plan, find_corpus
+from datasets.corpora.corpus import Plan
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.nsynth import NSynth, NSynthOptions
+from datasets.corpora.registry import find_corpus
 from datasets.utils.errors import EarshotError
 
 HEADER = "filename,instrument,instrument_family,instrument_source,audio_source"
