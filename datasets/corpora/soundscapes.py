@@ -270,13 +270,13 @@ def source_root(sources: Path, role: str, folder: PurePosixPath, names: Sequence
 
 def _check_source(sources: Path, name: str) -> None:
     try:
-        cut = truncation(checked_path(sources, name))
+        problem = truncation(checked_path(sources, name))
     except OSError as error:
-        cut = f"cannot be opened ({error.strerror})"
+        problem = f"cannot be opened ({error.strerror})"
     except RejectedError as error:
-        cut = str(error)
-    if cut:
-        raise RejectedError(f"source {name}: {cut}")
+        problem = str(error)
+    if problem:
+        raise RejectedError(f"source {name}: {problem}")
 
 
 def load_scaper() -> ModuleType:
