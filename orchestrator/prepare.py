@@ -21,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from datasets.corpora.registry import corpora
 from datasets.corpora.inventory import Rejection
+from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.errors import Interrupted
 from datasets.utils.location import Location

@@ -1,9 +1,9 @@
 """The demo corpus: 25 synthesized sound sources, to try Earshot without downloading data.
 
-`datasets.synthesis` renders each source `clips_per_class` times: harmonic instruments, voices, noise textures. The files
-are ordinary recordings in the layout of the `folder` corpus, `class_name/000.wav`, 16 bit, mono. With five random shots
-per class, a nearest-class-mean classifier on standardized MFCC statistics reaches about 56 % accuracy on all 25 classes
-(chance: 4 %), measured by `tests/datasets/corpora/test_demo.py`.
+`datasets.synthesis` renders each source `clips_per_class` times: harmonic instruments, voices, noise textures. The
+files are ordinary recordings in the layout of the `folder` corpus, `class_name/000.wav`, 16 bit, mono. With five random
+shots per class, a nearest-class-mean classifier on standardized MFCC statistics reaches about 56 % accuracy on all 25
+classes (chance: 4 %), measured by `tests/datasets/corpora/test_demo.py`.
 """
 
 from collections.abc import Iterator

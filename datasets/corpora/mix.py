@@ -6,9 +6,9 @@
     classes    ls100/1069, ...    nsynth100/guitar...    fsc89/Chirp_and_tweet, ...
 
 Classes keep the order of their benchmark, and benchmarks the order in which they are given, so a chain crosses from one
-domain to the next (a seeded class order mixes them). The base classes are those of the first benchmark. Clips keep their
-split. They are resampled to one rate, by default the lowest of all, so that an empty upper band does not give away the
-domain; and brought to one length, by default the shortest: longer clips are truncated, shorter ones are padded with
+domain to the next (a seeded class order mixes them). The base classes are those of the first benchmark. Clips keep
+their split. They are resampled to one rate, by default the lowest of all, so that an empty upper band does not reveal
+the domain; and brought to one length, by default the shortest: longer clips are truncated, shorter ones are padded with
 zeros at the end. The recordings are not needed: a mix is built from the shards of its parts.
 """
 

@@ -1,8 +1,8 @@
 """NSynth-100, -200, -300 and -400: single notes of musical instruments; a class is an instrument.
 
 NSynth (Engel et al. 2017, "Neural Audio Synthesis of Musical Notes with WaveNet Autoencoders", CC BY 4.0,
-https://magenta.tensorflow.org/datasets/nsynth) has 305,979 notes of 1,006 instruments: 4 s at 16 kHz, sustained for 3 s.
-`--source` is the folder with its three unpacked archives:
+https://magenta.tensorflow.org/datasets/nsynth) has 305,979 notes of 1,006 instruments: 4 s at 16 kHz, sustained for
+3 s. `--source` is the folder with its three unpacked archives:
 
     SOURCE/nsynth-train/audio/guitar_electronic_017-108-025.wav      instrument-pitch-velocity
     SOURCE/nsynth-valid/audio/...

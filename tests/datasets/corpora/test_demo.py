@@ -13,8 +13,8 @@ import torchaudio
 from pydantic import ValidationError
 
 from datasets.benchmark.shards import Clip
-from datasets.corpora.registry import find_corpus
 from datasets.corpora.demo import BASE_CLASSES, Demo, DemoOptions
+from datasets.corpora.registry import find_corpus
 from datasets.synthesis import SOURCES, render
 
 REPOSITORY = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.corpora import list_files
-from datasets.corpora.list_files import Row, check_once, digest, read_rows, read_vocabulary, relative_path
+from datasets.corpora.list_files import Row, check_unique, digest, read_rows, read_vocabulary, relative_path
 from datasets.utils.errors import EarshotError
 
 COLUMNS = ("file", "start")
@@ -63,7 +63,7 @@ BAD_TABLES: dict[str, tuple[str | bytes, str]] = {
 
 @pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
 def test_a_bad_table_is_told_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
-    with pytest.raises(EarshotError, match=f"list.csv: {message}.*; mend the file or fetch it again") as caught:
+    with pytest.raises(EarshotError, match=f"list.csv: {message}.*; fix the file or download it again") as caught:
         list(read_rows(table(tmp_path, content), COLUMNS))
     assert str(caught.value).isprintable()
 
@@ -174,10 +174,10 @@ def test_other_times_are_refused(text: str) -> None:
 
 def test_what_is_named_twice_is_told_with_both_lines() -> None:
     lines: dict[object, int] = {}
-    check_once(Row(Path("list.csv"), 3, 1, {}), ("a", 0), lines)
-    check_once(Row(Path("list.csv"), 4, 2, {}), ("a", 1), lines)
+    check_unique(Row(Path("list.csv"), 3, 1, {}), ("a", 0), lines)
+    check_unique(Row(Path("list.csv"), 4, 2, {}), ("a", 1), lines)
     with pytest.raises(EarshotError, match=r"list.csv: line 9: expected every clip once, found that of line 3 again"):
-        check_once(Row(Path("list.csv"), 9, 7, {}), ("a", 0), lines)
+        check_unique(Row(Path("list.csv"), 9, 7, {}), ("a", 0), lines)
 
 
 @pytest.mark.parametrize("content", [["b", "a"], {"a": 1, "b": 0}])

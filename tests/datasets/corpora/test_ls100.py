@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.benchmark.shards import Clip
-from datasets.corpora.registry import corpora
 from datasets.corpora.librispeech import LibriSpeechOptions
-from datasets.corpora.ls100 import LS100, LS100Options, LS100Published, LS100PublishedOptions, collected, published_rows
+from datasets.corpora.ls100 import (
+    LS100,
+    LS100Options,
+    LS100Published,
+    LS100PublishedOptions,
+    published_rows,
+    released_segments,
+)
+from datasets.corpora.registry import corpora
 from datasets.utils.errors import EarshotError
 
 RATE = 16000
@@ -100,7 +107,7 @@ def test_five_published_pairs_of_classes_are_the_same_clips(counts: dict[str, in
     ],
 )
 def test_what_the_release_collected(speaker: str, wanted: list[str]) -> None:
-    found = collected(speaker, {"2": 2, "19": 11, "196": 1, "1926": 2})
+    found = released_segments(speaker, {"2": 2, "19": 11, "196": 1, "1926": 2})
     assert [f"{owner}_{number}" for owner, number in found][: len(wanted)] == wanted
     assert len(found) == {"19": 14, "1926": 2, "196": 1, "2": 2}[speaker]
 
@@ -114,7 +121,7 @@ def test_a_speaker_that_is_added_changes_only_the_classes_whose_name_it_begins_w
 ) -> None:
     counts.pop(added, None)
     for speaker in counts:
-        before, after = collected(speaker, counts), collected(speaker, {**counts, added: number})
+        before, after = released_segments(speaker, counts), released_segments(speaker, {**counts, added: number})
         assert [segment for segment in after if segment[0] != added] == before
         assert (after != before) == added.startswith(speaker)
 
@@ -259,7 +266,7 @@ def test_a_lost_utterance_would_renumber_the_released_segments(tmp_path: Path) -
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)  # the header is whole
     path.write_bytes(content)
-    with pytest.raises(EarshotError, match=r"1926-7-0000\.flac: expected every utterance .* fetch it again"):
+    with pytest.raises(EarshotError, match=r"1926-7-0000\.flac: expected every utterance .* download it again"):
         list(corpus.cut(tmp_path, plan.units[0], options))
     path.write_text("text")
     with pytest.raises(EarshotError, match=r"1926-7-0000\.flac: expected every utterance"):

@@ -208,7 +208,7 @@ def test_fewer_notes_than_listed_are_a_warning_and_too_few_an_error(tmp_path: Pa
     assert Small().review(whole, CLASSES, options) == ()  # a novel class has no val notes
     fewer = [SplitCounts(train=1, test=1), *whole[1:]]
     assert Small().review(fewer, CLASSES, options) == (
-        "fewer clips than the lists name: organ_000 (1 of 2 train), organ_000 (0 of 1 val)",
+        "fewer clips than in the lists: organ_000 (1 of 2 train), organ_000 (0 of 1 val)",
     )
     with pytest.raises(EarshotError, match="class 'flute_002': expected at least one train and one test clip"):
         Small().review([*whole[:2], SplitCounts(train=1)], CLASSES, options)

@@ -19,7 +19,7 @@ from datasets.corpora import soundscapes
 from datasets.corpora.soundscapes import (
     MAX_BYTES,
     find_annotations,
-    is_whole,
+    is_complete,
     load_scaper,
     read_annotation,
     render_soundscape,
@@ -111,7 +111,7 @@ def test_rendering_gives_the_bytes_that_scaper_rendered(
 
     path = render_soundscape(annotations, "base/train/soundscape_1.jams", sources, out)
 
-    assert path == out / "base/train/soundscape_1.wav" and is_whole(path)
+    assert path == out / "base/train/soundscape_1.wav" and is_complete(path)
     assert path.read_bytes() == first
     info = soundfile.info(path)
     assert (info.samplerate, info.channels, info.frames, info.subtype) == (RATE, 1, 2 * RATE, "PCM_32")
@@ -348,10 +348,10 @@ def test_annotations_are_found_by_their_suffix(tmp_path: Path) -> None:
 
 def test_a_soundscape_is_whole_only_with_all_its_samples(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    assert not is_whole(path)
+    assert not is_complete(path)
     soundfile.write(path, np.zeros(100), RATE, subtype="PCM_32")
     whole = path.read_bytes()
-    assert is_whole(path)
+    assert is_complete(path)
     for size in (0, 20, 44, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert not is_whole(path), size
+        assert not is_complete(path), size
