@@ -97,19 +97,19 @@ def write_unit(
 
 def read_finished(place: Location, key: str) -> FinishedUnit | None:
     """The finished unit whose shard is at `place`; None if there is no shard, or it belongs to another unit."""
-    metadata = read_metadata(place)
-    if metadata is None or metadata.key != key:
+    note = read_metadata(place)
+    if note is None or note.key != key:
         return None
     try:
         shard = ShardEntry(
             file=f"shards/{place.name}",
-            clips=sum(count.total for count in metadata.counts.values()),
+            clips=sum(count.total for count in note.counts.values()),
             bytes=place.size(),
             sha256=place.digest(),
         )
-    except (OSError, ValidationError):  # deleted in the meantime
+    except (OSError, ValidationError):  # it went away
         return None
-    return FinishedUnit(key=key, shard=shard, counts=metadata.counts, rejected=metadata.rejected)
+    return FinishedUnit(key=key, shard=shard, counts=note.counts, rejected=note.rejected)
 
 
 def read_metadata(place: Location) -> UnitMetadata | None:

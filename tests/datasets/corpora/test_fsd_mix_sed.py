@@ -206,7 +206,7 @@ def test_a_soundscape_that_is_not_as_rendered_is_rejected(tmp_path: Path, change
 
 def test_a_source_in_another_layout_is_told(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
-    with pytest.raises(EarshotError, match=r"expected soundscapes in the folders that the lists name: base/train/"):
+    with pytest.raises(EarshotError, match=r"expected soundscapes in the folders named by the lists: base/train/"):
         Small().inventory(tmp_path, options)
 
 
