@@ -174,8 +174,8 @@ def read_rejected(root: Location) -> tuple[Rejection, ...]:
 def lock_folder(folder: Path, lock: str) -> Iterator[None]:
     """Creates a folder and locks it; the lock is released when the process ends, even if it is killed.
 
-    The lock file stays in the folder: it marks the folder as ours (see `check_contents`). On a file system that does not
-    support locks, two concurrent runs do the same work twice.
+    The lock file stays in the folder: it marks the folder as ours (see `check_contents`). On a file system that has no
+    locks, two concurrent runs do the same work twice.
 
     Args:
         folder: the folder.
