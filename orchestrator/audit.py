@@ -28,10 +28,8 @@ from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import is_uri
 from datasets.utils.text import plural, printable
-from orchestrator.auditing.audit import audit, audit_listing
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
 from orchestrator.preparation.options import add_options
-from orchestrator.preparation.pipeline import resolve_options
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}
 _MAX_SESSIONS = 8  # columns in a row of ceilings
@@ -145,6 +143,9 @@ def _audit(
     options: dict[str, Any],
     listed: Iterable[str],
 ) -> Audit:
+    from orchestrator.auditing.audit import audit, audit_listing  # after parsing: `--help` answers sooner
+    from orchestrator.preparation.pipeline import resolve_options
+
     name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
     if corpus is not None:
         clips = corpus.listing(resolve_options(corpus, options))

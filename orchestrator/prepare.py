@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.text import Text
@@ -27,10 +27,11 @@ from datasets.utils.errors import Interrupted
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.preparation.options import add_options
-from orchestrator.preparation.output_folder import REJECTED
-from orchestrator.preparation.pipeline import Outcome, Settings, run
-from orchestrator.preparation.shard_tasks import Progress
-from orchestrator.preparation.soundscape_tasks import RenderOutcome, render
+
+if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
+    from orchestrator.preparation.pipeline import Outcome, Settings
+    from orchestrator.preparation.shard_tasks import Progress
+    from orchestrator.preparation.soundscape_tasks import RenderOutcome
 
 RENDERED = "fsd-mix-sed"
 SHOWN = 10  # rejected files printed on the console
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         del options["corpus"]
         _print_rendered(_render(options), options["out"])
     else:
+        from orchestrator.preparation.pipeline import Settings
+
         settings = Settings(**{key: options.pop(key, None) for key in _SETTINGS}, options=options)
         _print_prepared(_prepare(settings), settings)
     return 0
@@ -122,22 +125,26 @@ def _interruptible_progress(description: str, unit: str) -> Iterator[Callable[..
             raise Interrupted(f"interrupted: {state}; run the same command again to resume") from None
 
 
-def _prepare(settings: Settings) -> Outcome:
+def _prepare(settings: "Settings") -> "Outcome":
+    from orchestrator.preparation.pipeline import run
+
     name = settings.name or Location.of(settings.out).name
     with _interruptible_progress(f"preparing {name}", "units") as update:
 
-        def listener(progress: Progress) -> None:
+        def listener(progress: "Progress") -> None:
             update(progress.done, progress.total, unit=f"units, {progress.clips} clips")
 
         return run(settings, listener)
 
 
-def _render(options: dict[str, Any]) -> RenderOutcome:
+def _render(options: dict[str, Any]) -> "RenderOutcome":
+    from orchestrator.preparation.soundscape_tasks import render
+
     with _interruptible_progress("rendering", "soundscapes") as update:
         return render(**options, listener=update)
 
 
-def _print_prepared(outcome: Outcome, settings: Settings) -> None:
+def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:
     manifest, clips, folder = outcome.manifest, outcome.manifest.clips, str(Location.of(settings.out))
     console = error_console()
     if not outcome.computed:
@@ -163,7 +170,7 @@ def _print_prepared(outcome: Outcome, settings: Settings) -> None:
     )
 
 
-def _print_rendered(outcome: RenderOutcome, out: Path) -> None:
+def _print_rendered(outcome: "RenderOutcome", out: Path) -> None:
     _print_rejected(outcome.rejected, out)
     _print_summary(
         ("soundscapes", f"{outcome.rendered} rendered, {outcome.cached} cached"),
@@ -180,6 +187,8 @@ def _print_summary(*rows: tuple[str, str]) -> None:
 
 
 def _print_rejected(rejected: Sequence[Rejection], out: Path | str | Location) -> None:
+    from orchestrator.preparation.output_folder import REJECTED
+
     console = error_console()
     for rejection in rejected[:SHOWN]:
         console.print(f"rejected: {escape(rejection.file)}: {escape(rejection.reason)}")

@@ -50,6 +50,23 @@ def test_wrong_paths(command: str, tmp_path: Path) -> None:
     assert imported(COMMANDS[command][0], *arguments, status=2) & set(HEAVY) == set()
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "status"),
+    [
+        ("prepare", ["folder", "--help"], 0),
+        ("prepare", ["demo"], 2),  # no --out
+        ("prepare", ["folder", "--source", NOWHERE, "--out", "{out}", "--train", "0"], 2),
+        ("prepare", ["fsc89", "--source", ".", "--out", "{out}", "--meta", NOWHERE, "--vocabulary", NOWHERE], 2),
+        ("audit", ["ls100-published", "--help"], 0),
+        ("audit", ["ls100-published", "--meta", NOWHERE], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_options_of_corpora(command: str, arguments: list[str], status: int, tmp_path: Path) -> None:
+    words = [word.format(out=tmp_path / "out") for word in arguments]
+    assert imported(COMMANDS[command][0], *words, status=status) & set(HEAVY) == set()
+
+
 def test_the_list_of_commands_and_completion() -> None:
     assert imported("orchestrator", "--help", status=0) & set(HEAVY) == set()
     assert imported("orchestrator", "swep", status=2) & set(HEAVY) == set()
