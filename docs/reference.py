@@ -82,7 +82,7 @@ def methods() -> str:
 
 def corpora() -> str:
     """The options of every corpus."""
-    from datasets.corpora.corpus import corpora as all_corpora
+    from datasets.corpora.registry import corpora as all_corpora
 
     parts = ["# Options of corpora", "Options of `earshot prepare CORPUS`."]
     for name, corpus in all_corpora().items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.benchmark.protocol import NAMED
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from datasets.utils.errors import EarshotError
 from orchestrator import audit
 from orchestrator.tuning.arguments import parse

@@ -96,6 +96,23 @@ def test_a_sweep_says_that_it_loads_before_it_imports_what_it_computes_with(tone
     assert packages(before) & HEAVY == set() and packages(after) >= {"torch", "ray", "optuna"}
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "status"),
+    [
+        ("prepare", ["folder", "--help"], 0),
+        ("prepare", ["demo"], 2),  # no --out
+        ("prepare", ["folder", "--source", MISSING, "--out", "{out}", "--train", "0"], 2),
+        ("prepare", ["fsc89", "--source", ".", "--out", "{out}", "--meta", MISSING, "--vocabulary", MISSING], 2),
+        ("audit", ["ls100-published", "--help"], 0),
+        ("audit", ["ls100-published", "--meta", MISSING], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_options_of_corpora(command: str, arguments: list[str], status: int, tmp_path: Path) -> None:
+    words = [word.format(out=tmp_path / "out") for word in arguments]
+    assert packages(run(COMMANDS[command][0], *words, status=status).stderr) & HEAVY == set()
+
+
 def test_the_list_of_commands_and_completion() -> None:
     assert packages(run("orchestrator", "--help", status=0).stderr) & HEAVY == set()
     assert packages(run("orchestrator", "swep", status=2).stderr) & HEAVY == set()

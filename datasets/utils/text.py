@@ -1,5 +1,6 @@
 """Text for messages: plurals, untrusted text made printable, paths relative to the current folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -11,6 +12,11 @@ def one_line(text: object) -> str:
 def plural(count: int, noun: str) -> str:
     """'1 chain', '3 chains'."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def first_few(texts: Sequence[str], limit: int = 5) -> str:
+    """'a, b and 3 more': the first texts, and how many are not shown."""
+    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from orchestrator.__main__ import COMMANDS
 from orchestrator.tuning.config import SweepConfig
 from tests.support.documented_commands import ROOT

@@ -27,7 +27,7 @@ from datasets.benchmark.audit import (
 )
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.shards import ClipTable
-from datasets.corpora.corpus import find_corpus
+from datasets.corpora.registry import find_corpus
 from datasets.utils.errors import EarshotError
 
 LSB = 1 / 32768
