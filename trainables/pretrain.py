@@ -28,8 +28,8 @@ from transformers.utils.logging import disable_progress_bar
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError, Interrupted
 from datasets.utils.files import write_atomically
-from trainables.chain import pick_device
 from trainables.networks.backbone import load_backbone
+from trainables.networks.device import pick_device
 from trainables.networks.shipped import recipe_of
 from trainables.pretraining.curve import curve
 from trainables.pretraining.network import LONGEST, SIZES, Network
