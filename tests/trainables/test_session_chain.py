@@ -148,7 +148,9 @@ def test_learning_does_not_depend_on_the_validation_clips(tones: Path, tmp_path:
         ({"protocol": {"base": 5, "way": 5, "sessions": 5}}, "needs 25 classes"),
     ],
 )
-def test_errors_of_bad_configurations_are_one_line(tones: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_errors_of_bad_configurations_are_one_line(
+    tones: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     if "device" in changes:
         import torch
 
