@@ -144,7 +144,7 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
         ({"backbone": None}, "backbone: expected one"),
         ({"files": {}}, "files: expected backbone/config.json and backbone/model.safetensors with a backbone"),
         ({"num_samples": 10**12}, "num_samples: Input should be less than or equal to 16777216"),
-        ({"frontend": {"kind": "kaldi", "window": 400}}, "frontend: a window or hop goes with kind: reference"),
+        ({"frontend": {"kind": "kaldi", "window": 400}}, "frontend: window and hop need kind: reference"),
     ],
 )
 def test_an_invalid_description_raises(
