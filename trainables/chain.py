@@ -27,7 +27,7 @@ from datasets.utils.validation import read_yaml, validated
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import Peak
-from trainables.methods.registry import check_fit, find_method
+from trainables.methods.registry import check_protocol, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import DEFAULT, FrontEndSpec
@@ -105,7 +105,7 @@ class Chain:
             support_seed=config.seeds.support,
             base_classes=manifest.base_classes,
         )
-        check_fit(method, self._settings, config.protocol, self.sessions)
+        check_protocol(method, self._settings, config.protocol, self.sessions)
         self._store = StageStore(config.store)
         self._table = shards.table
         self._method = method
@@ -175,7 +175,7 @@ class Chain:
         learner.learn(session, self._generator(session.index))
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
-        stored, used = learner.parameters()
+        stored, used = learner.parameter_counts()
         seconds = time.perf_counter() - started
         stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes())
         self._store.publish(stage, learner.state())

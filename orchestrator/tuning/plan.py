@@ -18,7 +18,7 @@ from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_run, warm_start
 from search_spaces.loader import MethodSpace, load_space, shipped
 from trainables.chain import ChainConfig
-from trainables.methods.registry import check_fit, find_method
+from trainables.methods.registry import check_protocol, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.records import SeedTriple
@@ -230,7 +230,7 @@ def _chains(
     for space in spaces:
         method = find_method(space.method)
         for settings in space.corners():
-            check_fit(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
+            check_protocol(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
     if any(find_method(space.method).backbone for space in spaces):
         frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
         load_backbone(config.backbone, frontend.frames)
