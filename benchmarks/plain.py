@@ -89,8 +89,8 @@ class Plain(Features):
         """See `Features.frozen`; the network runs whenever rows are asked for."""
         return Recomputed(self, (kind, digest, positions), network, of or (lambda: self.inputs(positions)), dtype)
 
-    def own(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """See `Features.own`; described anew each time."""
+    def describe(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `Features.describe`; described anew each time."""
         return torch.cat([compute(self.waves(positions[i : i + BATCH])) for i in range(0, len(positions), BATCH)])
 
     def at_hand(self, rows: Rows) -> Rows:

@@ -19,7 +19,7 @@ from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import PeakMemory
-from trainables.methods.registry import check_fit, find_method
+from trainables.methods.registry import check_protocol, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
@@ -63,7 +63,7 @@ class Chain:
             support_seed=config.seeds.support,
             base_classes=self._shards.manifest.base_classes,
         )
-        check_fit(self._method, self._settings, config.protocol, self.sessions)
+        check_protocol(self._method, self._settings, config.protocol, self.sessions)
         self._store = StageStore(config.store)
         self._learner: Learner | None = None
         self._learned = 0  # sessions that the learner has learned
@@ -114,7 +114,7 @@ class Chain:
         learner.learn(session, self._generator(session.index))
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
-        stored, used = learner.parameters()
+        stored, used = learner.parameter_counts()
         seconds = time.perf_counter() - started
         stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes())
         self._store.publish(stage, learner.state())

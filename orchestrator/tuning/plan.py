@@ -18,7 +18,7 @@ from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_sta
 from search_spaces.files import shipped, space_file
 from search_spaces.loader import MethodSpace, load_space
 from trainables.chain_config import ChainConfig
-from trainables.methods.registry import check_fit, find_method
+from trainables.methods.registry import check_protocol, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.records import SeedTriple
@@ -205,7 +205,7 @@ def _chains(
     for space in spaces:
         method = find_method(space.method)
         for settings in space.corners():
-            check_fit(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
+            check_protocol(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
     if any(find_method(space.method).backbone for space in spaces):
         frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
         load_backbone(config.backbone, frontend.frames)

@@ -1,1 +1,1 @@
-"""The interface of a method, and what methods share."""
+"""The interface of a method, and code that several methods share."""

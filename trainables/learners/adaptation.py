@@ -1,4 +1,4 @@
-"""Parameter-efficient adaptation of a backbone in the base session."""
+"""Adaptation of a backbone in the base session, of all its parameters or of adapters only."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.learner import column_labels
-from trainables.learners.training import Schedule, train
+from trainables.learners.training import Schedule, session_name, train
 from trainables.networks.adapters import CosineHead
 from trainables.networks.classifier import frozen
 
@@ -21,14 +21,14 @@ def adapt(
     schedule: Schedule,
     generator: torch.Generator,
 ) -> None:
-    """Adapts a network to the base session with cross-entropy, then freezes it; the cosine head is thrown away.
+    """Adapts a network to the base session with cross-entropy, then freezes it; the cosine head is discarded.
 
     Args:
-        network: what of it requires gradients is trained, in place.
-        embed: how the network embeds clips, `[clips, frames, 128]` to `[clips, dim]`.
+        network: its parameters that require gradients are trained in place.
+        embed: the network's embedding of clips, `[clips, frames, 128]` to `[clips, dim]`.
         features: of the clips.
         session: the base session.
-        schedule: how long and how fast.
+        schedule: of the training.
         generator: draws the head and shuffles.
     """
     head = CosineHead(features.backbone.dim, len(session.classes), generator).to(features.device)
@@ -41,6 +41,6 @@ def adapt(
         clips=len(targets),
         generator=generator,
         autocast=features.autocast,
-        where="base session",
+        where=session_name(session),
     )
     frozen(network)

@@ -1,9 +1,9 @@
-"""What frozen networks make of clips, computed once and shared.
+"""Outputs of frozen networks on clips, computed once and shared.
 
-Everything that a frozen network says about a clip is stored under an address made from the network's weights, the front
-end, the data and the clips; whoever asks next, in this trial or in another process, maps the file into memory. So a
-chain's own memory does not grow with the number of clips. What the pretrained network says is shared by machines that
-have no folder in common, too; what a chain's own networks say is computed again where its stages are loaded.
+The output of a frozen network is stored under an address made from the network's weights, the front end, the data and
+the clips. This trial and any other process that needs it later maps the file into memory, so a chain's memory does not
+grow with the number of clips. Outputs of the pretrained network are also exchanged between machines without a common
+folder; outputs of networks that a chain has trained are computed again where its stages are loaded.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,16 +20,16 @@ from torch import Tensor
 
 from trainables.networks.backbone import Backbone
 from trainables.networks.frontend import FrontEnd
-from trainables.store.arrays import ArrayRows, ArrayStore, Rows
+from trainables.store.arrays import ArrayRows, ArrayStore, ConcatRows, Rows
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
-TOKENS: type[np.floating] = np.float16  # how token maps are stored; what that changes is measured in docs/methods.md
-SMALL = 1 << 20  # bytes: an array up to this size takes longer to open than to read, so it is held in memory
-HELD = 64 << 20  # bytes of such arrays that are held, those that were read last
+TOKENS: type[np.floating] = np.float16  # how token maps are stored; the effect is measured in docs/methods.md
+SMALL = 1 << 20  # bytes: an array up to this size takes longer to open than to read, so it is cached in memory
+CACHED = 64 << 20  # bytes of such arrays in memory; the least recently used are dropped
 
 
 class Clips(Protocol):
-    """Where waveforms come from: a prepared benchmark, or a recording to be classified."""
+    """Source of waveforms: a prepared benchmark, or a recording to be classified."""
 
     @property
     def sample_rate(self) -> int:
@@ -36,24 +37,41 @@ class Clips(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 hex of what the clips are."""
+        """SHA-256 hex of the clips' contents."""
 
     def audio(self, positions: Sequence[int]) -> np.ndarray:
         """`[clips, samples]`, float32 in [-1, 1]."""
 
 
+@dataclass(frozen=True)
+class FeatureRequest:
+    """An array about a group of clips: where the store has it, and how it is computed.
+
+    Attributes:
+        address: SHA-256 hex of everything that the array depends on.
+        clips: number of clips: the length of the array.
+        batches: computes the array, `[clips, ...]`, batch by batch.
+        shared: whether machines without a common folder exchange it.
+    """
+
+    address: str
+    clips: int
+    batches: Callable[[], Iterator[np.ndarray]]
+    shared: bool
+
+
 class Features:
     """Waveforms, spectrograms and embeddings of clips.
 
-    Clips are named by position in the benchmark's clip table. Groups of clips should be asked for as they come (the
-    scored clips of a class, its support): a group is the unit of sharing.
+    Clips are identified by their position in the benchmark's clip table. A group of clips (the scored clips of a class,
+    the support of a session) is the unit of sharing and should be requested as a whole.
 
     Args:
         clips: the waveforms.
         frontend: waveform to log-mel.
-        backbone: the pretrained network P, frozen for ever; None for methods that need none.
-        store: where what frozen networks say is kept.
-        device: where networks run.
+        backbone: the pretrained network P, always frozen; None for methods that need none.
+        store: for the outputs of frozen networks.
+        device: for networks.
         precision: `float32` or `bf16` (autocast).
     """
 
@@ -73,13 +91,13 @@ class Features:
         self.precision = precision
         self._backbone = backbone.to(self.device) if backbone is not None else None
         self._data = clips.fingerprint
-        self._held: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._held_bytes = 0
+        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._cache_bytes = 0
 
     @property
     def backbone(self) -> Backbone:
-        """P, the pretrained network; frozen. Whoever trains copies it first."""
-        assert self._backbone is not None, "the method says that it needs no backbone"
+        """P, the pretrained network; frozen. Copy it before training."""
+        assert self._backbone is not None, "the method declares that it needs no backbone"
         return self._backbone
 
     def waves(self, positions: Sequence[int]) -> Tensor:
@@ -88,20 +106,31 @@ class Features:
 
     def inputs(self, positions: tuple[int, ...]) -> Rows:
         """Normalised log-mel, as rows of `[frames, 128]`: read from disk as batches ask for them."""
+        return self.get(self.inputs_request(positions))
+
+    def inputs_of_groups(self, groups: Sequence[tuple[int, ...]]) -> Rows:
+        """Normalised log-mel of several groups of clips, one after the other: rows of `[frames, 128]`."""
+        return ConcatRows([self.inputs(group) for group in groups])
+
+    def inputs_request(self, positions: tuple[int, ...]) -> FeatureRequest:
+        """The request of `inputs`."""
 
         def compute() -> Iterator[np.ndarray]:
             for batch in _batches(positions):
                 yield self.frontend(self.waves(batch)).cpu().numpy()
 
-        return self._stored("inputs", "", positions, compute, shared=True)
+        return self._request("inputs", "", positions, compute, shared=True)
 
     def pooled(self, positions: tuple[int, ...]) -> Tensor:
         """mean over tokens of LN(P(x)): `[clips, dim]`, float32, on the device."""
-        backbone = self.backbone
-        return self.frozen("pooled", backbone.digest, positions, lambda x: backbone.pool(backbone(x)))[:]
+        return self.frozen("pooled", self.backbone.digest, positions, self.backbone.embed)[:]
+
+    def pooled_request(self, positions: tuple[int, ...]) -> FeatureRequest:
+        """The request of `pooled`."""
+        return self.frozen_request("pooled", self.backbone.digest, positions, self.backbone.embed)
 
     def tokens(self, digest: str, positions: tuple[int, ...], network: Callable[[Tensor], Tensor]) -> Rows:
-        """Token maps of a frozen network, kept in 16 bits: rows of `[tokens, dim]`.
+        """Token maps of a frozen network, stored in 16 bits: rows of `[tokens, dim]`.
 
         Args:
             digest: SHA-256 of the network's weights.
@@ -109,6 +138,11 @@ class Features:
             network: `[clips, frames, 128]` to `[clips, tokens, dim]`.
         """
         return self.frozen("tokens", digest, positions, network, dtype=TOKENS)
+
+    @staticmethod
+    def tokens_digest(digest: str) -> str:
+        """Digest of token maps as they are stored: the network's digest and the type of its rounded outputs."""
+        return f"{digest} {np.dtype(TOKENS)}"
 
     def frozen(
         self,
@@ -120,66 +154,92 @@ class Features:
         of: Callable[[], Rows] | None = None,
         dtype: type[np.floating] = np.float32,
     ) -> Rows:
-        """What a frozen network says of a group of clips, computed by whoever asks first.
+        """The output of a frozen network for a group of clips, computed by the first process that asks for it.
 
         Args:
-            kind: names what is taken from the network (`tokens`, `pooled`).
-            digest: of all weights between the spectrogram and the result.
+            kind: names the output (`tokens`, `pooled`).
+            digest: of all weights between the spectrogram and the output.
             positions: the group of clips.
             network: `[clips, ...]` on the device to `[clips, ...]`.
-            of: the rows that the network reads, asked for only where the result is not stored; spectrograms by default.
-            dtype: how the result is stored.
+            of: the rows that the network reads, called only where the output is not stored; spectrograms by default.
+            dtype: of the stored output.
         """
+        return self.get(self.frozen_request(kind, digest, positions, network, of=of, dtype=dtype))
 
-        kept = torch.from_numpy(np.empty(0, dtype)).dtype
+    def frozen_request(
+        self,
+        kind: str,
+        digest: str,
+        positions: tuple[int, ...],
+        network: Callable[[Tensor], Tensor],
+        *,
+        of: Callable[[], Rows] | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> FeatureRequest:
+        """The request of `frozen`."""
+        rounded = torch.from_numpy(np.empty(0, dtype)).dtype
 
         def compute() -> Iterator[np.ndarray]:
             source = of() if of else self.inputs(positions)
             with torch.inference_mode(), self.autocast():
                 for rows in _batches(range(len(positions))):
                     # rounded before it leaves the device: half the transfer, a tenth of NumPy's time
-                    yield network(source[slice(rows[0], rows[-1] + 1)]).to(kept).cpu().numpy()
+                    yield network(source[slice(rows[0], rows[-1] + 1)]).to(rounded).cpu().numpy()
 
         pretrained = self._backbone is not None and digest == self._backbone.digest
-        return self._stored(f"{kind} {np.dtype(dtype)}", digest, positions, compute, shared=pretrained)
+        return self._request(f"{kind} {np.dtype(dtype)}", digest, positions, compute, shared=pretrained)
 
     def embed(self, network: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> Tensor:
-        """What a network that is still to change says of clips, not stored: `[clips, ...]`, float32, on the device."""
+        """The output of a network that will still change, not stored: `[clips, ...]`, float32, on the device."""
         inputs = self.inputs(positions)
         with torch.inference_mode(), self.autocast():
             batches = [network(inputs[slice(b[0], b[-1] + 1)]).float() for b in _batches(range(len(positions)))]
         return torch.cat(batches)
 
-    def own(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """A method's own description of the waveforms, without any network: `[clips, ...]`, float32.
+    def describe(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """A description of the waveforms that uses no network: `[clips, ...]`, float32.
 
         Args:
-            kind: names the description with all its settings.
+            kind: names the description and all its settings.
             positions: the group of clips.
             compute: `[clips, samples]` to `[clips, ...]`.
         """
+        return self.get(self.description_request(kind, positions, compute))[:]
 
-        def described() -> Iterator[np.ndarray]:
+    def description_request(
+        self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]
+    ) -> FeatureRequest:
+        """The request of `describe`."""
+
+        def batches() -> Iterator[np.ndarray]:
             for batch in _batches(positions):
                 yield compute(self.waves(batch)).numpy()
 
-        return self._stored(kind, "", positions, described, shared=True)[:]
+        return self._request(kind, "", positions, batches, shared=True)
+
+    def has(self, request: FeatureRequest) -> bool:
+        """Whether the store has the array; its contents are not verified."""
+        return self.store.has(request.address)
+
+    def get(self, request: FeatureRequest) -> Rows:
+        """The array of a request, computed where the store does not have it."""
+        return ArrayRows(self._array(request), self.device)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """The precision that networks run in."""
+        """The precision of networks."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             yield
 
-    def _stored(
+    def _request(
         self,
         kind: str,
         digest: str,
         positions: tuple[int, ...],
-        compute: Callable[[], Iterator[np.ndarray]],
+        batches: Callable[[], Iterator[np.ndarray]],
         *,
         shared: bool,
-    ) -> Rows:
+    ) -> FeatureRequest:
         depends_on = {
             "schema": 2,
             "kind": kind,
@@ -191,21 +251,22 @@ class Features:
             "device": self.device.type,
         }
         address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        return ArrayRows(self._array(address, len(positions), compute, shared), self.device)
+        return FeatureRequest(address, len(positions), batches, shared)
 
-    def _array(self, address: str, count: int, compute: Callable[[], Iterator[np.ndarray]], shared: bool) -> np.ndarray:
-        """The array at `address`. A group has one for every session so far: opening them would outgrow reading them."""
-        held = self._held.get(address)
-        if held is not None:
-            self._held.move_to_end(address)
-            return held
-        array = self.store.get(address, count, compute, shared=shared)
+    def _array(self, request: FeatureRequest) -> np.ndarray:
+        """The array of a request, from memory if it is small: a group of clips has one array for every session so far,
+        and opening them would take longer than reading them."""
+        cached = self._cache.get(request.address)
+        if cached is not None:
+            self._cache.move_to_end(request.address)
+            return cached
+        array = self.store.get(request.address, request.clips, request.batches, shared=request.shared)
         if array.nbytes > SMALL:
             return array
-        self._held[address] = array = np.array(array)
-        self._held_bytes += array.nbytes
-        while self._held_bytes > HELD:
-            self._held_bytes -= self._held.popitem(last=False)[1].nbytes
+        self._cache[request.address] = array = np.array(array)
+        self._cache_bytes += array.nbytes
+        while self._cache_bytes > CACHED:
+            self._cache_bytes -= self._cache.popitem(last=False)[1].nbytes
         return array
 
 

@@ -1,46 +1,40 @@
-"""What methods share that keep one network, a copy of P with a linear head, and train all of it in every session."""
+"""Base of the methods that keep one network, a copy of P with a linear head, and train all of it in every session."""
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session
-from trainables.learners.features import Features
 from trainables.learners.learner import Learner
-from trainables.learners.training import Schedule, train
+from trainables.learners.training import Schedule, session_name, train
 from trainables.networks.classifier import Classifier, count_values, frozen, restored_classifier
 from trainables.store.state import State
 
 
 class FineTuned(Learner):
-    """One network that every session changes; it is frozen in between."""
+    """One network that every session changes.
 
-    def __init__(self, settings: Any, features: Features) -> None:
-        super().__init__(settings, features)
-        self._network: Classifier | None = None
+    Attributes:
+        network: after the last session, frozen.
+    """
 
-    @property
-    def network(self) -> Classifier:
-        """The network after the last session."""
-        assert self._network is not None, "no session has been learned"
-        return self._network
+    network: Classifier
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         known = len(self.classes)
         self.classes += session.labels
-        self._network = frozen(self.retrained(session, known, generator))
+        self.network = frozen(self.retrained(session, known, generator))
 
     @abstractmethod
     def retrained(self, session: Session, known: int, generator: torch.Generator) -> Classifier:
-        """The network after a session: a new one, or a trained copy of the one before.
+        """The network after a session: a new one, or a trained copy of the previous one.
 
         Args:
-            session: the new classes, which `self.classes` ends with.
+            session: the new classes, already the last ones of `self.classes`.
             known: number of old classes.
-            generator: draws.
+            generator: the source of randomness.
         """
 
     def fit(
@@ -52,7 +46,7 @@ class FineTuned(Learner):
         clips: int,
         generator: torch.Generator,
     ) -> None:
-        """Trains the whole network in place."""
+        """Trains the whole network in place; the arguments are those of `train`."""
         train(
             loss,
             [network],
@@ -60,7 +54,7 @@ class FineTuned(Learner):
             clips=clips,
             generator=generator,
             autocast=self.features.autocast,
-            where=f"session {session.index}" if session.index else "base session",
+            where=session_name(session),
         )
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
@@ -73,8 +67,8 @@ class FineTuned(Learner):
 
     def load(self, state: State) -> None:
         self.classes = list(state.notes["classes"])
-        self._network = frozen(restored_classifier(self.features.backbone, state.parts["network"]))
+        self.network = frozen(restored_classifier(self.features.backbone, state.parts["network"]))
 
-    def parameters(self) -> tuple[int, int]:
+    def parameter_counts(self) -> tuple[int, int]:
         count = count_values(self.network)
         return count, count

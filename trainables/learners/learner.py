@@ -1,14 +1,14 @@
-"""The interface of a method, and the registry that finds the methods.
+"""The interface of a method.
 
-A method is one file in `trainables/methods` with one `Learner`. The chain calls it like this:
+A method is one file in `trainables/methods` with one subclass of `Learner`. A chain calls it like this:
 
     learner = Method(settings, features)
     for session in sessions:
-        learner.learn(session, generator)       support clips in, knowledge out
+        learner.learn(session, generator)       reads the support clips
         scores = learner.score(positions)       {head: [clips, classes seen so far]}
-        state = learner.state()                 all that a later session needs
+        state = learner.state()                 everything that a later session needs
 
-and, in another process or after a crash, `learner.load(state)` in place of the sessions before.
+In another process, or after a crash, `learner.load(state)` replaces the sessions before.
 """
 
 from abc import ABC, abstractmethod
@@ -17,40 +17,26 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session
-from trainables.learners.features import Features
+from trainables.learners.features import FeatureRequest, Features
+from trainables.learners.settings import Settings as Settings
 from trainables.store.state import State
-
-
-class Settings(BaseModel):
-    """Settings of a method.
-
-    A field whose name starts with `base_` is read by the base session alone, one that starts with `incremental_` by the
-    later sessions alone, any other by all. Trials that differ only in `incremental_` settings share their base session.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def read_by(self, session: int) -> dict[str, Any]:
-        """The settings that session number `session` reads, by name, in JSON types."""
-        other = "incremental_" if session == 0 else "base_"
-        return {key: value for key, value in self.model_dump(mode="json").items() if not key.startswith(other)}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method must be given to do what its paper says.
+    """What a method requires of a protocol.
 
     Attributes:
         exemplars: clips of an old class that it rehearses; a protocol may forbid them.
         shots: support clips of a class, at least.
         base_shots: support clips of a base class, at least.
         base_classes: classes of the base session, at least.
-        everything: it keeps every support clip, as an upper bound that the rule of memory does not bind.
-        why: one clause for the message that refuses.
+        everything: it stores every support clip; an upper bound, to which the protocol's limit on exemplars does not
+            apply.
+        why: one clause for the error message.
     """
 
     exemplars: int = 0
@@ -65,17 +51,20 @@ class Learner(ABC):
     """A method: learns a session, scores clips.
 
     Class attributes declare it:
-        name: as on the command line.
-        version: raised by whoever changes what the method computes; part of every stage's address.
+        name: as on the command line; the file has the same name, with underscores.
+        version: to be raised with every change of what the method computes; part of every stage's address.
         summary: one line for tables.
-        paper: where it comes from.
+        paper: its source.
         Settings: its settings with published defaults.
-        heads: the names of the scores it gives.
+        heads: the names of its scores.
         backbone: whether it needs one.
 
     Args of the constructor:
         settings: validated.
         features: waveforms, spectrograms and embeddings of clips, by position.
+
+    Attributes:
+        classes: labels of the classes seen so far; column c of every score belongs to `classes[c]`.
     """
 
     name: ClassVar[str]
@@ -89,52 +78,51 @@ class Learner(ABC):
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
         self.features = features
-        self.classes: list[int] = []  # seen so far, in class order: column c of every score is classes[c]
+        self.classes: list[int] = []
 
     @classmethod
     def default_head(cls, settings: Any) -> str:
-        """The head that selection looks at and tables lead with."""
+        """The head that model selection uses and that tables list first."""
         return cls.heads[0]
 
     @classmethod
     def needs(cls, settings: Any) -> Needs:
-        """What a protocol must offer under these settings."""
+        """What the method requires of a protocol under these settings."""
         return Needs()
 
-    def precompute(self, positions: tuple[int, ...]) -> None:
-        """Computes what is known of clips before anything is learned, and stores it in `features` for all.
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        """Arrays about clips that learning and scoring read and that depend on nothing learned.
 
-        It is asked for of every group of clips before a sweep's trials start, spread over all workers.
+        Before a sweep's trials start, those that the store lacks are computed by all workers together.
 
         Args:
-            positions: a group of clips: the support of a session, or what is scored of a class.
+            positions: a group of clips: the support of a session, or the scored clips of a class.
         """
-        if self.backbone:
-            self.features.inputs(positions)
+        return [self.features.inputs_request(positions)] if self.backbone else []
 
     @abstractmethod
     def learn(self, session: Session, generator: torch.Generator) -> None:
         """Learns the new classes of `session` from their support clips.
 
         Args:
-            session: the new classes; no query clip of it may be looked at.
+            session: the new classes; its query clips must not be used.
             generator: the only source of randomness, seeded for this session.
         """
 
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        """Scores clips with every head: `{head: [clips, classes seen so far]}`, higher is likelier."""
+        """Scores of clips from every head: `{head: [clips, classes seen so far]}`, higher is more likely."""
 
     @abstractmethod
     def state(self) -> State:
-        """All that later sessions need. Its tensors may be the learner's own: a session trains copies."""
+        """Everything that later sessions need. Tensors may be shared with the learner: a session trains copies."""
 
     @abstractmethod
     def load(self, state: State) -> None:
-        """Continues from a state of an equal learner."""
+        """Restores the state of a learner with the same settings."""
 
     @abstractmethod
-    def parameters(self) -> tuple[int, int]:
+    def parameter_counts(self) -> tuple[int, int]:
         """Number of values stored, and of those used to score a clip (frozen backbone included)."""
 
 

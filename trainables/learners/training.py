@@ -1,4 +1,4 @@
-"""The training loop that methods share, and the settings that say how long and how fast."""
+"""The training loop that methods share, and its settings: schedules of epochs and learning rates."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,15 +11,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from datasets.benchmark.protocol import Session
 from datasets.utils.errors import EarshotError
-from trainables.learners.learner import Settings
+from trainables.learners.settings import Settings
 
 MIXUP_BETA = 10.0  # of the released EDE
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """Length, learning rates and optimiser of a training.
 
     Attributes:
         epochs: passes over the training clips.
@@ -29,7 +30,7 @@ class Schedule:
         milestones: epochs after which the learning rate is multiplied by `gamma` (annealing `steps`).
         gamma: see `milestones`.
         annealing: `steps`, or `cosine` from `lr` down to `min_lr` over the epochs.
-        min_lr: where the cosine ends.
+        min_lr: final value of the cosine.
         optimiser: `sgd` (with momentum) or `adam`.
         momentum: of SGD.
     """
@@ -46,14 +47,14 @@ class Schedule:
     momentum: float = 0.9
 
     def lr_after(self, epochs: int) -> float:
-        """The learning rate of the epoch that follows `epochs` finished ones."""
+        """The learning rate of the epoch after `epochs` completed ones."""
         if self.annealing == "cosine":
             return self.min_lr + (self.lr - self.min_lr) * (1 + math.cos(math.pi * epochs / self.epochs)) / 2
         return self.lr * self.gamma ** sum(epochs >= milestone for milestone in self.milestones)
 
 
 class BaseTraining(Settings):
-    """Settings of a method that trains in the base session; a method overrides the defaults by its published ones."""
+    """Settings of a method that trains in the base session; a method replaces the defaults by its published ones."""
 
     batch_size: int = Field(25, ge=1)
     base_epochs: int = Field(100, ge=0)
@@ -62,7 +63,7 @@ class BaseTraining(Settings):
     base_weight_decay: float = Field(2e-4, ge=0)
 
     def base_schedule(self) -> Schedule:
-        """How the base session trains: SGD with milestones."""
+        """Of the base session: SGD with milestones."""
         return Schedule(
             epochs=self.base_epochs,
             batch_size=self.batch_size,
@@ -73,12 +74,12 @@ class BaseTraining(Settings):
 
 
 class CosineBaseTraining(BaseTraining):
-    """The same for a method whose published lr follows a cosine."""
+    """Settings of a method that trains in the base session and whose published learning rate follows a cosine."""
 
     base_milestones: tuple[int, ...] = Field(
         (), description="epochs at which lr falls to a tenth; where empty, lr follows a cosine as published"
     )
-    base_min_lr: float = Field(0.0, ge=0, description="where the cosine ends")
+    base_min_lr: float = Field(0.0, ge=0, description="final lr of the cosine")
 
     def base_schedule(self) -> Schedule:
         annealing: Literal["steps", "cosine"] = "steps" if self.base_milestones else "cosine"
@@ -94,7 +95,7 @@ class Training(BaseTraining):
     incremental_weight_decay: float = Field(2e-4, ge=0)
 
     def incremental_schedule(self) -> Schedule:
-        """How a later session trains: SGD with milestones."""
+        """Of a later session: SGD with milestones."""
         return Schedule(
             epochs=self.incremental_epochs,
             batch_size=self.batch_size,
@@ -117,16 +118,16 @@ def train(
     """Trains `modules` over shuffled batches.
 
     Args:
-        loss: of a batch, given the row numbers of its clips (int64, on the device of the modules).
-        modules: those of their parameters that require gradients are trained in place.
-        schedule: how long and how fast.
+        loss: of a batch, from the row numbers of its clips (int64, on the device of the modules).
+        modules: their parameters that require gradients are trained in place.
+        schedule: epochs, batches, learning rates and optimiser.
         clips: number of training clips.
         generator: shuffles.
-        autocast: the precision that the forward pass runs in.
+        autocast: the precision of the forward pass.
         where: the session, for errors.
 
     Raises:
-        EarshotError: the loss is no longer a number.
+        EarshotError: the loss is not finite.
     """
     parameters = [p for module in modules for p in module.train().parameters() if p.requires_grad]
     device = parameters[0].device
@@ -146,7 +147,7 @@ def train(
                 )
             value.backward()
             optimiser.step()
-    optimiser.zero_grad(set_to_none=True)  # or the gradients would live as long as the network
+    optimiser.zero_grad(set_to_none=True)  # otherwise the gradients stay in memory as long as the network
 
 
 def _optimiser(parameters: list[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
@@ -154,6 +155,11 @@ def _optimiser(parameters: list[nn.Parameter], schedule: Schedule) -> torch.opti
     if schedule.optimiser == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
     return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=schedule.momentum)
+
+
+def session_name(session: Session) -> str:
+    """A session as errors name it."""
+    return f"session {session.index}" if session.index else "base session"
 
 
 def mix_up(waves: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,8 @@ Zhou et al. 2023, arXiv 2303.07338.
     e(x) = [ mean LN(P(x)) ; mean LN(T(x)) ]        P pretrained and frozen, T tuned on the base session, then frozen
     score_c = 16 cos(e(x), p_c)                     p_c = mean of e over the support of class c
 
-T is tuned with cross-entropy through a cosine head that is thrown away. `tuning: finetune` tunes a whole copy of P,
-`adapter` only AdaptFormer adapters inside of P; SSF and prompts (the paper's other variants) are not offered.
+T is tuned with cross-entropy through a cosine head that is discarded. `tuning: finetune` tunes a whole copy of P,
+`adapter` only AdaptFormer adapters inside of P; SSF and prompts (the paper's other variants) are not implemented.
 
 Weak by design with a small base session: 25 clips make one batch, so the published 6 or 20 epochs are as many steps.
 The releases classify by the same cosine, times a learned factor that changes no prediction.
@@ -21,22 +21,22 @@ from torch import Tensor
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.adaptation import adapt
-from trainables.learners.features import Features
+from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner
 from trainables.learners.training import CosineBaseTraining
 from trainables.networks.adapters import AdaptedBackbone, restored_adapters
 from trainables.networks.backbone import Backbone, weights_digest
-from trainables.networks.classifier import count_values, frozen, trainable
+from trainables.networks.classifier import count_values, restored_backbone, trainable
 from trainables.networks.heads import class_means, cosine_scores
 from trainables.store.state import State
 
 
 class APERSettings(CosineBaseTraining):
-    """Settings of APER. The defaults are the published ones of `tuning`: those of `adapter` follow it where not set."""
+    """Settings of APER. The defaults are the published ones of `tuning`: `adapter` changes those that are not set."""
 
     tuning: Literal["finetune", "adapter"] = Field(
         "finetune",
-        description="what is tuned; 'adapter' turns the defaults into batches of 48, 20 epochs, weight decay 5e-4",
+        description="what is tuned; 'adapter' changes the defaults to batches of 48, 20 epochs, weight decay 5e-4",
     )
     bottleneck: int = Field(64, ge=1, description="width of an adapter (tuning 'adapter')")
     batch_size: int = Field(128, ge=1)
@@ -53,7 +53,12 @@ class APERSettings(CosineBaseTraining):
 
 
 class APER(Learner):
-    """Nothing is trained after the base session, nothing is rehearsed."""
+    """Trains nothing after the base session and rehearses nothing.
+
+    Attributes:
+        tuned: T, frozen.
+        prototypes: `[classes, 2 dim]`.
+    """
 
     name = "aper"
     version = 1
@@ -62,67 +67,55 @@ class APER(Learner):
     Settings = APERSettings
     heads = ("prototype",)
 
+    tuned: Backbone | AdaptedBackbone
+
     def __init__(self, settings: APERSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._tuned: Backbone | AdaptedBackbone | None = None  # T
+        self.prototypes = torch.empty(0)
         self._tuned_digest = ""
-        self._prototypes = torch.empty(0)  # [classes, 2 dim]
 
-    def precompute(self, positions: tuple[int, ...]) -> None:
-        self.features.pooled(positions)
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        return [self.features.pooled_request(positions)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         self.classes += session.labels
         if session.index == 0:
             self._tune(session, generator)
         new = class_means(self._merged(session.support), session.support_labels, session.labels)
-        self._prototypes = new if session.index == 0 else torch.cat([self._prototypes, new])
+        self.prototypes = new if session.index == 0 else torch.cat([self.prototypes, new])
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        return {"prototype": cosine_scores(self._merged(positions), self._prototypes)}
+        return {"prototype": cosine_scores(self._merged(positions), self.prototypes)}
 
     def state(self) -> State:
-        assert self._tuned is not None
-        parts = {"tuned": dict(self._tuned.state_dict()), "prototypes": {"prototypes": self._prototypes}}
+        parts = {"tuned": dict(self.tuned.state_dict()), "prototypes": {"prototypes": self.prototypes}}
         return State(parts, {"classes": list(self.classes), "tuned_digest": self._tuned_digest}, frozenset({"tuned"}))
 
     def load(self, state: State) -> None:
-        backbone = self.features.backbone
         self.classes = list(state.notes["classes"])
         self._tuned_digest = state.notes["tuned_digest"]
-        if self.settings.tuning == "adapter":
-            self._tuned = restored_adapters(backbone, state.parts["tuned"])
-        else:
-            tuned = trainable(backbone)
-            tuned.load_state_dict(state.parts["tuned"])
-            self._tuned = frozen(tuned)
-        self._prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)
+        restored: Callable[..., Backbone | AdaptedBackbone] = (
+            restored_adapters if self.settings.tuning == "adapter" else restored_backbone
+        )
+        self.tuned = restored(self.features.backbone, state.parts["tuned"])
+        self.prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)
 
-    def parameters(self) -> tuple[int, int]:
-        assert self._tuned is not None
-        count = count_values(self.features.backbone, self._tuned) + self._prototypes.numel()
+    def parameter_counts(self) -> tuple[int, int]:
+        count = count_values(self.features.backbone, self.tuned) + self.prototypes.numel()
         return count, count
 
     def _tune(self, session: Session, generator: torch.Generator) -> None:
-        """Trains T on the base session; then it is frozen for ever."""
-        backbone = self.features.backbone
+        """Trains T on the base session and freezes it."""
+        backbone, schedule = self.features.backbone, self.settings.base_schedule()
         if self.settings.tuning == "adapter":
-            self._tuned = AdaptedBackbone(backbone, self.settings.bottleneck, generator)
+            self.tuned = AdaptedBackbone(backbone, self.settings.bottleneck, generator)
         else:
-            self._tuned = trainable(backbone)
-        adapt(self._tuned, self._embedder(), self.features, session, self.settings.base_schedule(), generator)
-        adapted = isinstance(self._tuned, AdaptedBackbone)
-        self._tuned_digest = self._tuned.digest if adapted else weights_digest(self._tuned)
-
-    def _embedder(self) -> Callable[[Tensor], Tensor]:
-        """mean LN(T(x))."""
-        tuned = self._tuned
-        if isinstance(tuned, AdaptedBackbone):
-            return tuned.embed
-        assert tuned is not None
-        return lambda inputs: tuned.pool(tuned(inputs))
+            self.tuned = trainable(backbone)
+        adapt(self.tuned, self.tuned.embed, self.features, session, schedule, generator)
+        adapted = isinstance(self.tuned, AdaptedBackbone)
+        self._tuned_digest = self.tuned.digest if adapted else weights_digest(self.tuned)
 
     def _merged(self, positions: tuple[int, ...]) -> Tensor:
         """e(x): `[clips, 2 dim]`."""
-        tuned = self.features.frozen("pooled", self._tuned_digest, positions, self._embedder())
+        tuned = self.features.frozen("pooled", self._tuned_digest, positions, self.tuned.embed)
         return torch.cat([self.features.pooled(positions), tuned[:]], dim=1)

@@ -1,27 +1,27 @@
 """CEC: continually evolved classifiers (Zhang et al., CVPR 2021, arXiv 2104.03047).
 
-A network is trained on the base classes and frozen. A graph attention then adapts the prototypes of all classes to each
+A network is trained on the base classes and frozen. Graph attention then adapts the prototypes of all classes to each
 other and to the clip: nodes n = [p_1 .. p_C ; phi(x)],
 
     a_ij  = softmax_j((Q n_i) . (K n_j) / sqrt(dim))
     n'_i  = LN(n_i + F sum_j a_ij V n_j)
     score = temperature cos(phi(x)', p_c')
 
-It is trained in the base session by pseudo-incremental episodes: real base classes, and as many made-up ones to come
-after them; prototypes from `shot` clips of each, cross-entropy on other clips over all of them. Later sessions train
+It is trained in the base session by pseudo-incremental episodes: real base classes, and as many synthetic ones that
+follow them; prototypes from `shot` clips of each, cross-entropy on other clips over all of them. Later sessions train
 nothing.
 
 Different from the release (github icoz69/CEC-CVPR2021) and why:
-- it makes up classes by rotating images by 90, 180 or 270 degrees; a spectrogram of a quarter turn has another shape,
-  so here a made-up class is flipped in time, in frequency, or both (180 degrees).
-- it goes on training the network in the episodes (lr 2e-4); here the network is frozen before them, so each clip runs
-  through it once per flip, not once per episode, and the prototypes do not move while the attention learns.
+- it creates classes by rotating images by 90, 180 or 270 degrees; a spectrogram rotated by 90 degrees has another
+  shape, so here a synthetic class is flipped in time, in frequency, or both (180 degrees).
+- it continues to train the network in the episodes (lr 2e-4); here the network is frozen before them, so each clip runs
+  through it once per flip, not once per episode, and the prototypes are constant while the attention is trained.
 - its dropout is off in training too (the model is in evaluation mode); here there is none.
-- it keeps the epoch that is best on the test clips of all sessions; here it is the last one. No Nesterov momentum.
+- it selects the epoch that is best on the test clips of all sessions; here it is the last one. No Nesterov momentum.
 
-Weak by design with a 5-class base: four matrices of dim x dim learn how classes relate from 5 classes of 5 clips, where
-the published episodes draw 15 of 60 or more, and what a flip changes is not what a new sound changes. Head `prototype`
-leaves the attention out, for comparison.
+Weak by design with a 5-class base: four matrices of dim x dim learn how classes relate from 5 classes of 5 clips, while
+the published episodes draw 15 of 60 or more, and a flip changes a clip differently than another class does. Head
+`prototype` omits the attention, for comparison.
 """
 
 import math
@@ -33,10 +33,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
-from trainables.learners.features import BATCH, Features
+from trainables.learners.features import BATCH
 from trainables.learners.learner import Needs, column_labels
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
-from trainables.learners.training import Schedule, train
+from trainables.learners.training import Schedule, session_name, train
 from trainables.networks.backbone import Backbone
 from trainables.networks.classifier import count_values, frozen
 from trainables.networks.heads import cosine_scores
@@ -46,7 +46,7 @@ FLIPS = ((), (1,), (2,), (1, 2))  # of a spectrogram's axes (1: time, 2: mel); t
 
 
 class CECSettings(CosineTraining):
-    """Settings of CEC; the defaults are the published ones of CUB-200, but for `base_lr` (see there)."""
+    """Settings of CEC; the defaults are the published ones of CUB-200, except `base_lr` (see there)."""
 
     batch_size: int = Field(128, ge=1)
     base_lr: float = Field(
@@ -55,17 +55,19 @@ class CECSettings(CosineTraining):
     base_milestones: tuple[int, ...] = Field(
         (30, 40, 60, 80), description="epochs at which lr is multiplied by base_gamma"
     )
-    base_gamma: float = Field(0.1, gt=0, le=1, description="what a milestone multiplies lr by")
+    base_gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
     base_weight_decay: float = Field(5e-4, ge=0)
     base_attention_epochs: int = Field(100, ge=0)
     base_attention_lr: float = Field(2e-4, gt=0, description="halved after every fifth of the epochs")
     base_episodes: int = Field(50, ge=1, description="episodes of an epoch")
-    base_episode_way: int = Field(15, ge=2, description="real classes of an episode; all if fewer")
+    base_episode_way: int = Field(15, ge=2, description="real classes of an episode; all if there are fewer")
     base_episode_shot: int = Field(1, ge=1, description="clips of a prototype in an episode")
-    base_episode_query: int = Field(10, ge=1, description="other clips of a class in an episode; all if fewer")
+    base_episode_query: int = Field(
+        10, ge=1, description="other clips of a class in an episode; all if there are fewer"
+    )
 
     def attention_schedule(self) -> Schedule:
-        """How the attention trains: SGD, one episode a step."""
+        """Of the attention: SGD, one episode a step."""
         epochs = self.base_attention_epochs
         return replace(
             self.base_schedule(),
@@ -82,7 +84,7 @@ class GraphAttention(nn.Module):
 
     Args:
         dim: width of a node.
-        generator: draws the weights as the release does; None leaves them to be loaded.
+        generator: draws the weights as the release does; None if they will be loaded.
     """
 
     def __init__(self, dim: int, generator: torch.Generator | None = None) -> None:
@@ -96,9 +98,9 @@ class GraphAttention(nn.Module):
             nn.init.zeros_(self.out.bias)
 
     def forward(self, embeddings: Tensor, prototypes: Tensor) -> Tensor:
-        """Cosine of each clip with each prototype, both adapted by attention in the clip's own graph.
+        """Cosine of each clip with each prototype, both adapted by attention in the clip's graph.
 
-        Clips share the prototypes' projections: only attention weights are of the size clips x classes x classes.
+        Clips share the prototypes' projections: only attention weights have the size clips x classes x classes.
 
         Args:
             embeddings: `[clips, dim]`.
@@ -127,7 +129,11 @@ class GraphAttention(nn.Module):
 
 
 class CEC(PrototypeLearner):
-    """Trains a copy of P with cross-entropy, freezes it, and trains attention over prototypes in episodes."""
+    """Trains a copy of P with cross-entropy, freezes it, and trains attention over prototypes in episodes.
+
+    Attributes:
+        attention: frozen.
+    """
 
     name = "cec"
     version = 1
@@ -136,39 +142,35 @@ class CEC(PrototypeLearner):
     Settings = CECSettings
     heads = ("adapted", "prototype")
 
-    def __init__(self, settings: CECSettings, features: Features) -> None:
-        super().__init__(settings, features)
-        self._attention: GraphAttention | None = None
+    attention: GraphAttention
 
     @classmethod
     def needs(cls, settings: CECSettings) -> Needs:
         return Needs(
             base_shots=settings.base_episode_shot + 1,
-            why="an episode tells classes apart, with clips that made no prototype",
+            why="an episode classifies clips that no prototype was computed from",
         )
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         super().learn(session, generator)
         if session.index == 0:
-            self._attention = self._train_attention(session, generator)
+            self.attention = self._train_attention(session, generator)
 
     def train_base(self, session: Session, generator: torch.Generator) -> Backbone:
         return self.train_cross_entropy(session, generator)
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        assert self._attention is not None
         embeddings = self.embed(positions)
         with torch.inference_mode():
-            adapted = [self._attention(clips, self.prototypes) for clips in embeddings.split(BATCH)]
+            adapted = [self.attention(clips, self.prototypes) for clips in embeddings.split(BATCH)]
         return {
             "adapted": self.settings.temperature * torch.cat(adapted),
             "prototype": cosine_scores(embeddings, self.prototypes),
         }
 
     def state(self) -> State:
-        assert self._attention is not None
         state = super().state()
-        state.parts["attention"] = dict(self._attention.state_dict())
+        state.parts["attention"] = dict(self.attention.state_dict())
         state.settled |= {"attention"}
         return state
 
@@ -176,12 +178,11 @@ class CEC(PrototypeLearner):
         super().load(state)
         attention = GraphAttention(self.network.dim)
         attention.load_state_dict(state.parts["attention"])
-        self._attention = frozen(attention.to(self.features.device))
+        self.attention = frozen(attention.to(self.features.device))
 
-    def parameters(self) -> tuple[int, int]:
-        assert self._attention is not None
-        stored, used = super().parameters()
-        count = count_values(self._attention)
+    def parameter_counts(self) -> tuple[int, int]:
+        stored, used = super().parameter_counts()
+        count = count_values(self.attention)
         return stored + count, used + count
 
     def _train_attention(self, session: Session, generator: torch.Generator) -> GraphAttention:
@@ -206,7 +207,7 @@ class CEC(PrototypeLearner):
             clips=settings.base_episodes,
             generator=generator,
             autocast=nullcontext,  # small, and a head: float32
-            where="base session, episodes",
+            where=f"{session_name(session)}, episodes",
         )
         return frozen(attention)
 
@@ -214,18 +215,18 @@ class CEC(PrototypeLearner):
 def episode(
     columns: Tensor, way: int, shot: int, query: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws a pseudo-incremental episode: real classes, then each of them flipped one way as a made-up class.
+    """Draws a pseudo-incremental episode: real classes, then each of them, flipped one way, as a synthetic class.
 
     Args:
-        columns: the class of every base clip, 0 to the number of classes, `[clips]`.
+        columns: the class of every base clip, from 0 on, `[clips]`.
         way: real classes; all if there are fewer.
         shot: clips of a prototype.
         query: other clips of a class; as many as the smallest class has left, if fewer.
-        generator: draws.
+        generator: the source of randomness.
 
     Returns:
-        The clips of each prototype, `[2 way, shot, 2]`; the clips to be told apart, `[2 way query, 2]`; and the
-        prototype that is theirs, `[2 way query]`. A clip is (its flip, its row).
+        The clips of each prototype, `[2 way, shot, 2]`; the clips to be classified, `[2 way query, 2]`; and their
+        prototypes, `[2 way query]`. A clip is (its flip, its row).
     """
     chosen = torch.randperm(int(columns.max()) + 1, generator=generator)[:way]
     members = [torch.nonzero(columns == column).flatten() for column in chosen.tolist()]
@@ -233,7 +234,7 @@ def episode(
     drawn = torch.stack([rows[torch.randperm(len(rows), generator=generator)[: shot + query]] for rows in members])
     flips = torch.randint(1, len(FLIPS), (len(chosen), 1), generator=generator)
     real = torch.stack([torch.zeros_like(drawn), drawn], dim=2)
-    made_up = torch.stack([flips.expand_as(drawn), drawn], dim=2)
-    clips = torch.cat([real, made_up])
+    synthetic = torch.stack([flips.expand_as(drawn), drawn], dim=2)
+    clips = torch.cat([real, synthetic])
     targets = torch.arange(len(clips)).repeat_interleave(query)
     return clips[:, :shot], clips[:, shot:].flatten(0, 1), targets

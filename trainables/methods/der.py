@@ -4,18 +4,19 @@
     e(x)        = [ F_0(x) ; ... ; F_t(x) ], each the mean over tokens of LN
     head        = linear over e(x), over all classes seen so far
 
-Session t trains F_t, the head and an auxiliary head, new classes + 1 outputs on F_t(x) alone, that tells each new class
-from the others and from all old ones together ("expandable representation learning" of the paper):
+Session 0 trains F_0 and the head with cross-entropy. Session t trains F_t, the head and a temporary auxiliary head with
+new classes + 1 outputs on F_t(x) alone, which separates each new class from the others and from all old ones together
+("expandable representation learning" of the paper):
 
     L = CE(head(e(x)), y) + alpha_aux CE(auxiliary(F_t(x)), max(0, y - known + 1)),    y = 0, 1, .. in class order
 
 and then scales the new classes' weights to the old ones' mean norm (weight align, Zhao et al. 2020, arXiv 1911.07053).
 
-What follows PyCIL and LAMDA-PILOT rather than the paper: no channel masks, so nothing is pruned and the network grows
-by a whole backbone a session; weight align instead of the second stage, which trains a new head on balanced clips.
-PILOT has weight align commented out (`incremental_weight_align: false`).
+Taken from PyCIL and LAMDA-PILOT instead of the paper: no channel masks, so nothing is pruned and the network grows
+by a whole backbone per session; weight align instead of the second stage, which trains a new head on balanced clips.
+In PILOT weight align is commented out (`incremental_weight_align: false`).
 
-The default lengths were chosen where a class has hundreds of clips; with 5 shots an epoch is one or two steps.
+The default numbers of epochs were chosen for classes of hundreds of clips; with 5 shots an epoch is one or two steps.
 
 F_i(x) is computed once per group of clips for every frozen i; an epoch runs F_t alone.
 """
@@ -24,11 +25,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainables.learners.expanding import Expanding, ExpandingTraining
+from datasets.benchmark.protocol import Session
+from trainables.learners.expanding import ExpandingLearner, ExpandingTraining
+from trainables.learners.features import Features
+from trainables.learners.learner import column_labels
+from trainables.learners.part_stack import PartStack
+from trainables.learners.training import session_name, train
 from trainables.networks.backbone import Backbone
-from trainables.networks.classifier import trainable
-from trainables.networks.heads import align_weights
-from trainables.store.arrays import Rows
+from trainables.networks.classifier import frozen, trainable
+from trainables.networks.heads import align_weights, linear_head
 
 
 class DERSettings(ExpandingTraining):
@@ -41,7 +46,8 @@ class DERSettings(ExpandingTraining):
     incremental_epochs: int = Field(10, ge=0, description="PyCIL trains a ResNet for 170")
     incremental_milestones: tuple[int, ...] = Field((80, 120, 150), description="epochs at which lr falls to a tenth")
     incremental_weight_align: bool = Field(
-        True, description="scale new classes' weights to the old ones' mean norm: PyCIL does, LAMDA-PILOT does not"
+        True,
+        description="scale new classes' weights to the old ones' mean norm, as PyCIL does and LAMDA-PILOT does not",
     )
 
 
@@ -58,11 +64,11 @@ class Extractor(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """`[clips, frames, 128]` to `[clips, dim]`."""
-        return self.backbone.pool(self.backbone(inputs))
+        return self.backbone.embed(inputs)
 
 
-class DER(Expanding):
-    """A new backbone per session over the frozen old ones, a head over all of them."""
+class DER(ExpandingLearner):
+    """A new backbone per session beside the frozen old ones, a linear head over all of them."""
 
     name = "der"
     version = 1
@@ -71,23 +77,72 @@ class DER(Expanding):
     Settings = DERSettings
     heads = ("linear", "nme")
 
-    def _base_network(self, generator: torch.Generator) -> nn.Module:
-        return Extractor(self.features.backbone)
+    def __init__(self, settings: DERSettings, features: Features) -> None:
+        super().__init__(settings, features, PartStack(features, lambda: Extractor(features.backbone)))
 
-    def _freeze_base(self, network: nn.Module) -> None:
-        self._keep(network)
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        self.classes += session.labels
+        if session.index == 0:
+            self._learn_base(session, generator)
+        else:
+            self._learn_increment(session, generator)
+        support = self.stack.embed(session.support)
+        self.exemplars.add_from_support(session, support, self.settings.exemplars_per_class)
+        self.update_exemplar_means()
 
-    def _empty_part(self) -> nn.Module:
-        return Extractor(self.features.backbone)
+    def _learn_base(self, session: Session, generator: torch.Generator) -> None:
+        """Trains F_0 and the head with cross-entropy."""
+        features, device, backbone = self.features, self.features.device, self.features.backbone
+        extractor = Extractor(backbone)
+        head = linear_head(backbone.dim, len(self.classes), generator).to(device)
+        inputs = features.inputs(session.support)
+        targets = column_labels(session.support_labels, self.classes).to(device)
 
-    def _reads(self, positions: tuple[int, ...]) -> Rows:
-        """Spectrograms."""
-        return self.features.inputs(positions)
+        def loss(batch: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(head(extractor(inputs[batch])), targets[batch])
 
-    def _below(self) -> str:
-        """Nothing but the architecture, which is P's."""
-        return self.features.backbone.digest
+        train(
+            loss,
+            [extractor, head],
+            self.settings.base_schedule(),
+            clips=len(targets),
+            generator=generator,
+            autocast=features.autocast,
+            where=session_name(session),
+        )
+        self.stack.append(extractor)
+        self.head = frozen(head)
 
-    def _finish(self, head: nn.Linear, known: int) -> None:
+    def _learn_increment(self, session: Session, generator: torch.Generator) -> None:
+        """Trains F_t, the grown head and the auxiliary head on the new support and the exemplars."""
+        features, device, dim = self.features, self.features.device, self.features.backbone.dim
+        groups, labels = self.exemplars.with_support(session)
+        inputs = self.stack.inputs(groups)
+        old = self.stack.embed_groups(groups)
+        targets = column_labels(labels, self.classes).to(device)
+        known = len(self.classes) - len(session.classes)
+        auxiliary_targets = (targets - known + 1).clamp_min(0)
+
+        extractor = trainable(self.stack.parts[-1])
+        head = linear_head(old.shape[1] + dim, len(self.classes), generator, grown_from=self.head).to(device)
+        auxiliary = linear_head(dim, len(session.classes) + 1, generator).to(device)
+
+        def loss(batch: Tensor) -> Tensor:
+            new = extractor(inputs[batch])
+            linear_loss = nn.functional.cross_entropy(head(torch.cat([old[batch], new], dim=1)), targets[batch])
+            auxiliary_loss = nn.functional.cross_entropy(auxiliary(new), auxiliary_targets[batch])
+            return linear_loss + self.settings.incremental_alpha_aux * auxiliary_loss
+
+        train(
+            loss,
+            [extractor, head, auxiliary],
+            self.settings.incremental_schedule(),
+            clips=len(targets),
+            generator=generator,
+            autocast=features.autocast,
+            where=session_name(session),
+        )
         if self.settings.incremental_weight_align:
             align_weights(head, known)
+        self.stack.append(extractor)
+        self.head = frozen(head)

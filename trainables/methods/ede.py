@@ -3,17 +3,26 @@
 "Fully Few-shot Class-incremental Audio Classification Using Expandable Dual-embedding Extractor", INTERSPEECH 2024,
 arXiv 2406.08122.
 
-    P   the pretrained network, frozen for ever
-    G   a copy of it, trained in the base session, then frozen
+    P   the pretrained network, always frozen
+    G   a copy of P, trained in the base session, then frozen
     S_t one specialised part per session: one transformer block on G's token map, LayerNorm, mean over the tokens
 
-    e(x) = [ mean LN(P(x)) ; S_0(G(x)) ; ... ; S_t(G(x)) ]
+    e(x) = [ S_0(G(x)) ; ... ; S_t(G(x)) ]        d(x) = [ mean LN(P(x)) ; e(x) ]
+
+Session 0 trains G, S_0 and a linear head over e(x) with cross-entropy. Session t trains S_t, a copy of S_{t-1}, the
+head, grown by the new classes, and a temporary auxiliary head with new classes + 1 outputs on S_t(G(x)) alone. The
+auxiliary head separates each new class from the others and from all old ones together. The clips are the new support
+and the exemplars:
+
+    L = CE(head(e(x)), y) + alpha_aux CE(auxiliary(S_t(G(x))), max(0, y - known + 1)),    y = 0, 1, .. in class order
+
+Scores: cosine of d(x) with the prototypes (mean d of the new classes' support and of the old classes' exemplars), the
+linear head, and the nearest exemplar mean of e(x).
 
 P(x) is computed once per group of clips and benchmark, G(x) once per group and base session, S_i(G(x)) once per group
-and part: no epoch of an incremental session runs anything but its own block.
+and part: an epoch of an incremental session runs its own block only.
 """
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -21,26 +30,26 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
-from trainables.learners.expanding import ExpandingOnShared, ExpandingTraining
-from trainables.learners.features import Features
+from trainables.learners.expanding import ExpandingLearner, ExpandingTraining
+from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import column_labels
-from trainables.learners.training import mix_up
-from trainables.networks.backbone import SpecialisedPart
-from trainables.networks.classifier import count_values
-from trainables.networks.heads import class_means, cosine_scores
+from trainables.learners.part_stack import PartStack
+from trainables.learners.training import mix_up, session_name, train
+from trainables.networks.classifier import count_values, frozen, trainable
+from trainables.networks.heads import class_means, cosine_scores, linear_head
 from trainables.store.state import State
 
 
 class EDESettings(ExpandingTraining):
-    """Settings of EDE; the defaults are the published ones, but for `base_epochs` (see there)."""
+    """Settings of EDE; the defaults are the published ones, except `base_epochs` (see there)."""
 
     compat: Literal["none", "reference"] = Field(
         "none",
-        description="'reference': herd from the class's whole train pool and lead with the linear head, as released",
+        description="'reference': herd from all train clips of a class and use the linear head first, as released",
     )
     exemplar_pool: Literal["support", "class"] = Field(
         "support",
-        description="what exemplars are herded from; 'class' looks at train clips outside the support",
+        description="candidates of herding; 'class' uses train clips outside the support",
     )
     base_epochs: int = Field(100, ge=0, description="the release has 1: a single SGD step")
     base_milestones: tuple[int, ...] = Field((40, 80, 120, 160), description="epochs at which lr falls to a tenth")
@@ -55,8 +64,12 @@ class EDESettings(ExpandingTraining):
         return values
 
 
-class EDE(ExpandingOnShared):
-    """The method right: exemplars from the support alone, seeds that seed, three heads side by side."""
+class EDE(ExpandingLearner):
+    """EDE with exemplars from the support only, a seed for every draw, and three heads side by side.
+
+    Attributes:
+        prototypes: `[classes, dim (t + 2)]`.
+    """
 
     name = "ede"
     version = 2
@@ -66,74 +79,122 @@ class EDE(ExpandingOnShared):
     heads = ("prototype", "linear", "nme")
 
     def __init__(self, settings: EDESettings, features: Features) -> None:
-        super().__init__(settings, features)
-        self._prototypes = torch.empty(0)  # [classes, dim (t + 2)]
+        stack = PartStack(features, lambda: features.backbone.new_part(), lambda: trainable(features.backbone))
+        super().__init__(settings, features, stack)
+        self.prototypes = torch.empty(0)
 
     @classmethod
     def default_head(cls, settings: EDESettings) -> str:
         return "linear" if settings.compat == "reference" else "prototype"
 
-    def precompute(self, positions: tuple[int, ...]) -> None:
-        self.features.pooled(positions)
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        return [self.features.pooled_request(positions)]
+
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        self.classes += session.labels
+        if session.index == 0:
+            self._learn_base(session, generator)
+        else:
+            self._learn_increment(session, generator)
+
+        # new classes from their support, old ones from their exemplars
+        groups, labels = self.exemplars.with_support(session)
+        dual = torch.cat([self._dual_embedding(group) for group in groups])
+        self.prototypes = class_means(dual, labels, self.classes)
+
+        count = self.settings.exemplars_per_class
+        if self.settings.exemplar_pool == "support":
+            self.exemplars.add_from_support(session, self.stack.embed(session.support), count)
+        else:
+            pools = [clips_of_class.pool for clips_of_class in session.classes]
+            vectors = [nn.functional.normalize(self.stack.embed(pool), dim=1) for pool in pools]
+            self.exemplars.add(session, pools, vectors, count)
+        self.update_exemplar_means()
+
+    def _learn_base(self, session: Session, generator: torch.Generator) -> None:
+        """Trains G, S_0 and the head with cross-entropy, on batches that are mixed with probability `base_mixup`."""
+        features, device, backbone = self.features, self.features.device, self.features.backbone
+        support, probability = session.support, self.settings.base_mixup
+        shared = trainable(backbone)
+        part = backbone.new_part(generator).to(device)
+        head = linear_head(backbone.dim, len(self.classes), generator).to(device)
+        inputs = features.inputs(support)
+        targets = nn.functional.one_hot(column_labels(session.support_labels, self.classes)).float()
+
+        def loss(batch: Tensor) -> Tensor:
+            y = targets[batch.cpu()]
+            if probability and float(torch.rand((), generator=generator)) < probability:
+                waves, y = mix_up(features.waves([support[row] for row in batch.tolist()]), y, generator)
+                x = features.frontend(waves).to(device)
+            else:
+                x = inputs[batch]
+            return nn.functional.cross_entropy(head(part(shared(x))), y.to(device))
+
+        train(
+            loss,
+            [shared, part, head],
+            self.settings.base_schedule(),
+            clips=len(support),
+            generator=generator,
+            autocast=features.autocast,
+            where=session_name(session),
+        )
+        self.stack.set_shared(shared)
+        self.stack.append(part)
+        self.head = frozen(head)
+
+    def _learn_increment(self, session: Session, generator: torch.Generator) -> None:
+        """Trains S_t, the grown head and the auxiliary head on the new support and the exemplars."""
+        features, device, dim = self.features, self.features.device, self.features.backbone.dim
+        groups, labels = self.exemplars.with_support(session)
+        tokens = self.stack.inputs(groups)
+        old = self.stack.embed_groups(groups)
+        targets = column_labels(labels, self.classes).to(device)
+        known = len(self.classes) - len(session.classes)
+        auxiliary_targets = (targets - known + 1).clamp_min(0)
+
+        part = trainable(self.stack.parts[-1])
+        head = linear_head(old.shape[1] + dim, len(self.classes), generator, grown_from=self.head).to(device)
+        auxiliary = linear_head(dim, len(session.classes) + 1, generator).to(device)
+
+        def loss(batch: Tensor) -> Tensor:
+            new = part(tokens[batch])
+            linear_loss = nn.functional.cross_entropy(head(torch.cat([old[batch], new], dim=1)), targets[batch])
+            auxiliary_loss = nn.functional.cross_entropy(auxiliary(new), auxiliary_targets[batch])
+            return linear_loss + self.settings.incremental_alpha_aux * auxiliary_loss
+
+        train(
+            loss,
+            [part, head, auxiliary],
+            self.settings.incremental_schedule(),
+            clips=len(targets),
+            generator=generator,
+            autocast=features.autocast,
+            where=session_name(session),
+        )
+        self.stack.append(part)
+        self.head = frozen(head)
+
+    def _dual_embedding(self, positions: tuple[int, ...]) -> Tensor:
+        """d(x): `[clips, dim (t + 2)]`."""
+        return torch.cat([self.features.pooled(positions), self.stack.embed(positions)], dim=1)
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         return {
-            "prototype": cosine_scores(self._dual_embedding(positions), self._prototypes),
+            "prototype": cosine_scores(self._dual_embedding(positions), self.prototypes),
             **super().score(positions),
         }
 
     def state(self) -> State:
         state = super().state()
-        state.parts["means"]["prototypes"] = self._prototypes
+        state.parts["means"]["prototypes"] = self.prototypes
         return state
 
     def load(self, state: State) -> None:
         super().load(state)
-        self._prototypes = state.parts["means"]["prototypes"].to(self.features.device)
+        self.prototypes = state.parts["means"]["prototypes"].to(self.features.device)
 
-    def parameters(self) -> tuple[int, int]:
-        stored, used = super().parameters()
-        more = count_values(self.features.backbone) + self._prototypes.numel()
+    def parameter_counts(self) -> tuple[int, int]:
+        stored, used = super().parameter_counts()
+        more = count_values(self.features.backbone) + self.prototypes.numel()
         return stored + more, used + more
-
-    def _first_part(self, generator: torch.Generator) -> SpecialisedPart:
-        """S_0, random."""
-        return self.features.backbone.new_part(generator)
-
-    def _base_batches(self, session: Session, generator: torch.Generator) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        """As it comes, or mixed up with probability `base_mixup`."""
-        probability, device = self.settings.base_mixup, self.features.device
-        support = session.support
-        inputs = self.features.inputs(support)
-        targets = nn.functional.one_hot(column_labels(session.support_labels, self.classes)).float()
-
-        def batches(batch: Tensor) -> tuple[Tensor, Tensor]:
-            y = targets[batch.cpu()]
-            if probability and float(torch.rand((), generator=generator)) < probability:
-                waves = self.features.waves([support[row] for row in batch.tolist()])
-                mixed, y = mix_up(waves, y, generator)
-                return self.features.frontend(mixed).to(device), y.to(device)
-            return inputs[batch], y.to(device)
-
-        return batches
-
-    def _herd(self, session: Session) -> None:
-        """From the support, or as released from the whole train pool."""
-        if self.settings.exemplar_pool == "support":
-            super()._herd(session)
-            return
-        pools = [one.pool for one in session.classes]
-        vectors = [nn.functional.normalize(self._embedding(pool), dim=1) for pool in pools]
-        self._exemplars.remember(session, pools, vectors, self.settings.exemplars_per_class)
-
-    def _remember(self, session: Session) -> None:
-        """Prototypes of all classes from this session's training data: new from the shots, old from exemplars."""
-        groups = [*self._exemplars.groups, session.support]
-        labels = [*self._exemplars.labels, *session.support_labels]
-        dual = torch.cat([self._dual_embedding(group) for group in groups])
-        self._prototypes = class_means(dual, labels, self.classes)
-        super()._remember(session)
-
-    def _dual_embedding(self, positions: tuple[int, ...]) -> Tensor:
-        """[mean LN(P(x)) ; S_0(G(x)) ; ... ; S_t(G(x))]: `[clips, dim (t + 2)]`."""
-        return torch.cat([self.features.pooled(positions), self._embedding(positions)], dim=1)

@@ -1,14 +1,14 @@
 """FACT: forward compatible training (Zhou et al., CVPR 2022, arXiv 2203.06953).
 
-The base session reserves room for classes to come. Beside the prototypes w_c of the base classes stand V virtual
-prototypes v; a clip's logits over both are f(x) = temperature [cos(phi(x), w_c) ; cos(phi(x), v)].
+The base session reserves embedding space for future classes. Besides the prototypes w_c of the base classes there are V
+virtual prototypes v; a clip's logits over both are f(x) = temperature [cos(phi(x), w_c) ; cos(phi(x), v)].
 
     L   = CE(base logits of f(x), y) + balance (L_v + L_f)
     L_v = CE(Mask(f(x), y), v^)                      v^ = the likeliest virtual class of x
     z   = g(lambda h(x_i) + (1 - lambda) h(x_j))     y_i != y_j, lambda ~ Beta(a, a); phi = g after h
     L_f = CE(f(z), v^) + CE(Mask(f(z), v^), y^)      v^, y^ = the likeliest virtual and base class of z
 
-Mask(f, c) takes class c out of the logits. h is the first half of the blocks: in the release, half of a ResNet's
+Mask(f, c) removes class c from the logits. h is the first half of the blocks: in the release, half of a ResNet's
 stages. Then phi is frozen, w_c becomes the mean embedding p_c, and later classes add theirs. From session 1 on
 
     score = eta softmax_c(sum_v cos(phi(x), v) cos(v, p_c)) + (1 - eta) softmax_c(temperature cos(phi(x), p_c))
@@ -19,14 +19,14 @@ Taken from the release (github zhoudw-zdw/CVPR22-Fact): one weight for L_v and L
 alone in the first term; no gradient to virtual prototypes from L_v; the score, in the base session its second term.
 
 Different from the release and why:
-- v^ of a clip is the likeliest of all virtual classes, as the paper says; the release draws at random which of them are
-  open to a class (each to 3 base classes, of which a small base may have only 2).
+- v^ of a clip is the likeliest of all virtual classes, as in the paper; the release draws at random which of them are
+  available to a class (each to 3 base classes, of which a small base may have only 2).
 - h runs once a batch, for x and z; the release runs it twice, with the same result.
-- it keeps the epoch that is best on the test clips; here it is the last one. No Nesterov momentum.
+- it selects the epoch that is best on the test clips; here the last epoch is used. No Nesterov momentum.
 
 Weak by design with a 5-class base: 25 clips leave so much of the embedding empty that nothing needs to be reserved, all
 forecasts z lie between 10 pairs of classes, and with eta = 0.1 the virtual prototypes hardly change a prediction. Head
-`prototype` leaves them out, for comparison.
+`prototype` omits them, for comparison.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.learner import Needs, column_labels
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
-from trainables.learners.training import train
+from trainables.learners.training import session_name, train
 from trainables.networks.backbone import Backbone
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores, scaled_cosines
@@ -46,7 +46,7 @@ from trainables.store.state import State
 
 
 class FACTSettings(CosineTraining):
-    """Settings of FACT; the defaults are those of CUB-200, which alone starts from a pretrained network."""
+    """Settings of FACT; the defaults are those of CUB-200, the only data set with a pretrained network."""
 
     batch_size: int = Field(256, ge=1)
     base_epochs: int = Field(400, ge=0)
@@ -58,14 +58,20 @@ class FACTSettings(CosineTraining):
     base_balance: float = Field(0.01, ge=0, description="weight of the losses with virtual classes")
     base_mixup_alpha: float = Field(2.0, gt=0, description="lambda ~ Beta(alpha, alpha), one for the batch")
     virtual_classes: int = Field(
-        20, ge=1, description="published: as many as classes to come, which no learner knows; 20 come in ffcac-25"
+        20, ge=1, description="published: the number of later classes, which a learner does not know; 20 in ffcac-25"
     )
     incremental_eta: float = Field(0.1, ge=0, le=1, description="weight of the virtual prototypes in the score")
-    incremental_nearest: int = Field(40, ge=1, description="virtual prototypes that score a clip; all if fewer")
+    incremental_nearest: int = Field(
+        40, ge=1, description="virtual prototypes that score a clip; all if there are fewer"
+    )
 
 
 class FACT(PrototypeLearner):
-    """Trains a copy of P with virtual prototypes beside the real ones, freezes it, and adds mean embeddings."""
+    """Trains a copy of P with virtual prototypes beside the real ones, freezes it, and adds mean embeddings.
+
+    Attributes:
+        virtual: virtual prototypes, `[virtual classes, dim]`.
+    """
 
     name = "fact"
     version = 1
@@ -76,11 +82,11 @@ class FACT(PrototypeLearner):
 
     def __init__(self, settings: FACTSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._virtual = torch.empty(0)  # [virtual classes, dim]
+        self.virtual = torch.empty(0)
 
     @classmethod
     def needs(cls, settings: FACTSettings) -> Needs:
-        return Needs(base_classes=2, why="it mixes clips of two classes")
+        return Needs(base_classes=2, why="clips of two classes are mixed")
 
     def train_base(self, session: Session, generator: torch.Generator) -> Backbone:
         settings, device, base = self.settings, self.features.device, len(self.classes)
@@ -104,7 +110,7 @@ class FACT(PrototypeLearner):
             ratio = beta(settings.base_mixup_alpha, generator)
             partner = torch.randperm(len(batch), generator=generator).to(device)
             differ = y != y[partner]
-            if differ.any():  # a small last batch may hold one class
+            if differ.any():  # a small last batch may contain one class
                 mixed = ratio * halfway[differ] + (1 - ratio) * halfway[partner[differ]]
                 reserving = reserving + forecast_loss(logits(mixed, weights), base)
             return nn.functional.cross_entropy(real[:, :base], y) + settings.base_balance * reserving
@@ -116,42 +122,42 @@ class FACT(PrototypeLearner):
             clips=len(targets),
             generator=generator,
             autocast=self.features.autocast,
-            where="base session",
+            where=session_name(session),
         )
-        self._virtual = classifier.weight.detach()[base:].clone()
+        self.virtual = classifier.weight.detach()[base:].clone()
         return network
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         settings, embeddings = self.settings, self.embed(positions)
         virtual = nn.functional.softmax(scaled_cosines(embeddings, self.prototypes, settings.temperature), dim=1)
         if len(self.classes) > self.base:
-            by_virtual = virtual_scores(embeddings, self._virtual, self.prototypes, settings.incremental_nearest)
+            by_virtual = virtual_scores(embeddings, self.virtual, self.prototypes, settings.incremental_nearest)
             eta = settings.incremental_eta
             virtual = eta * nn.functional.softmax(by_virtual, dim=1) + (1 - eta) * virtual
         return {"virtual": virtual, "prototype": cosine_scores(embeddings, self.prototypes)}
 
     def state(self) -> State:
         state = super().state()
-        state.parts["virtual"] = {"virtual": self._virtual}
+        state.parts["virtual"] = {"virtual": self.virtual}
         state.settled |= {"virtual"}
         return state
 
     def load(self, state: State) -> None:
         super().load(state)
-        self._virtual = state.parts["virtual"]["virtual"].to(self.features.device)
+        self.virtual = state.parts["virtual"]["virtual"].to(self.features.device)
 
-    def parameters(self) -> tuple[int, int]:
-        stored, used = super().parameters()
-        return stored + self._virtual.numel(), used + self._virtual.numel()
+    def parameter_counts(self) -> tuple[int, int]:
+        stored, used = super().parameter_counts()
+        return stored + self.virtual.numel(), used + self.virtual.numel()
 
 
 def masked(logits: Tensor, classes: Tensor) -> Tensor:
-    """Mask(f, c): `[clips, classes]` without one class of each clip, `[clips]`."""
+    """Mask(f, c): `[clips, classes]` without the class `[clips]` of each clip."""
     return logits.scatter(1, classes[:, None], torch.finfo(logits.dtype).min)
 
 
 def virtual_loss(logits: Tensor, targets: Tensor, base: int) -> Tensor:
-    """L_v: without its own class, a clip belongs to the likeliest virtual one.
+    """L_v: without its class, a clip belongs to the likeliest virtual class.
 
     Args:
         logits: `[clips, base + virtual]`.
@@ -181,7 +187,7 @@ def virtual_scores(embeddings: Tensor, virtual: Tensor, prototypes: Tensor, near
         embeddings: `[clips, dim]`.
         virtual: `[virtual, dim]`.
         prototypes: `[classes, dim]`.
-        nearest: how many virtual prototypes; all if there are fewer.
+        nearest: number of virtual prototypes; all if there are fewer.
     """
     to_virtual = scaled_cosines(embeddings, virtual, 1.0)
     best, chosen = to_virtual.topk(min(nearest, len(virtual)), dim=1)

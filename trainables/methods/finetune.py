@@ -1,10 +1,10 @@
-"""Fine-tuning on what is new, and nothing against forgetting: the lower bound of class-incremental learning.
+"""Fine-tuning on new classes only, without any measure against forgetting: the lower bound of incremental learning.
 
     session 0    CE over all logits, from a copy of P
     session t    CE over the logits of the new classes alone, from the network of session t - 1
 
-The loss is that of PyCIL (Zhou et al. 2021, arXiv 2112.12533, `finetune`); the targets of an incremental session count
-from its first new class, so the rows of the head that belong to old classes get no gradient, only the weight decay.
+The loss is that of PyCIL (Zhou et al. 2021, arXiv 2112.12533, `finetune`): targets of an incremental session count from
+its first new class, so the rows of the head for old classes receive no gradient, only the weight decay.
 """
 
 import torch
@@ -19,7 +19,7 @@ from trainables.networks.classifier import Classifier, trainable
 
 
 class FinetuneSettings(Training):
-    """Settings of fine-tuning; PyCIL's, but for what says otherwise and the batches: 25 as in the FFCAC releases."""
+    """Settings of fine-tuning; PyCIL's where not stated otherwise, with batches of 25 as in the FFCAC releases."""
 
     base_epochs: int = Field(80, ge=0, description="as later sessions; PyCIL has 200")
     base_lr: float = Field(
@@ -39,7 +39,7 @@ class FinetuneSettings(Training):
 class Finetune(FineTuned):
     """One network, a copy of P with a linear head, trained on the support of each session in turn.
 
-    Nothing is remembered but its weights. The head's new rows have bias 0, as its old ones began with.
+    Only its weights are stored. The head's new rows start with bias 0, as its first ones did.
     """
 
     name = "finetune"

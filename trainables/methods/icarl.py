@@ -4,11 +4,11 @@
     memory   herding on phi(x) = mean LN(x), L2-normalised                              algorithm 4
     score    - || phi(x) - mu_c ||, mu_c the mean of the exemplars of c                 algorithm 1
 
-The teacher is the network as it was before the session.
+The teacher is the network before the session.
 
 Different from the paper, as in PyCIL and LAMDA-PILOT: softmax cross-entropy and distillation at T = 2 in place of one
-sigmoid per class. Different from all of these: a fixed number of exemplars of a class, never cut down later (the paper
-shares 2000 among the classes). With one exemplar of a class, mu_c is that clip's own embedding.
+sigmoid per class. Different from all of these: a fixed number of exemplars per class, never reduced later (the paper
+distributes 2000 over the classes). With one exemplar of a class, mu_c is the embedding of that clip.
 """
 
 import torch
@@ -23,12 +23,11 @@ from trainables.learners.learner import Needs, column_labels
 from trainables.learners.training import Training
 from trainables.networks.classifier import Classifier, trainable
 from trainables.networks.heads import distance_scores, distillation
-from trainables.store.arrays import ConcatRows
 from trainables.store.state import State
 
 
 class ICaRLSettings(Training):
-    """Settings of iCaRL; LAMDA-PILOT's for a ViT, whose milestones (60 and 80 the first) 20 epochs never reach.
+    """Settings of iCaRL; LAMDA-PILOT's for a ViT, whose 20 epochs end before the first milestones (60 and 80).
 
     Batches of 25 are those of the FFCAC releases; PILOT has 128, which with five shots would be one step an epoch.
     """
@@ -45,7 +44,11 @@ class ICaRLSettings(Training):
 class ICaRL(FineTuned):
     """A copy of P with a linear head, trained on new support and exemplars; nearest mean of exemplars.
 
-    Exemplars are chosen once, from the support; the means follow the network from session to session.
+    Exemplars are chosen once, from the support; their means are computed again after every session.
+
+    Attributes:
+        exemplars: of all classes seen so far.
+        exemplar_means: `[classes, dim]`, L2-normalised.
     """
 
     name = "icarl"
@@ -57,8 +60,8 @@ class ICaRL(FineTuned):
 
     def __init__(self, settings: ICaRLSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._exemplars = Exemplars()
-        self._exemplar_means = torch.empty(0)  # [classes, dim], L2-normalised
+        self.exemplars = Exemplars()
+        self.exemplar_means = torch.empty(0)
 
     @classmethod
     def needs(cls, settings: ICaRLSettings) -> Needs:
@@ -66,13 +69,12 @@ class ICaRL(FineTuned):
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         super().learn(session, generator)
-        self._remember(session)
+        self._update_exemplars(session)
 
     def retrained(self, session: Session, known: int, generator: torch.Generator) -> Classifier:
-        """Cross-entropy over all classes, and the old logits held to what they were before the session."""
-        groups = [session.support, *self._exemplars.groups]
-        inputs = ConcatRows([self.features.inputs(group) for group in groups])
-        labels = [*session.support_labels, *self._exemplars.labels]
+        """Cross-entropy over all classes, and distillation of the old logits from before the session."""
+        groups, labels = self.exemplars.with_support(session)
+        inputs = self.features.inputs_of_groups(groups)
         targets = column_labels(labels, self.classes).to(self.features.device)
         if known == 0:
             network = Classifier(self.features.backbone, len(self.classes), generator)
@@ -96,36 +98,36 @@ class ICaRL(FineTuned):
         embeddings = self.features.embed(self.network.embed, positions)
         with torch.inference_mode():
             return {
-                "nme": distance_scores(nn.functional.normalize(embeddings, dim=1), self._exemplar_means),
+                "nme": distance_scores(nn.functional.normalize(embeddings, dim=1), self.exemplar_means),
                 "linear": self.network.head(embeddings),
             }
 
     def state(self) -> State:
         state = super().state()
-        state.parts["means"] = {"exemplar_means": self._exemplar_means}
-        state.notes["exemplars"] = self._exemplars.notes()
+        state.parts["means"] = {"exemplar_means": self.exemplar_means}
+        state.notes["exemplars"] = self.exemplars.notes()
         return state
 
     def load(self, state: State) -> None:
         super().load(state)
-        self._exemplars = Exemplars.from_notes(state.notes["exemplars"])
-        self._exemplar_means = state.parts["means"]["exemplar_means"].to(self.features.device)
+        self.exemplars = Exemplars.from_notes(state.notes["exemplars"])
+        self.exemplar_means = state.parts["means"]["exemplar_means"].to(self.features.device)
 
-    def parameters(self) -> tuple[int, int]:
-        stored, used = super().parameters()
-        return stored + self._exemplar_means.numel(), used + self._exemplar_means.numel()
+    def parameter_counts(self) -> tuple[int, int]:
+        stored, used = super().parameter_counts()
+        return stored + self.exemplar_means.numel(), used + self.exemplar_means.numel()
 
     def _teacher_logits(self, groups: list[tuple[int, ...]]) -> Tensor:
-        """What the network says of the training clips before it learns: `[clips, old classes]`."""
+        """Logits of the training clips before the session: `[clips, old classes]`."""
         embeddings = torch.cat([self.features.embed(self.network.embed, group) for group in groups])
         with torch.no_grad():
             logits: Tensor = self.network.head(embeddings)
         return logits
 
-    def _remember(self, session: Session) -> None:
-        """Herds the exemplars of the new classes, and computes the exemplar means of all with the new network."""
+    def _update_exemplars(self, session: Session) -> None:
+        """Herds exemplars of the new classes, and computes the exemplar means of all classes with the new network."""
         embed = self.network.embed
         support = self.features.embed(embed, session.support)
-        self._exemplars.remember_support(session, support, self.settings.exemplars_per_class)
-        remembered = torch.cat([self.features.embed(embed, group) for group in self._exemplars.groups])
-        self._exemplar_means = self._exemplars.means(remembered, self.classes)
+        self.exemplars.add_from_support(session, support, self.settings.exemplars_per_class)
+        embeddings = torch.cat([self.features.embed(embed, group) for group in self.exemplars.groups])
+        self.exemplar_means = self.exemplars.means(embeddings, self.classes)

@@ -1,9 +1,9 @@
-"""Joint training: in every session anew from P, on the support of all sessions so far. The upper bound in FFCAC.
+"""Joint training: every session starts from P and trains on the support of all sessions. The upper bound in FFCAC.
 
     session t    CE over all logits on support_0, ..., support_t, from a copy of P and a new head
 
-It remembers every support clip, so it stands outside of the rule of memory that binds the methods it is compared with:
-`needs().exemplars` is 0 although it rehearses everything, and a protocol that forbids exemplars does not forbid it.
+It stores every support clip, so the protocol's limit on exemplars does not apply: `needs().exemplars` is 0 although it
+rehearses everything, and it runs under a protocol that forbids exemplars.
 """
 
 import torch
@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.fine_tuned import FineTuned
-from trainables.learners.learner import Needs, Settings, column_labels
+from trainables.learners.learner import Needs, column_labels
+from trainables.learners.settings import Settings
 from trainables.learners.training import Schedule
 from trainables.networks.classifier import Classifier
-from trainables.store.arrays import ConcatRows
 from trainables.store.state import State
 
 
 class JointSettings(Settings):
-    """Settings of joint training: every session trains as the base session of `finetune` does.
+    """Settings of joint training: those of the base session of `finetune`, for every session.
 
-    None starts with `base_` or `incremental_`, because every session reads all of them.
+    No name starts with `base_` or `incremental_`, because every session reads all of them.
     """
 
     batch_size: int = Field(25, ge=1)
@@ -33,7 +33,7 @@ class JointSettings(Settings):
     weight_decay: float = Field(5e-4, ge=0)
 
     def schedule(self) -> Schedule:
-        """How every session trains: SGD with milestones."""
+        """Of every session: SGD with milestones."""
         return Schedule(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -44,10 +44,10 @@ class JointSettings(Settings):
 
 
 class Joint(FineTuned):
-    """What a network could know that saw all support clips at once; nothing of one session's training enters the next.
+    """A network trained on all support clips at once, independent of the training of earlier sessions.
 
-    An upper bound for methods that train the same network on the same clips; a method with a better embedding of few
-    clips (a frozen one, say) may exceed it.
+    An upper bound for methods that train the same network on the same clips; a method whose embedding is better for
+    few clips (for instance a frozen one) may exceed it.
     """
 
     name = "joint"
@@ -70,7 +70,7 @@ class Joint(FineTuned):
         self._groups.append(session.support)
         self._labels += session.support_labels
         network = Classifier(self.features.backbone, len(self.classes), generator)
-        inputs = ConcatRows([self.features.inputs(group) for group in self._groups])
+        inputs = self.features.inputs_of_groups(self._groups)
         targets = column_labels(self._labels, self.classes).to(self.features.device)
 
         def loss(batch: Tensor) -> Tensor:

@@ -7,15 +7,15 @@ Si et al. 2025, arXiv 2506.18406.
     e(x)   = sum_l a_l(x) m_l(x)
     score  = e(x) (G + lambda I)^-1 Q                    `trainables/networks/ridge.py`
 
-The extractor (transformer and MLP) is trained in the base session, as the abstract says, and then frozen; loss and head
-(cross-entropy over 16 cos(e, w_c)) are those of the release's training loop;
-later sessions only add their clips to the statistics of the ridge. LN is the transformer's own final LayerNorm.
+The extractor (transformer and MLP) is trained in the base session, as stated in the abstract, and then frozen; loss
+and head (cross-entropy over 16 cos(e, w_c)) are those of the release's training loop. Later sessions only add their
+clips to the statistics of the ridge. LN is the transformer's final LayerNorm.
 
-The release does otherwise, and `compat: reference` does as the release:
+The release differs, and `compat: reference` reproduces it:
 
-    trains nothing: its training loop is commented out, so a(x) is what the MLP's random start says
-    sees no class and distillation tokens, neither in attention nor in the mean
-    chooses lambda on the last fifth of the session's shuffled clips, fitted on the others of the session alone
+    trains nothing: its training loop is commented out, so a(x) comes from an MLP with random weights
+    drops class and distillation tokens, in attention and in the mean
+    chooses lambda on the last fifth of the session's shuffled clips, fitted on the session's other clips only
     scores 16 cos(e(x), w_c) with w_c the column of the ridge's W, not their product
 """
 
@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner, Needs, column_labels
-from trainables.learners.training import CosineBaseTraining, train
+from trainables.learners.training import CosineBaseTraining, session_name, train
 from trainables.networks.backbone import Backbone, weights_digest
-from trainables.networks.classifier import count_values, frozen, trainable
+from trainables.networks.classifier import count_values, frozen, restored_backbone, trainable
 from trainables.networks.heads import cosine_scores
 from trainables.networks.ridge import CHUNK, Ridge, held_out
 from trainables.store.arrays import Rows
@@ -50,17 +50,17 @@ class MARSettings(CosineBaseTraining):
         description="'reference': as released: trains nothing, drops the special tokens, chooses lambda on the last "
         "clips of a session, scores by cosine",
     )
-    base_min_lr: float = Field(1e-8, ge=0, description="where the cosine ends")
+    base_min_lr: float = Field(1e-8, ge=0, description="final lr of the cosine")
     base_weight_decay: float = Field(5e-4, ge=0)
 
 
 class Fusion(nn.Module):
-    """The MLP that weighs the levels of each clip, and their weighted sum.
+    """The MLP that weights the levels of each clip, and their weighted sum.
 
     Args:
-        levels: how many.
+        levels: their number.
         dim: of each.
-        generator: draws weights and biases, uniform in +- 1 / sqrt(inputs) as torch starts a linear layer.
+        generator: draws weights and biases, uniform in +- 1 / sqrt(inputs), the default of nn.Linear.
     """
 
     def __init__(self, levels: int, dim: int, generator: torch.Generator) -> None:
@@ -74,7 +74,7 @@ class Fusion(nn.Module):
                 layer.bias.uniform_(-bound, bound, generator=generator)
 
     def weights(self, levels: Tensor) -> Tensor:
-        """a(x): `[clips, levels, dim]` to `[clips, levels]`, with rows of sum 1."""
+        """a(x): `[clips, levels, dim]` to `[clips, levels]`; each row sums to 1."""
         return self.outer(nn.functional.relu(self.inner(levels.flatten(1)))).softmax(dim=1)
 
     def forward(self, levels: Tensor) -> Tensor:
@@ -83,7 +83,13 @@ class Fusion(nn.Module):
 
 
 class MAR(Learner):
-    """Trained as the abstract says; what is remembered are statistics, no clips."""
+    """Trained as stated in the abstract; stores statistics of the clips seen, no clips.
+
+    Attributes:
+        encoder: frozen; P itself with `compat: reference`.
+        fusion: frozen.
+        ridge: statistics and classifier.
+    """
 
     name = "mar"
     version = 1
@@ -92,13 +98,14 @@ class MAR(Learner):
     Settings = MARSettings
     heads = ("ridge",)
 
+    encoder: Backbone
+    fusion: Fusion
+
     def __init__(self, settings: MARSettings, features: Features) -> None:
         super().__init__(settings, features)
         self._reference = settings.compat == "reference"
-        self._encoder: Backbone | None = None  # P itself in the release
         self._encoder_digest = ""
-        self._fusion: Fusion | None = None
-        self._ridge = Ridge(features.backbone.dim, features.device)
+        self.ridge = Ridge(features.backbone.dim, features.device)
 
     @classmethod
     def needs(cls, settings: MARSettings) -> Needs:
@@ -108,31 +115,34 @@ class MAR(Learner):
         self.classes += session.labels
         if session.index == 0:
             self._learn_base(session, generator)
-        rows = self._levels(session.support)
+        rows = self.levels(session.support)
         columns = column_labels(session.support_labels, self.classes)
         if self._reference:
             order = torch.randperm(len(columns), generator=generator)
-            held = torch.zeros(len(columns), dtype=torch.bool)
-            held[order[int(REFERENCE_FIT * len(columns)) :]] = True
+            validation = torch.zeros(len(columns), dtype=torch.bool)
+            validation[order[int(REFERENCE_FIT * len(columns)) :]] = True
         else:
-            held = held_out(session.support_labels, generator)
-        self._ridge.learn(
-            lambda index: self._fused(rows[index]), columns, len(self.classes), held, session_alone=self._reference
+            validation = held_out(session.support_labels, generator)
+        self.ridge.learn(
+            lambda index: self.fusion(rows[index]),
+            columns,
+            len(self.classes),
+            validation,
+            session_alone=self._reference,
         )
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        rows = self._levels(positions)
-        embedded = [self._fused(rows[slice(first, first + CHUNK)]) for first in range(0, len(rows), CHUNK)]
+        rows = self.levels(positions)
+        embedded = [self.fusion(rows[slice(first, first + CHUNK)]) for first in range(0, len(rows), CHUNK)]
         if self._reference:
-            directions = self._ridge.weights.T.float()
+            directions = self.ridge.weights.T.float()
             return {"ridge": torch.cat([cosine_scores(part, directions) for part in embedded])}
-        return {"ridge": torch.cat([self._ridge.scores(part) for part in embedded])}
+        return {"ridge": torch.cat([self.ridge.scores(part) for part in embedded])}
 
     def state(self) -> State:
-        assert self._encoder is not None and self._fusion is not None
-        parts = {"fusion": dict(self._fusion.state_dict()), **self._ridge.parts()}
+        parts = {"fusion": dict(self.fusion.state_dict()), **self.ridge.parts()}
         if not self._reference:
-            parts["encoder"] = dict(self._encoder.state_dict())
+            parts["encoder"] = dict(self.encoder.state_dict())
         notes = {"classes": list(self.classes), "encoder_digest": self._encoder_digest}
         return State(parts, notes, frozenset({"fusion", "encoder"}))
 
@@ -140,31 +150,26 @@ class MAR(Learner):
         backbone, device = self.features.backbone, self.features.device
         self.classes = list(state.notes["classes"])
         self._encoder_digest = state.notes["encoder_digest"]
-        self._encoder = backbone
-        if not self._reference:
-            encoder = trainable(backbone)
-            encoder.load_state_dict(state.parts["encoder"])
-            self._encoder = frozen(encoder)
-        self._fusion = self._new_fusion(torch.Generator())
-        self._fusion.load_state_dict(state.parts["fusion"])
-        frozen(self._fusion)
-        self._ridge = Ridge.from_parts(state.parts, device)
+        self.encoder = backbone if self._reference else restored_backbone(backbone, state.parts["encoder"])
+        self.fusion = self._new_fusion(torch.Generator())
+        self.fusion.load_state_dict(state.parts["fusion"])
+        frozen(self.fusion)
+        self.ridge = Ridge.from_parts(state.parts, device)
 
-    def parameters(self) -> tuple[int, int]:
-        assert self._encoder is not None and self._fusion is not None
-        networks = count_values(self._encoder, self._fusion)
-        stored, used = self._ridge.count_values()
+    def parameter_counts(self) -> tuple[int, int]:
+        networks = count_values(self.encoder, self.fusion)
+        stored, used = self.ridge.count_values()
         return networks + stored, networks + used
 
     def _learn_base(self, session: Session, generator: torch.Generator) -> None:
-        """Trains transformer and MLP with a cosine head that is thrown away; then freezes both."""
+        """Trains transformer and MLP with a cosine head that is discarded; then freezes both."""
         backbone, device = self.features.backbone, self.features.device
-        self._fusion = fusion = self._new_fusion(generator)
+        self.fusion = fusion = self._new_fusion(generator)
         if self._reference:
-            self._encoder, self._encoder_digest = backbone, backbone.digest
+            self.encoder, self._encoder_digest = backbone, backbone.digest
             frozen(fusion)
             return
-        self._encoder = encoder = trainable(backbone)
+        self.encoder = encoder = trainable(backbone)
         head = nn.Linear(backbone.dim, len(self.classes), bias=False, device="meta").to_empty(device="cpu")
         bound = 1 / math.sqrt(backbone.dim)
         with torch.no_grad():
@@ -184,7 +189,7 @@ class MAR(Learner):
             clips=len(targets),
             generator=generator,
             autocast=self.features.autocast,
-            where="base session",
+            where=session_name(session),
         )
         frozen(encoder)
         frozen(fusion)
@@ -194,23 +199,16 @@ class MAR(Learner):
         backbone = self.features.backbone
         return Fusion(level_count(backbone), backbone.dim, generator).to(self.features.device)
 
-    def _levels(self, positions: tuple[int, ...]) -> Rows:
-        """[m_7 .. m_12]: rows of `[levels, dim]`."""
-        encoder = self._encoder
-        assert encoder is not None
+    def levels(self, positions: tuple[int, ...]) -> Rows:
+        """[m_7 .. m_12] of a group of clips: rows of `[levels, dim]`."""
+        encoder = self.encoder
         first = SPECIAL if self._reference else 0
         kind = f"levels of tokens from {first}"
         return self.features.frozen(kind, self._encoder_digest, positions, lambda x: levels(encoder, x, first))
 
-    def _fused(self, rows: Tensor) -> Tensor:
-        """e(x): `[clips, levels, dim]` to `[clips, dim]`, in float32."""
-        assert self._fusion is not None
-        fused: Tensor = self._fusion(rows)
-        return fused
-
 
 def level_count(backbone: Backbone) -> int:
-    """How many blocks give an embedding: the later half, at least one."""
+    """Number of blocks whose outputs are embeddings: the later half, at least one."""
     return max(1, len(backbone.ast.layers) // 2)
 
 
@@ -218,9 +216,9 @@ def levels(backbone: Backbone, inputs: Tensor, first_token: int = 0) -> Tensor:
     """m_l of the later half of the blocks: `[clips, frames, 128]` to `[clips, levels, dim]`.
 
     Args:
-        backbone: gives the token maps.
+        backbone: computes the token maps.
         inputs: spectrograms.
-        first_token: the tokens before it are dropped ahead of the first block.
+        first_token: the tokens before it are dropped before the first block.
     """
     early = len(backbone.ast.layers) - level_count(backbone)
     hidden = backbone.blocks(backbone.patches(inputs)[:, first_token:], last=early)

@@ -3,14 +3,19 @@
     G           all blocks but the last of a copy of P, shared: trained in the base session, then frozen
     S_0 .. S_t  one specialised part per session: one transformer block on G's token map, LayerNorm, mean over tokens
     e(x)        = [ S_0(G(x)) ; ... ; S_t(G(x)) ]
+    head        = linear over e(x), over all classes seen so far
 
-All else is DER's: the auxiliary head on the new part, the loss (`trainables/learners/expanding.py`), weight align,
-exemplars. Shallow blocks differ little between sessions, the paper finds, so only the last one is worth a copy:
-with AST-base a session adds 7 million values, not 86.
+Session 0 trains G, S_0 and the head with cross-entropy. Session t trains S_t, a copy of S_{t-1}, the head and a
+temporary auxiliary head on S_t(G(x)) alone, as DER trains its new backbone, and then aligns the weights of the head:
 
-As in LAMDA-PILOT, S_t starts as a copy of S_{t-1} and G is frozen after the base session (PyCIL trains it on).
-S_0 starts as P's last block; PILOT means to do so too, but its loader leaves the block random (`base_block: random`).
-PILOT has weight align commented out (`incremental_weight_align: false`).
+    L = CE(head(e(x)), y) + alpha_aux CE(auxiliary(S_t(G(x))), max(0, y - known + 1)),    y = 0, 1, .. in class order
+
+The paper finds that shallow blocks differ little between sessions, so only the last one is worth a copy: with AST-base
+a session adds 7 million values, not 86.
+
+As in LAMDA-PILOT, S_t starts as a copy of S_{t-1} and G is frozen after the base session (PyCIL trains it further).
+S_0 starts as P's last block; PILOT intends the same, but its loader leaves the block random (`base_block: random`).
+In PILOT weight align is commented out (`incremental_weight_align: false`).
 
 G(x) is computed once per group of clips and base session, S_i(G(x)) once per group and part.
 """
@@ -19,27 +24,32 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from trainables.learners.expanding import ExpandingOnShared
+from datasets.benchmark.protocol import Session
+from trainables.learners.expanding import ExpandingLearner
+from trainables.learners.features import Features
+from trainables.learners.learner import column_labels
+from trainables.learners.part_stack import PartStack
+from trainables.learners.training import session_name, train
 from trainables.methods.der import DERSettings
 from trainables.networks.backbone import Backbone, SpecialisedPart
-from trainables.networks.classifier import trainable
-from trainables.networks.heads import align_weights
+from trainables.networks.classifier import frozen, trainable
+from trainables.networks.heads import align_weights, linear_head
 
 
 class MEMOSettings(DERSettings):
-    """Settings of MEMO; the defaults are those of LAMDA-PILOT for a ViT, but for `base_block` and weight align."""
+    """Settings of MEMO; the defaults are those of LAMDA-PILOT for a ViT, except `base_block` and weight align."""
 
     base_block: Literal["pretrained", "random"] = Field(
         "pretrained",
-        description="what S_0's block starts as: P's last block, or random weights as PILOT's loader has it",
+        description="initial weights of S_0's block: P's last block, or random ones as from PILOT's loader",
     )
     incremental_epochs: int = Field(20, ge=0, description="PyCIL trains a ResNet for 170")
 
 
-class MEMO(ExpandingOnShared):
-    """A new last block per session on shared frozen blocks, a head over all of them."""
+class MEMO(ExpandingLearner):
+    """A new last block per session on shared frozen blocks, a linear head over all of them."""
 
     name = "memo"
     version = 1
@@ -48,26 +58,92 @@ class MEMO(ExpandingOnShared):
     Settings = MEMOSettings
     heads = ("linear", "nme")
 
-    def _new_shared(self) -> Backbone:
-        return shared_blocks(self.features.backbone)
+    def __init__(self, settings: MEMOSettings, features: Features) -> None:
+        stack = PartStack(features, lambda: features.backbone.new_part(), lambda: shared_blocks(features.backbone))
+        super().__init__(settings, features, stack)
 
-    def _first_part(self, generator: torch.Generator) -> SpecialisedPart:
-        """P's last block, or a random one, with P's final LayerNorm."""
-        backbone = self.features.backbone
-        part = backbone.new_part(generator)
-        part.norm.load_state_dict(backbone.ast.layernorm.state_dict())
-        if self.settings.base_block == "pretrained":
-            part.block.load_state_dict(backbone.ast.layers[-1].state_dict())
-        return part
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        self.classes += session.labels
+        if session.index == 0:
+            self._learn_base(session, generator)
+        else:
+            self._learn_increment(session, generator)
+        support = self.stack.embed(session.support)
+        self.exemplars.add_from_support(session, support, self.settings.exemplars_per_class)
+        self.update_exemplar_means()
 
-    def _finish(self, head: nn.Linear, known: int) -> None:
+    def _learn_base(self, session: Session, generator: torch.Generator) -> None:
+        """Trains G, S_0 and the head with cross-entropy."""
+        features, device, backbone = self.features, self.features.device, self.features.backbone
+        shared = shared_blocks(backbone)
+        part = first_part(backbone, generator, pretrained=self.settings.base_block == "pretrained").to(device)
+        head = linear_head(backbone.dim, len(self.classes), generator).to(device)
+        inputs = features.inputs(session.support)
+        targets = column_labels(session.support_labels, self.classes).to(device)
+
+        def loss(batch: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(head(part(shared(inputs[batch]))), targets[batch])
+
+        train(
+            loss,
+            [shared, part, head],
+            self.settings.base_schedule(),
+            clips=len(targets),
+            generator=generator,
+            autocast=features.autocast,
+            where=session_name(session),
+        )
+        self.stack.set_shared(shared)
+        self.stack.append(part)
+        self.head = frozen(head)
+
+    def _learn_increment(self, session: Session, generator: torch.Generator) -> None:
+        """Trains S_t, the grown head and the auxiliary head on the new support and the exemplars."""
+        features, device, dim = self.features, self.features.device, self.features.backbone.dim
+        groups, labels = self.exemplars.with_support(session)
+        tokens = self.stack.inputs(groups)
+        old = self.stack.embed_groups(groups)
+        targets = column_labels(labels, self.classes).to(device)
+        known = len(self.classes) - len(session.classes)
+        auxiliary_targets = (targets - known + 1).clamp_min(0)
+
+        part = trainable(self.stack.parts[-1])
+        head = linear_head(old.shape[1] + dim, len(self.classes), generator, grown_from=self.head).to(device)
+        auxiliary = linear_head(dim, len(session.classes) + 1, generator).to(device)
+
+        def loss(batch: Tensor) -> Tensor:
+            new = part(tokens[batch])
+            linear_loss = nn.functional.cross_entropy(head(torch.cat([old[batch], new], dim=1)), targets[batch])
+            auxiliary_loss = nn.functional.cross_entropy(auxiliary(new), auxiliary_targets[batch])
+            return linear_loss + self.settings.incremental_alpha_aux * auxiliary_loss
+
+        train(
+            loss,
+            [part, head, auxiliary],
+            self.settings.incremental_schedule(),
+            clips=len(targets),
+            generator=generator,
+            autocast=features.autocast,
+            where=session_name(session),
+        )
         if self.settings.incremental_weight_align:
             align_weights(head, known)
+        self.stack.append(part)
+        self.head = frozen(head)
 
 
 def shared_blocks(backbone: Backbone) -> Backbone:
-    """A copy of a backbone without its last block and its final LayerNorm, to be trained."""
+    """G: a trainable copy of a backbone without its last block and its final LayerNorm."""
     shared = trainable(backbone)
     del shared.ast.layers[-1]
     shared.ast.layernorm = nn.Identity()
     return shared
+
+
+def first_part(backbone: Backbone, generator: torch.Generator, *, pretrained: bool) -> SpecialisedPart:
+    """S_0 before training, with the backbone's final LayerNorm and its last block or a random one."""
+    part = backbone.new_part(generator)
+    part.norm.load_state_dict(backbone.ast.layernorm.state_dict())
+    if pretrained:
+        part.block.load_state_dict(backbone.ast.layers[-1].state_dict())
+    return part

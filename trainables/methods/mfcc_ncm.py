@@ -1,4 +1,4 @@
-"""MFCC nearest class mean: the floor that a deep method must beat."""
+"""MFCC nearest class mean: a lower baseline without deep learning."""
 
 from functools import partial
 
@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session
-from trainables.learners.features import Features
-from trainables.learners.learner import Learner, Settings
+from trainables.learners.features import FeatureRequest, Features
+from trainables.learners.learner import Learner
+from trainables.learners.settings import Settings
 from trainables.networks.heads import class_means, distance_scores
 from trainables.store.state import State
 
@@ -23,7 +24,7 @@ class MfccNcmSettings(Settings):
 class MfccNcm(Learner):
     """Mean and standard deviation over time of the MFCCs, standardised by the base support; nearest class mean.
 
-    No pretraining, no training: what the spectral envelope alone gives.
+    No pretraining, no training: the spectral envelope only.
     """
 
     name = "mfcc-ncm"
@@ -37,9 +38,12 @@ class MfccNcm(Learner):
     def __init__(self, settings: MfccNcmSettings, features: Features) -> None:
         super().__init__(settings, features)
         self._means = self._centre = self._scale = torch.empty(0)
+        count, rate = settings.coefficients, features.clips.sample_rate
+        self._description = f"mfcc {count}", partial(mfcc_statistics, sample_rate=rate, count=count)
 
-    def precompute(self, positions: tuple[int, ...]) -> None:
-        self._describe(positions)
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        kind, compute = self._description
+        return [self.features.description_request(kind, positions, compute)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         described = self._describe(session.support)
@@ -62,14 +66,13 @@ class MfccNcm(Learner):
         self._means, self._centre, self._scale = (state.parts["means"][key] for key in ("means", "centre", "scale"))
         self.classes = list(state.notes["classes"])
 
-    def parameters(self) -> tuple[int, int]:
+    def parameter_counts(self) -> tuple[int, int]:
         count = self._means.numel() + self._centre.numel() + self._scale.numel()
         return count, count
 
     def _describe(self, positions: tuple[int, ...]) -> Tensor:
-        count = self.settings.coefficients
-        rate = self.features.clips.sample_rate
-        return self.features.own(f"mfcc {count}", positions, partial(mfcc_statistics, sample_rate=rate, count=count))
+        kind, compute = self._description
+        return self.features.describe(kind, positions, compute)
 
 
 def mfcc_statistics(waves: Tensor, *, sample_rate: int, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-# ruff: noqa: N999 (a keyword is no name for an import statement; the registry imports methods by string)
+# ruff: noqa: N999 (an import statement cannot name a keyword; the registry imports methods by string)
 """PASS: prototype augmentation and self-supervision (Zhu et al., CVPR 2021; on no arXiv).
 
 With m transforms of a clip, x_0 = x, ..., x_{m-1}, and one column of the head for every class and transform:
@@ -8,14 +8,14 @@ With m transforms of a clip, x_0 = x, ..., x_{m-1}, and one column of the head f
     L_kd     || f(x_k) - f_old(x_k) ||_2 of all clips of the batch and all k        feature distillation
     L        L_ce + 10 L_proto + 10 L_kd
 
-    mu_c     mean of f(x) over the support of c, in the session that brought c
-    r^2      mean over base classes of tr(covariance of f(x)) / dim; from the base session on, as it is
+    mu_c     mean of f(x) over the support of c, in the session that introduced c
+    r^2      mean over base classes of tr(covariance of f(x)) / dim; constant after the base session
 
-A clip is scored by the columns m c of its own class, untransformed, as in the released code.
+A clip is scored untransformed, by the columns m c, as in the released code.
 
 Different from the release: it rotates images by 0, 90, 180 and 270 degrees. A spectrogram is not square and its axes
-are not alike, so ours are its four flips: none, time, frequency, both (which is the rotation by 180 degrees).
-The release leaves an incomplete last batch out of mu_c and r; ours have all support clips.
+differ in meaning, so here it is flipped: not at all, in time, in frequency, in both (the rotation by 180 degrees).
+The release omits an incomplete last batch from mu_c and r; here they are computed from all support clips.
 """
 
 from dataclasses import replace
@@ -34,23 +34,23 @@ from trainables.networks.classifier import Classifier, count_values, trainable
 from trainables.networks.heads import class_means
 from trainables.store.state import State
 
-TRANSFORMS: dict[str, tuple[tuple[int, ...], ...]] = {  # axes of `[clips, frames, 128]` that each transform turns
+TRANSFORMS: dict[str, tuple[tuple[int, ...], ...]] = {  # axes of `[clips, frames, 128]` that each transform flips
     "flips": ((), (1,), (2,), (1, 2)),
     "none": ((),),
 }
-# Under the root of L_kd. In the first step f is f_old but for rounding, and the gradient of a norm has length 1 however
-# short the vector is: without this the first step would follow the rounding.
+# Added under the root of L_kd. In the first step f equals f_old except for rounding, and the gradient of a norm has
+# length 1 however short the vector is: without this constant the first step would follow the rounding.
 ROUNDING = 1e-6
 
 
 class PASSSettings(Training):
-    """Settings of PASS; the defaults are the published ones, but for `batch_size` and `transforms`."""
+    """Settings of PASS; the defaults are the published ones, except `batch_size` and `transforms`."""
 
     batch_size: int = Field(
-        25, ge=1, description="clips, and prototypes drawn with them; as the FFCAC releases, PASS has 64"
+        25, ge=1, description="clips, and prototypes drawn with them; 25 as in the FFCAC releases, PASS has 64"
     )
     transforms: Literal["flips", "none"] = Field(
-        "flips", description="label augmentation; 'flips': in time, frequency and both, where PASS rotates images"
+        "flips", description="label augmentation; 'flips': in time, in frequency and in both, while PASS rotates images"
     )
     temperature: float = Field(0.1, gt=0, description="tau of both cross-entropies")
     base_epochs: int = Field(101, ge=0)
@@ -70,9 +70,13 @@ class PASSSettings(Training):
 
 
 class PASS(FineTuned):
-    """A copy of P with m columns a class, trained in every session; one prototype of a class in place of exemplars.
+    """A copy of P with m columns per class, trained in every session; one prototype per class instead of exemplars.
 
-    The prototypes stay where they were when f moves on; feature distillation is what keeps f near them.
+    The prototypes are not updated when f changes; feature distillation keeps f close to them.
+
+    Attributes:
+        prototypes: mu, `[classes, dim]`.
+        radius: r, a scalar.
     """
 
     name = "pass"
@@ -84,17 +88,17 @@ class PASS(FineTuned):
 
     def __init__(self, settings: PASSSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._prototypes = torch.empty(0)  # mu: [classes, dim]
-        self._radius = torch.empty(0)  # r: []
+        self.prototypes = torch.empty(0)
+        self.radius = torch.empty(0)
         self._transforms = TRANSFORMS[settings.transforms]
 
     @classmethod
     def needs(cls, settings: PASSSettings) -> Needs:
-        return Needs(base_shots=2, why="the radius of its prototypes is a spread over clips of a class")
+        return Needs(base_shots=2, why="the radius of its prototypes is a standard deviation over clips of a class")
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         super().learn(session, generator)
-        self._remember(session)
+        self._update_prototypes(session)
 
     def retrained(self, session: Session, known: int, generator: torch.Generator) -> Classifier:
         columns = len(self._transforms) * len(self.classes)
@@ -113,18 +117,18 @@ class PASS(FineTuned):
 
     def state(self) -> State:
         state = super().state()
-        state.parts["prototypes"] = {"prototypes": self._prototypes, "radius": self._radius}
+        state.parts["prototypes"] = {"prototypes": self.prototypes, "radius": self.radius}
         return state
 
     def load(self, state: State) -> None:
         super().load(state)
-        device, known = self.features.device, state.parts["prototypes"]
-        self._prototypes, self._radius = (known[key].to(device) for key in ("prototypes", "radius"))
+        device, tensors = self.features.device, state.parts["prototypes"]
+        self.prototypes, self.radius = (tensors[key].to(device) for key in ("prototypes", "radius"))
 
-    def parameters(self) -> tuple[int, int]:
-        """Columns of transformed clips, prototypes and radius are stored and do not score."""
+    def parameter_counts(self) -> tuple[int, int]:
+        """Columns of transformed clips, prototypes and radius are stored but not used to score."""
         network = self.network
-        stored = count_values(network) + self._prototypes.numel() + self._radius.numel()
+        stored = count_values(network) + self.prototypes.numel() + self.radius.numel()
         return stored, count_values(network.backbone) + len(self.classes) * (network.backbone.dim + 1)
 
     def _train(
@@ -144,20 +148,19 @@ class PASS(FineTuned):
         def loss(batch: Tensor) -> Tensor:
             x = inputs[batch]
             embedded = network.embed(torch.cat([x.flip(axes) for axes in self._transforms]))
-            wanted = (count * targets[batch] + kinds[:, None]).flatten()
-            with torch.autocast(device.type, enabled=False):  # tau magnifies what bf16 would round
+            augmented_targets = (count * targets[batch] + kinds[:, None]).flatten()
+            with torch.autocast(device.type, enabled=False):  # tau magnifies the rounding of bf16
                 logits = network.head(embedded.float())
-            total = nn.functional.cross_entropy(logits / settings.temperature, wanted)
+            total = nn.functional.cross_entropy(logits / settings.temperature, augmented_targets)
             if before is None:
                 return total
-            moved = ((embedded.float() - before[:, batch].flatten(0, 1)).square().sum() + ROUNDING).sqrt()
-            drawn, columns = draw_prototypes(self._prototypes, self._radius, settings.batch_size, generator)
+            distillation = ((embedded.float() - before[:, batch].flatten(0, 1)).square().sum() + ROUNDING).sqrt()
+            drawn, columns = draw_prototypes(self.prototypes, self.radius, settings.batch_size, generator)
             with torch.autocast(device.type, enabled=False):
                 logits = network.head(drawn)
-            kept = nn.functional.cross_entropy(logits / settings.temperature, count * columns)
-            return (
-                total + settings.incremental_prototype_weight * kept + settings.incremental_distillation_weight * moved
-            )
+            prototype_loss = nn.functional.cross_entropy(logits / settings.temperature, count * columns)
+            total = total + settings.incremental_prototype_weight * prototype_loss
+            return total + settings.incremental_distillation_weight * distillation
 
         self.fit(network, loss, schedule, session, len(targets), generator)
 
@@ -169,14 +172,15 @@ class PASS(FineTuned):
 
         return torch.stack([embed(axes) for axes in self._transforms])
 
-    def _remember(self, session: Session) -> None:
-        """Prototypes of the new classes; in the base session the radius, too."""
+    def _update_prototypes(self, session: Session) -> None:
+        """Adds prototypes of the new classes; in the base session also sets the radius."""
         embeddings = self.features.embed(self.network.embed, session.support)
         new = class_means(embeddings, session.support_labels, session.labels)
         if session.index == 0:
-            self._prototypes, self._radius = new, radius(embeddings.split([len(c.support) for c in session.classes]))
+            self.prototypes = new
+            self.radius = radius(embeddings.split([len(clips.support) for clips in session.classes]))
         else:
-            self._prototypes = torch.cat([self._prototypes, new])
+            self.prototypes = torch.cat([self.prototypes, new])
 
 
 def radius(embeddings: tuple[Tensor, ...]) -> Tensor:
@@ -185,7 +189,7 @@ def radius(embeddings: tuple[Tensor, ...]) -> Tensor:
     Args:
         embeddings: per class, `[clips, dim]`.
     """
-    return torch.stack([one.var(dim=0).mean() for one in embeddings]).mean().sqrt()
+    return torch.stack([of_class.var(dim=0).mean() for of_class in embeddings]).mean().sqrt()
 
 
 def draw_prototypes(
@@ -196,11 +200,11 @@ def draw_prototypes(
     Args:
         prototypes: mu, `[classes, dim]`.
         spread: r.
-        count: how many to draw.
+        count: number of draws.
         generator: draws classes and noise.
 
     Returns:
-        `[count, dim]`, and the row of each one's prototype, `[count]`.
+        `[count, dim]`, and the row of the prototype of each draw, `[count]`.
     """
     rows = torch.randint(len(prototypes), (count,), generator=generator).to(prototypes.device)
     noise = torch.randn(count, prototypes.shape[1], generator=generator).to(prototypes)

@@ -5,12 +5,12 @@ McDonnell et al. NeurIPS 2023, arXiv 2307.02251.
     phi(x) = ReLU(e(x) B)              e(x) = mean LN(P with adapters (x)), B [dim, M] drawn from N(0, 1)
     score  = phi(x)^T (G + lambda I)^-1 Q
 
-The adapters are trained on the base session alone, with cross-entropy through a cosine head that is thrown away. Later
+The adapters are trained on the base session alone, with cross-entropy through a cosine head that is discarded. Later
 sessions only add their clips to the statistics (`trainables/networks/ridge.py`).
 
-Different from the release: lambda is chosen on a drawn fifth of each class's support, with the earlier sessions in the
-statistics (the release takes the last fifth of the session's shuffled clips, where a class of five shots may have none,
-and leaves the earlier sessions out); statistics are float64 (the release: float32); no dropout in the adapters (0.1).
+Different from the release: lambda is chosen on a random fifth of each class's support, with the earlier sessions in the
+statistics (the release takes the last fifth of the session's shuffled clips, in which a class of five shots may be
+missing, and omits the earlier sessions); statistics are float64 (release: float32); no dropout in the adapters (0.1).
 """
 
 import torch
@@ -41,7 +41,13 @@ class RanPACSettings(CosineBaseTraining):
 
 
 class RanPAC(Learner):
-    """Nothing is trained after the base session; what is remembered are statistics, no clips."""
+    """Trains nothing after the base session; stores statistics of the clips seen, no clips.
+
+    Attributes:
+        adapted: P with adapters, frozen.
+        projection: B.
+        ridge: statistics and classifier.
+    """
 
     name = "ranpac"
     version = 1
@@ -50,12 +56,13 @@ class RanPAC(Learner):
     Settings = RanPACSettings
     heads = ("ridge",)
 
+    adapted: AdaptedBackbone
+
     def __init__(self, settings: RanPACSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._adapted: AdaptedBackbone | None = None
+        self.projection = torch.empty(0)
         self._adapted_digest = ""
-        self._projection = torch.empty(0)  # B
-        self._ridge = Ridge(settings.projection, features.device)
+        self.ridge = Ridge(settings.projection, features.device)
 
     @classmethod
     def needs(cls, settings: RanPACSettings) -> Needs:
@@ -67,23 +74,22 @@ class RanPAC(Learner):
             self._learn_base(session, generator)
         rows = self._embeddings(session.support)
         columns = column_labels(session.support_labels, self.classes)
-        held = held_out(session.support_labels, generator)
-        self._ridge.learn(lambda index: self._random_features(rows[index]), columns, len(self.classes), held)
+        validation = held_out(session.support_labels, generator)
+        self.ridge.learn(lambda index: self._random_features(rows[index]), columns, len(self.classes), validation)
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         rows = self._embeddings(positions)
         scores = [
-            self._ridge.scores(self._random_features(rows[slice(first, first + CHUNK)]))
+            self.ridge.scores(self._random_features(rows[slice(first, first + CHUNK)]))
             for first in range(0, len(rows), CHUNK)
         ]
         return {"ridge": torch.cat(scores)}
 
     def state(self) -> State:
-        assert self._adapted is not None
         parts = {
-            "adapters": dict(self._adapted.state_dict()),
-            "projection": {"projection": self._projection},
-            **self._ridge.parts(),
+            "adapters": dict(self.adapted.state_dict()),
+            "projection": {"projection": self.projection},
+            **self.ridge.parts(),
         }
         return State(
             parts,
@@ -95,30 +101,28 @@ class RanPAC(Learner):
         device = self.features.device
         self.classes = list(state.notes["classes"])
         self._adapted_digest = state.notes["adapted_digest"]
-        self._adapted = restored_adapters(self.features.backbone, state.parts["adapters"])
-        self._projection = state.parts["projection"]["projection"].to(device)
-        self._ridge = Ridge.from_parts(state.parts, device)
+        self.adapted = restored_adapters(self.features.backbone, state.parts["adapters"])
+        self.projection = state.parts["projection"]["projection"].to(device)
+        self.ridge = Ridge.from_parts(state.parts, device)
 
-    def parameters(self) -> tuple[int, int]:
-        assert self._adapted is not None
-        both = count_values(self.features.backbone, self._adapted) + self._projection.numel()
-        stored, used = self._ridge.count_values()
+    def parameter_counts(self) -> tuple[int, int]:
+        both = count_values(self.features.backbone, self.adapted) + self.projection.numel()
+        stored, used = self.ridge.count_values()
         return both + stored, both + used
 
     def _learn_base(self, session: Session, generator: torch.Generator) -> None:
         """Trains the adapters, then freezes them; draws B."""
         settings, backbone = self.settings, self.features.backbone
-        self._adapted = AdaptedBackbone(backbone, settings.bottleneck, generator)
-        adapt(self._adapted, self._adapted.embed, self.features, session, settings.base_schedule(), generator)
-        self._adapted_digest = self._adapted.digest
+        self.adapted = AdaptedBackbone(backbone, settings.bottleneck, generator)
+        adapt(self.adapted, self.adapted.embed, self.features, session, settings.base_schedule(), generator)
+        self._adapted_digest = self.adapted.digest
         projection = torch.randn(backbone.dim, settings.projection, generator=generator)
-        self._projection = projection.to(self.features.device)
+        self.projection = projection.to(self.features.device)
 
     def _embeddings(self, positions: tuple[int, ...]) -> Rows:
         """e(x): rows of `[dim]`."""
-        assert self._adapted is not None
-        return self.features.frozen("pooled", self._adapted_digest, positions, self._adapted.embed)
+        return self.features.frozen("pooled", self._adapted_digest, positions, self.adapted.embed)
 
     def _random_features(self, embeddings: Tensor) -> Tensor:
         """phi: `[clips, dim]` to `[clips, M]`."""
-        return nn.functional.relu(embeddings @ self._projection)
+        return nn.functional.relu(embeddings @ self.projection)

@@ -1,38 +1,34 @@
-"""Finds methods by name, and checks that a protocol gives a method what it needs."""
+"""Finds methods by name, and checks that a protocol provides what a method needs.
+
+The names are those of the files: finding one imports that file only, and listing the names imports nothing.
+"""
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import trainables.methods
-from datasets.benchmark.protocol import Protocol, Session
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 
-if TYPE_CHECKING:  # it imports PyTorch
+if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
+    from datasets.benchmark.protocol import Protocol, Session
     from trainables.learners.learner import Learner
+
+FOLDER = Path(__file__).parent
+OTHER_FILES = ("__init__", "registry")
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods, sorted, from the names of their files: imports none of them."""
-    modules = {info.name for info in pkgutil.iter_modules(trainables.methods.__path__)} - {"registry"}
-    return tuple(sorted(module.replace("_", "-") for module in modules))
+    """The name of every method, in alphabetical order: one per file in `trainables/methods`."""
+    stems = (path.stem for path in FOLDER.glob("*.py") if path.stem not in OTHER_FILES)
+    return tuple(sorted(stem.replace("_", "-") for stem in stems))
 
 
-def methods() -> dict[str, "type[Learner]"]:
-    """Every method by name, in alphabetical order: one per file in `trainables/methods`."""
-    from trainables.learners.learner import Learner
-
-    found: dict[str, type[Learner]] = {}
-    for info in pkgutil.iter_modules(trainables.methods.__path__, "trainables.methods."):
-        for value in vars(importlib.import_module(info.name)).values():
-            defined_here = inspect.isclass(value) and value.__module__ == info.name
-            if defined_here and issubclass(value, Learner) and not inspect.isabstract(value):
-                assert value.name not in found, f"two methods are called {value.name}"
-                found[value.name] = value
-    return dict(sorted(found.items()))
+def methods() -> "dict[str, type[Learner]]":
+    """Every method by name, in alphabetical order."""
+    return {name: find_method(name) for name in method_names()}
 
 
 def find_method(name: str) -> "type[Learner]":
@@ -41,17 +37,28 @@ def find_method(name: str) -> "type[Learner]":
     Raises:
         EarshotError: there is none.
     """
-    known = methods()
-    if name not in known:
-        raise EarshotError(f"method '{name}': not known; {suggestion(name, known)}")
-    return known[name]
+    if name not in method_names():
+        raise EarshotError(f"method '{name}': not known; {suggestion(name, method_names())}")
+
+    from trainables.learners.learner import Learner
+
+    module = importlib.import_module(f"trainables.methods.{name.replace('-', '_')}")
+    (method,) = (
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Learner)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    )
+    return method
 
 
-def check_fit(method: "type[Learner]", settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
-    """Refuses a protocol that cannot give a method what it needs.
+def check_protocol(method: "type[Learner]", settings: Any, protocol: "Protocol", sessions: "Sequence[Session]") -> None:
+    """Checks that a protocol provides what a method needs.
 
     Raises:
-        EarshotError: it cannot; says what is missing and what to do.
+        EarshotError: it does not; says what is missing and what to do.
     """
     needs = method.needs(settings)
     because = f" ({needs.why})" if needs.why else ""
@@ -61,19 +68,19 @@ def check_fit(method: "type[Learner]", settings: Any, protocol: Protocol, sessio
         fewer = f"set its exemplars_per_class to {protocol.exemplars}, " if protocol.exemplars else ""
         raise EarshotError(
             f"method {method.name}: rehearses {needs.exemplars} clip(s) of every old class, the protocol allows "
-            f"{protocol.exemplars}; {fewer}allow --exemplars {needs.exemplars}, or take a method without memory: "
+            f"{protocol.exemplars}; {fewer}use --exemplars {needs.exemplars}, or a method without memory: "
             f"{', '.join(without)}"
         )
     base = len(sessions[0].classes)
     if base < needs.base_classes:
         raise EarshotError(
             f"method {method.name}: needs at least {needs.base_classes} base classes{because}, the protocol has "
-            f"{base}; give it --base {needs.base_classes} or more"
+            f"{base}; use --base {needs.base_classes} or more"
         )
-    for option, least, asked in (("shot", needs.shots, sessions), ("base-shot", needs.base_shots, sessions[:1])):
-        fewest = min(len(one.support) for session in asked for one in session.classes)
+    for option, least, affected in (("shot", needs.shots, sessions), ("base-shot", needs.base_shots, sessions[:1])):
+        fewest = min(len(clips.support) for session in affected for clips in session.classes)
         if fewest < least:
             raise EarshotError(
                 f"method {method.name}: needs at least {least} support clips of a {'base ' * (option != 'shot')}class"
-                f"{because}, the protocol gives {fewest}; give it --{option} {least} or more"
+                f"{because}, the protocol has {fewest}; use --{option} {least} or more"
             )

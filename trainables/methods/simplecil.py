@@ -4,20 +4,25 @@ import torch
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session
-from trainables.learners.features import Features
-from trainables.learners.learner import Learner, Settings
+from trainables.learners.features import FeatureRequest, Features
+from trainables.learners.learner import Learner
+from trainables.learners.settings import Settings
+from trainables.networks.classifier import count_values
 from trainables.networks.heads import class_means, cosine_scores
 from trainables.store.state import State
 
 
 class SimpleCILSettings(Settings):
-    """SimpleCIL has nothing to set."""
+    """SimpleCIL has no settings."""
 
 
 class SimpleCIL(Learner):
     """Prototype of a class = mean of LN(P(x)) over its support clips; score = 16 cos(e, prototype).
 
     Nothing is trained.
+
+    Attributes:
+        prototypes: `[classes, dim]`.
     """
 
     name = "simplecil"
@@ -29,26 +34,26 @@ class SimpleCIL(Learner):
 
     def __init__(self, settings: SimpleCILSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._prototypes = torch.empty(0)
+        self.prototypes = torch.empty(0)
 
-    def precompute(self, positions: tuple[int, ...]) -> None:
-        self.features.pooled(positions)
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        return [self.features.pooled_request(positions)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         new = class_means(self.features.pooled(session.support), session.support_labels, session.labels)
-        self._prototypes = torch.cat([self._prototypes.to(new), new]) if self.classes else new
+        self.prototypes = torch.cat([self.prototypes.to(new), new]) if self.classes else new
         self.classes += session.labels
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        return {"prototype": cosine_scores(self.features.pooled(positions), self._prototypes)}
+        return {"prototype": cosine_scores(self.features.pooled(positions), self.prototypes)}
 
     def state(self) -> State:
-        return State({"prototypes": {"prototypes": self._prototypes}}, {"classes": list(self.classes)})
+        return State({"prototypes": {"prototypes": self.prototypes}}, {"classes": list(self.classes)})
 
     def load(self, state: State) -> None:
-        self._prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)
+        self.prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)
         self.classes = list(state.notes["classes"])
 
-    def parameters(self) -> tuple[int, int]:
-        count = sum(p.numel() for p in self.features.backbone.parameters()) + self._prototypes.numel()
+    def parameter_counts(self) -> tuple[int, int]:
+        count = count_values(self.features.backbone) + self.prototypes.numel()
         return count, count

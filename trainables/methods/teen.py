@@ -1,21 +1,20 @@
 """TEEN: training-free calibration of new prototypes (Wang et al., NeurIPS 2023, arXiv 2312.05229).
 
-A network trained on the base classes places a new class near the base classes that it resembles, and takes its clips
-for theirs. TEEN moves the new prototype towards those base classes, weighted by how much it resembles them:
+A network trained on the base classes places a new class close to the base classes that it resembles, and confuses its
+clips with theirs. TEEN moves the new prototype towards those base classes, weighted by similarity:
 
     s_nb = tau cos(p_n, p_b)
     w_n  = softmax over the base classes of s_n
     p~_n = alpha p_n + (1 - alpha) sum_b w_nb p_b        (tau = 16, alpha = 0.5)
 
-Base prototypes stay as they are. Nothing is trained after the base session.
+Base prototypes are not changed. Nothing is trained after the base session.
 
 Different from the release (github wangkiw/TEEN): it applies the formula to L2-normalised prototypes and normalises the
-weighted sum too; here the formula is the paper's. Its SGD has Nesterov momentum. It keeps the epoch that is best on the
-test clips; here it is the last one.
+weighted sum too; here the formula is the paper's. Its SGD has Nesterov momentum. It selects the epoch that is best on
+the test clips; here the last epoch is used.
 
-Weak by design with a 5-class base: the weighted sum has 5 vectors to choose from, whatever the new class, so two new
-classes that resemble the same base class are drawn together. Head `uncalibrated` leaves the calibration out, for
-comparison.
+Weak by design with a 5-class base: the weighted sum of any new class has only 5 vectors, so two new classes that
+resemble the same base class are moved towards each other. Head `uncalibrated` omits the calibration, for comparison.
 """
 
 import torch
@@ -29,9 +28,9 @@ from trainables.networks.heads import cosine_scores, scaled_cosines
 
 
 class TEENSettings(CosineTraining):
-    """Settings of TEEN; the training is the published one of CUB-200, which alone starts from a pretrained network.
+    """Settings of TEEN; the training is the published one of CUB-200, the only data set with a pretrained network.
 
-    But for `temperature`, which is the paper's.
+    `temperature` is the paper's.
     """
 
     batch_size: int = Field(128, ge=1)

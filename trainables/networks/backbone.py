@@ -71,6 +71,10 @@ class Backbone(nn.Module):
         pooled: Tensor = self.ast.layernorm(tokens).mean(dim=1)
         return pooled
 
+    def embed(self, inputs: Tensor) -> Tensor:
+        """mean over tokens of LN(x): `[clips, frames, 128]` to `[clips, dim]`."""
+        return self.pool(self(inputs))
+
     def new_part(self, generator: torch.Generator | None = None) -> "SpecialisedPart":
         """A specialised part of this backbone's width; weights are uninitialised without a generator."""
         return SpecialisedPart(self.ast.config, generator)

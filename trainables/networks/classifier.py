@@ -62,6 +62,13 @@ def restored_classifier(backbone: Backbone, state: dict[str, Tensor]) -> Classif
     return network
 
 
+def restored_backbone(backbone: Backbone, state: dict[str, Tensor]) -> Backbone:
+    """A frozen copy of the backbone with the weights whose `state_dict()` was stored."""
+    network = trainable(backbone)
+    network.load_state_dict(state)
+    return frozen(network)
+
+
 def restored_linear(state: dict[str, Tensor], device: torch.device) -> nn.Linear:
     """Restores a linear head from its `state_dict()`."""
     weight = state["weight"]
