@@ -22,8 +22,7 @@ from datasets.utils.location import Location
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
 from orchestrator.results.provenance import provenance
-from trainables.records import FILE_NAME as EXCEEDED
-from trainables.records import TrialRecord
+from trainables.records import EXCEEDED_FILE, TrialRecord
 from trainables.store.lease import Lease
 
 TENSORBOARD = "tensorboard"
@@ -170,7 +169,7 @@ class RunFolder:
         computed = found = early = 0
         trials = self.path / "trials"
         for folder in sorted(trials.iterdir()) if trials.is_dir() else []:
-            (folder / EXCEEDED).unlink(missing_ok=True)
+            (folder / EXCEEDED_FILE).unlink(missing_ok=True)
             if folder.name not in names:
                 if complete:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -184,8 +183,8 @@ class RunFolder:
                     record = record.model_copy(update={"status": "stopped", "stopped_by": by})
                     record.save(folder)
                 early += record.status == "stopped"
-                found += sum(session.reused for session in record.sessions)
-                computed += sum(not session.reused for session in record.sessions)
+                found += sum(session.cached for session in record.sessions)
+                computed += sum(not session.cached for session in record.sessions)
         return Tally(computed, found, early)
 
     def _describe(self, description: dict[str, Any]) -> None:

@@ -24,8 +24,8 @@ from datasets.utils.humanize import format_duration
 from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
-from trainables.chain import Chain
 from trainables.records import TrialRecord
+from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
 
 SAME_KEYS = ("method", "benchmark_fingerprint", "protocol", "backbone")

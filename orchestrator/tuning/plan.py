@@ -17,7 +17,7 @@ from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_start
 from search_spaces.files import shipped, space_file
 from search_spaces.loader import MethodSpace, load_space
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.methods.registry import check_fit, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd

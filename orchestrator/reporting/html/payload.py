@@ -165,12 +165,12 @@ def _cost(run: Run, configuration: str) -> dict[str, Any]:
 def _work(run: Run) -> dict[str, Any]:
     """What was computed and what was found: a stage that several trials name was computed once at most."""
     sessions = [session for record in run.trials.values() for session in record.sessions]
-    computed = [session for session in sessions if not session.reused]
+    computed = [session for session in sessions if not session.cached]
     return {
         "sessions": len(sessions),
         "computed": len(computed),
         "seconds": _number(sum(session.seconds for session in computed)),
-        "saved": _number(sum(session.seconds for session in sessions if session.reused)),
+        "saved": _number(sum(session.seconds for session in sessions if session.cached)),
     }
 
 

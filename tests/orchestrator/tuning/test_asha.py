@@ -18,7 +18,7 @@ from orchestrator.tuning.asha import SessionHalving, ended_before
 from orchestrator.tuning.search import Answer, Job, MethodSearch, Pruned, SeededSearch
 from search_spaces.loader import MethodSpace
 from tests.support.run_folders import WriteTrial
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.records import SeedTriple, TrialRecord
 from trainables.trial import ChainTrial
 

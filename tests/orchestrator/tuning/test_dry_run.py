@@ -10,7 +10,7 @@ from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.dry_run import DryRun, dry_run
 from orchestrator.tuning.plan import find_benchmark, find_spaces, make_plan
 from tests.support.sweep_processes import command
-from trainables.chain import Chain
+from trainables.session_chain import Chain
 
 
 def arguments(tones: Path, runs: Path, *more: str) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_sweep_computes_the_stages_that_were_forecast(tones: Path, tmp_path: P
                 described = plan.chain(search.space.method, settings, tuple(search.space.varied), seeds)
                 chain = Chain(described, plan.folder.trial(described.trial))
                 while not chain.done:
-                    computed += not chain.step().reused
+                    computed += not chain.step().cached
     assert computed == ede.stages + simplecil.stages
 
     after = forecast(sweep)

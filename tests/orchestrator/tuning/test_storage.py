@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from datasets.utils.location import Location
-from orchestrator.export import export
+from orchestrator.exporting.export import export
+from orchestrator.results.run_folder import RunFolder
 from tests.support.object_store import empty_bucket
 from tests.support.sweep_processes import PROTOCOL, command, predictions, records, run
 
@@ -38,5 +39,5 @@ def test_two_machines_share_what_is_in_the_bucket(
     assert predictions(first) == predictions(second)
     run([*command(tones, alone), *PROTOCOL])
     assert predictions(alone) == predictions(first)
-    exported = export(str(second / "run"), "best", tmp_path / "model")
+    exported = export(RunFolder(second / "run"), "best", tmp_path / "model")
     assert exported.session == 2
