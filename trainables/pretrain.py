@@ -11,33 +11,70 @@ The folder `--out` gets:
     model/         the backbone: --backbone pretrained/model of a sweep
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from datasets.benchmark.manifest import Manifest
 from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.errors import EarshotError, Interrupted
+from datasets.utils.errors import Interrupted
+from datasets.utils.options import Option, add_options, option_of
+from datasets.utils.validation import validated
 from trainables.networks.device import pick_device
-from trainables.pretraining.recipe import SIZES, SYNTHETIC, Recipe
+from trainables.pretraining.recipe import SYNTHETIC, Recipe
 
-_RECIPE = {
-    "steps": "number of batches",
-    "sources": "sources per batch",
-    "clips": "clips per source in a batch",
-    "lr": "peak learning rate (AdamW)",
-    "weight_decay": "weight decay of matrices",
-    "keep": "fraction of the patches that is used in training",
-    "seed": "of weights, sounds and patches",
-}
-_MINIMUM = {"steps": 1, "sources": 2, "clips": 2, "threads": 1, "workers": 0, "save_every": 1, "seed": 0}
+INPUTS, RECIPE, EXECUTION = Option("input and output"), Option("recipe"), Option("execution")
+_DEFAULT = Recipe()
+
+
+class PretrainOptions(BaseModel):
+    """Options of the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: Annotated[str, Option("input and output", metavar="DIR")] = Field(
+        SYNTHETIC,
+        description="a prepared benchmark, of which the train clips are used; or synthetic: procedurally generated"
+        " sources",
+    )
+    labels: Annotated[Literal["class", "recording"], INPUTS] = Field(
+        "class", description="what a source of a benchmark is; recording needs no labels"
+    )
+    config: Annotated[Literal["tiny", "small"], INPUTS] = Field("tiny", description="size of the network")
+    init: Annotated[str | None, Option("input and output", metavar="BACKBONE")] = Field(
+        None,
+        description="start from a backbone of this size instead of random weights: earshot-tiny, or the folder model/"
+        " of an earlier run",
+    )
+    out: Annotated[Path, Option("input and output", metavar="DIR")] = Field(description="folder for the run")
+    steps: Annotated[int, RECIPE] = Field(_DEFAULT.steps, ge=1, description="number of batches")
+    sources: Annotated[int, RECIPE] = Field(_DEFAULT.sources, ge=2, description="sources per batch")
+    clips: Annotated[int, RECIPE] = Field(_DEFAULT.clips, ge=2, description="clips per source in a batch")
+    lr: Annotated[float, RECIPE] = Field(_DEFAULT.lr, description="peak learning rate (AdamW)")
+    weight_decay: Annotated[float, RECIPE] = Field(_DEFAULT.weight_decay, description="weight decay of matrices")
+    keep: Annotated[float, RECIPE] = Field(
+        _DEFAULT.keep, gt=0, le=1, description="fraction of the patches that is used in training"
+    )
+    seed: Annotated[int, RECIPE] = Field(_DEFAULT.seed, ge=0, description="seed of weights, sounds and patches")
+    device: Annotated[str, EXECUTION] = Field("cpu", description="cpu or cuda")
+    threads: Annotated[int, EXECUTION] = Field(1, ge=1, description="threads of the network on a CPU")
+    workers: Annotated[int, EXECUTION] = Field(
+        1, ge=0, description="processes that make batches; synthetic ones for a GPU are made on it"
+    )
+    save_every: Annotated[int, EXECUTION] = Field(
+        100, ge=1, description="steps between two saved states, each with a held-out score"
+    )
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m trainables.pretrain`."""
-    options = parser().parse_args(arguments)
-    _check_options(options)
+    options = validated(PretrainOptions, vars(parser().parse_args(arguments)), "command line")
+    if options.benchmark != SYNTHETIC:
+        Manifest.load(options.benchmark)  # before anything slow is imported
     import torch
     from rich.console import Console
 
@@ -48,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     numbers = (options.seed, options.steps, options.sources, options.clips)
     benchmark, stream = open_stream(options.benchmark, options.labels, *numbers, device)
     start = open_start(options.config, options.seed, options.init)
-    recipe = Recipe(benchmark, options.config, start.digest, *(getattr(options, name) for name in _RECIPE))
+    numbers_of_recipe = {name for name, field in PretrainOptions.model_fields.items() if option_of(field) == RECIPE}
+    recipe = Recipe(benchmark, options.config, start.digest, **options.model_dump(include=numbers_of_recipe))
     on_gpu = device.type == "cuda" and options.benchmark == SYNTHETIC  # then batches are made on the GPU
     console = Console(stderr=False, highlight=False)
     try:
@@ -73,78 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("trainables.pretrain", description=__doc__)
-    _add_inputs(command.add_argument_group("input and output"))
-    recipe = command.add_argument_group("recipe")
-    for name, text in _RECIPE.items():
-        value = getattr(Recipe(), name)
-        kind, metavar = (int, "N") if isinstance(value, int) else (float, "X")
-        flag = f"--{name.replace('_', '-')}"
-        recipe.add_argument(flag, type=kind, default=value, metavar=metavar, help=f"{text} (default: {value})")
-    _add_resources(command.add_argument_group("execution"))
+    add_options(command, PretrainOptions)
     return command
-
-
-def _add_inputs(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--benchmark",
-        default=SYNTHETIC,
-        metavar="DIR",
-        help="a prepared benchmark, of which the train clips are used; or synthetic: procedurally generated sources"
-        " (default: synthetic)",
-    )
-    group.add_argument(
-        "--labels",
-        choices=("class", "recording"),
-        default="class",
-        help="what a source of a benchmark is; recording needs no labels (default: class)",
-    )
-    group.add_argument(
-        "--config",
-        choices=list(SIZES),
-        default=Recipe().config,
-        help=f"size of the network (default: {Recipe().config})",
-    )
-    group.add_argument(
-        "--init",
-        metavar="BACKBONE",
-        help="start from a backbone of this size instead of random weights: earshot-tiny, or the folder model/ of an"
-        " earlier run",
-    )
-    group.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the run")
-
-
-def _add_resources(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    group.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads of the network on a CPU (default: 1)"
-    )
-    group.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes that make batches; synthetic ones for a GPU are made on it (default: 1)",
-    )
-    group.add_argument(
-        "--save-every",
-        type=int,
-        default=100,
-        metavar="N",
-        help="steps between two saved states, each with a held-out score (default: 100)",
-    )
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    """Checks numbers and paths before anything slow is imported."""
-    for name, minimum in _MINIMUM.items():
-        if (value := getattr(options, name)) < minimum:
-            raise EarshotError(f"--{name.replace('_', '-')}: expected at least {minimum}, found {value}")
-    if not 0 < options.keep <= 1:
-        raise EarshotError(f"--keep: expected a fraction above 0 and at most 1, found {options.keep}")
-    if options.benchmark != SYNTHETIC:
-        from datasets.benchmark.manifest import Manifest
-
-        Manifest.load(options.benchmark)
 
 
 if __name__ == "__main__":

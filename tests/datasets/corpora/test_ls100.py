@@ -52,8 +52,8 @@ def lists(shared: Path) -> Path:
 def counts(lists: Path) -> dict[str, int]:
     """Number of segments of each of the 100 speakers, computed from their published durations."""
     durations = json.loads((lists / "spk_total_duration.json").read_text())
-    kept = json.loads((lists / "spk_mapping.json").read_text())
-    return {speaker: int(durations[speaker] / 2) for speaker in kept}
+    speakers = json.loads((lists / "spk_mapping.json").read_text())
+    return {speaker: int(durations[speaker] / 2) for speaker in speakers}
 
 
 def speak(root: Path, seconds: Mapping[str, float]) -> dict[str, np.ndarray]:

@@ -148,7 +148,7 @@ def test_second_run_renders_only_missing_and_damaged_soundscapes(
 ) -> None:
     some, out = part(annotations, tmp_path / "in"), tmp_path / "out"
     render(some, sources, out)
-    whole = soundscapes(out)
+    complete = soundscapes(out)
     first, second, *others = sorted(out.rglob("*.wav"))
     times = [path.stat().st_mtime_ns for path in others]
 
@@ -158,7 +158,7 @@ def test_second_run_renders_only_missing_and_damaged_soundscapes(
     second.write_bytes(second.read_bytes()[:-1])
     (second.parent / f".{second.name}.0123{TEMPORARY_SUFFIX}").write_bytes(b"half")  # left by a killed worker
     assert counts(render(some, sources, out)) == (2, 2, 0)
-    assert soundscapes(out) == whole and not list(out.rglob(f"*{TEMPORARY_SUFFIX}"))
+    assert soundscapes(out) == complete and not list(out.rglob(f"*{TEMPORARY_SUFFIX}"))
     assert times == [path.stat().st_mtime_ns for path in others]
 
 

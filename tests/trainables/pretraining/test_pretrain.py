@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from trainables.networks.backbone import load_backbone
-from trainables.pretrain import main
+from trainables.pretrain import PretrainOptions, main
+from trainables.pretraining.recipe import SIZES, Recipe
 from trainables.pretraining.retrieval import score
 from trainables.pretraining.stream import Synthetic
 from trainables.pretraining.training import schedule
@@ -85,11 +88,19 @@ def test_a_run_of_another_version_of_the_generator_is_not_resumed(
     assert "contains another run (benchmark synthetic " in capsys.readouterr().err
 
 
+def test_options_have_the_defaults_and_sizes_of_a_recipe(tmp_path: Path) -> None:
+    options = PretrainOptions(out=tmp_path).model_dump()
+    assert {key: options[key] for key in asdict(Recipe()) if key != "init"} == {
+        key: value for key, value in asdict(Recipe()).items() if key != "init"
+    }
+    assert get_args(PretrainOptions.model_fields["config"].annotation) == tuple(SIZES)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--steps", "0"], "--steps: expected at least 1, found 0"),
-        (["--keep", "0"], "--keep: expected a fraction above 0"),
+        (["--steps", "0"], "steps: input should be greater than or equal to 1, found '0'"),
+        (["--keep", "0"], "keep: input should be greater than 0, found '0'"),
         (["--benchmark", "nowhere"], "nowhere"),
         (["--device", "tpu"], "expected cpu or cuda"),
         (["--init", "nothing"], "backbone 'nothing': not found"),
