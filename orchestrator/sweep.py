@@ -27,7 +27,7 @@ from orchestrator.tuning import arguments as command_line
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.plan import find_spaces
-from orchestrator.tuning.sweep import Outcome, foretell, sweep
+from orchestrator.tuning.sweep import Outcome, preview, sweep
 from orchestrator.tuning.trials import ATTEMPTS
 from trainables.methods.registry import find_method
 from trainables.networks.specs import RANDOM
@@ -58,7 +58,7 @@ def _main(arguments: Sequence[str] | None, console: Console, events: SweepEvents
         if config.show == "json" and events is None:
             raise EarshotError("show: found json in a file; stdout has to be claimed at the start, so give --json")
         if config.dry_run:
-            foretell(config, console, events)
+            preview(config, console, events)
             status = 0
         else:
             outcome = sweep(config, console, events)
@@ -69,8 +69,7 @@ def _main(arguments: Sequence[str] | None, console: Console, events: SweepEvents
         reason = error_line(error) + (f"; go on with --resume {typed_path(folder)}" if folder is not None else "")
         print(reason, file=sys.stderr)
     except KeyboardInterrupt as interrupt:
-        so_does = "".join(f", and so does --resume {run}" for run in interrupt.args)
-        reason, status = f"interrupted; the same command again goes on from the finished sessions{so_does}", 130
+        reason, status = str(interrupt) or "interrupted; run the same command again", 130
         print(reason, file=sys.stderr)
     if events is not None:
         events.sweep_ended(status, folder=folder, report=report, reason=reason)
@@ -92,7 +91,7 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | Non
         raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
     tally = outcome.tally
     console.print(
-        f"{outcome.trials} trials, {tally.computed} sessions computed, {tally.found} found"
+        f"{outcome.trials} trials, {tally.computed} sessions computed, {tally.found} cached"
         + (f", {len(outcome.failed)} trials failed" if outcome.failed else "")
         + (f", {tally.stopped} stopped early" if tally.stopped else "")
     )

@@ -1,1 +1,1 @@
-"""Listeners that follow a sweep while it runs: progress, events, TensorBoard, MLflow, W&B, live report, store eviction."""
+"""Listeners that follow a running sweep: progress, events, TensorBoard, MLflow, W&B, live report, store eviction."""

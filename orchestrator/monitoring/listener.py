@@ -1,4 +1,4 @@
-"""What a listener of a sweep receives: the state of each trial, the result of each session. Nothing here imports Ray."""
+"""Base classes of listeners, the state of a trial and the result of a session. Nothing here imports Ray."""
 
 import logging
 import math

@@ -117,9 +117,7 @@ def preview(config: SweepConfig, console: Console, events: SweepEvents | None = 
         events.dry_run(result.document())
 
 
-def _make_plan_if_prepared(
-    config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location
-) -> Plan | None:
+def _make_plan_if_prepared(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan | None:
     """The plan; None if the benchmark is the demo's, which is not prepared yet."""
     return None if (benchmark / FILE_NAME).size() is None else make_plan(config, spaces, benchmark)
 
@@ -169,7 +167,7 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
         return [*listeners, events]
     # the messages of --verbose would tear a live view apart
     plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
-    console.print(f"report, updated from the first session on: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
+    console.print(f"report, updated after each session: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
     return [*listeners, SweepProgress(plain, trials, plan.sessions, ATTEMPTS)]
 
 

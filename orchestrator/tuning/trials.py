@@ -27,7 +27,8 @@ ATTEMPTS = 4  # of a trial whose worker process dies
 RESTARTS = 20  # of all trials, where Ray gives up on them together
 NEVER = "1000000000"  # seconds
 
-_KILLED = re.compile(r"Actor\(([0-9a-f]+)\):.*?actual memory used=([0-9.]+)GB")  # in the message of Ray's memory monitor
+# in the message of Ray's memory monitor
+_KILLED = re.compile(r"Actor\(([0-9a-f]+)\):.*?actual memory used=([0-9.]+)GB")
 
 
 @dataclass

@@ -124,9 +124,7 @@ def test_the_number_of_open_files_does_not_grow_with_the_trials(tensorboard: Ten
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
-def test_a_folder_that_cannot_be_written_is_one_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     tensorboard = TensorBoard(tmp_path / "file")
     with tensorboard:
