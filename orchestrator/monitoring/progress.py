@@ -156,7 +156,7 @@ class SweepProgress(Listener):
         """A row per running trial."""
         rows = Table.grid(padding=(0, 1))
         for justify in ("left", "left", "right", "left"):
-            rows.add_column(no_wrap=True, justify=justify)  # type: ignore[arg-type]
+            rows.add_column(no_wrap=True, justify=justify)
         now = time.monotonic()
         for trial in trials:
             session = min(trial.sessions + 1, self._sessions)
