@@ -38,9 +38,9 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """The words of the command without redirections; `earshot VERB` as `python -m MODULE`."""
+        """The words of the command as `python -m MODULE ...`, also of `earshot VERB ...`; without redirections."""
         words = shlex.split(self.line.split(" > ")[0], comments=True)
-        if words[:1] == ["earshot"] and words[1] in COMMANDS:
+        if words[:1] == ["earshot"] and words[1:2] and words[1] in COMMANDS:
             return ["python", "-m", COMMANDS[words[1]][0], *words[2:]]
         return words
 

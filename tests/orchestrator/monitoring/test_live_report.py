@@ -1,4 +1,4 @@
-"""What is kept with a run beside its results: the page while it runs, ceilings, and where the results come from."""
+"""What a run folder has beside its results: the report page while it runs, ceilings, provenance."""
 
 import json
 from pathlib import Path
@@ -7,24 +7,20 @@ import pytest
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.location import Location
-from orchestrator.monitoring.live_report import PAGE, LivePage
-from orchestrator.monitoring.watcher import SessionResult, Watched
+from orchestrator.monitoring.live_report import PAGE, LiveReport
 from orchestrator.results.ceilings import FILE_NAME, Twins, ceilings, keep_twins
 from orchestrator.results.provenance import commit, provenance
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from tests.support.audited_benchmarks import write_planted
 from tests.support.run_folders import WriteTrial
-from trainables.chain_config import ChainConfig
+from tests.support.trial_events import TrialEvents
 
 
 def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: Path, tmp_path: Path) -> None:
     write_trial("ede-00000001", 0, [[0.9]], planned=3, status="running")
-    trial = Watched("ede-00000001-s0", ChainConfig(benchmark="demo", method="ede"))
-    told = SessionResult(0, False, 1.0, 10, {}, {})
-    with LivePage(RunFolder(tmp_path / "run"), Location.of(tones)) as live:
-        live.session_ended(trial, told)
-        live.session_ended(trial, told)  # a moment later: not written again
+    with LiveReport(RunFolder(tmp_path / "run"), Location.of(tones)) as live:
+        TrialEvents(live).start().session(0).session(1)  # the second follows at once: the page is not written again
     page = (tmp_path / "run" / PAGE).read_text(encoding="utf-8")
     assert 'data-live="yes"' in page and "1 session so far" in page
     assert json.loads((tmp_path / "run" / FILE_NAME).read_text())["shared"] == []
