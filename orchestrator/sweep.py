@@ -92,7 +92,7 @@ def _tell(config: SweepConfig, outcome: Outcome, console: Console) -> Path | Non
         raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
     tally = outcome.tally
     console.print(
-        f"{outcome.trials} trials, {tally.computed} sessions computed, {tally.found} found"
+        f"{outcome.trials} trials, {tally.computed} sessions computed, {tally.cached} found"
         + (f", {len(outcome.failed)} trials failed" if outcome.failed else "")
         + (f", {tally.stopped} stopped early" if tally.stopped else "")
     )

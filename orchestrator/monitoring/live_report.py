@@ -8,7 +8,7 @@ from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator.monitoring.watcher import Background, SessionResult, Watched
-from orchestrator.results.ceilings import keep_twins
+from orchestrator.results.ceilings import save_shared_clips
 from orchestrator.results.run_folder import RunFolder
 
 PAUSE = 20.0  # seconds between two writings
@@ -31,7 +31,7 @@ class LivePage(Background):
 
     def __enter__(self) -> "LivePage":
         super().__enter__()
-        self.later(lambda: keep_twins(Shards(self._benchmark), self._folder.path))
+        self.later(lambda: save_shared_clips(Shards(self._benchmark), self._folder.path))
         return self
 
     def session_ended(self, trial: Watched, result: SessionResult) -> None:

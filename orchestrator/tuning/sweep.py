@@ -140,7 +140,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
             sessions=plan.sessions,
             at_once=at_once,
         )
-    with folder.held(plan.what, plan.where()):
+    with folder.lock(plan.what, plan.where()):
         plan.keep_space()
         if config.share:
             with console.status("embedding the clips") as status:
