@@ -166,7 +166,8 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
     for session in record.sessions:
         if not _PREDICTIONS_FILE.fullmatch(session.predictions):
             raise EarshotError(
-                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r}; {advice}"
+                f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r};"
+                f" {advice}"
             )
 
 

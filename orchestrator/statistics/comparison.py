@@ -162,7 +162,7 @@ def _mean(values: Values, seeds: Sequence[SeedTriple]) -> float:
 
 
 def _more_seeds(test: PairedTest, p: float, family: int) -> int | None:
-    """Seeds to add until the t test is significant; at the strictest step of Holm, so whatever the order of p values."""
+    """Seeds to add until the t test detects this difference at the strictest step of Holm's method, so at any."""
     needed = seeds_needed(test.d_z, ALPHA / family) if p >= ALPHA else None
     return None if needed is None else max(1, needed - test.n)
 

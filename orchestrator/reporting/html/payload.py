@@ -186,8 +186,8 @@ def _sparse(counts: np.ndarray) -> list[list[int]]:
 
 
 def _estimate(value: Estimate) -> dict[str, Any]:
-    return {name: _rounded(number) for name, number in dataclasses.asdict(value).items()}
+    return {name: number if name == "n" else _rounded(number) for name, number in dataclasses.asdict(value).items()}
 
 
-def _rounded(value: float) -> float:
-    return round(value, DIGITS)
+def _rounded(value: float | np.floating[Any]) -> float:
+    return round(float(value), DIGITS)
