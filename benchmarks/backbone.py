@@ -33,8 +33,9 @@ from torch import Tensor, nn
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
+from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
-from orchestrator.statistics.estimates import Estimate, estimate, percent
+from orchestrator.statistics.estimates import Estimate, estimate
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
 from trainables.networks.backbone import Backbone, initialise, load_backbone
 from trainables.networks.frontend import FrontEnd

@@ -3,10 +3,13 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 
 TEMPORARY_SUFFIX = ".aside"
 """Suffix of files that are being written."""
@@ -61,3 +64,25 @@ def stream_digest(file: Readable) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes], advice: str = "") -> None:
+    """Writes files into a folder, which is created; each file appears complete or not at all.
+
+    Args:
+        folder: the folder.
+        contents: name of the file -> its content.
+        advice: what to do if the folder is not writable, for the message.
+
+    Raises:
+        EarshotError: the folder cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise EarshotError(
+            f"{printable(str(folder))}: expected a folder to write to, found: {reason}{f'; {advice}' if advice else ''}"
+        ) from None

@@ -16,8 +16,7 @@ import numpy as np
 from datasets.benchmark.audit import Audit, Shared
 from datasets.benchmark.manifest import SPLITS
 from datasets.utils.csv_table import csv_bytes
-from datasets.utils.errors import EarshotError
-from datasets.utils.files import write_atomically
+from datasets.utils.files import write_files as write_contents
 from datasets.utils.json_values import json_text
 from datasets.utils.text import printable
 from orchestrator.auditing.figure import audit_figure
@@ -42,15 +41,7 @@ def write_files(audit: Audit, results: Sequence[Finding], folder: Path) -> tuple
         "audit.png": png(figure),
         "audit.svg": svg(figure),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_atomically(folder / name, content)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise EarshotError(
-            f"{printable(str(folder))}: expected a folder to write to, found: {reason}; name another with --out"
-        ) from None
+    write_contents(folder, contents, advice="name another with --out")
     return tuple(folder / name for name in contents)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datasets.utils.text import one_line, printable
 
 if TYPE_CHECKING:  # it imports PyTorch
-    from trainables.chain import ChainConfig
+    from trainables.chain_config import ChainConfig
 
 Status = Literal["finished", "stopped", "failed"]
 VALIDATION = "validation/"  # prefix of the validation metrics of a chain

@@ -42,9 +42,9 @@ class LiveReport(BackgroundListener):
 
     def _write_ceilings(self) -> None:
         from datasets.benchmark.shards import Shards
-        from orchestrator.results.ceilings import keep_twins
+        from orchestrator.results.ceilings import save_shared_clips
 
-        keep_twins(Shards(self._benchmark), self._folder.path)
+        save_shared_clips(Shards(self._benchmark), self._folder.path)
 
     def _write_page(self) -> None:
         from orchestrator.reporting.html import write_page  # Plotly and SciPy take a second

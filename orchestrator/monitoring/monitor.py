@@ -8,7 +8,7 @@ from typing import Any
 from ray import tune
 
 from orchestrator.monitoring.listener import VALIDATION, Listener, SessionResult, Status, TrialState, warn_of_failure
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.trial import OBJECTIVE
 
 ACCURACIES = ("val/", "test/")  # prefixes of accuracies in a result: `val/HEAD`, `test/HEAD`

@@ -129,7 +129,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     started = time.monotonic()
     monitor = TuneMonitor(_listeners(plan, console, events, at_once))
     try:
-        with folder.held(plan.what, plan.where()):
+        with folder.lock(plan.what, plan.where()):
             plan.keep_space()
             if config.share:
                 with console.status("embedding the clips") as status:

@@ -26,7 +26,7 @@ def write_run(runs: Path, benchmark: Path, method: str, name: str = "it", **chan
     folder = RunFolder(runs.resolve() / name)
     fields = {"benchmark": benchmark, "method": method, "settings": quick(method), "protocol": PROTOCOL}
     config = ChainConfig.model_validate({**fields, "store": folder.store, **changes})
-    with folder.held({}, {"benchmark": str(benchmark), "data": "data"}):
+    with folder.lock({}, {"benchmark": str(benchmark), "data": "data"}):
         chain = Chain(config, folder.trial(config.trial))
         while not chain.done:
             chain.step()
