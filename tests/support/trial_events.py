@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 
 
 def trial_name(seed: int, method: str = "ede") -> str:

@@ -21,7 +21,7 @@ from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.tensorboard import FILE, TensorBoard
 from tests.support.trial_events import chain_fields, trial_name
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.trial import ChainTrial
 
 PROTOCOL = {"name": "free", "base": 2, "way": 2, "shot": 3}
