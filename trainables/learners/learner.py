@@ -21,7 +21,7 @@ from torch import Tensor
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.settings import Settings as Settings
+from trainables.learners.settings import Settings
 from trainables.store.state import State
 
 

@@ -1,4 +1,4 @@
-"""Frozen embeddings: right, stored once, read back."""
+"""Frozen embeddings: correct, stored once, read back."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_read_is_computed_again(tmp_path: Path, content: b
     assert store.get("ab" * 32, 1, lambda: iter([np.ones(1)])).tolist() == [1.0]
 
 
-def test_nothing_is_left_of_a_computation_that_fails(tmp_path: Path) -> None:
+def test_a_computation_that_fails_leaves_no_file(tmp_path: Path) -> None:
     def fails() -> Iterator[np.ndarray]:
         yield np.ones(1)
         raise RuntimeError("in the middle")
@@ -55,7 +55,7 @@ def test_nothing_is_left_of_a_computation_that_fails(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_small_arrays_are_read_once_and_few_of_them_are_held(
+def test_small_arrays_are_read_once_and_few_of_them_are_cached(
     features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -70,7 +70,7 @@ def test_small_arrays_are_read_once_and_few_of_them_are_held(
     assert torch.equal(features.pooled((0, 1)), first)
     assert len(opened) == 2
 
-    monkeypatch.setattr("trainables.learners.features.HELD", 2 * 96 * 4)  # an embedding of two clips
+    monkeypatch.setattr("trainables.learners.features.CACHED", 2 * 96 * 4)  # an embedding of two clips
     features.pooled((2, 3))
     assert torch.equal(features.pooled((0, 1)), first)
     assert len(opened) == 2 + 2 + 1
@@ -81,7 +81,7 @@ def test_small_arrays_are_read_once_and_few_of_them_are_held(
     assert len(opened) == 2 + 2 + 1 + 3
 
 
-def test_groups_and_networks_have_their_own_addresses(features: Features) -> None:
+def test_every_group_and_every_network_has_its_address(features: Features) -> None:
     features.pooled((0, 1))
     features.pooled((1, 0))
     features.frozen("tokens", "another digest", (0, 1), features.backbone)
@@ -89,7 +89,7 @@ def test_groups_and_networks_have_their_own_addresses(features: Features) -> Non
     assert len(list(features.store.shared_files.folder.rglob("*.npy"))) == 5  # three embeddings of two spectrograms
 
 
-def test_token_maps_are_kept_in_16_bits(features: Features) -> None:
+def test_token_maps_are_stored_in_16_bits(features: Features) -> None:
     positions = tuple(range(40))  # more than one batch
     tokens = features.tokens(features.backbone.digest, positions, features.backbone)
     assert tokens.shape == (40, 2 + 12 * 3, 96)
@@ -98,20 +98,20 @@ def test_token_maps_are_kept_in_16_bits(features: Features) -> None:
     assert torch.equal(tokens[32:], last.half().float())
 
 
-def test_what_reads_stored_rows_asks_for_them_only_once(features: Features) -> None:
-    asked: list[int] = []
+def test_the_rows_below_a_network_are_read_only_when_its_output_is_not_stored(features: Features) -> None:
+    reads: list[int] = []
 
     def tokens() -> Rows:
-        asked.append(1)
+        reads.append(1)
         return features.tokens(features.backbone.digest, (4, 9), features.backbone)
 
     for _ in range(2):
         pooled = features.frozen("pooled tokens", "digest", (4, 9), features.backbone.pool, of=tokens)[:]
     torch.testing.assert_close(pooled, features.pooled((4, 9)), atol=2e-3, rtol=2e-3)
-    assert len(asked) == 1
+    assert len(reads) == 1
 
 
-def test_a_network_that_changes_leaves_nothing_behind(features: Features) -> None:
+def test_the_output_of_a_network_that_changes_is_not_stored(features: Features) -> None:
     network = trainable(features.backbone)
     before = features.embed(lambda x: network.pool(network(x)), (1, 2))
     assert not before.is_inference()
@@ -137,6 +137,32 @@ def test_rows_of_one_array_and_of_several(resident: int, monkeypatch: pytest.Mon
     assert torch.equal(joined[:], whole)
 
 
-def test_a_store_without_a_folder_keeps_nothing() -> None:
+def test_the_store_has_an_array_once_it_was_computed(features: Features) -> None:
+    """Requests name the arrays that the methods read, and compute nothing."""
+    positions = (3, 7)
+    waveforms = "mean wave", positions, lambda waves: waves.mean(dim=1, keepdim=True)
+    requests = {
+        "inputs": features.inputs_request(positions),
+        "pooled": features.pooled_request(positions),
+        "description": features.description_request(*waveforms),
+    }
+    assert not any(features.has(request) for request in requests.values())
+    read = {
+        "inputs": features.inputs(positions)[:],
+        "pooled": features.pooled(positions),
+        "description": features.describe(*waveforms),
+    }
+    for name, request in requests.items():
+        assert features.has(request)
+        assert torch.equal(features.get(request)[:], read[name])
+    assert not features.has(features.inputs_request((7, 3)))
+
+
+def test_inputs_of_groups_are_one_after_the_other(features: Features) -> None:
+    expected = torch.cat([features.inputs((3, 7))[:], features.inputs((5,))[:]])
+    assert torch.equal(features.inputs_of_groups([(3, 7), (5,)])[:], expected)
+
+
+def test_a_store_without_a_folder_stores_nothing() -> None:
     store = ArrayStore(None)
     assert store.get("ab" * 32, 2, lambda: iter([np.ones(1), np.zeros(1)])).tolist() == [1.0, 0.0]

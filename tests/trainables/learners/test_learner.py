@@ -1,4 +1,4 @@
-"""What holds for every method: found by name, one file each, resumes exactly, refuses nonsense."""
+"""Every method: found by name, one per file, resumes exactly, rejects invalid settings."""
 
 import copy
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import trainables.methods
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from datasets.utils.validation import validated
+from tests.support.learning import generator, sessions
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, methods
@@ -27,17 +26,9 @@ def quick(name: str) -> dict[str, object]:
 METHODS = sorted(methods())
 
 
-def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
-
-
 def make(name: str, features: Features) -> Learner:
     method = find_method(name)
     return method(method.Settings.model_validate(quick(name)), features)
-
-
-def generator(session: int) -> torch.Generator:
-    return torch.Generator().manual_seed(session)
 
 
 def other(value: object) -> object:
@@ -53,17 +44,6 @@ def digest(part: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], fl
     return {key: (tuple(value.shape), value.double().sum().item()) for key, value in part.items()}
 
 
-def test_one_method_per_file() -> None:
-    files = {path.stem for path in Path(trainables.methods.__path__[0]).glob("*.py")} - {"__init__", "registry"}
-    assert files == {name.replace("-", "_") for name in METHODS}
-
-
-def test_an_unknown_method_is_answered_with_what_was_meant() -> None:
-    with pytest.raises(EarshotError) as caught:
-        find_method("edee")
-    assert str(caught.value) == "method 'edee': not known; did you mean 'ede'?"
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_scores_of_all_classes_seen_by_every_head(name: str, features: Features) -> None:
     learner = make(name, features)
@@ -75,7 +55,7 @@ def test_scores_of_all_classes_seen_by_every_head(name: str, features: Features)
             assert values.shape == (3, 2 * (session.index + 1))
             assert torch.isfinite(values).all()
     assert learner.default_head(learner.settings) in learner.heads
-    stored, used = learner.parameters()
+    stored, used = learner.parameter_counts()
     assert stored >= used > 0
 
 
@@ -96,8 +76,8 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_what_is_settled_stays(name: str, features: Features) -> None:
-    """Later stages take settled parts over without looking at them."""
+def test_settled_parts_do_not_change(name: str, features: Features) -> None:
+    """Later stages reuse settled parts without comparing them."""
     learner = make(name, features)
     before: dict[str, dict[str, torch.Tensor]] = {}
     for session in sessions(features):
@@ -123,10 +103,10 @@ def test_the_base_session_reads_no_setting_of_the_later_ones(name: str, features
         learner = method(method.Settings.model_validate(settings), features)
         learner.learn(base, generator(0))
         learned.append((learner.state(), learner.score((1, 20, 33))))
-    (one, scores), (two, scores_changed) = learned
-    assert one.notes == two.notes
-    assert {name: digest(part) for name, part in one.parts.items()} == {
-        name: digest(part) for name, part in two.parts.items()
+    (state, scores), (state_changed, scores_changed) = learned
+    assert state.notes == state_changed.notes
+    assert {name: digest(part) for name, part in state.parts.items()} == {
+        name: digest(part) for name, part in state_changed.parts.items()
     }
     assert all(torch.equal(scores[head], scores_changed[head]) for head in scores)
 
@@ -152,16 +132,16 @@ def test_half_precision(name: str, features: Features) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_on_a_gpu(name: str, features: Features, tmp_path: Path) -> None:
     backbone = copy.deepcopy(features.backbone) if find_method(name).backbone else None
-    there = Features(features.clips, features.frontend, backbone, ArrayStore(tmp_path / "gpu"), device="cuda")
-    learner = make(name, there)
-    base, second, third = sessions(there)
+    on_gpu = Features(features.clips, features.frontend, backbone, ArrayStore(tmp_path / "gpu"), device="cuda")
+    learner = make(name, on_gpu)
+    base, second, third = sessions(on_gpu)
     for session in (base, second):
         learner.learn(session, generator(session.index))
-    resumed = make(name, there)
+    resumed = make(name, on_gpu)
     resumed.load(learner.state())
-    for one in (learner, resumed):
-        one.learn(third, generator(2))
-        assert all(torch.isfinite(scores).all() for scores in one.score((1, 20, 33)).values())
+    for each in (learner, resumed):
+        each.learn(third, generator(2))
+        assert all(torch.isfinite(scores).all() for scores in each.score((1, 20, 33)).values())
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -190,7 +170,22 @@ def test_sessions_read_the_settings_of_their_phase(name: str) -> None:
         ({"compat": "release"}, "compat: input should be 'none' or 'reference', found 'release'"),
     ],
 )
-def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
+def test_errors_name_invalid_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(EarshotError) as caught:
         validated(find_method("ede").Settings, settings, "method ede")
     assert str(caught.value) == f"method ede: {message}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_requests_are_arrays_that_scoring_reads(name: str, features: Features) -> None:
+    """So computing them before the trials saves the trials' work; they do not depend on what was learned."""
+    first = sessions(features)[0]
+    query = first.classes[0].query
+    learner = make(name, features)
+    before = learner.requests(query)
+    assert before
+    assert not any(map(features.has, before))
+    learner.learn(first, generator(0))
+    learner.score(query)
+    assert [request.address for request in learner.requests(query)] == [request.address for request in before]
+    assert all(map(features.has, before))
