@@ -10,7 +10,7 @@ Every function is pure and takes NumPy arrays. Accuracies are fractions of one. 
 not finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no
 forgetting.
 
-Definitions and sources: docs/metrics.md and the functions below.
+The definitions are those of docs/metrics.md; sources are named where a definition has one.
 """
 
 from collections.abc import Callable, Sequence

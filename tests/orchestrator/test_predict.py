@@ -248,9 +248,9 @@ def test_the_commands_of_the_page(
     page = (ROOT / "docs/predict.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     for line in block.splitlines():
-        _, _, module, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
+        _, verb, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
         capsys.readouterr()
-        assert {"orchestrator.export": export_main, "orchestrator.predict": main}[module](arguments) == 0
+        assert {"export": export_main, "predict": main}[verb](arguments) == 0
     assert [recording["file"] for recording in json.loads(capsys.readouterr().out)["recordings"]] == [
         "recording.wav",
         "other.flac",
