@@ -72,8 +72,7 @@ def _hold(kind: str, path: Path, seconds: float, *, same_name: bool) -> None:
     if same_name:  # the node's own kernel: its initial PID namespace, since another boot
         import filelock._identity as identity
 
-        identity._pid_namespace_suffix = lambda: ""
-        identity.__dict__["_BOOT_ID"] = 1
+        vars(identity).update(_pid_namespace_suffix=lambda: "", _BOOT_ID=1)
         ours._host = lambda: f"{os.uname().nodename} another-boot pid:[4026531836]"
     lease = LEASES[kind](path, seconds)
     assert lease.take()
