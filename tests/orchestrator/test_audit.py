@@ -109,7 +109,9 @@ def test_a_damaged_clip_is_told_from_a_worker_too(
         (tmp_path / path.relative_to(clean)).write_bytes(content)
     for small in (measure.SMALL, 0):
         monkeypatch.setattr(measure, "SMALL", small)
-        with pytest.raises(EarshotError, match=r"00001\.parquet: not readable \(could not verify page .* prepare the benchmark again"):
+        with pytest.raises(
+            EarshotError, match=r"00001\.parquet: not readable \(could not verify page .* prepare the benchmark again"
+        ):
             audit(tmp_path)
 
 
