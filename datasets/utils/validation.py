@@ -12,13 +12,14 @@ from datasets.utils.suggestion import suggestion
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], values: Any, where: str) -> Model:
+def validated(model: type[Model], values: Any, where: str, as_flags: bool = False) -> Model:
     """Validates plain data as a pydantic model.
 
     Args:
         model: the expected type.
         values: plain data.
         where: the file or option that the data comes from, for errors.
+        as_flags: errors name a key as an option of a command line, `--clip-seconds`.
 
     Raises:
         EarshotError: names the key, what is allowed and what was found.
@@ -30,12 +31,13 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
     except ValidationError as error:
         # an unknown key is reported first: it explains a required key that is missing
         first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"]) or "value"
+        key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise EarshotError(f"{where}: no key '{key}'; {suggestion(key, model.model_fields)}") from None
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        found = "" if first["type"] == "missing" or not key else f", found {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
-        raise EarshotError(f"{where}: {key}: {message[0].lower()}{message[1:]}{found}") from None
+        name = f"--{key.replace('_', '-')}" if as_flags else key
+        raise EarshotError(f"{where}: {f'{name}: ' if key else ''}{message[0].lower()}{message[1:]}{found}") from None
 
 
 def read_yaml(path: Path) -> Any:
