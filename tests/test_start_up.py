@@ -12,27 +12,27 @@ from orchestrator.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly"}
-MISSING = "nowhere/at-all"
+NOWHERE = "nowhere/at-all"
 WRONG_PATHS = {
-    "prepare": ["folder", "--source", MISSING, "--out", "{out}"],
-    "audit": [MISSING],
-    "sweep": ["--config", f"{MISSING}.yaml"],
-    "report": [MISSING],
-    "compare": [MISSING],
-    "export": [MISSING, "--out", "{out}"],
-    "predict": [MISSING, "recording.wav"],
-    "stages": ["ls", MISSING],
-    "chain": ["--config", f"{MISSING}.yaml", "--out", "{out}"],
-    "pretrain": ["--config", f"{MISSING}.yaml", "--out", "{out}"],
+    "prepare": ["folder", "--source", NOWHERE, "--out", "{out}"],
+    "audit": [NOWHERE],
+    "sweep": ["--config", f"{NOWHERE}.yaml"],
+    "report": [NOWHERE],
+    "compare": [NOWHERE],
+    "export": [NOWHERE, "--out", "{out}"],
+    "predict": [NOWHERE, "recording.wav"],
+    "stages": ["ls", NOWHERE],
+    "chain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
+    "pretrain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
 }
 WRONG_SWEEPS = {
     "method": (["--method", "simplecl"], "did you mean 'simplecil'?"),
     "space": (["--space", "tabel"], "did you mean 'table'?"),
     "protocol": (["--protocol", "ffcac25"], "did you mean 'ffcac-25'?"),
-    "benchmark": (["--benchmark", MISSING], "no manifest.json"),
+    "benchmark": (["--benchmark", NOWHERE], "no manifest.json"),
     "value": (["--seeds", "none"], "seeds"),
     "choice": (["--search", "griid"], "did you mean 'grid'?"),
-    "run": (["--resume", MISSING], "expected a run folder"),
+    "run": (["--resume", NOWHERE], "expected a run folder"),
     "size": (["--store-size", "4XB"], "expected a size"),
 }
 
@@ -50,6 +50,11 @@ def packages(stderr: str) -> set[str]:
     return {name.split(".")[0] for name in re.findall(r"^import time:.*\|\s*([\w.]+)$", stderr, re.MULTILINE)}
 
 
+def imported(module: str, *arguments: str, status: int) -> set[str]:
+    """Top-level packages that a command imported until it ended with `status`."""
+    return packages(run(module, *arguments, status=status).stderr)
+
+
 def messages(stderr: str) -> list[str]:
     """The lines that the command itself wrote."""
     return [line for line in stderr.splitlines() if not line.startswith("import time:")]
@@ -62,13 +67,13 @@ def messages(stderr: str) -> list[str]:
     ids=lambda value: str(value),
 )
 def test_help_version_and_typos(command: str, arguments: list[str], status: int) -> None:
-    assert packages(run(COMMANDS[command][0], *arguments, status=status).stderr) & HEAVY == set()
+    assert imported(COMMANDS[command][0], *arguments, status=status) & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_wrong_paths(command: str, tmp_path: Path) -> None:
     arguments = [word.format(out=tmp_path / "out") for word in WRONG_PATHS[command]]
-    assert packages(run(COMMANDS[command][0], *arguments, status=2).stderr) & HEAVY == set()
+    assert imported(COMMANDS[command][0], *arguments, status=2) & HEAVY == set()
 
 
 @pytest.mark.parametrize("wrong", WRONG_SWEEPS)
@@ -101,10 +106,10 @@ def test_a_sweep_says_that_it_loads_before_it_imports_what_it_computes_with(tone
     [
         ("prepare", ["folder", "--help"], 0),
         ("prepare", ["demo"], 2),  # no --out
-        ("prepare", ["folder", "--source", MISSING, "--out", "{out}", "--train", "0"], 2),
-        ("prepare", ["fsc89", "--source", ".", "--out", "{out}", "--meta", MISSING, "--vocabulary", MISSING], 2),
+        ("prepare", ["folder", "--source", NOWHERE, "--out", "{out}", "--train", "0"], 2),
+        ("prepare", ["fsc89", "--source", ".", "--out", "{out}", "--meta", NOWHERE, "--vocabulary", NOWHERE], 2),
         ("audit", ["ls100-published", "--help"], 0),
-        ("audit", ["ls100-published", "--meta", MISSING], 2),
+        ("audit", ["ls100-published", "--meta", NOWHERE], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
@@ -114,6 +119,6 @@ def test_options_of_corpora(command: str, arguments: list[str], status: int, tmp
 
 
 def test_the_list_of_commands_and_completion() -> None:
-    assert packages(run("orchestrator", "--help", status=0).stderr) & HEAVY == set()
-    assert packages(run("orchestrator", "swep", status=2).stderr) & HEAVY == set()
-    assert packages(run("orchestrator", "completion", "bash", status=0).stderr) & HEAVY == set()
+    assert imported("orchestrator", "--help", status=0) & HEAVY == set()
+    assert imported("orchestrator", "swep", status=2) & HEAVY == set()
+    assert imported("orchestrator", "completion", "bash", status=0) & HEAVY == set()

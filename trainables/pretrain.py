@@ -72,7 +72,7 @@ class PretrainOptions(BaseModel):
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m trainables.pretrain`."""
-    options = validated(PretrainOptions, vars(parser().parse_args(arguments)), "command line")
+    options = validated(PretrainOptions, vars(parser().parse_args(arguments)), "command line", as_flags=True)
     if options.benchmark != SYNTHETIC:
         Manifest.load(options.benchmark)  # before anything slow is imported
     import torch

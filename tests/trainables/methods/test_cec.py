@@ -11,7 +11,7 @@ from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
 from trainables.methods.cec import CEC, CECSettings, GraphAttention, episode
-from trainables.methods.registry import check_fit
+from trainables.methods.registry import check_protocol
 from trainables.networks.backbone import weights_digest
 
 
@@ -122,4 +122,4 @@ def test_values_stored(features: Features) -> None:
 
 def test_one_shot_is_refused(features: Features) -> None:
     with pytest.raises(EarshotError, match=r"needs at least 2 support clips of a base class \(an episode tells"):
-        check_fit(CEC, CECSettings(), Protocol(base=2, way=2, shot=1), sessions(features, shot=1))
+        check_protocol(CEC, CECSettings(), Protocol(base=2, way=2, shot=1), sessions(features, shot=1))

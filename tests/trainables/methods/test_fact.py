@@ -19,7 +19,7 @@ from trainables.methods.fact import (
     virtual_loss,
     virtual_scores,
 )
-from trainables.methods.registry import check_fit
+from trainables.methods.registry import check_protocol
 from trainables.networks.backbone import weights_digest
 
 
@@ -123,4 +123,4 @@ def test_one_base_class_is_refused(features: Features) -> None:
     base, *later = sessions(features)
     alone = replace(base, classes=base.classes[:1])
     with pytest.raises(EarshotError, match=r"needs at least 2 base classes \(it mixes clips of two classes\)"):
-        check_fit(FACT, FACTSettings(), Protocol(base=2, way=2, shot=3), [alone, *later])
+        check_protocol(FACT, FACTSettings(), Protocol(base=2, way=2, shot=3), [alone, *later])

@@ -5,7 +5,7 @@ import torch
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from trainables.learners.features import Features
 from trainables.methods.joint import Joint, JointSettings
-from trainables.methods.registry import check_fit
+from trainables.methods.registry import check_protocol
 from trainables.networks.backbone import weights_digest
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, exemplars=0)
@@ -43,7 +43,7 @@ def test_p_is_where_every_session_begins(features: Features) -> None:
 
 def test_it_remembers_all_support_clips_and_no_protocol_forbids_it(features: Features) -> None:
     base, second, _ = sessions(features)
-    check_fit(Joint, JointSettings(), PROTOCOL, sessions(features))
+    check_protocol(Joint, JointSettings(), PROTOCOL, sessions(features))
     notes = learned(features, base, second, epochs=0).state().notes
     assert notes["groups"] == [base.support, second.support]
     assert notes["labels"] == [*base.support_labels, *second.support_labels]

@@ -10,7 +10,7 @@ from torch import nn
 from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
-from trainables.methods.registry import check_fit, find_method
+from trainables.methods.registry import check_protocol, find_method
 from trainables.networks.backbone import weights_digest
 from trainables.networks.classifier import Classifier
 
@@ -126,6 +126,6 @@ def test_what_is_stored_and_what_scores(features: Features) -> None:
 def test_it_needs_no_exemplars_and_two_shots(features: Features) -> None:
     settings = PASS.Settings()
     forbidding = Protocol(base=2, way=2, shot=2, exemplars=0)
-    check_fit(PASS, settings, forbidding, sessions(features, shot=2))
+    check_protocol(PASS, settings, forbidding, sessions(features, shot=2))
     with pytest.raises(EarshotError, match="needs at least 2 support clips of a base class"):
-        check_fit(PASS, settings, forbidding, sessions(features, shot=1))
+        check_protocol(PASS, settings, forbidding, sessions(features, shot=1))

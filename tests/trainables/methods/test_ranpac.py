@@ -9,7 +9,7 @@ from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
 from trainables.learners.features import Features
 from trainables.methods.ranpac import RanPAC, RanPACSettings
-from trainables.methods.registry import check_fit
+from trainables.methods.registry import check_protocol
 from trainables.networks.backbone import weights_digest
 
 DIM = 96
@@ -109,6 +109,6 @@ def test_the_state_never_outgrows_the_gram_matrix(features: Features) -> None:
 def test_two_shots_at_least(features: Features) -> None:
     protocol = Protocol(base=2, way=2, shot=1)
     with pytest.raises(EarshotError, match=r"one to fit, one to choose lambda on.*gives 1; give it --shot 2"):
-        check_fit(RanPAC, RanPACSettings(), protocol, sessions(features, protocol))
+        check_protocol(RanPAC, RanPACSettings(), protocol, sessions(features, protocol))
     enough = Protocol(base=2, way=2, shot=2, exemplars=0)
-    check_fit(RanPAC, RanPACSettings(), enough, sessions(features, enough))
+    check_protocol(RanPAC, RanPACSettings(), enough, sessions(features, enough))

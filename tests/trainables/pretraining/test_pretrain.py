@@ -99,8 +99,8 @@ def test_options_have_the_defaults_and_sizes_of_a_recipe(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--steps", "0"], "steps: input should be greater than or equal to 1, found '0'"),
-        (["--keep", "0"], "keep: input should be greater than 0, found '0'"),
+        (["--steps", "0"], "--steps: input should be greater than or equal to 1, found '0'"),
+        (["--keep", "0"], "--keep: input should be greater than 0, found '0'"),
         (["--benchmark", "nowhere"], "nowhere"),
         (["--device", "tpu"], "expected cpu or cuda"),
         (["--init", "nothing"], "backbone 'nothing': not found"),
