@@ -35,7 +35,7 @@ from benchmarks.plain import COST, ERROR, WAYS, Measured, run_in_process
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, error_line
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, methods
 

@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from datasets.utils.errors import EarshotError, error_line
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners.features import BATCH, Features
+from trainables.session_chain import Chain
 from trainables.store.arrays import Rows
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
@@ -216,7 +217,7 @@ def run(way: str, config: ChainConfig, folder: Path, *, count: bool) -> Measured
     counter = FlopCounterMode(display=False, custom_mapping=_ON_CPU) if count else None
     with counter or nullcontext():
         while not chain.done:
-            assert not chain.step().reused, f"{config.store}: has this chain's stages already"
+            assert not chain.step().cached, f"{config.store}: has this chain's stages already"
             moments.append(_Clock.now())
     steps = np.diff(moments, axis=0) - stages.spent
     scored = [sum(len(one.validation) + len(one.query) for one in session.classes) for session in chain.sessions]

@@ -87,7 +87,7 @@ def run(way: str, given: argparse.Namespace) -> Measured:
         ]
     )
     trials = runs / "run" / "trials"
-    done = [s for path in trials.glob("*/trial.json") for s in TrialRecord.load(path.parent).sessions if not s.reused]
+    done = [s for path in trials.glob("*/trial.json") for s in TrialRecord.load(path.parent).sessions if not s.cached]
     return Measured(
         cost,
         sum(session.seconds for session in done if session.index == 0),

@@ -26,11 +26,11 @@ from datasets.utils.cli import CommandLine, as_program, positive
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import is_uri
+from datasets.utils.options import add_options
 from datasets.utils.text import plural, printable
 from orchestrator.auditing.audit import audit, audit_listing
 from orchestrator.auditing.files import write_files
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
-from orchestrator.preparation.options import add_options
 from orchestrator.preparation.pipeline import resolve_options
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}

@@ -26,7 +26,7 @@ from datasets.corpora.inventory import Rejection
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.errors import Interrupted
 from datasets.utils.location import Location
-from orchestrator.preparation.options import add_options
+from datasets.utils.options import add_options
 from orchestrator.preparation.output_folder import REJECTED
 from orchestrator.preparation.pipeline import Outcome, Settings, run
 from orchestrator.preparation.shard_tasks import Progress

@@ -231,11 +231,11 @@ def _verb(
 
 
 def _bytes(text: str) -> int:
-    return int(_quantity(humanize.size, text))
+    return int(_quantity(humanize.parse_size, text))
 
 
 def _duration(text: str) -> float:
-    return float(_quantity(humanize.seconds, text))
+    return float(_quantity(humanize.parse_duration, text))
 
 
 def _quantity(read: Callable[[str], Any], text: str) -> Any:

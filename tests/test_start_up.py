@@ -1,5 +1,6 @@
-"""Commands answer at once: what they import before they know what to do, counted by `python -X importtime`."""
+"""Commands start quickly: the packages that they import before they know what to do, from `python -X importtime`."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,28 +11,48 @@ import pytest
 from orchestrator.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly")
-NOWHERE = "nowhere/at-all"
+HEAVY = {"torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly"}
+MISSING = "nowhere/at-all"
 WRONG_PATHS = {
-    "prepare": ["folder", "--source", NOWHERE, "--out", "{out}"],
-    "audit": [NOWHERE],
-    "sweep": ["--config", f"{NOWHERE}.yaml"],
-    "report": [NOWHERE],
-    "compare": [NOWHERE],
-    "export": [NOWHERE, "--out", "{out}"],
-    "predict": [NOWHERE, "recording.wav"],
-    "stages": ["ls", NOWHERE],
-    "chain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
-    "pretrain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
+    "prepare": ["folder", "--source", MISSING, "--out", "{out}"],
+    "audit": [MISSING],
+    "sweep": ["--config", f"{MISSING}.yaml"],
+    "report": [MISSING],
+    "compare": [MISSING],
+    "export": [MISSING, "--out", "{out}"],
+    "predict": [MISSING, "recording.wav"],
+    "stages": ["ls", MISSING],
+    "chain": ["--config", f"{MISSING}.yaml", "--out", "{out}"],
+    "pretrain": ["--config", f"{MISSING}.yaml", "--out", "{out}"],
+}
+WRONG_SWEEPS = {
+    "method": (["--method", "simplecl"], "did you mean 'simplecil'?"),
+    "space": (["--space", "tabel"], "did you mean 'table'?"),
+    "protocol": (["--protocol", "ffcac25"], "did you mean 'ffcac-25'?"),
+    "benchmark": (["--benchmark", MISSING], "no manifest.json"),
+    "value": (["--seeds", "none"], "seeds"),
+    "choice": (["--search", "griid"], "did you mean 'grid'?"),
+    "run": (["--resume", MISSING], "expected a run folder"),
+    "size": (["--store-size", "4XB"], "expected a size"),
 }
 
 
-def imported(module: str, *arguments: str, status: int) -> set[str]:
-    """Top-level packages that a command imported until it ended with `status`."""
+def run(module: str, *arguments: str, status: int) -> subprocess.CompletedProcess[str]:
+    """Runs a command, with the times of imports on standard error."""
     command = [sys.executable, "-X", "importtime", "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stdout + done.stderr[-2000:]
-    return {name.split(".")[0] for name in re.findall(r"^import time:.*\|\s*([\w.]+)$", done.stderr, re.MULTILINE)}
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == status, process.stdout + process.stderr[-2000:]
+    return process
+
+
+def packages(stderr: str) -> set[str]:
+    """Top-level packages that were imported."""
+    return {name.split(".")[0] for name in re.findall(r"^import time:.*\|\s*([\w.]+)$", stderr, re.MULTILINE)}
+
+
+def messages(stderr: str) -> list[str]:
+    """The lines that the command itself wrote."""
+    return [line for line in stderr.splitlines() if not line.startswith("import time:")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -41,15 +62,41 @@ def imported(module: str, *arguments: str, status: int) -> set[str]:
     ids=lambda value: str(value),
 )
 def test_help_version_and_typos(command: str, arguments: list[str], status: int) -> None:
-    assert imported(COMMANDS[command][0], *arguments, status=status) & set(HEAVY) == set()
+    assert packages(run(COMMANDS[command][0], *arguments, status=status).stderr) & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_wrong_paths(command: str, tmp_path: Path) -> None:
     arguments = [word.format(out=tmp_path / "out") for word in WRONG_PATHS[command]]
-    assert imported(COMMANDS[command][0], *arguments, status=2) & set(HEAVY) == set()
+    assert packages(run(COMMANDS[command][0], *arguments, status=2).stderr) & HEAVY == set()
+
+
+@pytest.mark.parametrize("wrong", WRONG_SWEEPS)
+def test_wrong_settings_of_a_sweep(wrong: str) -> None:
+    arguments, message = WRONG_SWEEPS[wrong]
+    stderr = run("orchestrator.sweep", *arguments, status=2).stderr
+    assert packages(stderr) & HEAVY == set()
+    (line,) = messages(stderr)
+    assert line.startswith("error: ") and message in line
+
+
+def test_wrong_settings_of_a_sweep_in_json() -> None:
+    process = run("orchestrator.sweep", "--json", "--method", "simplecl", status=2)
+    assert packages(process.stderr) & HEAVY == set()
+    (event,) = map(json.loads, process.stdout.splitlines())
+    assert (event["event"], event["exit"]) == ("sweep_ended", 2) and "'simplecil'" in event["reason"]
+
+
+def test_a_sweep_says_that_it_loads_before_it_imports_what_it_computes_with(tones: Path, tmp_path: Path) -> None:
+    arguments = ["--benchmark", str(tones), "--protocol", "free", "--runs", str(tmp_path), "--method", "mfcc-ncm"]
+    command = [sys.executable, "-X", "importtime", "-m", "orchestrator.sweep", *arguments, "--dry-run"]
+    process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    before, loading, after = process.stdout.partition("loading PyTorch, Ray and Optuna\n")
+    assert loading and messages(before) == []
+    assert packages(before) & HEAVY == set() and packages(after) >= {"torch", "ray", "optuna"}
 
 
 def test_the_list_of_commands_and_completion() -> None:
-    assert imported("orchestrator", "--help", status=0) & set(HEAVY) == set()
-    assert imported("orchestrator", "swep", status=2) & set(HEAVY) == set()
+    assert packages(run("orchestrator", "--help", status=0).stderr) & HEAVY == set()
+    assert packages(run("orchestrator", "swep", status=2).stderr) & HEAVY == set()
+    assert packages(run("orchestrator", "completion", "bash", status=0).stderr) & HEAVY == set()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from datasets.benchmark.shards import ClipTable
@@ -166,6 +165,8 @@ def draw_support(count: int, shot: int, seed: int) -> tuple[int, ...]:
     The rule of the releases (`torch.manual_seed(seed)`, then the first `shot` of `torch.randperm(count)`, anew for
     every class), drawn with a private generator.
     """
+    import torch  # takes seconds; only the draws need it
+
     generator = torch.Generator().manual_seed(seed)
     return tuple(torch.randperm(count, generator=generator)[:shot].tolist())
 
@@ -200,6 +201,8 @@ def _class_order(protocol: Protocol, available: int, needed: int, seed: int) -> 
     if protocol.class_order == "fixed":
         return range(needed)
     if protocol.class_order == "seeded":
+        import torch
+
         generator = torch.Generator().manual_seed(seed)
         return [int(label) for label in torch.randperm(needed, generator=generator)]
     order = protocol.class_order

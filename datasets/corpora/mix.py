@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -29,13 +29,14 @@ from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, SourceFile
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.options import Option
 from datasets.utils.text import printable
 
 
 class MixOptions(CorpusOptions):
     """Options of the `mix` corpus."""
 
-    of: tuple[str, ...]
+    of: Annotated[tuple[str, ...], Option(metavar="DIR")]
     """a prepared benchmark (folder or URI); give it once for each, in the order of the chain"""
     sample_rate: int | None = Field(None, ge=4000, le=192000)
     """of the clips, in Hz (default: the lowest of all)"""

@@ -1,4 +1,4 @@
-"""Configuration, validated once at the door."""
+"""Validation of configurations, with errors of one line."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,23 +13,23 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], values: Any, where: str) -> Model:
-    """`values` as a `model`.
+    """Validates plain data as a pydantic model.
 
     Args:
-        model: what is expected.
+        model: the expected type.
         values: plain data.
-        where: the file or option that they come from, for errors.
+        where: the file or option that the data comes from, for errors.
 
     Raises:
-        EarshotError: one line that names the key, what is allowed and what was found.
+        EarshotError: names the key, what is allowed and what was found.
     """
     if not isinstance(values, dict):
         raise EarshotError(f"{where}: expected keys with values, found {type(values).__name__}")
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        # a key that does not exist explains a required one that is missing
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        # an unknown key is reported first: it explains a required key that is missing
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"]) or "value"
         if first["type"] == "extra_forbidden":
             raise EarshotError(f"{where}: no key '{key}'; {suggestion(key, model.model_fields)}") from None
@@ -39,10 +39,10 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
 
 
 def read_yaml(path: Path) -> Any:
-    """Plain data from a YAML file.
+    """Reads plain data from a YAML file.
 
     Raises:
-        EarshotError: there is no such file, or it is not YAML.
+        EarshotError: the file does not exist, cannot be read or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))

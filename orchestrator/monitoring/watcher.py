@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ray import tune
 
 from datasets.utils.text import printable
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.trial import OBJECTIVE
 
 Status = Literal["finished", "stopped", "failed"]

@@ -89,8 +89,8 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
 def work(run: Run) -> Work:
     """Number and time of computed and cached sessions."""
     sessions = [session for record in run.trials.values() for session in record.sessions]
-    computed = [session for session in sessions if not session.reused]
-    saved = sum(session.seconds for session in sessions if session.reused)
+    computed = [session for session in sessions if not session.cached]
+    saved = sum(session.seconds for session in sessions if session.cached)
     return Work(len(sessions), len(computed), sum(session.seconds for session in computed), saved)
 
 

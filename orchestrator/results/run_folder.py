@@ -22,8 +22,7 @@ from datasets.utils.files import write_atomically
 from datasets.utils.location import Location
 from orchestrator.results.find_run import RUNS, find_run
 from orchestrator.results.provenance import provenance, with_seconds
-from trainables.records import FILE_NAME as EXCEEDED
-from trainables.records import TrialRecord
+from trainables.records import EXCEEDED_FILE, TrialRecord
 from trainables.store.lease import Lease
 
 TENSORBOARD = "tensorboard"
@@ -154,7 +153,7 @@ class RunFolder:
         computed = cached = early = 0
         trials = self.path / "trials"
         for folder in sorted(trials.iterdir()) if trials.is_dir() else []:
-            (folder / EXCEEDED).unlink(missing_ok=True)
+            (folder / EXCEEDED_FILE).unlink(missing_ok=True)
             if folder.name not in names:
                 if complete:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -168,8 +167,8 @@ class RunFolder:
                     record = record.model_copy(update={"status": "stopped", "stopped_by": by})
                     record.save(folder)
                 early += record.status == "stopped"
-                cached += sum(session.reused for session in record.sessions)
-                computed += sum(not session.reused for session in record.sessions)
+                cached += sum(session.cached for session in record.sessions)
+                computed += sum(not session.cached for session in record.sessions)
         return Tally(computed, cached, early)
 
     def _write_description(self, description: dict[str, Any]) -> None:

@@ -16,10 +16,11 @@ import torch
 
 from datasets.benchmark.protocol import Session
 from orchestrator.tuning.plan import Plan
-from trainables.chain import ChainConfig, open_features
+from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method
+from trainables.session_chain import open_features
 from trainables.store.arrays import ArrayStore
 
 WORTH = 20.0  # seconds of computing on this machine from which tasks are started

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from datasets.benchmark.manifest import FILE_NAME
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.errors import EarshotError, Interrupted, error_line
 from datasets.utils.location import Location
 from datasets.utils.text import typed_path
 from orchestrator.cluster.session import start_ray
@@ -20,7 +20,7 @@ from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.store_eviction import StoreKeeper
 from orchestrator.monitoring.watcher import Watcher
 from orchestrator.preparation.pipeline import prepare
-from orchestrator.reporting.summary import SUMMARY_WIDTH
+from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig
@@ -87,10 +87,13 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
                 f"problem and resume with --resume {typed_path(plan.folder.path)}"
             ) from error
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(typed_path(plan.folder.path)) from None
+            raise Interrupted(
+                "interrupted; completed sessions are saved. Run the same command again, or "
+                f"earshot sweep --resume {typed_path(plan.folder.path)}"
+            ) from None
 
 
-def foretell(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> None:
+def preview(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> None:
     """Tells what a sweep would do (`--dry-run`).
 
     Raises:
@@ -100,8 +103,8 @@ def foretell(config: SweepConfig, console: Console, events: SweepEvents | None =
     plan = _planned(config, find_spaces(config), benchmark)
     if plan is None:
         raise EarshotError(
-            f"{benchmark}: the sweep would prepare the demo benchmark first; to be told more, do that now: "
-            f"python -m orchestrator.prepare demo --out {benchmark}"
+            f"{benchmark}: the sweep would first prepare the demo benchmark; for a dry run, prepare it now: "
+            f"earshot prepare demo --out {benchmark}"
         )
     found = dry_run(plan)
     if events is None:

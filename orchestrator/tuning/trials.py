@@ -17,13 +17,12 @@ from orchestrator.cluster.temp_dir import ray_folder
 from orchestrator.monitoring.watcher import Watcher
 from orchestrator.tuning.asha import SessionHalving, ended_before
 from orchestrator.tuning.budget import Budget
-from orchestrator.tuning.config import SweepConfig
+from orchestrator.tuning.config import ATTEMPTS, SweepConfig
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import Job, SeededSearch
 from trainables.records import TrialRecord
 from trainables.trial import ChainTrial
 
-ATTEMPTS = 4  # at a trial whose worker process dies
 RESTARTS = 20  # of all trials, where Ray gives up on them together
 NEVER = "1000000000"  # seconds
 

@@ -14,7 +14,7 @@ from benchmarks.plain import Measured, Plain, Recomputed, run
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd

@@ -34,7 +34,7 @@ NOT_RUN = {
     r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/monitoring/test_loggers.py runs them",
     r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/tuning",
     r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED": "a corpus that is not here; tests/datasets builds small ones",
-    r"trainables\.(pretrain|shipped)": "hours; tests/trainables/pretraining trains for a few steps, and ships",
+    r"trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps, and packages a backbone",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
@@ -139,7 +139,7 @@ def test_commands_are_of_modules_that_are_there(command: Command) -> None:
     module = command.words[2]
     assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
     assert module.startswith("benchmarks.") or module in [name for name, _ in COMMANDS.values()] + [
-        "trainables.pretraining.shipping"
+        "trainables.pretraining.package_backbone"
     ]
 
 

@@ -62,7 +62,7 @@ def test_the_same_sweep_again_computes_nothing(tones: Path, undisturbed: tuple[P
     shutil.copytree(undisturbed[0], runs)
     before = predictions(runs)
     printed = run(command(tones, runs, "--workers", "2"))
-    assert "0 sessions computed, 18 found" in printed
+    assert "0 sessions computed, 18 cached" in printed
     assert predictions(runs) == before
 
 
@@ -74,7 +74,7 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path
     arguments = ["--benchmark", str(tones), "--space", str(space), "--runs", str(tmp_path), "--name", "run"]
     printed = run([sys.executable, "-m", "orchestrator.sweep", *arguments, "--seeds", "1", *PROTOCOL], expect=1)
     assert "lower the learning rate" in printed
-    assert "1 trials failed" in printed
+    assert "1 trial failed" in printed
     statuses = {record.settings["incremental_lr"]: record.status for record in records(tmp_path)}
     assert statuses == {0.001: "finished", 1e12: "failed"}
     failed = next(record for record in records(tmp_path) if record.status == "failed")
@@ -91,9 +91,8 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(tones: Path, tmp_path
         (["--space", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["--protocol", "ffcac-26"], "protocol: not known; did you mean 'ffcac-25'?"),
         (["--shot", "many"], "protocol.shot"),
-        (["--seeds", "0"], "seeds: must be at least 1, found 0"),
+        (["--seeds", "0"], "seeds: must be at least 1, found '0'"),
         (["--trials", "-1"], "trials: input should be greater than or equal to 1"),
-        (["--search", "magic"], "search: input should be 'tpe', 'random' or 'grid', found 'magic'"),
         (["--name", "../escape"], "name"),
         (["--method", "ede", "--method", "ede"], "method: names one twice"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: no such file"),

@@ -8,9 +8,10 @@ import soundfile
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
 from orchestrator.results.run_folder import RunFolder
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
+from trainables.session_chain import Chain
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)
 

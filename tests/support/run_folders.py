@@ -69,7 +69,7 @@ def trial(
                 stage="0" * 64,
                 predictions=f"session-{t:02d}.parquet",
                 seconds=1.5,
-                reused=False,
+                cached=False,
                 parameters_stored=1000 * (t + 1),
                 parameters_used=500 * (t + 1),
             )

@@ -4,17 +4,27 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trainables.methods
 from datasets.benchmark.protocol import Protocol, Session
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
-from trainables.learners.learner import Learner
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from trainables.learners.learner import Learner
 
 
-def methods() -> dict[str, type[Learner]]:
+def method_names() -> tuple[str, ...]:
+    """Names of all methods, sorted, from the names of their files: imports none of them."""
+    modules = {info.name for info in pkgutil.iter_modules(trainables.methods.__path__)} - {"registry"}
+    return tuple(sorted(module.replace("_", "-") for module in modules))
+
+
+def methods() -> dict[str, "type[Learner]"]:
     """Every method by name, in alphabetical order: one per file in `trainables/methods`."""
+    from trainables.learners.learner import Learner
+
     found: dict[str, type[Learner]] = {}
     for info in pkgutil.iter_modules(trainables.methods.__path__, "trainables.methods."):
         for value in vars(importlib.import_module(info.name)).values():
@@ -25,7 +35,7 @@ def methods() -> dict[str, type[Learner]]:
     return dict(sorted(found.items()))
 
 
-def find_method(name: str) -> type[Learner]:
+def find_method(name: str) -> "type[Learner]":
     """The method called `name`.
 
     Raises:
@@ -37,7 +47,7 @@ def find_method(name: str) -> type[Learner]:
     return known[name]
 
 
-def check_fit(method: type[Learner], settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
+def check_fit(method: "type[Learner]", settings: Any, protocol: Protocol, sessions: Sequence[Session]) -> None:
     """Refuses a protocol that cannot give a method what it needs.
 
     Raises:

@@ -119,7 +119,7 @@ def test_a_submitted_job_runs_to_its_end(cluster: Cluster, tones: Path, tmp_path
         timeout=240,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "1 trials, 2 sessions computed" in process.stdout
+    assert "1 trial, 2 sessions computed" in process.stdout
     (trial,) = (tmp_path / "runs" / "job" / "trials").glob("*/trial.json")
     assert json.loads(trial.read_text())["status"] == "finished"
     assert (tmp_path / "runs" / "job" / "report" / "report.md").exists()

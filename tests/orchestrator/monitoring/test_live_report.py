@@ -15,7 +15,7 @@ from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from tests.support.audited_benchmarks import write_planted
 from tests.support.run_folders import WriteTrial
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 
 
 def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: Path, tmp_path: Path) -> None:

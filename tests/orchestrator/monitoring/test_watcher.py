@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestrator.monitoring.events import SweepEvents
 from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.tensorboard import FILE, TensorBoard
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.trial import ChainTrial
 
 pytestmark = pytest.mark.usefixtures("ray_up")

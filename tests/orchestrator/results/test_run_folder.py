@@ -95,7 +95,7 @@ def test_resume_uses_the_configuration_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match="nowhere: expected a run folder"):
         parse(["--resume", "nowhere"])
     (folder.path / "sweep.json").write_text("{}")
-    with pytest.raises(EarshotError, match="does not tell how the run was started"):
+    with pytest.raises(EarshotError, match="does not contain the configuration of the run"):
         parse(["--resume", str(folder.path)])
 
 

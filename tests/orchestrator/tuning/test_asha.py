@@ -18,7 +18,7 @@ from orchestrator.tuning.asha import SessionHalving, ended_before
 from orchestrator.tuning.search import Answer, Job, MethodSearch, Pruned, SeededSearch
 from search_spaces.loader import MethodSpace
 from tests.support.run_folders import WriteTrial
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.records import SeedTriple, TrialRecord
 from trainables.trial import ChainTrial
 
@@ -103,10 +103,10 @@ def test_what_ended_before(write_trial: WriteTrial) -> None:
 
 
 def test_a_grace_that_lasts_to_the_end_is_refused() -> None:
-    parse(["--grace", "2"]).refuse_chains_of(2)
-    parse(["--stopping", "asha", "--grace", "2"]).refuse_chains_of(3)
+    parse(["--grace", "2"]).check_stopping(2)
+    parse(["--stopping", "asha", "--grace", "2"]).check_stopping(3)
     with pytest.raises(EarshotError, match="grace: expected fewer than the 2 sessions of a chain, found 2"):
-        parse(["--stopping", "asha", "--grace", "2"]).refuse_chains_of(2)
+        parse(["--stopping", "asha", "--grace", "2"]).check_stopping(2)
 
 
 def test_how_a_run_is_named_when_nothing_new_is_asked_for() -> None:

@@ -110,14 +110,14 @@ def test_ctrl_c(tones: Path, runs: Path, calm: dict[str, str]) -> None:
     driver.send_signal(signal.SIGINT)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
-    assert "the same command again goes on" in output and "--resume" in output
+    assert f"earshot sweep --resume {runs / 'run'}" in output
     assert "Traceback" not in output
     finishes(resume(runs), runs, calm, stages(runs))
 
 
 def test_a_budget_that_is_used_up(tones: Path, runs: Path, calm: dict[str, str]) -> None:
     printed = run(command(tones, runs, "--budget", "1s", epochs=EPOCHS), expect=3)
-    assert f"the budget of 1 s is used up; go on with: python -m orchestrator.sweep --resume {runs / 'run'}" in printed
+    assert f"the budget of 1 s is used up; resume with: earshot sweep --resume {runs / 'run'}" in printed
     assert {record.status for record in records(runs)} <= {"stopped", "finished"}
     finishes(resume(runs), runs, calm, stages(runs))
 

@@ -14,7 +14,8 @@ from orchestrator.cluster.session import start_ray
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.prepare import main
 from tests.support.object_store import empty_bucket
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
+from trainables.session_chain import Chain
 
 DEMO = {"clips_per_class": 5, "seconds": 0.25, "classes": 6}
 FLAGS = ["--clips-per-class=5", "--seconds=0.25", "--classes=6"]

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.location import Found, Location
 from tests.support.object_store import empty_bucket
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.records import PREDICTIONS
+from trainables.session_chain import Chain
 from trainables.store import arrays
 from trainables.store.arrays import ArrayStore, Rows
 from trainables.store.eviction import chosen, evict
