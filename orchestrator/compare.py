@@ -11,9 +11,8 @@ further seeds that would decide them are shown too.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError
 from orchestrator.results.find_run import RUNS, find_run
 from orchestrator.results.measures import MEASURES
@@ -52,7 +51,9 @@ def parser() -> CommandLine:
         metavar="RUN",
         help="run folder of a sweep, finished or not, or its name in --runs",
     )
-    command.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})")
+    command.add_argument(
+        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
+    )
     command.add_argument(
         "--method", nargs="+", action="extend", metavar="NAME", help="methods to compare (default: all)"
     )

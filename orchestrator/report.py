@@ -28,9 +28,8 @@ AA is shown; its accuracy on test clips is reported once and never used to choos
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError
 from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH
 from orchestrator.results.find_run import RUNS, find_run
@@ -68,8 +67,10 @@ def parser() -> CommandLine:
         metavar="RUN",
         help="run folder of a sweep, finished or not, or its name in --runs",
     )
-    command.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})")
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: RUN/report)")
+    command.add_argument(
+        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
+    )
+    command.add_argument("--out", type=local_path, metavar="DIR", help="folder of the report (default: RUN/report)")
     command.add_argument(
         "--format", nargs="+", choices=FORMATS, default=DEFAULT_FORMATS, metavar="FORMAT",
         help=f"formats of the figures: {', '.join(FORMATS)} (default: {' '.join(DEFAULT_FORMATS)})",

@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, output: _Output, events: "SweepEvents | No
     check_inputs(config)
     console = Console(stderr=True) if events else output_console()
     console.print("loading PyTorch, Ray and Optuna")
-    from orchestrator.reporting.summary import SUMMARY_WIDTH
+    from orchestrator.reporting.options import SUMMARY_WIDTH
     from orchestrator.tuning.sweep import preview, sweep
 
     if not events:

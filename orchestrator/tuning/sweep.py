@@ -21,7 +21,7 @@ from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
-from orchestrator.reporting.summary import SUMMARY_WIDTH
+from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig

@@ -469,7 +469,7 @@ def test_the_files_state_the_same_sentences(written: ReportPaths, two_methods: P
 
 def test_facts_of_the_provenance_and_of_cached_sessions(run_dir: Path, write_trial: WriteTrial) -> None:
     record = write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]], backbone="small")
-    cached = record.sessions[0].model_copy(update={"reused": True, "seconds": 30.0})
+    cached = record.sessions[0].model_copy(update={"cached": True, "seconds": 30.0})
     record.model_copy(update={"sessions": (cached, record.sessions[1])}).save(run_dir / "trials" / record.trial)
     write_trial("icarl-0000000b", 0, [[0.9], [0.8, 0.6]])
     (run_dir / "sweep.json").write_text('{"made": {"began": "2026-01-01 10:00 UTC", "seconds": 240, "commit": "abc+"}}')

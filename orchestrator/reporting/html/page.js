@@ -33,6 +33,9 @@ const ticks = () => DATA.seen.map((seen, t) => (seen === null ? String(t) : `${t
 
 // --- drawing
 
+// With a distance to the tick labels, Plotly reserves space for the title instead of drawing it over them.
+const spaced = (axis, distance) => (axis.title ? { ...axis, title: { standoff: distance, ...axis.title } } : axis);
+
 function layout(more = {}) {
   const axis = { gridcolor: css("--grid"), zerolinecolor: css("--line"), linecolor: css("--line"), fixedrange: true, automargin: true };
   const { xaxis = {}, yaxis = {}, ...rest } = more;
@@ -42,7 +45,7 @@ function layout(more = {}) {
     margin: { l: 52, r: narrow() ? 12 : 130, t: 12, b: 54 },
     height: narrow() ? 300 : 400, showlegend: false, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--soft"), font: { color: css("--ink"), size: 13 }, align: "left" },
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+    xaxis: { ...axis, ...spaced(xaxis, 10) }, yaxis: { ...axis, ...spaced(yaxis, 14) }, ...rest,
   };
 }
 
@@ -184,7 +187,8 @@ function drawMatrix() {
   const z = rows.map((row) => row.map(hundred));
   draw("matrix", rows.length ? [heat(z, rows.map((row) => row.map((v) => (v === null ? "" : percent(v)))), "after session %{y}, classes of session %{x}: %{z:.1f} %")] : [], {
     height: Math.min(560, 110 + 44 * rows.length), margin: { l: 52, r: 12, t: 12, b: 54 },
-    xaxis: { title: { text: "classes of session j" }, dtick: 1, showgrid: false }, yaxis: { title: { text: "after session t" }, autorange: "reversed", dtick: 1, showgrid: false },
+    xaxis: { title: { text: "classes of session j" }, dtick: 1, showgrid: false, zeroline: false },
+    yaxis: { title: { text: "after session t" }, autorange: "reversed", dtick: 1, showgrid: false, zeroline: false },
   }, "This method has no finished session with predictions yet.");
   table("matrix", "a[t, j] (%)", ["t", ...DATA.seen.map((_, j) => `j = ${j}`)], rows.map((row, t) => [t, ...row.map((v) => (v === null ? "" : percent(v)))]));
 }
