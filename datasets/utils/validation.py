@@ -15,14 +15,14 @@ Model = TypeVar("Model", bound=BaseModel)
 def validated(model: type[Model], values: Any, where: str, as_flags: bool = False) -> Model:
     """Validates plain data as a pydantic model.
 
-        Args:
-            model: the expected type.
-            values: plain data.
-            where: the file or option that the data comes from, for errors.
-                as_flags: errors name a key as an option of a command line, `--clip-seconds`.
-    
-        Raises:
-            EarshotError: names the key, what is allowed and what was found.
+    Args:
+        model: the expected type.
+        values: plain data.
+        where: the file or option that the data comes from, for errors.
+            as_flags: errors name a key as an option of a command line, `--clip-seconds`.
+
+    Raises:
+        EarshotError: names the key, what is allowed and what was found.
     """
     if not isinstance(values, dict):
         raise EarshotError(f"{where}: expected keys with values, found {type(values).__name__}")
