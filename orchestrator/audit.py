@@ -75,7 +75,7 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
     listed = _listed_corpora()
     made = CommandLine(
         "orchestrator.audit",
-        usage="python -m orchestrator.audit BENCHMARK [options]",
+        usage="earshot audit BENCHMARK [options]",
         description=__doc__,
         epilog=f"Published lists: {', '.join(listed)}; `BENCHMARK --help` shows the options of one of them.",
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m orchestrator.export`: 0 written, 2 bad input."""
+    """`earshot export`."""
     options = parser().parse_args(arguments)
     check_output(options.out, force=options.force)  # before the imports: a wrong path fails at once
     folder = RunFolder.find(options.run, options.runs)

@@ -34,7 +34,7 @@ SCHEMA_VERSION = 1
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m orchestrator.predict`."""
+    """`earshot predict`."""
     options = parser().parse_args(arguments)
     description = Description.load(options.model)  # before the imports: a wrong path fails at once
     from datasets.audio.recordings import RejectedError
