@@ -24,25 +24,22 @@ class Command:
     line: str
 
     @property
-    def module(self) -> str | None:
-        """The module of a command of ours, `earshot VERB` or `python -m MODULE`; None for other programs."""
-        words = self.words
-        if words[0] == "earshot":
-            return COMMANDS[words[1]][0]
-        return words[2] if words[:2] == ["python", "-m"] else None
-
-    @property
-    def arguments(self) -> list[str]:
-        """What follows the name of a command of ours."""
-        return self.words[2:] if self.words[0] == "earshot" else self.words[3:]
-
-    @property
     def words(self) -> list[str]:
         """The words of the command as `python -m MODULE ...`, also of `earshot VERB ...`; without redirections."""
         words = shlex.split(self.line.split(" > ")[0], comments=True)
         if words[:1] == ["earshot"] and words[1:2] and words[1] in COMMANDS:
             return ["python", "-m", COMMANDS[words[1]][0], *words[2:]]
         return words
+
+    @property
+    def module(self) -> str | None:
+        """The module of a command of ours; None for other programs."""
+        return self.words[2] if self.words[:2] == ["python", "-m"] else None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of a command of ours."""
+        return self.words[3:]
 
     def __str__(self) -> str:
         return f"{self.page}: {' '.join(self.line.split())}"
