@@ -42,6 +42,7 @@ def run(module: str, *arguments: str, status: int) -> subprocess.CompletedProces
     command = [sys.executable, "-X", "importtime", "-m", module, *arguments]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == status, process.stdout + process.stderr[-2000:]
+    assert "Traceback" not in process.stderr, process.stderr[-2000:]
     return process
 
 
