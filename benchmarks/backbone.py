@@ -1,21 +1,21 @@
-"""How good is a backbone before any method touches it? Frozen embedding + prototypes, five shots, 20 draws.
+"""Accuracy of a frozen backbone with prototypes: five shots, 20 draws.
 
     python -m benchmarks.backbone --out FOLDER                              earshot-tiny on three corpora
-    python -m benchmarks.backbone --out FOLDER --backbone pretrained/model  another one beside it
-    python -m benchmarks.backbone --out FOLDER --benchmark data/mine        on a prepared benchmark of one's own
+    python -m benchmarks.backbone --out FOLDER --backbone pretrained/model  another one as well
+    python -m benchmarks.backbone --out FOLDER --benchmark data/mine        on your own prepared benchmark
 
 prepares ravdess-16k (24 speakers), philharmonia (15 instruments) and demo (25 synthetic sources), clips of 2 s (demo:
-1 s) at 16 kHz. All classes are classified at once: five train clips of each make its prototype, all test clips are
-scored. The same draws go to every row:
+1 s) at 16 kHz. All classes are classified at once: the prototype of a class is the mean of five train clips, all test
+clips are scored. All rows use the same draws:
 
     random             the same architecture with random weights
     log-mel mean+std   mean and std over time of the kaldi log-mel, cosine to the class mean (euclidean is worse here)
-    mfcc-ncm           the project's floor: MFCC mean and std, standardised by the support; nearest class mean, cosine
-                       or euclidean, whichever is better on the corpus (the method takes euclidean)
+    mfcc-ncm           the baseline: MFCC mean and std, standardised by the support; nearest class mean, cosine or
+                       euclidean, whichever is better on the corpus (the method uses euclidean)
     BACKBONE           mean over tokens of LN(P(x)), cosine to the class mean, as simplecil does
 
-The last columns tell the paired difference to mfcc-ncm with its 95 % t interval over draws, and by how much the margin
-over chance exceeds that of mfcc-ncm.
+The last columns are the paired difference from mfcc-ncm with its 95 % t interval over draws, and the margin over chance
+relative to that of mfcc-ncm.
 """
 
 import argparse
@@ -33,14 +33,15 @@ from torch import Tensor, nn
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
+from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
-from orchestrator.statistics.estimates import Estimate, estimate, percent
+from orchestrator.statistics.estimates import Estimate, estimate
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
 from trainables.networks.backbone import Backbone, initialise, load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import FrontEndSpec
 
-FLOOR = "mfcc-ncm"
+BASELINE = "mfcc-ncm"
 BATCH = 64
 CORPORA: dict[str, tuple[str, dict[str, object]]] = {
     "ravdess-16k": ("librispeech", {"speakers": 24, "train": 60, "val": 20, "test": 20}),
@@ -65,7 +66,7 @@ class Split:
 
 
 def read(shards: Shards, split: str) -> Split:
-    """The clips of a split as the rows of the table see them."""
+    """The clips of a split."""
     positions = shards.select(splits=[split])
     frontend = FrontEnd(FrontEndSpec(), shards.sample_rate, shards.manifest.num_samples)
     count = MfccNcmSettings().coefficients
@@ -78,17 +79,18 @@ def read(shards: Shards, split: str) -> Split:
 
 
 def draw(labels: Tensor, shots: int, draws: int) -> list[Tensor]:
-    """Positions of the support of each draw, int64 `[classes, shots]`; always the same ones.
+    """Positions of the support of each draw, int64 `[classes, shots]`; always the same.
 
     Raises:
         EarshotError: a class has too few train clips.
     """
     generator = torch.Generator().manual_seed(0)
-    own = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
-    if min(map(len, own)) < shots:
-        raise EarshotError(f"expected {shots} train clips of every class, found {min(map(len, own))}; lower --shots")
+    by_class = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
+    fewest = min(map(len, by_class))
+    if fewest < shots:
+        raise EarshotError(f"expected {shots} train clips of every class, found {fewest}; lower --shots")
     return [
-        torch.stack([rows[torch.randperm(len(rows), generator=generator)[:shots]] for rows in own])
+        torch.stack([rows[torch.randperm(len(rows), generator=generator)[:shots]] for rows in by_class])
         for _ in range(draws)
     ]
 
@@ -99,14 +101,14 @@ def accuracies(
     """Accuracy of nearest class means for each draw.
 
     Args:
-        train: what is said of the train clips, `[clips, dim]`.
-        test: and of the test clips.
+        train: embeddings of the train clips, `[clips, dim]`.
+        test: embeddings of the test clips.
         labels: of the test clips.
         supports: see `draw`.
-        cosine: whether near is a small angle; else a small distance.
-        standardised: whether every dimension is first centred and scaled by the support.
+        cosine: whether similarity is the cosine; else the negative Euclidean distance.
+        standardised: whether every dimension is standardised by the support.
     """
-    found = []
+    accuracy = []
     for positions in supports:
         support, queries = train[positions], test
         if standardised:
@@ -117,11 +119,11 @@ def accuracies(
             scores = nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(means, dim=1).T
         else:
             scores = -torch.cdist(queries, means)
-        found.append(float((scores.argmax(1) == labels).float().mean()))
-    return np.array(found)
+        accuracy.append(float((scores.argmax(1) == labels).float().mean()))
+    return np.array(accuracy)
 
 
-def embedded(backbone: Backbone, inputs: Tensor) -> Tensor:
+def embed(backbone: Backbone, inputs: Tensor) -> Tensor:
     """mean over tokens of LN(P(x)), `[clips, dim]`."""
     with torch.inference_mode():
         return torch.cat([backbone.pool(backbone(part)) for part in inputs.split(BATCH)])
@@ -135,36 +137,49 @@ def random_like(backbone: Backbone) -> Backbone:
 
 
 def rows_of(shards: Shards, backbones: list[str], shots: int, draws: int) -> dict[str, np.ndarray]:
-    """Accuracies by row, one for each draw, as fractions of one."""
+    """Accuracies of each draw by name of the embedding, fractions of one."""
     train, test = read(shards, "train"), read(shards, "test")
     supports = draw(train.labels, shots, draws)
 
-    def scored(describe: Callable[[Split], Tensor], *, cosine: bool = True, standardised: bool = False) -> np.ndarray:
-        said = describe(train), describe(test)
-        return accuracies(*said, test.labels, supports, cosine=cosine, standardised=standardised)
+    def score(features: Callable[[Split], Tensor], *, cosine: bool = True, standardised: bool = False) -> np.ndarray:
+        return accuracies(
+            features(train), features(test), test.labels, supports, cosine=cosine, standardised=standardised
+        )
 
     def network(backbone: Backbone) -> np.ndarray:
-        return scored(lambda split: embedded(backbone, split.inputs))
+        return score(lambda split: embed(backbone, split.inputs))
 
-    floors = [scored(lambda split: split.mfcc, cosine=cosine, standardised=True) for cosine in (False, True)]
+    baselines = [score(lambda split: split.mfcc, cosine=cosine, standardised=True) for cosine in (False, True)]
     loaded = {name: load_backbone(name, train.inputs.shape[1]) for name in backbones}
     rows = {f"random, as {Path(name).name}": network(random_like(backbone)) for name, backbone in loaded.items()}
-    rows["log-mel mean+std"] = scored(lambda split: torch.cat([split.inputs.mean(1), split.inputs.std(1)], 1))
-    rows[FLOOR] = max(floors, key=lambda found: float(found.mean()))
+    rows["log-mel mean+std"] = score(lambda split: torch.cat([split.inputs.mean(1), split.inputs.std(1)], 1))
+    rows[BASELINE] = max(baselines, key=lambda values: float(values.mean()))
     return rows | {name: network(backbone) for name, backbone in loaded.items()}
 
 
 def scores_table(rows: dict[str, np.ndarray], chance: float) -> str:
-    """One row each: accuracy, difference to the floor, margin over chance against the floor's."""
-    header = ["embedding", ">accuracy %", ">95 % interval", f">over {FLOOR}", ">margin over chance, x the floor's"]
-    floor = rows[FLOOR]
+    """Markdown table: accuracy, difference from the baseline, margin over chance relative to the baseline's."""
+    header = [
+        "embedding",
+        ">accuracy %",
+        ">95 % interval",
+        f">over {BASELINE}",
+        ">margin over chance, x the baseline's",
+    ]
+    baseline = rows[BASELINE]
     cells: list[list[object]] = []
     for name, values in rows.items():
-        whole = estimate(values)
-        margin = (whole.mean - chance) / (floor.mean() - chance)
-        against = "" if name == FLOOR else _points(estimate(values - floor))
+        accuracy = estimate(values)
+        margin = (accuracy.mean - chance) / (baseline.mean() - chance)
+        difference = "" if name == BASELINE else _points(estimate(values - baseline))
         cells.append(
-            [name, percent(whole.mean), f"{percent(whole.low)} to {percent(whole.high)}", against, f"{margin:.2f}"]
+            [
+                name,
+                percent(accuracy.mean),
+                f"{percent(accuracy.low)} to {percent(accuracy.high)}",
+                difference,
+                f"{margin:.2f}",
+            ]
         )
     return table(header, cells)
 
@@ -179,8 +194,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backbone", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
     parser.add_argument("--out", type=Path, required=True, help="folder for the prepared corpora")
-    parser.add_argument("--benchmark", action="append", default=[], help="a prepared one instead; may be repeated")
-    parser.add_argument("--backbone", action="append", default=[], help="may be repeated (default: earshot-tiny)")
+    parser.add_argument(
+        "--benchmark", action="append", default=[], help="prepared benchmark instead of the corpora; may be repeated"
+    )
+    parser.add_argument(
+        "--backbone", action="append", default=[], help="backbone; may be repeated (default: earshot-tiny)"
+    )
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--draws", type=int, default=20)
     options = parser.parse_args(arguments)

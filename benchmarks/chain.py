@@ -2,10 +2,10 @@
 
     python -m benchmarks.chain --out FOLDER --method all --epochs 5
 
-makes a benchmark of tones (`benchmarks.clips`, kept in FOLDER), runs every chain in a process of its own from an empty
+makes a benchmark of tones (`benchmarks.clips`, in FOLDER), runs every chain in a process of its own from an empty
 store, one after another, and prints a table; `chain.json` in FOLDER has all numbers. What the plain way is stands in
 `benchmarks.plain`. Imports, opening the benchmark and loading the backbone are not in the seconds of a session;
-spectrograms and predictions are. Writing stages, which the plain way has no use for, is told apart ("stages s").
+spectrograms and predictions are. Writing stages, which the plain way does not need, is measured apart ("stages s").
 
 Private memory is `RssAnon` of Linux, looked at every 10 ms: what a process has for itself alone. Pages of files that it
 has mapped, stored token maps among them, are not in it; the system takes those back when it needs them.
@@ -35,7 +35,7 @@ from benchmarks.plain import COST, ERROR, WAYS, Measured, run_in_process
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, error_line
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, methods
 
@@ -43,7 +43,7 @@ INTERVAL = 0.01  # seconds between two looks at a chain's memory
 PATCHES = "patches"  # a backbone: AST-base without its blocks, for token maps of full size at little arithmetic
 PEAK = 989.0  # TFLOP/s of an H200 in bf16, dense matrices (NVIDIA's data sheet)
 
-# every chain is a process of its own, forked from one that has done nothing but import: nobody waits for imports twice
+# every chain is a separate process, forked from one that has only imported modules, so that imports are not repeated
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["benchmarks.plain"])
 
@@ -57,7 +57,7 @@ class Run:
     """One chain, measured.
 
     Attributes:
-        measured: what its process told.
+        measured: what its process returned.
         private_bytes: peak of its private memory.
         stored_bytes: size of the arrays that it stored.
         folder: where its predictions are.
@@ -168,7 +168,7 @@ def compare(config: ChainConfig, ways: Sequence[str], work: Path, *, count: bool
     return Compared(config.method, runs, equal, total, flops)
 
 
-def summary(found: Sequence[Compared], title: str) -> Table:
+def summary(results: Sequence[Compared], title: str) -> Table:
     """A row a method."""
     heads = (
         "plain s",
@@ -185,7 +185,7 @@ def summary(found: Sequence[Compared], title: str) -> Table:
     table = Table("method", *heads, "above model", "same predictions", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
-    for one in found:
+    for one in results:
         ours, plain = one.runs.get("ours"), one.runs.get("plain")
         cells = dict.fromkeys((*heads, "above model", "same predictions"), "-")
         if plain:
@@ -252,8 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clips = SplitCounts(train=options.shot, val=1, test=options.queries)
     benchmark = options.out / f"tones-{classes}-{'-'.join(map(str, clips.model_dump().values()))}-{options.seconds:g}s"
     backbone = options.backbone
-    found: list[Compared] = []
-    refused: dict[str, str] = {}
+    results: list[Compared] = []
+    rejected: dict[str, str] = {}
     try:
         names = list(methods()) if "all" in options.method else [find_method(name).name for name in options.method]
         write_clips(benchmark, classes, clips, options.seconds)
@@ -273,14 +273,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     threads=options.threads,
                 )
                 try:
-                    found.append(compare(config, options.ways, Path(work), count=options.count or on_gpu))
+                    results.append(compare(config, options.ways, Path(work), count=options.count or on_gpu))
                 except ChainError as error:
-                    refused[name] = str(error)
+                    rejected[name] = str(error)
                     continue
                 if options.each:
-                    console.print(session_by_session(found[-1]))
+                    console.print(session_by_session(results[-1]))
                 console.print(
-                    f"{name}: {', '.join(f'{way} {run.seconds:.1f} s' for way, run in found[-1].runs.items())}"
+                    f"{name}: {', '.join(f'{way} {run.seconds:.1f} s' for way, run in results[-1].runs.items())}"
                 )
     except (EarshotError, OSError) as error:
         print(error_line(error), file=sys.stderr)
@@ -290,14 +290,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clip = f"{options.queries} queries of {options.seconds:g} s a class"
     where = f"{options.device} {options.precision}, threads {options.threads}"
     title = f"{options.backbone}, {sizes}, {clip}, {epochs}, {where}"
-    if found:
-        console.print(summary(found, title))
-    for one in found:
+    if results:
+        console.print(summary(results, title))
+    for one in results:
         _print_arithmetic(one, options.peak or (PEAK if on_gpu else None), console)
-    for name, reason in refused.items():
+    for name, reason in rejected.items():
         console.print(f"{name}: no result: {reason}")
-    _save(options, found, refused)
-    return 1 if refused else 0
+    _save(options, results, rejected)
+    return 1 if rejected else 0
 
 
 def _print_arithmetic(one: Compared, peak: float | None, console: Console) -> None:
@@ -313,7 +313,7 @@ def _print_arithmetic(one: Compared, peak: float | None, console: Console) -> No
     console.print(said)
 
 
-def _save(options: argparse.Namespace, found: Sequence[Compared], refused: dict[str, str]) -> None:
+def _save(options: argparse.Namespace, results: Sequence[Compared], rejected: dict[str, str]) -> None:
     chains = [
         {
             "method": one.method,
@@ -329,7 +329,7 @@ def _save(options: argparse.Namespace, found: Sequence[Compared], refused: dict[
                 for way, run in one.runs.items()
             },
         }
-        for one in found
+        for one in results
     ]
     device = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
     machine = {
@@ -338,14 +338,14 @@ def _save(options: argparse.Namespace, found: Sequence[Compared], refused: dict[
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    report = {"machine": machine, "options": vars(options), "chains": chains, "no result": refused}
+    report = {"machine": machine, "options": vars(options), "chains": chains, "no result": rejected}
     (options.out / "chain.json").write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chain", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder for the benchmark, which is kept, and chain.json")
+    add("--out", type=Path, required=True, help="folder for the benchmark (not removed) and chain.json")
     add("--method", nargs="+", default=["ede"], help="names, or all (default: ede)")
     add("--backbone", default="random-tiny", help=f"as in a sweep, or {PATCHES}: AST-base without its blocks")
     add("--seconds", type=float, default=2.0, help="of a clip (default: 2)")

@@ -1,4 +1,4 @@
-"""A benchmark of tones, as large as asked for, to measure chains with: nothing is recorded, cut or downloaded."""
+"""Writes a synthetic benchmark of tones of any size, to measure chains with."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import numpy as np
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Clip
+from datasets.utils.files import TEMPORARY_SUFFIX
 
 RATE = 16_000
 
@@ -16,22 +17,22 @@ _PARTIALS = 8
 
 
 def write_clips(folder: Path, classes: int, clips: SplitCounts, seconds: float = 2.0) -> None:
-    """Writes the benchmark, a shard of each class, unless the folder is there.
+    """Writes the benchmark with one shard per class, unless the folder exists.
 
     Args:
-        folder: to be made; it is there whole or not at all.
+        folder: created atomically.
         classes: number of classes.
-        clips: of each class.
+        clips: number of clips of each class.
         seconds: length of a clip; 2 s are 230 tokens of an AST.
     """
     if folder.exists():
         return
-    aside = folder.with_name(f".{folder.name}.aside")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "shards").mkdir(parents=True)
+    temporary = folder.with_name(f".{folder.name}{TEMPORARY_SUFFIX}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    (temporary / "shards").mkdir(parents=True)
     num_samples = round(seconds * RATE)
     entries = [
-        write_shard(aside / "shards" / f"{label:05d}.parquet", _clips(label, clips, num_samples), RATE)
+        write_shard(temporary / "shards" / f"{label:05d}.parquet", _clips(label, clips, num_samples), RATE)
         for label in range(classes)
     ]
     Manifest(
@@ -45,12 +46,12 @@ def write_clips(folder: Path, classes: int, clips: SplitCounts, seconds: float =
         source=SourceEntry(fingerprint="-", files=classes, rejected=0),
         versions={},
         created="2026-01-01T00:00:00Z",
-    ).save(aside)
-    aside.rename(folder)
+    ).save(temporary)
+    temporary.rename(folder)
 
 
 def _clips(label: int, counts: SplitCounts, num_samples: int) -> Iterator[Clip]:
-    """Harmonic tones in noise; a class has its own strengths of the partials, a clip its pitch and phases."""
+    """Harmonic tones in noise: each class has its own partial strengths, each clip its pitch and phases."""
     strengths = np.random.default_rng([1, label]).dirichlet(np.ones(_PARTIALS))
     time = np.arange(num_samples, dtype=np.float32) / RATE
     splits = [split for split, count in counts.model_dump().items() for _ in range(count)]

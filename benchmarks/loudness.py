@@ -1,9 +1,10 @@
-"""What loudness normalisation costs, beside what it did before: pyloudnorm and four times oversampling of everything.
+"""Compares the cost of loudness normalisation with pyloudnorm and four times oversampling of the whole signal.
 
     python -m benchmarks.loudness [--repeats 5] [--shared FOLDER]
 
-measures both in one process, in turn, on 10 minutes of synthetic speech and, where the shared material is there, on a
-quarter of ravdess-16k; prints CPU seconds per hour of audio (median of the repeats) and the largest difference in gain.
+measures both alternately in one process, on 10 minutes of synthetic speech and, if the shared material is available, on
+a quarter of ravdess-16k. Prints CPU seconds per hour of audio (median of the repeats) and the largest difference in
+gain.
 """
 
 import argparse
@@ -29,13 +30,13 @@ SILENCE = -np.inf
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way of finding the gain.
+class Implementation:
+    """Functions that compute the gain.
 
     Attributes:
-        weigh: K-weighting alone, of `(samples, rate)`.
+        weigh: K-weighting only, of `(samples, rate)`.
         loudness: K-weighting and gating, of `(samples, rate)`; in LUFS.
-        peak: of `(samples, floor)`; exact where it is above the floor.
+        peak: true peak, of `(samples, floor)`; exact if above the floor.
     """
 
     weigh: Callable[[np.ndarray, int], object]
@@ -43,79 +44,81 @@ class Way:
     peak: Callable[[np.ndarray, float], float]
 
 
-def weigh_before(samples: np.ndarray, rate: int) -> np.ndarray:
-    """The filters of pyloudnorm, as its meter applies them: one after another, each rounded to float32."""
+def weigh_reference(samples: np.ndarray, rate: int) -> np.ndarray:
+    """The filters of pyloudnorm as its meter applies them: in sequence, each result rounded to float32."""
     weighted = samples.copy()
     for stage in pyloudnorm.Meter(rate)._filters.values():
         weighted[:] = stage.apply_filter(weighted)
     return weighted
 
 
-def loudness_before(samples: np.ndarray, rate: int) -> float:
-    """pyloudnorm."""
+def loudness_reference(samples: np.ndarray, rate: int) -> float:
+    """Loudness by pyloudnorm."""
     with np.errstate(divide="ignore"):
         return float(pyloudnorm.Meter(rate).integrated_loudness(samples))
 
 
-def peak_before(samples: np.ndarray, floor: float) -> float:
-    """Oversamples everything, whatever the floor."""
+def peak_reference(samples: np.ndarray, floor: float) -> float:
+    """True peak by oversampling the whole signal; ignores the floor."""
     oversampled = resample_poly(samples.astype(np.float64), 4, 1)
     return float(max(np.abs(oversampled).max(), np.abs(samples).max()))
 
 
-BEFORE = Way(weigh_before, loudness_before, peak_before)
-OURS = Way(lambda samples, rate: sosfilt(k_weighting(rate), samples), integrated_loudness, peak_above)
+REFERENCE = Implementation(weigh_reference, loudness_reference, peak_reference)
+EARSHOT = Implementation(lambda samples, rate: sosfilt(k_weighting(rate), samples), integrated_loudness, peak_above)
 
 
-def measure(way: Way, recordings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Finds all gains.
+def measure(implementation: Implementation, recordings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the gains of all recordings.
 
     Returns:
-        CPU seconds of each of `STAGES` `[4]`, gating by difference; the gain of each recording `[recordings]`, in dB.
+        CPU seconds of each of `STAGES` [4], gating by difference; gain of each recording [recordings], in dB.
     """
     weighing = loudness = peak = 0.0
     gains = np.zeros(len(recordings))
     for number, samples in enumerate(recordings):
         moments = [time.process_time()]
-        way.weigh(samples, RATE)
+        implementation.weigh(samples, RATE)
         moments.append(time.process_time())
-        level = way.loudness(samples, RATE)
+        level = implementation.loudness(samples, RATE)
         moments.append(time.process_time())
         if level > SILENCE:
-            wanted = TARGET_LUFS - level
-            found = way.peak(samples, 10 ** ((MAX_TRUE_PEAK_DB - wanted) / 20))
-            gains[number] = min(wanted, MAX_TRUE_PEAK_DB - 20 * np.log10(found))
+            gain = TARGET_LUFS - level
+            true_peak = implementation.peak(samples, 10 ** ((MAX_TRUE_PEAK_DB - gain) / 20))
+            gains[number] = min(gain, MAX_TRUE_PEAK_DB - 20 * np.log10(true_peak))
         moments.append(time.process_time())
         weighing, loudness, peak = np.add((weighing, loudness, peak), np.diff(moments))
     return np.array([weighing, loudness - weighing, peak, loudness + peak]), gains
 
 
 def compare(title: str, recordings: Sequence[np.ndarray], repeats: int) -> Table:
-    """Both ways, in turn."""
+    """Measures both implementations alternately."""
     hours = sum(map(len, recordings)) / RATE / 3600
-    for way in (BEFORE, OURS):
-        measure(way, recordings[:1])  # imports and caches
-    before, ours = (np.empty((repeats, len(STAGES))) for _ in range(2))
+    for implementation in (REFERENCE, EARSHOT):
+        measure(implementation, recordings[:1])  # imports and caches
+    reference, earshot = (np.empty((repeats, len(STAGES))) for _ in range(2))
     for repeat in range(repeats):
-        before[repeat], gains_before = measure(BEFORE, recordings)
-        ours[repeat], gains = measure(OURS, recordings)
+        reference[repeat], reference_gains = measure(REFERENCE, recordings)
+        earshot[repeat], gains = measure(EARSHOT, recordings)
     table = Table(
         "CPU seconds per hour of audio",
-        "before",
-        "ours",
-        "times faster",
+        "pyloudnorm",
+        "Earshot",
+        "speed-up",
         title=f"{title}: {len(recordings)} recordings, {60 * hours:.1f} min",
-        caption=f"largest difference in gain: {np.abs(gains - gains_before).max():.1e} dB",
+        caption=f"largest difference in gain: {np.abs(gains - reference_gains).max():.1e} dB",
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for stage, slow, fast in zip(STAGES, *(np.median(times, axis=0) / hours for times in (before, ours)), strict=True):
+    for stage, slow, fast in zip(
+        STAGES, *(np.median(times, axis=0) / hours for times in (reference, earshot)), strict=True
+    ):
         table.add_row(stage, f"{slow:.3f}", f"{fast:.3f}", f"{slow / fast:.1f}")
     return table
 
 
 def speech(seed: int, seconds: float) -> np.ndarray:
-    """Damped pulses in syllables, four a second, with pauses, in the noise of a room: float32 [samples]."""
+    """Damped pulses in four syllables a second, with pauses and room noise: float32 [samples]."""
     random = np.random.default_rng(seed)
     count = int(seconds * RATE)
     moments = np.arange(count) / RATE

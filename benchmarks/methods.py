@@ -19,9 +19,10 @@ from rich.console import Console
 
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
+from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.markdown import table
 from orchestrator.results.run import Run
-from orchestrator.statistics.estimates import Estimate, estimate, mean_std, percent
+from orchestrator.statistics.estimates import Estimate, estimate
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.sweep import sweep
 

@@ -1,9 +1,9 @@
-"""Our EDE against the released one: per-session accuracy of the three heads on real speech.
+"""Compares our EDE with the released one: per-session accuracy of the three heads on real speech.
 
     python -m benchmarks.parity --out FOLDER
 
-prepares the 24 speakers of ravdess-16k as the golden chains had them, runs a sweep of five seeds with the AST that made
-the golden tensors and `compat: reference`, and prints both results as a Markdown table (docs/parity.md).
+prepares the 24 speakers of ravdess-16k as for the golden chains, runs a sweep of five seeds with the AST of the golden
+tensors and `compat: reference`, and prints both results as a Markdown table (docs/parity.md).
 """
 
 import argparse
@@ -26,17 +26,17 @@ SPEAKERS = 24
 CORPUS = {"split": "cyclic", "train": 7, "val": 0, "test": 3, "loudness": False}
 
 
-def released(shared: Path) -> dict[str, Any]:
-    """Per head: `per_seed`, `mean`, `std_ddof1` of the released code, fractions by session."""
+def released_accuracies(shared: Path) -> dict[str, Any]:
+    """`per_seed`, `mean` and `std_ddof1` of the released code by head, fractions by session."""
     heads: dict[str, Any] = json.loads((shared / "golden" / "reference_chain.json").read_text())["heads"]
     return heads
 
 
-def ours(shared: Path, out: Path, console: Console) -> dict[str, np.ndarray]:
-    """Per head: accuracy `[seeds, sessions]` on test clips of all classes seen so far."""
+def measured_accuracies(shared: Path, out: Path, console: Console) -> dict[str, np.ndarray]:
+    """Accuracy `[seeds, sessions]` on test clips of all classes seen so far, by head."""
     benchmark = out / "ravdess"
     prepare("librispeech", shared / "corpora" / "ravdess-16k", benchmark, CORPUS)
-    # speakers are numbered lexicographically (1, 10, 11, ...), the golden chains took them in order of number
+    # labels are in lexicographic order (1, 10, 11, ...), the golden chains used numerical order
     names = sorted(str(number) for number in range(1, SPEAKERS + 1))
     order = [names.index(str(number)) for number in range(1, SPEAKERS + 1)]
     config = parse(
@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     try:
-        print(table(released(options.shared), ours(options.shared, options.out, Console())))
+        print(table(released_accuracies(options.shared), measured_accuracies(options.shared, options.out, Console())))
     except (EarshotError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """One chain, computed as the package does it or the plain way: what `benchmarks.chain` measures.
 
 The plain way is the same learners' code over a `Plain` in place of `Features`: what a frozen network says of a clip is
-not stored but computed each time that somebody asks. So the frozen network runs in every epoch on every batch, and on
+not stored but computed each time it is needed. So the frozen network runs in every epoch on every batch, and on
 all queries in every session; so does every part of an expanding method. Spectrograms are stored in both ways.
 
 It is kinder to the plain way than published code: what a learner computes once before an epoch (the old parts on
@@ -23,9 +23,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from datasets.utils.errors import EarshotError, error_line
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners.features import BATCH, Features
-from trainables.store.arrays import Rows
+from trainables.session_chain import Chain
+from trainables.store.arrays import ArrayRows, Rows
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
 
@@ -37,13 +38,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Measured:
-    """What a chain cost, as far as its own process can tell.
+    """The cost of a chain, measured by its own process.
 
     Attributes:
         ready: seconds before the first session, imports apart: benchmark opened, backbone loaded.
         seconds: of each session: learning, scoring, writing predictions and record.
         cpu_seconds: the same in seconds of a core, all threads together.
-        stage_seconds: of each session: writing its stage, which is there for whoever goes on from it.
+        stage_seconds: of each session: writing its stage, which a later session would start from.
         stage_cpu_seconds: the same in seconds of a core.
         queries: clips scored in each session, validation among them.
         weights: bytes of the backbone P.
@@ -97,7 +98,7 @@ class Plain(Features):
         if not isinstance(rows, Recomputed):
             return rows
         if self._at_hand is None or self._at_hand[0] != rows.key:
-            self._at_hand = (rows.key, Rows(rows[:].cpu().numpy(), self.device))
+            self._at_hand = (rows.key, ArrayRows(rows[:].cpu().numpy(), self.device))
         return self._at_hand[1]
 
 
@@ -216,7 +217,7 @@ def run(way: str, config: ChainConfig, folder: Path, *, count: bool) -> Measured
     counter = FlopCounterMode(display=False, custom_mapping=_ON_CPU) if count else None
     with counter or nullcontext():
         while not chain.done:
-            assert not chain.step().reused, f"{config.store}: has this chain's stages already"
+            assert not chain.step().cached, f"{config.store}: has this chain's stages already"
             moments.append(_Clock.now())
     steps = np.diff(moments, axis=0) - stages.spent
     scored = [sum(len(one.validation) + len(one.query) for one in session.classes) for session in chain.sessions]

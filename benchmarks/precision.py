@@ -20,10 +20,11 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners import features
 from trainables.networks.specs import FrontEndSpec
 from trainables.records import SeedTriple
+from trainables.session_chain import Chain
 
 WAYS: dict[str, tuple[type[np.floating], Literal["float32", "bf16"]]] = {
     "float32": (np.float32, "float32"),

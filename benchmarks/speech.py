@@ -1,10 +1,10 @@
-"""A synthetic corpus in the layout, lengths and compressibility of LibriSpeech, to measure with.
+"""Writes a synthetic corpus with the layout, utterance lengths and compressibility of LibriSpeech, to measure with.
 
     FOLDER/1000/0/1000-0-0000.flac ...     a speaker of about 25 minutes: utterances of 2 to 24 s, 12 s on average
-                                           (the last one fills up the speaker's time)
+                                           (the last one is shortened to fit)
 
-The sound is speech to a codec and to nobody else: syllables of a pulse train or of noise through four formants, pauses
-between them, the noise of a room under all of it. FLAC keeps 53 % of it; it keeps 55 % of train-clean-100.
+The sound resembles speech only to a codec: syllables of a pulse train or of noise, filtered by four formants, with
+pauses and room noise. FLAC compresses it to 53 % of its size, and train-clean-100 to 55 %.
 """
 
 import multiprocessing
@@ -17,32 +17,34 @@ import numpy as np
 import soundfile
 from scipy.signal import lfilter
 
+from datasets.utils.files import TEMPORARY_SUFFIX
+
 RATE = 16_000
 SPEAKER_HOURS = 25 / 60
-MIN_SPEAKERS = 4  # so that a small corpus, too, keeps a few cores busy
+MIN_SPEAKERS = 4  # so that a small corpus uses several cores, too
 UTTERANCES_PER_CHAPTER = 25
 
-_LEVEL = 2200.0  # RMS of a stressed syllable, in steps of 16 bits
-_ROOM = 14.0  # RMS of the noise
+_LEVEL = 2200.0  # RMS of a stressed syllable, in 16-bit steps
+_ROOM = 14.0  # RMS of the room noise, in 16-bit steps
 
 
 def write_speech(folder: Path, hours: float, seed: int = 0) -> None:
-    """Writes the corpus, on all cores, unless the folder is there.
+    """Writes the corpus on all cores, unless the folder exists.
 
     Args:
-        folder: to be made; it is there whole or not at all.
-        hours: of audio.
-        seed: of everything; the files do not depend on the number of cores.
+        folder: created atomically.
+        hours: duration of the audio.
+        seed: of all random values; the files do not depend on the number of cores.
     """
     if folder.exists():
         return
-    aside = folder.with_name(f".{folder.name}.aside")
-    shutil.rmtree(aside, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}{TEMPORARY_SUFFIX}")
+    shutil.rmtree(temporary, ignore_errors=True)
     speakers = max(MIN_SPEAKERS, round(hours / SPEAKER_HOURS))
-    write = partial(_write_speaker, aside, round(hours * 3600 * RATE / speakers), seed)
+    write = partial(_write_speaker, temporary, round(hours * 3600 * RATE / speakers), seed)
     with multiprocessing.Pool(os.cpu_count()) as pool:
         pool.map(write, range(speakers), chunksize=1)
-    aside.rename(folder)
+    temporary.rename(folder)
 
 
 def _write_speaker(root: Path, num_samples: int, seed: int, speaker: int) -> None:
@@ -73,7 +75,7 @@ def _utterance(random: np.random.Generator, num_samples: int, pitch: float) -> n
 
 
 def _syllable(random: np.random.Generator, num_samples: int, pitch: float) -> np.ndarray:
-    """float64 [num_samples], RMS about 1, or a quarter of it where it is voiceless."""
+    """float64 [num_samples] with an RMS of about 1, or 0.25 for a voiceless syllable."""
     voiced = random.random() < 0.75
     if voiced:
         start, end = random.normal(0, 0.12, 2)

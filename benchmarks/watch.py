@@ -1,4 +1,4 @@
-"""Runs a command and watches it with all processes that it starts, however they detach themselves (Linux)."""
+"""Runs a command and measures CPU time and memory of all processes that it starts, also detached ones (Linux)."""
 
 import os
 import subprocess
@@ -9,28 +9,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-INTERVAL = 0.05  # seconds between two looks at what the command has made
-MEMORY_EVERY = 10  # looks between two of the processes, which take 20 ms of a core with all of Ray's
+INTERVAL = 0.05  # seconds between two polls
+PROCESSES_EVERY = 10  # polls between two readings of the processes, which take 20 ms of a core with all of Ray's
 
 _MARK = "EARSHOT_WATCHED"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class CommandError(Exception):
-    """The command failed; the message ends with what it said."""
+    """The command failed; the message ends with its standard error."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command cost.
+    """The cost of a command.
 
     Attributes:
         began: Unix time.
         ended: Unix time.
-        cpu_seconds: of all its processes, user and system, but for what one did after the last look at it.
-        peak_bytes: of memory, the largest sum over its processes at a time; what they share counts once (PSS).
+        cpu_seconds: of all its processes, user and system, up to the last reading of each.
+        peak_bytes: peak of the memory of all its processes together; shared pages count once (PSS).
         processes: Unix time at which the first one of each name started.
-        cpu_by_name: `cpu_seconds` by the name that a process had last, of which Linux keeps 15 characters.
+        cpu_by_name: `cpu_seconds` by the last name of a process, of which Linux keeps 15 characters.
     """
 
     began: float
@@ -48,7 +48,7 @@ class Cost:
 
 def watch(
     command: Sequence[str],
-    look: Callable[[float], None] | None = None,
+    poll: Callable[[float], None] | None = None,
     *,
     started: Callable[[int], None] | None = None,
     output: Path | None = None,
@@ -57,36 +57,36 @@ def watch(
 
     Args:
         command: with arguments.
-        look: called every 50 ms with the Unix time.
-        started: called with the number of the command's own process.
-        output: file that gets what the command prints.
+        poll: called every 50 ms with the Unix time.
+        started: called with the process ID of the command.
+        output: file for its standard output.
 
     Raises:
-        CommandError: it ends with a status other than 0.
+        CommandError: its exit status is not 0.
     """
     mark = uuid.uuid4().hex
-    tree, began, looks = _Tree(f"{_MARK}={mark}".encode()), time.time(), 0
+    tree, began, polls = _Tree(f"{_MARK}={mark}".encode()), time.time(), 0
     with (
-        Path(output or os.devnull).open("wb") as printed,
-        subprocess.Popen(command, env={**os.environ, _MARK: mark}, stdout=printed, stderr=subprocess.PIPE) as process,
+        Path(output or os.devnull).open("wb") as stdout,
+        subprocess.Popen(command, env={**os.environ, _MARK: mark}, stdout=stdout, stderr=subprocess.PIPE) as process,
     ):
         if started is not None:
             started(process.pid)
         while True:
-            if looks % MEMORY_EVERY == 0:
+            if polls % PROCESSES_EVERY == 0:
                 tree.update()
-            if look is not None:
-                look(time.time())
-            looks += 1
+            if poll is not None:
+                poll(time.time())
+            polls += 1
             try:
                 status = process.wait(INTERVAL)
                 break
             except subprocess.TimeoutExpired:
                 continue
         ended = time.time()
-        said = process.stderr.read().decode(errors="replace") if process.stderr else ""
+        message = process.stderr.read().decode(errors="replace") if process.stderr else ""
     if status:
-        raise CommandError(f"{' '.join(command)}: status {status}: {said[-2000:]}")
+        raise CommandError(f"{' '.join(command)}: status {status}: {message[-2000:]}")
     by_name: dict[str, float] = defaultdict(float)
     for pid, ticks in tree.cpu.items():
         by_name[tree.names[pid]] += ticks
@@ -96,7 +96,7 @@ def watch(
 
 @dataclass
 class _Tree:
-    """The processes that carry a mark in their environment, or whose parent does."""
+    """The processes that have a mark in their environment, or whose parent has it."""
 
     mark: bytes
     members: dict[int, bool] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class _Tree:
     peak: int = 0
 
     def update(self) -> None:
-        """Looks at all processes of the machine."""
+        """Reads all processes of the machine."""
         total = 0
         boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()):
@@ -122,17 +122,17 @@ class _Tree:
                     self.cpu[pid] = int(status[11]) + int(status[12])
                     self.first.setdefault(name, boot + int(status[19]) / _TICKS)
                     total += _pss(pid)
-            except (OSError, IndexError, ValueError):  # it has just ended
+            except (OSError, IndexError, ValueError):  # the process has just ended
                 continue
         self.peak = max(self.peak, total)
 
     def _belongs(self, pid: int, parent: int) -> bool:
-        # a process that renames itself (Ray's workers) writes over its environment
+        # a process that renames itself (Ray's workers) overwrites its environment
         return self.members.get(parent, False) or self.mark in (Path("/proc") / str(pid) / "environ").read_bytes()
 
 
 def _pss(pid: int) -> int:
-    """Bytes of memory of a process; a page that n processes share counts as an n-th."""
+    """Bytes of memory of a process; a page that n processes share counts 1/n."""
     for line in (Path("/proc") / str(pid) / "smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024

@@ -4,8 +4,8 @@
 #   sbatch deploy/slurm.sh --benchmark /nfs/data/ls100 --method ede --name mine --storage /nfs/earshot --budget 23h
 #
 # Ray starts on all nodes of the allocation and ends with it. Everything after the script's name goes to the sweep. A
-# job that is requeued, or taken its nodes, goes on where it was: the same command finds its finished sessions. A sweep
-# that has used up its --budget (choose it shorter than --time) is put into the queue again. docs/cluster.md tells more.
+# job that is requeued or preempted resumes: the same command finds its completed sessions. A sweep that has used up its
+# --budget (choose it shorter than --time) is put into the queue again. See docs/cluster.md.
 #
 #SBATCH --job-name=earshot
 #SBATCH --nodes=2
@@ -25,20 +25,20 @@ if [ -f .venv/bin/activate ]; then
   . .venv/bin/activate
 fi
 
-# Whoever has the token may run code on the nodes. It reaches them in the environment of srun, not by a command line.
+# Anyone with the token can run code on the nodes. It is passed in the environment of srun, not on a command line.
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_TOKEN RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 export CPUS="${SLURM_CPUS_PER_TASK:-1}"
 host=$(python -c 'import ray; print(ray.util.get_node_ip_address())')
 port=$((20000 + SLURM_JOB_ID % 10000))
 
-node() { # one node of the cluster, until it is told to end; leaves no file behind
-  local folder ray told=""
+node() { # one node of the cluster, until it receives a signal; removes its files
+  local folder ray signalled=""
   folder=$(mktemp -d /tmp/ear-XXXXXXXX)
   ray start --block --num-cpus "$CPUS" --temp-dir "$folder/r" "$@" >"$folder/log" 2>&1 &
   ray=$!
-  trap 'told=yes; kill "$ray" || true' TERM INT
-  wait "$ray" || wait "$ray" || [ -n "$told" ] || tail -n 20 "$folder/log" >&2
+  trap 'signalled=yes; kill "$ray" || true' TERM INT
+  wait "$ray" || wait "$ray" || [ -n "$signalled" ] || tail -n 20 "$folder/log" >&2
   rm -rf "$folder"
 }
 export -f node

@@ -1,6 +1,6 @@
-"""The reference of the site, generated from the code whenever the site is built: it cannot go stale.
+"""Reference pages of the site, generated from the code whenever the site is built, so that they cannot become outdated.
 
-MkDocs calls `on_files`; the pages lie nowhere.
+MkDocs calls `on_files`; the pages are not stored as files.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:  # `mkdocs build` alone does not put it there
+if str(ROOT) not in sys.path:  # `mkdocs build` does not add it
     sys.path.insert(0, str(ROOT))
 
 
@@ -31,21 +31,21 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def commands() -> str:
-    """--help of every command."""
-    from orchestrator.__main__ import COMMANDS
+    """The help of every command."""
+    from orchestrator.__main__ import COMMANDS, EXIT_STATUSES
 
+    statuses = [f"| {status} | {text} |" for status, text in EXIT_STATUSES.items()]
     parts = [
         "# Command line",
-        "`earshot sweep` and `python -m orchestrator.sweep` are the same. Exit status: 0 done, 1 done but something"
-        " failed (trials of a sweep, what `audit --fail-on` names, a recording that `predict` could not read, damage"
-        " that `stages verify` found), 2 bad input or usage, 3 the budget of a sweep was used up, 130 interrupted."
-        " Results go to stdout, all else to stderr; `NO_COLOR` is respected.",
+        "`earshot sweep` and `python -m orchestrator.sweep` are the same. Results go to stdout, messages to stderr;"
+        " `NO_COLOR` is respected.",
+        "\n".join(["| exit status | meaning |", "|---|---|", *statuses]),
         "Completion: `earshot completion bash > ~/.local/share/bash-completion/completions/earshot`.",
     ]
     for name, (module, text) in COMMANDS.items():
         parser = importlib.import_module(module).parser()
         parts += [f"## {name}", f"{text[0].upper()}{text[1:]}.", _verbatim(_help(parser))]
-        parts += [f"### {name} {verb}\n\n{_verbatim(_help(below))}" for verb, below in _verbs(parser)]
+        parts += [f"### {name} {verb}\n\n{_verbatim(_help(subparser))}" for verb, subparser in _subcommands(parser)]
     return "\n\n".join(parts)
 
 
@@ -56,9 +56,8 @@ def configuration() -> str:
     return "\n\n".join(
         [
             "# Configuration of a sweep",
-            "What a YAML file given with `--config` may hold; every key is also an option (`search_seed` is"
-            " `--search-seed`), but for `share` (`--no-share`) and `show` (`--verbose`, `--json`). The resolved"
-            " configuration is stored in the run folder as `sweep.json`.",
+            "Keys of a YAML file for `--config`. Every key is also an option (`search_seed` is `--search-seed`), except"
+            " `show` (`--verbose`, `--json`). The resolved configuration is stored in the run folder as `sweep.json`.",
             _fields(SweepConfig),
             "## protocol",
             "The name of a protocol, or these fields.",
@@ -69,34 +68,34 @@ def configuration() -> str:
 
 def methods() -> str:
     """The settings of every method."""
-    from trainables.methods.registry import methods as known
+    from trainables.methods.registry import methods as all_methods
 
     parts = [
         "# Settings of methods",
-        "What a search space may fix or vary. Defaults are the published values, for a transformer where there is one;"
-        " [where they differ](../methods.md#where-ours-differs-from-what-was-published).",
+        "Settings that a search space can fix or vary. Defaults are the published values, for a transformer where"
+        " there are some; [differences](../methods.md#where-ours-differs-from-what-was-published).",
     ]
-    for name, method in known().items():
+    for name, method in all_methods().items():
         parts += [f"## {name}", f"{method.summary}. Heads: {', '.join(method.heads)}.", _fields(method.Settings)]
     return "\n\n".join(parts)
 
 
 def corpora() -> str:
     """The options of every corpus."""
-    from datasets.corpora.corpus import corpora as known
+    from datasets.corpora.registry import corpora as all_corpora
 
-    parts = ["# Options of corpora", "As options of `python -m orchestrator.prepare CORPUS`."]
-    for name, corpus in known().items():
+    parts = ["# Options of corpora", "Options of `earshot prepare CORPUS`."]
+    for name, corpus in all_corpora().items():
         parts += [f"## {name}", f"{corpus.summary}.", _fields(corpus.options_type)]
     return "\n\n".join(parts)
 
 
 def modules(package: str) -> str:
     """The public names of every module of a package."""
-    found = importlib.import_module(package)
+    path = importlib.import_module(package).__path__
     names = sorted(
         module.name
-        for module in pkgutil.walk_packages(found.__path__, f"{package}.")
+        for module in pkgutil.walk_packages(path, f"{package}.")
         if not module.ispkg and not module.name.endswith("__main__")
     )
     return "\n\n".join([f"# {package}", *(f"::: {name}" for name in names)])
@@ -115,7 +114,7 @@ def _fields(model: Any) -> str:
 
 def _kind(annotation: Any) -> str:
     """'int or none', 'tpe, random or grid', 'list of str'."""
-    inner = [one for one in get_args(annotation) if one is not Ellipsis]
+    inner = [argument for argument in get_args(annotation) if argument is not Ellipsis]
     origin = get_origin(annotation)
     if origin is Literal:
         return " or ".join([", ".join(map(str, inner[:-1])), str(inner[-1])]) if len(inner) > 1 else str(inner[0])
@@ -128,7 +127,7 @@ def _kind(annotation: Any) -> str:
     return {"NoneType": "none", "Path": "path"}.get(annotation.__name__, annotation.__name__)
 
 
-def _verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def _subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.items()

@@ -1,4 +1,4 @@
-"""What runs trials and reads what they found; the command lines are `python -m orchestrator.<verb>`."""
+"""Runs trials and reads their results; each module at the top level is a command (`earshot VERB`)."""
 
 import os
 

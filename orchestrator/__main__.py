@@ -1,17 +1,16 @@
-"""All commands under one name: `earshot sweep ...` is `python -m orchestrator.sweep ...`.
+"""Few-shot class-incremental audio classification experiments on Ray.
 
     earshot COMMAND --help
     earshot completion bash > ~/.local/share/bash-completion/completions/earshot
     earshot completion zsh > ~/.zfunc/_earshot          (with fpath+=~/.zfunc before compinit)
 
-Exit status of every command: 0 done, 1 done but something failed (trials of a sweep, what `audit --fail-on` names, a
-recording that `predict` could not read, damage that `stages verify` found), 2 bad input or usage, 3 the budget of a
-sweep was used up, 130 interrupted.
+`earshot sweep` is also called `python -m orchestrator.sweep`, and likewise the other commands.
 """
 
 import argparse
 import importlib
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,17 +21,30 @@ from datasets.utils.suggestion import suggestion
 
 COMMANDS = {
     "prepare": ("orchestrator.prepare", "cut a corpus of recordings into a benchmark of clips"),
-    "audit": ("orchestrator.audit", "tell what is wrong with a benchmark"),
+    "audit": ("orchestrator.audit", "find defects of a benchmark"),
     "sweep": ("orchestrator.sweep", "run a sweep: search space x seeds"),
-    "report": ("orchestrator.report", "one page, tables and figures of runs"),
-    "compare": ("orchestrator.compare", "whether a difference between methods or runs is decided"),
-    "export": ("orchestrator.export", "make a folder of a trained chain"),
-    "predict": ("orchestrator.predict", "classify recordings with it"),
-    "stages": ("orchestrator.stages", "look after the store of stages and embeddings"),
+    "report": ("orchestrator.report", "write a page, tables and figures of runs"),
+    "compare": ("orchestrator.compare", "test differences between methods or runs for significance"),
+    "export": ("orchestrator.export", "export a trained chain to a folder"),
+    "predict": ("orchestrator.predict", "classify recordings with an exported chain"),
+    "stages": ("orchestrator.stages", "list, verify and clean the store of stages and embeddings"),
     "chain": ("trainables.chain", "run one chain, without Ray"),
     "pretrain": ("trainables.pretrain", "pretrain a backbone from scratch"),
 }
+"""Name: module and summary."""
+
+EXIT_STATUSES = {
+    0: "completed",
+    1: "completed, but something failed: trials of a sweep, findings that match audit --fail-on, recordings that"
+    " predict could not read, damage that stages verify found",
+    2: "bad input or usage",
+    3: "the budget of a sweep was used up",
+    130: "interrupted (Ctrl-C)",
+}
+"""Exit statuses of all commands."""
+
 SHELLS = ("bash", "zsh")
+_FILE_PLACEHOLDERS = ("DIR", "RUN", "FILE", "PATH", "PLACE", "BENCHMARK")
 
 
 @as_program
@@ -48,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if name in ("-h", "--help", "--version"):
         _parser().parse_args([name])
-    told = f"completion: expected one of {', '.join(SHELLS)}"
+    message = f"completion: expected one of {', '.join(SHELLS)}"
     if name != "completion":
-        told = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion', '--help', '--version'))}"
-    print(f"error: {told}", file=sys.stderr)
+        message = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion', '--help', '--version'))}"
+    print(f"error: {message}", file=sys.stderr)
     return 2
 
 
@@ -61,47 +73,52 @@ def completion(shell: str) -> str:
     Args:
         shell: `bash` or `zsh`.
     """
-    whole = _parser()
-    verbs = whole.add_subparsers(metavar="COMMAND")
+    program = _parser()
+    subparsers = program.add_subparsers(metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
-        own: CommandLine = importlib.import_module(module).parser()
-        _add_values(own)
-        verbs.add_parser(name, help=text, parents=[own], add_help=False)
-    verbs.add_parser("completion", help="print a script that completes this").add_argument("shell", choices=SHELLS)
-    script: str = shtab.complete(whole, shell)
-    # a space or backbone may also be a file: where no known name fits, the shell's own completion of files
+        command: CommandLine = importlib.import_module(module).parser()
+        _add_values(command)
+        subparsers.add_parser(name, help=text, parents=[command], add_help=False)
+    subparsers.add_parser("completion", help="print a completion script").add_argument("shell", choices=SHELLS)
+    script: str = shtab.complete(program, shell)
+    # a space or backbone may also be a file: if no known name matches, the shell completes files
     return script.replace("complete -o bashdefault", "complete -o bashdefault -o default")
 
 
 def _parser() -> CommandLine:
-    listed = "\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
-    made = CommandLine("orchestrator", description=f"{__doc__}\ncommands:\n{listed}\n")
-    made.prog = "earshot"
-    made.usage = "earshot COMMAND [options]"
-    return made
+    commands = "\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
+    statuses = "\n".join(
+        textwrap.fill(f"  {status:<12}{text}", 100, subsequent_indent=" " * 14, break_on_hyphens=False)
+        for status, text in EXIT_STATUSES.items()
+    )
+    return CommandLine(
+        "orchestrator",
+        usage="%(prog)s COMMAND [options]",
+        description=f"{__doc__}\ncommands:\n{commands}\n\nexit statuses:\n{statuses}\n",
+    )
 
 
 def _add_values(command: argparse.ArgumentParser) -> None:
-    """Gives arguments the values that a shell can offer."""
+    """Adds the values that a shell can complete to the arguments of a command."""
     from datasets.benchmark.protocol import NAMED
-    from search_spaces.loader import shipped as spaces
-    from trainables.methods.registry import methods
-    from trainables.networks.shipped import shipped
+    from search_spaces.files import shipped as spaces
+    from trainables.methods.registry import method_names
+    from trainables.networks.shipped import shipped as backbones
     from trainables.networks.specs import RANDOM
 
     values: dict[str, Iterable[str]] = {
-        "method": methods(),
+        "method": method_names(),
         "protocol": NAMED,
         "space": spaces(),
-        "backbone": (*shipped(), *RANDOM),
+        "backbone": (*backbones(), *RANDOM),
     }
     for action in command._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for verb in action.choices.values():
-                _add_values(verb)
+            for subcommand in action.choices.values():
+                _add_values(subcommand)
         elif action.dest in values and action.choices is None:
             action.choices = list(values[action.dest])
-        elif action.type is Path or action.metavar in ("DIR", "RUN", "FILE", "PATH", "PLACE", "BENCHMARK", "START"):
+        elif action.type is Path or action.metavar in _FILE_PLACEHOLDERS:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
 
 

@@ -1,9 +1,9 @@
-"""Audits a benchmark: duplicates, leaks, bad levels, imbalance, and the accuracy that duplicates allow.
+"""Audit a benchmark: duplicates, leaks, levels, imbalance, and the accuracy that duplicates allow.
 
-    python -m orchestrator.audit data/ls100                                    a prepared benchmark, with its audio
-    python -m orchestrator.audit ls100-published --meta lists --out audit      published lists, without audio
+    earshot audit data/ls100                                      a prepared benchmark, with its audio
+    earshot audit ls100-published --meta lists --out audit        published lists, without audio
 
-Exit codes: 0 done, 1 a defect named by --fail-on was found, 2 an error, 130 interrupted.
+Exit status: 0 success, 1 findings matched --fail-on, 2 error, 130 interrupted.
 """
 
 import argparse
@@ -21,46 +21,48 @@ from rich.text import Text
 
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
-from datasets.corpora.corpus import Corpus, corpora
+from datasets.corpora.corpus import Corpus
+from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, positive
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import is_uri
+from datasets.utils.options import add_options
 from datasets.utils.text import plural, printable
-from orchestrator.auditing.audit import audit, audit_listing
-from orchestrator.auditing.files import write_files
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
-from orchestrator.preparation.options import add_options
-from orchestrator.preparation.pipeline import resolve_options
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}
-_SESSIONS = 8  # shown in a row of ceilings
+_MAX_SESSIONS = 8  # columns in a row of ceilings
 _COMMON = ("benchmark", "protocol", "order_seed", "out", "fail_on", "workers")
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code."""
+    """Runs the command line and returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # names of classes and "±", where the terminal has no UTF-8
-    listed = _with_lists()
+        sys.stdout.reconfigure(errors="replace")  # names of classes and "±" on a terminal without UTF-8
+    listed = _listed_corpora()
     corpus = listed.get(words[0]) if words else None
-    given = vars(parser(corpus).parse_args(words))
-    common = {key: given.pop(key) for key in _COMMON}
-    result = _audited(common, corpus, given, listed)
-    found = findings(result)
-    failed = _failures(found, common["fail_on"])
-    files = write_files(result, found, common["out"]) if common["out"] else ()
-    with suppress(SystemExit):  # how Rich ends where the reader left early, such as `head`
-        _show(result, found, files, output_console())
+    options = vars(parser(corpus).parse_args(words))
+    common = {key: options.pop(key) for key in _COMMON}
+    facts = _audit(common, corpus, options, listed)
+    results = findings(facts)
+    failed = _failed_kinds(results, common["fail_on"])
+    files: Sequence[Path] = ()
+    if common["out"]:
+        from orchestrator.auditing.files import write_files  # imports matplotlib: about a second
+
+        files = write_files(facts, results, common["out"])
+    with suppress(SystemExit):  # raised by Rich if the reader of the pipe exits early, such as `head`
+        _print_audit(facts, results, files, output_console())
     if failed:
         error_console().print(f"failed: findings matched --fail-on: {', '.join(failed)}")
     return 1 if failed else 0
 
 
-def _with_lists() -> dict[str, Corpus[Any]]:
-    """The corpora that have published lists, by name."""
+def _listed_corpora() -> dict[str, Corpus[Any]]:
+    """The corpora with published lists, by name."""
     return {name: corpus for name, corpus in corpora().items() if type(corpus).listing is not Corpus.listing}
 
 
@@ -68,12 +70,12 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
     """The command line.
 
     Args:
-        corpus: whose published lists are audited; its options are added.
+        corpus: its published lists are audited; its options are added.
     """
-    listed = _with_lists()
+    listed = _listed_corpora()
     made = CommandLine(
         "orchestrator.audit",
-        usage="python -m orchestrator.audit BENCHMARK [options]",
+        usage="earshot audit BENCHMARK [options]",
         description=__doc__,
         epilog=f"Published lists: {', '.join(listed)}; `BENCHMARK --help` shows the options of one of them.",
     )
@@ -114,12 +116,12 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [kind for kind in chosen if kind not in (*KINDS, "any")]
-    if unknown or not chosen:
-        found = printable(unknown[0] if unknown else text)
-        raise argparse.ArgumentTypeError(f"expected any or some of {', '.join(KINDS)}, found {found!r}")
-    return chosen
+    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [kind for kind in kinds if kind not in (*KINDS, "any")]
+    if unknown or not kinds:
+        value = printable(unknown[0] if unknown else text)
+        raise argparse.ArgumentTypeError(f"expected any or some of {', '.join(KINDS)}, found {value!r}")
+    return kinds
 
 
 def _seed(text: str) -> int:
@@ -130,22 +132,27 @@ def _seed(text: str) -> int:
 
 def _folder(text: str) -> Path:
     if not text or is_uri(text):
-        found = "a URI; copy the files there afterwards" if text else "nothing"
-        raise argparse.ArgumentTypeError(f"expected a folder of this machine, found {found}")
+        value = "a URI; copy the files there afterwards" if text else "nothing"
+        raise argparse.ArgumentTypeError(f"expected a folder on this machine, found {value}")
     return Path(text)
 
 
-def _audited(
+def _audit(
     common: dict[str, Any],
     corpus: Corpus[Any] | None,
     options: dict[str, Any],
     listed: Iterable[str],
 ) -> Audit:
+    from orchestrator.auditing.audit import audit, audit_listing  # after parsing: `--help` answers sooner
+    from orchestrator.preparation.pipeline import resolve_options
+
     name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
     if corpus is not None:
         clips = corpus.listing(resolve_options(corpus, options))
         if clips is None:
-            raise EarshotError(f"{name}: these options name no published lists; prepare it and audit its folder")
+            raise EarshotError(
+                f"{name}: there are no published lists for these options; prepare the corpus and audit its folder"
+            )
         return audit_listing(name, clips, protocols, order_seed)
     if not is_uri(name) and not Path(name).exists():
         raise EarshotError(
@@ -157,49 +164,61 @@ def _audited(
         return audit(shards, protocols, order_seed, common["workers"], listener)
 
 
-def _failures(found: Sequence[Finding], wanted: Sequence[str]) -> list[str]:
-    """The kinds among `wanted` that were found."""
-    for finding in found:
-        if finding.kind in wanted and finding.verdict == "unknown":
+def _failed_kinds(results: Sequence[Finding], fail_on: Sequence[str]) -> list[str]:
+    """The kinds in `fail_on` with a defect.
+
+    Raises:
+        EarshotError: such a kind needs audio, and only lists were audited.
+    """
+    for finding in results:
+        if finding.kind in fail_on and finding.verdict == "unknown":
             raise EarshotError(
-                f"--fail-on {finding.kind}: expected audio, found lists alone; audit the prepared benchmark"
+                f"--fail-on {finding.kind}: expected audio, found only lists; audit the prepared benchmark"
             )
-    return [finding.kind for finding in found if finding.exists and ({"any", finding.kind} & set(wanted))]
+    return [finding.kind for finding in results if finding.is_defect and ({"any", finding.kind} & set(fail_on))]
 
 
-def _show(result: Audit, found: Sequence[Finding], files: Sequence[Path], console: Console) -> None:
-    table = result.clips.table
-    train, val, test = result.counts.sum(axis=0)
+def _print_audit(facts: Audit, results: Sequence[Finding], files: Sequence[Path], console: Console) -> None:
+    _print_findings(facts, results, console)
+    console.print()
+    _print_ceilings(facts, console)
+    for path in files:
+        console.print(Text(f"written: {path}"), soft_wrap=True)
+
+
+def _print_findings(facts: Audit, results: Sequence[Finding], console: Console) -> None:
+    table = facts.clips.table
+    train, val, test = facts.counts.sum(axis=0)
     console.print(
         Text.assemble(
-            (printable(result.name), "bold"),
-            f": {len(table.class_names)} classes, {len(table)} clips of {result.clips.clip_seconds:g} s "
-            f"(train {train}, val {val}, test {test}){'' if result.measures is not None else ', from lists alone'}",
+            (printable(facts.name), "bold"),
+            f": {len(table.class_names)} classes, {len(table)} clips of {facts.clips.clip_seconds:g} s "
+            f"(train {train}, val {val}, test {test}){'' if facts.measures is not None else ', from lists only'}",
         )
     )
     console.print()
-    rows = _plain_table("check", "found", "example", "verdict")
-    for finding in found:
+    rows = _plain_table("check", "result", "example", "verdict")
+    for finding in results:
         if finding.verdict != "unknown":
-            cells = [Text(cell) for cell in (finding.title, finding.found, finding.example)]
+            cells = [Text(cell) for cell in (finding.title, finding.result, finding.example)]
             rows.add_row(*cells, Text(finding.verdict, style=_COLOURS[finding.verdict]))
     console.print(rows)
-    if result.measures is None:
+    if facts.measures is None:
         console.print(Text("silence, clipping and levels need audio: audit the prepared benchmark", style="dim"))
-    console.print()
+
+
+def _print_ceilings(facts: Audit, console: Console) -> None:
     console.print(Text("Highest accuracy that identical test clips allow (%)", style="bold"))
-    ceilings = _plain_table("protocol", "classes", "A_0 .. A_T", "AA")
-    ceilings.add_row("all classes at once", str(len(table.class_names)), percent(result.ceiling), NOTHING)
-    for names, one in merged_ceilings(result):
-        classes = str(one.classes[0]) + (f" to {one.classes[-1]}" if len(one.classes) > 1 else "")
-        if min(one.accuracy) == 1:
-            steps = f"100 after each of {plural(len(one.accuracy), 'session')}"
+    rows = _plain_table("protocol", "classes", "A_0 .. A_T", "AA")
+    rows.add_row("all classes at once", str(len(facts.clips.table.class_names)), percent(facts.ceiling), NOTHING)
+    for names, ceiling in merged_ceilings(facts):
+        classes = str(ceiling.classes[0]) + (f" to {ceiling.classes[-1]}" if len(ceiling.classes) > 1 else "")
+        if min(ceiling.accuracy) == 1:
+            steps = f"100 after each of {plural(len(ceiling.accuracy), 'session')}"
         else:
-            steps = " ".join(_middle_left_out([percent(value) for value in one.accuracy]))
-        ceilings.add_row(names, classes, steps, percent(float(np.mean(one.accuracy))))
-    console.print(ceilings)
-    for path in files:
-        console.print(Text(f"written: {path}"), soft_wrap=True)
+            steps = " ".join(_abbreviate([percent(value) for value in ceiling.accuracy]))
+        rows.add_row(names, classes, steps, percent(float(np.mean(ceiling.accuracy))))
+    console.print(rows)
 
 
 def _plain_table(*columns: str) -> Table:
@@ -209,10 +228,11 @@ def _plain_table(*columns: str) -> Table:
     return table
 
 
-def _middle_left_out(cells: list[str]) -> list[str]:
-    if len(cells) <= _SESSIONS:
+def _abbreviate(cells: list[str]) -> list[str]:
+    """The first and last cells, if there are many."""
+    if len(cells) <= _MAX_SESSIONS:
         return cells
-    half = _SESSIONS // 2
+    half = _MAX_SESSIONS // 2
     return [*cells[:half], "..", *cells[-half:]]
 
 

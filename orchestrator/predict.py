@@ -1,12 +1,12 @@
-"""Classifies recordings of any length, rate and number of channels with an exported model.
+"""Classifies recordings of any length, sample rate and number of channels with an exported model.
 
-    python -m orchestrator.predict DIR recording.wav [...] [--top 5] [--windows] [--json]
+    earshot predict DIR recording.wav [...] [--top 5] [--windows] [--json]
 
-A recording is cut into windows as long as the model's clips, one every half of that. The scores of a head are averaged
-over the windows and turned into probabilities of the classes that the model knows, which add up to 1: a sound of none
-of them gets a class too, and they are not calibrated.
+A recording is cut into windows of the model's clip length with a hop of half that length. The scores of a head are
+averaged over the windows and converted to probabilities of the classes that the model knows. They add up to 1, also for
+a sound of none of these classes, and are not calibrated.
 
-Exit codes: 0 all recordings classified, 1 some could not be read, 2 the command or the model is wrong, 130 interrupted.
+Exit status: 0 all recordings classified, 1 some could not be read, 2 bad arguments or model, 130 interrupted.
 """
 
 import argparse
@@ -14,107 +14,85 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from datasets.audio.recordings import RejectedError
 from datasets.utils.cli import CommandLine, as_program, local_path, positive
 from datasets.utils.console import progress_bar
 from datasets.utils.json_values import json_text
-from datasets.utils.text import printable
-from trainables.inference.prediction import Prediction, check_head, predict
+from datasets.utils.text import plural, printable
+from trainables.inference.description import Description
+
+if TYPE_CHECKING:
+    from trainables.inference.prediction import Prediction
 
 SCHEMA_VERSION = 1
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code."""
-    given = parser().parse_args(arguments)
-    console = Console(soft_wrap=True, highlight=False)
-    results: list[dict[str, Any]] = []
-    failed = 0
-    from trainables.chain import pick_device
+    """`earshot predict`."""
+    options = parser().parse_args(arguments)
+    description = Description.load(options.model)  # before the imports: a wrong path fails at once
+    from datasets.audio.recordings import RejectedError
     from trainables.inference.exported_model import load_model
+    from trainables.inference.prediction import check_head, predict
+    from trainables.networks.device import pick_device
 
-    model = load_model(given.model, pick_device(given.device))
-    head = check_head(model, given.head)
+    console = Console(soft_wrap=True, highlight=False)
+    model = load_model(options.model, pick_device(options.device))
+    head = check_head(model, options.head)
+    recordings: list[dict[str, Any]] = []
     with progress_bar("", unit="windows") as update:
-        for name in given.recording:
+        for name in options.recording:
             update(0, description=Path(name).name, total=None)
             try:
-                found = predict(
+                prediction = predict(
                     model,
                     Path(name),
                     head=head,
-                    top=given.top,
-                    hop=given.hop,
-                    timeline=given.windows,
-                    loudness=given.loudness,
+                    top=options.top,
+                    hop=options.hop,
+                    timeline=options.windows,
+                    loudness=options.loudness,
                     listener=lambda done, total: update(done, total=total),
                 )
             except (RejectedError, OSError) as error:
-                failed += 1
                 reason = printable(str(error) if isinstance(error, RejectedError) else error.strerror or str(error))
                 print(f"error: {printable(name)}: {reason}", file=sys.stderr)
-                results.append({"file": name, "error": reason})
+                recordings.append({"file": name, "error": reason})
                 continue
-            results.append({"file": name, "error": None, **asdict(found)})
-            if not given.json:
-                _tell(name, found, console)
-    if given.json:
-        known = model.description
-        described: dict[str, Any] = {"folder": str(given.model), "trial": known.trial, "session": known.session}
-        described |= {"method": known.method, "head": head, "classes": len(known.classes)}
-        print(json_text({"schema_version": SCHEMA_VERSION, "model": described, "recordings": results}, indent=1))
-    return 1 if failed else 0
-
-
-def _tell(name: str, found: Prediction, console: Console) -> None:
-    windows = "1 window" if found.windows == 1 else f"{found.windows} windows"
-    console.print(Text.assemble((printable(name), "bold"), f"  {found.seconds:.2f} s, {windows}"))
-    likely = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
-    for one in found.classes:
-        likely.add_row(Text(printable(one.name)), Text(f"{one.probability:.3f}"))
-    console.print(likely)
-    if not found.timeline:
-        return
-    timeline = Table(box=None, padding=(0, 0, 0, 2), header_style="")
-    for heading in ("start", "end"):
-        timeline.add_column(heading, justify="right")
-    timeline.add_column("class")
-    timeline.add_column("probability")
-    for window in found.timeline:
-        row = (f"{window.start:.2f}", f"{window.end:.2f}", printable(window.name), f"{window.probability:.3f}")
-        timeline.add_row(*map(Text, row))
-    console.print(timeline)
+            recordings.append({"file": name, "error": None, **asdict(prediction)})
+            if not options.json:
+                _print_prediction(name, prediction, console)
+    if options.json:
+        header = _json_header(options.model, description, head)
+        print(json_text({"schema_version": SCHEMA_VERSION, "model": header, "recordings": recordings}, indent=1))
+    return 1 if any(recording["error"] is not None for recording in recordings) else 0
 
 
 def parser() -> CommandLine:
     """The command line."""
-    made = CommandLine(
-        "orchestrator.predict",
-        description=__doc__,
-    )
-    made.add_argument("model", type=local_path, metavar="DIR", help="folder that orchestrator.export wrote")
-    made.add_argument("recording", nargs="+", metavar="FILE", help="recordings, of any format that libsndfile reads")
-    made.add_argument("--top", type=positive, default=5, metavar="K", help="likeliest classes to tell (default: 5)")
-    made.add_argument("--head", metavar="NAME", help="whose scores (default: the trial's)")
-    made.add_argument(
+    command = CommandLine("orchestrator.predict", description=__doc__)
+    command.add_argument("model", type=local_path, metavar="DIR", help="folder written by earshot export")
+    command.add_argument("recording", nargs="+", metavar="FILE", help="recordings, in any format that libsndfile reads")
+    command.add_argument("--top", type=positive, default=5, metavar="K", help="number of classes to show (default: 5)")
+    command.add_argument("--head", metavar="NAME", help="head whose scores are used (default: the trial's)")
+    command.add_argument(
         "--hop", type=_seconds, metavar="SECONDS", help="from one window to the next (default: half a window)"
     )
-    made.add_argument("--windows", action="store_true", help="also tell the likeliest class of every window")
-    made.add_argument(
+    command.add_argument("--windows", action="store_true", help="also show the most probable class of every window")
+    command.add_argument(
         "--loudness",
         action=argparse.BooleanOptionalAction,
-        help="bring recordings to -23 LUFS, true peak at most -2 dB (default: as the model's clips were made)",
+        help="normalise recordings to -23 LUFS, true peak at most -2 dB (default: as the model's clips were made)",
     )
-    made.add_argument("--json", action="store_true", help="one JSON document instead of tables")
-    made.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
-    return made
+    command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
+    return command
 
 
 def _seconds(text: str) -> float:
@@ -122,6 +100,37 @@ def _seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
     return value
+
+
+def _json_header(folder: Path, description: Description, head: str) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "trial": description.trial,
+        "session": description.session,
+        "method": description.method,
+        "head": head,
+        "classes": len(description.classes),
+    }
+
+
+def _print_prediction(name: str, prediction: "Prediction", console: Console) -> None:
+    summary = f"  {prediction.seconds:.2f} s, {plural(prediction.windows, 'window')}"
+    console.print(Text.assemble((printable(name), "bold"), summary))
+    classes = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
+    for entry in prediction.classes:
+        classes.add_row(Text(printable(entry.name)), Text(f"{entry.probability:.3f}"))
+    console.print(classes)
+    if not prediction.timeline:
+        return
+    timeline = Table(box=None, padding=(0, 0, 0, 2), header_style="")
+    for heading in ("start", "end"):
+        timeline.add_column(heading, justify="right")
+    timeline.add_column("class")
+    timeline.add_column("probability")
+    for window in prediction.timeline:
+        row = (f"{window.start:.2f}", f"{window.end:.2f}", printable(window.name), f"{window.probability:.3f}")
+        timeline.add_row(*map(Text, row))
+    console.print(timeline)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,54 @@
 """Cut a corpus of recordings into a benchmark of clips.
 
-    python -m orchestrator.prepare demo --out data/demo
-    python -m orchestrator.prepare ls100 --source LibriSpeech/train-clean-100 --out data/ls100
-    python -m orchestrator.prepare folder --source recordings --out data/mine --clip-seconds 2
-    python -m orchestrator.prepare CORPUS --help                     the options of a corpus
+    earshot prepare demo --out data/demo
+    earshot prepare ls100 --source LibriSpeech/train-clean-100 --out data/ls100
+    earshot prepare folder --source recordings --out data/mine --clip-seconds 2
+    earshot prepare CORPUS --help                                    options of a corpus
 
-`fsd-mix-sed` makes no benchmark but recordings: the soundscapes that `fsc89` is cut from. The same command goes on
-after any interruption. Exit status: 0 done (or nothing to do), 2 an error that the user can mend, 130 interrupted.
+`fsd-mix-sed` does not create a benchmark: it renders the soundscapes that `fsc89` is cut from. After an interruption,
+run the same command again to resume. Exit status: 0 success (or nothing to do), 2 error, 130 interrupted.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.text import Text
 
-from datasets.corpora.corpus import corpora
 from datasets.corpora.inventory import Rejection
+from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
+from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import Interrupted
 from datasets.utils.location import Location
-from orchestrator.preparation.options import add_options
-from orchestrator.preparation.output_folder import REJECTED
-from orchestrator.preparation.pipeline import Outcome, Settings, run
-from orchestrator.preparation.shard_tasks import Progress
-from orchestrator.preparation.soundscape_tasks import RenderOutcome, render
+from datasets.utils.options import add_options
+from datasets.utils.text import printable
+
+if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
+    from orchestrator.preparation.pipeline import Outcome, Settings
+    from orchestrator.preparation.shard_tasks import Progress
+    from orchestrator.preparation.soundscape_tasks import RenderOutcome
 
 RENDERED = "fsd-mix-sed"
-SHOWN = 10  # rejected files that are told on the console
+SHOWN = 10  # rejected files printed on the console
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    given = vars(parser().parse_args(arguments))
-    bar = _bar(console)
-    try:
-        if given["corpus"] == RENDERED:
-            del given["corpus"]
-            _tell_rendered(_render(given, bar), given["out"], console)
-        else:
-            settings = Settings(**{key: given.pop(key, None) for key in _SETTINGS}, options=given)
-            _summarise(_prepare(settings, bar), settings, console)
-    except KeyboardInterrupt:
-        known = [task for task in bar.tasks if task.total]
-        done = f"{known[0].completed:.0f} of {known[0].total:.0f} units are done" if known else "nothing was begun"
-        raise Interrupted(f"interrupted: {done}; run the same command again to resume") from None
+    """Runs the command line and returns the exit status."""
+    options = vars(parser().parse_args(arguments))
+    if options["corpus"] == RENDERED:
+        del options["corpus"]
+        _print_rendered(_render(options), options["out"])
+    else:
+        from orchestrator.preparation.pipeline import Settings
+
+        settings = Settings(**{key: options.pop(key, None) for key in _SETTINGS}, options=options)
+        _print_prepared(_prepare(settings), settings)
     return 0
 
 
@@ -106,77 +102,94 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one per core)")
 
 
-def _bar(console: Console) -> Bar:
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+@contextmanager
+def _interruptible_progress(description: str, unit: str) -> Iterator[Callable[..., None]]:
+    """A progress bar, and the error for Ctrl-C with the number of finished units.
+
+    Yields:
+        a function that takes finished steps and their total number, and by keyword a new `unit`.
+    """
+    finished, total = 0, 0
+
+    with progress_bar(description, unit=unit) as bar:
+
+        def update(done: int, of: int, **changes: str) -> None:
+            nonlocal finished, total
+            finished, total = done, of
+            bar(done, total=of, **changes)
+
+        try:
+            yield update
+        except KeyboardInterrupt:
+            state = f"{finished} of {total} {unit} are finished" if total else "no unit is finished"
+            raise Interrupted(f"interrupted: {state}; run the same command again to resume") from None
 
 
-def _prepare(settings: Settings, bar: Bar) -> Outcome:
-    with bar:
-        name = settings.name or Location.of(settings.out).name
-        task = bar.add_task(f"preparing {escape(name)}", total=None, unit="units")
+def _prepare(settings: "Settings") -> "Outcome":
+    from orchestrator.preparation.pipeline import run
 
-        def listener(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total, unit=f"units, {progress.clips} clips")
+    name = settings.name or Location.of(settings.out).name
+    with _interruptible_progress(f"preparing {name}", "units") as update:
+
+        def listener(progress: "Progress") -> None:
+            update(progress.done, progress.total, unit=f"units, {progress.clips} clips")
 
         return run(settings, listener)
 
 
-def _render(given: dict[str, Any], bar: Bar) -> RenderOutcome:
-    with bar:
-        task = bar.add_task("rendering", total=None, unit="soundscapes")
-        return render(**given, listener=lambda done, total: bar.update(task, completed=done, total=total))
+def _render(options: dict[str, Any]) -> "RenderOutcome":
+    from orchestrator.preparation.soundscape_tasks import render
+
+    with _interruptible_progress("rendering", "soundscapes") as update:
+        return render(**options, listener=update)
 
 
-def _summarise(outcome: Outcome, settings: Settings, console: Console) -> None:
-    manifest = outcome.manifest
+def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:
+    manifest, clips, folder = outcome.manifest, outcome.manifest.clips, str(Location.of(settings.out))
+    console = error_console()
     if not outcome.computed:
-        console.print(f"nothing to do: {escape(str(Location.of(settings.out)))} is complete and up to date")
-    _tell_rejected(outcome.rejected, settings.out, console)
+        console.print(f"nothing to do: {escape(folder)} is complete and up to date")
+    _print_rejected(outcome.rejected, settings.out)
     for warning in outcome.warnings:
         console.print(f"warning: {escape(warning)}")
-    clips = manifest.clips
-    hours = clips.total * manifest.num_samples / manifest.sample_rate / 3600
-    ignored = "" if outcome.ignored is None else f", {outcome.ignored} others ignored"
-    _tell(
+    seconds = manifest.num_samples / manifest.sample_rate
+    ignored = "" if outcome.ignored is None else f", {outcome.ignored} other files ignored"
+    _print_summary(
         ("benchmark", manifest.name),
         ("classes", f"{len(manifest.classes)}"),
         ("clips", f"{clips.total} (train {clips.train}, val {clips.val}, test {clips.test})"),
-        ("clip", f"{manifest.num_samples / manifest.sample_rate:g} s at {manifest.sample_rate} Hz"),
-        ("audio", f"{hours:.2f} h, {sum(shard.bytes for shard in manifest.shards) / 1e6:.1f} MB"),
+        ("clip", f"{seconds:g} s at {manifest.sample_rate} Hz"),
+        (
+            "audio",
+            f"{clips.total * seconds / 3600:.2f} h, {sum(shard.bytes for shard in manifest.shards) / 1e6:.1f} MB",
+        ),
         ("files", f"{manifest.source.files}, {manifest.source.rejected} rejected{ignored}"),
-        ("units", f"{outcome.computed} cut, {outcome.reused} already done"),
+        ("units", f"{outcome.computed} computed, {outcome.cached} cached"),
         ("seconds", f"{outcome.seconds:.1f}"),
-        ("folder", str(Location.of(settings.out))),
+        ("folder", folder),
     )
 
 
-def _tell_rendered(outcome: RenderOutcome, out: Path, console: Console) -> None:
-    _tell_rejected(outcome.rejected, out, console)
-    _tell(
-        ("soundscapes", f"{outcome.rendered} rendered, {outcome.reused} already there"),
+def _print_rendered(outcome: "RenderOutcome", out: Path) -> None:
+    _print_rejected(outcome.rejected, out)
+    _print_summary(
+        ("soundscapes", f"{outcome.rendered} rendered, {outcome.cached} cached"),
         ("annotations", f"{len(outcome.rejected)} rejected, {outcome.ignored} other files ignored"),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("folder", str(out)),
     )
 
 
-def _tell(*rows: tuple[str, str]) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
+def _print_summary(*rows: tuple[str, str]) -> None:
+    console, width = output_console(), max(len(key) for key, _ in rows)
     for key, value in rows:
-        table.add_row(key, escape(value))
-    Console(soft_wrap=True, highlight=False).print(table)
+        console.print(Text(f"{key:<{width}}  {printable(value)}"), soft_wrap=True)  # paths must not be broken
 
 
-def _tell_rejected(rejected: Sequence[Rejection], out: Path | str | Location, console: Console) -> None:
+def _print_rejected(rejected: Sequence[Rejection], out: Path | str | Location) -> None:
+    from orchestrator.preparation.output_folder import REJECTED
+
+    console = error_console()
     for rejection in rejected[:SHOWN]:
         console.print(f"rejected: {escape(rejection.file)}: {escape(rejection.reason)}")
     if len(rejected) > SHOWN:

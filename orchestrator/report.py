@@ -1,55 +1,57 @@
-"""Reports runs: tables and figures from their stored predictions alone.
+"""Reports runs: tables and figures, computed from their stored predictions.
 
-    python -m orchestrator.report RUN [--out DIR]
-    python -m orchestrator.report RUN RUN [RUN ...] --out DIR     several runs as one
+    earshot report RUN [--out DIR]
+    earshot report RUN RUN [RUN ...] --out DIR     several runs as one
 
 Writes to RUN/report/ (or DIR) and prints the table of methods:
 
-    report.html        all of it on one page to look through, and nothing else is needed to read it
-    report.md          what ran, how the winners were chosen, tables, figures
-    methods.tex        a row per method: accuracy after each session, AA, PD; as papers have it (booktabs)
+    report.html        interactive page with all results; self-contained
+    report.md          what ran, how configurations were chosen, tables, figures
+    methods.tex        a row per method: accuracy after each session, AA, PD; the usual layout of papers (booktabs)
     methods.md         the same in Markdown
     methods.csv        the same with mean, std and n over chains
     summary.csv        a row per configuration and head: AA, PD, forgetting, ...; mean, std and n over chains
-    sessions.csv       a row per configuration, head, split and session: accuracies; likewise
+    sessions.csv       a row per configuration, head, split and session: accuracies; mean, std and n over chains
     classes.csv        a row per method and class: its accuracy after each session
-    confusion.csv      a row per method and pair of classes: clips of one taken for the other after the last session
-    pareto.csv         where the search had several objectives: the configurations that no other beats in all of them
-    tables.xlsx        methods, heads, sessions, configurations and classes, a sheet each
+    confusion.csv      a row per method, true class and predicted class: number of clips after the last session
+    pareto.csv         for searches with several objectives: the Pareto set of each method
+    tables.xlsx        methods, heads, sessions, configurations and classes, one sheet each
     accuracy.png       accuracy after each session, a line per method
-    heads.png          the same of every head, a panel per method
+    heads.png          the same for every head, a panel per method
     matrix-METHOD.png  accuracy matrix a[t, j]
-    pareto.png         configurations by the first two objectives, where there are several
+    pareto.png         for searches with several objectives: configurations by the first two
 
-Figures are written as SVG too, and as PDF with `--format png svg pdf`. The CSV files hold fractions of one; an empty
-cell is a value that is not defined or not there yet. Of each method the configuration with the highest validation AA
-is shown; what it has on test clips is told once and never chosen by.
+Figures are written as SVG too, and as PDF with `--format png svg pdf`. The CSV files contain fractions of one; an empty
+cell is a value that is undefined or not available yet. Of each method, the configuration with the highest validation
+AA is shown; its accuracy on test clips is reported once and never used to choose.
 """
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from rich.text import Text
-
-from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.console import output_console
+from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError
-from orchestrator.reporting.style import FORMATS, USUAL
-from orchestrator.reporting.summary import SUMMARY_WIDTH, summary_table
-from orchestrator.reporting.write import write_report
-from orchestrator.results.run import Run
-from orchestrator.results.run_folder import RunFolder
+from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH
+from orchestrator.results.find_run import RUNS, find_run
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m orchestrator.report`: 0 written, 2 bad input."""
-    given = parser().parse_args(arguments)
-    if len(given.run) > 1 and given.out is None:
-        raise EarshotError(f"--out: expected a folder for the report of {len(given.run)} runs, found none")
-    run = Run.merged([Run.load(RunFolder.named(path)) for path in given.run])
-    paths = write_report(run, given.out, tuple(dict.fromkeys(given.format)))
+    """Runs `earshot report`; exit status 0: written, 2: bad input."""
+    options = parser().parse_args(arguments)
+    if len(options.run) > 1 and options.out is None:
+        raise EarshotError(f"--out: expected a folder for the report of {len(options.run)} runs, found none")
+    folders = [find_run(name, options.runs) for name in options.run]
+
+    from rich.text import Text
+
+    from datasets.utils.console import output_console
+    from orchestrator.reporting.summary import summary_table
+    from orchestrator.reporting.write import write_report
+    from orchestrator.results.run import Run
+
+    run = Run.merged([Run.load(folder) for folder in folders])
+    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)))
     console = output_console(SUMMARY_WIDTH)
     console.print(summary_table(run, console.width))
     console.print(Text(f"report: {paths}"), soft_wrap=True)
@@ -57,20 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> CommandLine:
-    """The command line."""
-    made = CommandLine(
-        "orchestrator.report",
-        description=__doc__,
+    """The parser of the command line."""
+    command = CommandLine("orchestrator.report", description=__doc__)
+    command.add_argument(
+        "run",
+        nargs="+",
+        metavar="RUN",
+        help="run folder of a sweep, finished or not, or its name in --runs",
     )
-    made.add_argument(
-        "run", type=Path, nargs="+", metavar="RUN", help="run folder of a sweep, finished or not, or its name in runs/"
+    command.add_argument(
+        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
     )
-    made.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default, of one run: RUN/report)")
-    made.add_argument(
-        "--format", nargs="+", choices=FORMATS, default=USUAL, metavar="FORMAT",
-        help=f"of the figures, some of {', '.join(FORMATS)} (default: {' '.join(USUAL)})",
+    command.add_argument("--out", type=local_path, metavar="DIR", help="folder of the report (default: RUN/report)")
+    command.add_argument(
+        "--format", nargs="+", choices=FORMATS, default=DEFAULT_FORMATS, metavar="FORMAT",
+        help=f"formats of the figures: {', '.join(FORMATS)} (default: {' '.join(DEFAULT_FORMATS)})",
     )  # fmt: skip
-    return made
+    return command
 
 
 if __name__ == "__main__":

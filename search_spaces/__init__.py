@@ -1,1 +1,1 @@
-"""Search spaces: one YAML per method, `demo.yaml` for the default sweep, and the loader that validates them."""
+"""Search spaces in YAML: one per method, `demo.yaml` for the default sweep, and the loader that validates them."""

@@ -1,13 +1,13 @@
-"""Search spaces in YAML: what a sweep holds fixed, and what it varies.
+"""Search spaces in YAML: the settings that a sweep fixes, and the distributions of those that it varies.
 
     methods:
       ede:
         base_epochs: 20                              # a value: fixed
-        incremental_lr: {loguniform: [1e-4, 1e-1]}   # or varied: uniform, loguniform, int, logint, choice
+        incremental_lr: {loguniform: [1e-4, 1e-1]}   # varied: uniform, loguniform, int, logint or choice
         exemplars_per_class: {choice: [1, 2, 5]}
       simplecil: {}
 
-A setting that is not named keeps the method's default.
+Settings that are not named have the default of the method.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,9 @@ from pydantic import BaseModel, ConfigDict
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.validation import read_yaml, validated
+from search_spaces.files import shipped as shipped
 from trainables.learners.learner import Settings
 from trainables.methods.registry import find_method
-
-FOLDER = Path(__file__).parent
 
 RANGES: dict[str, Callable[[Any, Any], BaseDistribution]] = {
     "uniform": lambda low, high: FloatDistribution(float(low), float(high)),
@@ -47,7 +46,7 @@ class _SpaceFile(BaseModel):
 
 @dataclass(frozen=True)
 class MethodSpace:
-    """What a sweep does with one method.
+    """The search space of one method.
 
     Attributes:
         method: its name.
@@ -60,36 +59,30 @@ class MethodSpace:
     varied: dict[str, BaseDistribution] = field(default_factory=dict)
 
     def corners(self) -> list[dict[str, Any]]:
-        """The fixed settings, alone and with each value at an end of what varies, one at a time."""
+        """The fixed settings alone, and with one varied setting at an end of its range, for each end of each range."""
         varied = [{key: value} for key, distribution in self.varied.items() for value in _ends(distribution)]
-        return [self.fixed, *({**self.fixed, **one} for one in varied)]
+        return [self.fixed, *({**self.fixed, **corner} for corner in varied)]
 
     def within(self, settings: dict[str, Any]) -> dict[str, Any] | None:
-        """The varied part of a method's whole settings; None where a value of it lies outside this space."""
-        found = {}
+        """The varied part of complete settings of the method; None if one of its values is outside of this space."""
+        chosen = {}
         for key, distribution in self.varied.items():
             value = _hashable(settings[key])
             try:
-                inner = distribution.to_internal_repr(value)
+                internal = distribution.to_internal_repr(value)
             except (ValueError, TypeError):
                 return None
-            if not distribution._contains(inner):
+            if not distribution._contains(internal):
                 return None
-            found[key] = distribution.to_external_repr(inner)
-        return found
-
-
-def shipped() -> dict[str, Path]:
-    """The search spaces in this folder, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+            chosen[key] = distribution.to_external_repr(internal)
+        return chosen
 
 
 def load_space(path: Path) -> tuple[MethodSpace, ...]:
     """Reads and validates a search space.
 
     Raises:
-        EarshotError: the file, a method, a setting or a value is not what it should be; names the key and what is
-            allowed.
+        EarshotError: the file, a method, a setting or a value is invalid; names the key and what is allowed.
     """
     spaces = []
     for method, settings in validated(_SpaceFile, read_yaml(path), str(path)).methods.items():
@@ -106,7 +99,7 @@ def load_space(path: Path) -> tuple[MethodSpace, ...]:
                 fixed[key] = value
         validated(model, fixed, where)
         for key, distribution in varied.items():
-            _check(model, fixed, key, distribution, where)
+            _check_ends(model, fixed, key, distribution, where)
         spaces.append(MethodSpace(method, fixed, varied))
     if not spaces:
         raise EarshotError(f"{path}: methods: names no method")
@@ -129,8 +122,10 @@ def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:
         ) from None
 
 
-def _check(model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str) -> None:
-    """Both ends of a range, or every choice, must be values that the method takes."""
+def _check_ends(
+    model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str
+) -> None:
+    """Checks that the method accepts both ends of a range, or every choice."""
     for value in _ends(distribution):
         validated(model, {**fixed, key: value}, where)
 

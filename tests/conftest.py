@@ -1,4 +1,4 @@
-"""What the tests share: the shared material, a small benchmark of tones, and Ray in a folder of its own."""
+"""Fixtures of all tests: the shared material, a small benchmark of tones, and a temporary folder for Ray."""
 
 import os
 import shutil
@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Clip
 
-# short, because the paths of Ray's sockets must stay under 107 bytes; set before any test imports Ray
+# A property test must not fail because the machine is busy.
+settings.register_profile("earshot", deadline=None)
+settings.load_profile("earshot")
+
+# Short, because the paths of Ray's sockets are limited to 107 bytes; set before any test imports Ray.
 RAY_FOLDER = tempfile.mkdtemp(prefix="earshot-")
 os.environ["EARSHOT_RAY_TMP"] = RAY_FOLDER
 
@@ -37,14 +42,14 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def golden(shared: Path) -> dict[str, np.ndarray]:
-    """Inputs and outputs of the released EDE."""
+    """Inputs and outputs of the released EDE code."""
     with np.load(shared / "golden" / "reference.npz") as tensors:
         return dict(tensors)
 
 
 @pytest.fixture(scope="session")
 def golden_ast(shared: Path) -> str:
-    """The small AST that made the golden tensors."""
+    """Path of the small AST that computed the golden tensors."""
     return str(shared / "golden" / "ast-tiny-original.safetensors")
 
 
@@ -57,7 +62,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_tones(root: Path) -> Path:
-    """Writes the benchmark of tones to `root`, which has a folder `shards`."""
+    """Writes the benchmark of tones to `root`, which contains an empty folder `shards`."""
     samples, shards, classes = 6_400, [], []
     time = np.arange(samples) / RATE
     for label in range(6):

@@ -8,6 +8,7 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ NEEDED = (
     "trainables/pretraining/generator/voices.py",
     "datasets/synthesis/voice.py",
 )
+HUGGING_FACE = "datasets"
+"""The library of Hugging Face, as its registry calls it."""
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -44,43 +48,98 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of its own that borrows this one's libraries, but not its editable install of the repository."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(folder, with_pip=False)
+    (packages_of(folder) / "borrowed.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, environment: Path) -> Path:
+    """The same with the wheel in it."""
+    wheel = str(next(built.glob("*.whl")))
+    pip(environment, "--no-deps", "--no-index", "--force-reinstall", wheel)
+    return environment
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Run:
+    """Runs a program of the environment, in a folder that has nothing to do with the repository."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    def runner(program: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        command = [str(installed / "bin" / program), *arguments]
+        done = subprocess.run(command, cwd=outside, env=clean, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return runner
+
+
+def packages_of(environment: Path) -> Path:
+    """Its site-packages."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return environment / "lib" / version / "site-packages"
+
+
+def pip(environment: Path, *arguments: str) -> None:
+    """Runs `pip install` for the environment."""
+    command = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_contents(built: Path) -> None:
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = wheel.namelist()
-    assert set(NEEDED) - set(names) == set()
-    assert [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))] == []
+    assert {f"earshot/{name}" for name in NEEDED} - set(names) == set()
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"earshot"}, "no other distribution's folder"
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         packed = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
     assert set(NEEDED) - packed == set()
-    assert {"README.md", "LICENSE", "pyproject.toml"} <= packed
+    assert {"README.md", "LICENSE", "pyproject.toml", "setup.py"} <= packed
 
 
-def test_it_runs_where_there_is_no_repository(built: Path, tmp_path: Path) -> None:
-    """In an environment of its own that borrows this one's libraries; nothing is downloaded."""
-    venv.create(tmp_path / "venv", with_pip=False)
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    packages = tmp_path / "venv" / "lib" / version / "site-packages"
-    options = ["--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(packages)]
-    wheel = str(next(built.glob("*.whl")))
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True)
-    # the libraries alone: an editable install of the repository would be found by its .pth
-    (packages / "borrowed.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
-    where = tmp_path / "elsewhere"
-    where.mkdir()
+def test_it_runs_where_there_is_no_repository(installed: Path, run: Run) -> None:
+    where = run(
+        "python", "-c", "import earshot, orchestrator, datasets; print(orchestrator.__file__, datasets.__file__)"
+    )
+    assert where.stdout.split() == [
+        str(packages_of(installed) / "earshot" / name / "__init__.py") for name in ("orchestrator", "datasets")
+    ]
+    run("earshot", "prepare", "demo", "--out", "data/demo", "--clips-per-class", "12", "--seconds", "0.5")
+    arguments = ["--method", "simplecil", "--protocol", "ffcac-25", "--seeds", "2", "--name", "one"]
+    output = run("python", "-m", "earshot", "sweep", *arguments).stdout
+    assert "2 trials, 10 sessions computed" in output
+    assert Path(next(line for line in output.splitlines() if line.startswith("report: "))[8:]).name == "report.html"
 
-    def run(*arguments: str) -> str:
-        clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        command = [str(tmp_path / "venv" / "bin" / "python"), *arguments]
-        done = subprocess.run(command, cwd=where, env=clean, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
-    assert str(packages) in run("-c", "import orchestrator; print(orchestrator.__file__)")
-    run("-m", "orchestrator.prepare", "demo", "--out", "data/demo", "--clips-per-class", "12", "--seconds", "0.5")
-    given = ["--method", "simplecil", "--protocol", "ffcac-25", "--seeds", "2", "--name", "one"]
-    told = run("-m", "orchestrator.sweep", *given)
-    assert "2 trials, 10 sessions computed" in told
-    assert (where / "runs" / "one" / "report" / "report.html").is_file()
+def test_beside_the_library_of_hugging_face(installed: Path, run: Run) -> None:
+    """Both in one environment: neither loses a file, and each works in a process of its own."""
+    packages = packages_of(installed)
+    wheel_files = {path: path.read_bytes() for path in (packages / "earshot").rglob("*.py")}
+    try:
+        pip(installed, HUGGING_FACE)
+    except AssertionError as error:
+        if "Could not find a version" in str(error) or "Temporary failure in name resolution" in str(error):
+            pytest.skip(f"needs a package registry that has '{HUGGING_FACE}': {str(error)[-200:]}")
+        raise
+    assert {path: path.read_bytes() for path in wheel_files} == wheel_files
+    theirs = "import datasets; print(len(datasets.Dataset.from_dict({'a': [1, 2, 3]})), datasets.__file__)"
+    count, file = run("python", "-c", theirs).stdout.split()
+    assert (count, Path(file)) == ("3", packages / "datasets" / "__init__.py")
+    run("earshot", "prepare", "demo", "--out", "data/demo", "--clips-per-class", "12", "--seconds", "0.5")
+    output = run("earshot", "sweep", "--method", "simplecil", "--seeds", "2", "--name", "beside").stdout
+    assert "2 trials, 10 sessions computed" in output
+    run("python", "-c", f"{theirs}\nimport transformers; from transformers import ASTModel")
+    mixed = run("python", "-c", "import datasets, earshot", status=1).stderr.splitlines()[-1]
+    assert mixed.startswith("ImportError: earshot: this process has already imported another package called 'datasets'")
 
 
 def test_citation_and_changelog() -> None:

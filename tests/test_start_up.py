@@ -1,5 +1,6 @@
-"""Commands answer at once: what they import before they know what to do, counted by `python -X importtime`."""
+"""Commands start quickly: the packages that they import before they know what to do, from `python -X importtime`."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from orchestrator.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly")
+HEAVY = {"torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly"}
 NOWHERE = "nowhere/at-all"
 WRONG_PATHS = {
     "prepare": ["folder", "--source", NOWHERE, "--out", "{out}"],
@@ -24,14 +25,39 @@ WRONG_PATHS = {
     "chain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
     "pretrain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
 }
+WRONG_SWEEPS = {
+    "method": (["--method", "simplecl"], "did you mean 'simplecil'?"),
+    "space": (["--space", "tabel"], "did you mean 'table'?"),
+    "protocol": (["--protocol", "ffcac25"], "did you mean 'ffcac-25'?"),
+    "benchmark": (["--benchmark", NOWHERE], "no manifest.json"),
+    "value": (["--seeds", "none"], "seeds"),
+    "choice": (["--search", "griid"], "did you mean 'grid'?"),
+    "run": (["--resume", NOWHERE], "expected a run folder"),
+    "size": (["--store-size", "4XB"], "expected a size"),
+}
+
+
+def run(module: str, *arguments: str, status: int) -> subprocess.CompletedProcess[str]:
+    """Runs a command, with the times of imports on standard error."""
+    command = [sys.executable, "-X", "importtime", "-m", module, *arguments]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == status, process.stdout + process.stderr[-2000:]
+    return process
+
+
+def packages(stderr: str) -> set[str]:
+    """Top-level packages that were imported."""
+    return {name.split(".")[0] for name in re.findall(r"^import time:.*\|\s*([\w.]+)$", stderr, re.MULTILINE)}
 
 
 def imported(module: str, *arguments: str, status: int) -> set[str]:
     """Top-level packages that a command imported until it ended with `status`."""
-    command = [sys.executable, "-X", "importtime", "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stdout + done.stderr[-2000:]
-    return {name.split(".")[0] for name in re.findall(r"^import time:.*\|\s*([\w.]+)$", done.stderr, re.MULTILINE)}
+    return packages(run(module, *arguments, status=status).stderr)
+
+
+def messages(stderr: str) -> list[str]:
+    """The lines that the command itself wrote."""
+    return [line for line in stderr.splitlines() if not line.startswith("import time:")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -41,15 +67,58 @@ def imported(module: str, *arguments: str, status: int) -> set[str]:
     ids=lambda value: str(value),
 )
 def test_help_version_and_typos(command: str, arguments: list[str], status: int) -> None:
-    assert imported(COMMANDS[command][0], *arguments, status=status) & set(HEAVY) == set()
+    assert imported(COMMANDS[command][0], *arguments, status=status) & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_wrong_paths(command: str, tmp_path: Path) -> None:
     arguments = [word.format(out=tmp_path / "out") for word in WRONG_PATHS[command]]
-    assert imported(COMMANDS[command][0], *arguments, status=2) & set(HEAVY) == set()
+    assert imported(COMMANDS[command][0], *arguments, status=2) & HEAVY == set()
+
+
+@pytest.mark.parametrize("wrong", WRONG_SWEEPS)
+def test_wrong_settings_of_a_sweep(wrong: str) -> None:
+    arguments, message = WRONG_SWEEPS[wrong]
+    stderr = run("orchestrator.sweep", *arguments, status=2).stderr
+    assert packages(stderr) & HEAVY == set()
+    (line,) = messages(stderr)
+    assert line.startswith("error: ") and message in line
+
+
+def test_wrong_settings_of_a_sweep_in_json() -> None:
+    process = run("orchestrator.sweep", "--json", "--method", "simplecl", status=2)
+    assert packages(process.stderr) & HEAVY == set()
+    (event,) = map(json.loads, process.stdout.splitlines())
+    assert (event["event"], event["exit"]) == ("sweep_ended", 2) and "'simplecil'" in event["reason"]
+
+
+def test_a_sweep_says_that_it_loads_before_it_imports_what_it_computes_with(tones: Path, tmp_path: Path) -> None:
+    arguments = ["--benchmark", str(tones), "--protocol", "free", "--runs", str(tmp_path), "--method", "mfcc-ncm"]
+    command = [sys.executable, "-X", "importtime", "-m", "orchestrator.sweep", *arguments, "--dry-run"]
+    process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    before, loading, after = process.stdout.partition("loading PyTorch, Ray and Optuna\n")
+    assert loading and messages(before) == []
+    assert packages(before) & HEAVY == set() and packages(after) >= {"torch", "ray", "optuna"}
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "status"),
+    [
+        ("prepare", ["folder", "--help"], 0),
+        ("prepare", ["demo"], 2),  # no --out
+        ("prepare", ["folder", "--source", NOWHERE, "--out", "{out}", "--train", "0"], 2),
+        ("prepare", ["fsc89", "--source", ".", "--out", "{out}", "--meta", NOWHERE, "--vocabulary", NOWHERE], 2),
+        ("audit", ["ls100-published", "--help"], 0),
+        ("audit", ["ls100-published", "--meta", NOWHERE], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_options_of_corpora(command: str, arguments: list[str], status: int, tmp_path: Path) -> None:
+    words = [word.format(out=tmp_path / "out") for word in arguments]
+    assert packages(run(COMMANDS[command][0], *words, status=status).stderr) & HEAVY == set()
 
 
 def test_the_list_of_commands_and_completion() -> None:
-    assert imported("orchestrator", "--help", status=0) & set(HEAVY) == set()
-    assert imported("orchestrator", "swep", status=2) & set(HEAVY) == set()
+    assert imported("orchestrator", "--help", status=0) & HEAVY == set()
+    assert imported("orchestrator", "swep", status=2) & HEAVY == set()
+    assert imported("orchestrator", "completion", "bash", status=0) & HEAVY == set()

@@ -1,8 +1,8 @@
-"""What stored predictions say about a chain: accuracies after each session, and what the chain kept and lost.
+"""Metrics of a chain from its stored predictions: accuracies after each session, forgetting, transfer.
 
 Notation, with T + 1 planned sessions counted from 0:
 
-    a[t, j]   accuracy after session t on clips of the classes that session j brought, among all classes seen
+    a[t, j]   accuracy after session t on clips of the classes that session j introduced, among all classes seen
     A_t       accuracy after session t over all classes seen so far
     B_t, N_t  the same over the base classes (of session 0) and over all later classes
 
@@ -10,7 +10,7 @@ Every function is pure and takes NumPy arrays. Accuracies are fractions of one. 
 not finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no
 forgetting.
 
-The definitions follow METHODS.md, section 6; sources are named where a definition has one.
+The definitions are those of docs/metrics.md; sources are named where a definition has one.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,20 +61,20 @@ def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArra
 
 
 def session_of_labels(classes: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Which session brought a label.
+    """Maps labels to the sessions that introduced them.
 
     Args:
-        classes: the labels that each session brought, in session order.
+        classes: the labels that each session introduced, in session order.
 
     Returns:
-        int32 [largest label + 1]: the index of the session; -1 for a label that no session brought.
+        int32 [largest label + 1]: the index of the session; -1 for a label that no session introduced.
 
     Raises:
-        ValueError: two sessions bring the same label.
+        ValueError: two sessions introduce the same label.
     """
     flat = [label for session in classes for label in session]
     if len(set(flat)) != len(flat):
-        raise ValueError("a label was brought by two sessions")
+        raise ValueError("a label was introduced by two sessions")
     sessions = np.full(max(flat, default=-1) + 1, -1, dtype=np.int32)
     for index, labels in enumerate(classes):
         sessions[list(labels)] = index
@@ -85,23 +85,23 @@ def accuracy_row(labels: ArrayLike, predictions: ArrayLike, session_of: ArrayLik
     """One row of the accuracy matrix: a[t, j] for all j.
 
     Args:
-        labels: true label of each clip scored after session t, [clips]; each brought by session t or before.
+        labels: true label of each clip scored after session t, [clips]; each introduced by session t or earlier.
         predictions: predicted label of each clip, [clips].
-        session_of: label -> session that brought it, from `session_of_labels`.
+        session_of: label -> session that introduced it, from `session_of_labels`.
         sessions: length of the row.
 
     Returns:
         float64 [sessions]; NaN for a session without clips.
     """
     labels = np.asarray(labels, dtype=np.int64)
-    brought = np.asarray(session_of)[labels]
-    totals = np.bincount(brought, minlength=sessions)
-    hits = np.bincount(brought, weights=(labels == np.asarray(predictions)).astype(float), minlength=sessions)
+    index = np.asarray(session_of)[labels]
+    totals = np.bincount(index, minlength=sessions)
+    hits = np.bincount(index, weights=(labels == np.asarray(predictions)).astype(float), minlength=sessions)
     return np.divide(hits, totals, out=np.full(sessions, np.nan), where=totals > 0)
 
 
 def harmonic_mean(base: float, novel: float) -> float:
-    """2 B N / (B + N): high only if both are. NaN where either is (at t = 0 N is); 0 for B = N = 0."""
+    """2 B N / (B + N): high only if both are high. NaN if either is NaN (as N at t = 0); 0 for B = N = 0."""
     if np.isnan(base) or np.isnan(novel):
         return float("nan")
     return 2 * base * novel / (base + novel) if base + novel > 0 else 0.0
@@ -140,8 +140,8 @@ def score_chain(
 
     Args:
         sessions: (labels, predictions) of the clips scored after each finished session, in session order.
-        classes: the labels that each finished session brought.
-        planned: sessions that the chain was to have, T + 1.
+        classes: the labels that each finished session introduced.
+        planned: number of planned sessions, T + 1.
     """
     session_of = session_of_labels(classes)
     matrix = np.full((planned, planned), np.nan)
@@ -189,9 +189,9 @@ def forgetting(matrix: ArrayLike) -> float:
 
 
 def forgetting_including_last(matrix: ArrayLike) -> float:
-    """mean_{j<T} ( max_{j<=l<=T} a[l, j] - a[T, j] ): as `forgetting`, with l = T, so never negative.
+    """mean_{j<T} ( max_{j<=l<=T} a[l, j] - a[T, j] ): as `forgetting`, with l = T included, so never negative.
 
-    Some libraries report this one.
+    Some libraries report this variant.
 
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
@@ -200,7 +200,7 @@ def forgetting_including_last(matrix: ArrayLike) -> float:
 
 
 def forgetting_avalanche(matrix: ArrayLike) -> float:
-    """mean_{j<T} ( a[j, j] - a[T, j] ): from what it was when learned, as the library Avalanche has it; is -BWT.
+    """mean_{j<T} ( a[j, j] - a[T, j] ): relative to when j was learned, as in the library Avalanche; equals -BWT.
 
     Args:
         matrix: a[t, j], [T + 1, T + 1]. Sessions j whose classes have no clips are left out of the mean.
@@ -226,30 +226,30 @@ def _mean_over_old(matrix: ArrayLike, measure: Callable[[Floats], float]) -> flo
 
 
 def intransigence(matrix: ArrayLike, reference: ArrayLike) -> float:
-    """I = mean_{1<=t<=T} ( a*[t, t] - a[t, t] ): what was not learned of new classes; may be negative.
+    """I = mean_{1<=t<=T} ( a*[t, t] - a[t, t] ): inability to learn new classes; may be negative.
 
-    a* is the accuracy matrix of a chain that is retrained on all data after each session (joint), with the same
-    sessions (Chaudhry et al., ECCV 2018, who give the term of one session). NaN for one session.
+    a* is the accuracy matrix of a chain with the same sessions that is retrained on all data after each session (joint)
+    (Chaudhry et al., ECCV 2018, who define the term of one session). NaN for one session.
 
     Args:
         matrix: a[t, j] of the chain, [T + 1, T + 1].
         reference: a*[t, j], likewise. Sessions t whose classes have no clips are left out of the mean.
     """
-    own, other = np.asarray(matrix, dtype=float), np.asarray(reference, dtype=float)
-    unfinished = np.isnan(own[-1]).all() or np.isnan(other[-1]).all()
-    lacking = (np.diagonal(other) - np.diagonal(own))[1:]
-    kept = lacking[~np.isnan(lacking)]
-    return float(kept.mean()) if kept.size and not unfinished else float("nan")
+    chain, joint = np.asarray(matrix, dtype=float), np.asarray(reference, dtype=float)
+    unfinished = np.isnan(chain[-1]).all() or np.isnan(joint[-1]).all()
+    differences = (np.diagonal(joint) - np.diagonal(chain))[1:]
+    differences = differences[~np.isnan(differences)]
+    return float(differences.mean()) if differences.size and not unfinished else float("nan")
 
 
 def ar(base: ArrayLike) -> float:
-    """AR = (B_0 - B_T) / B_0: the share of the base accuracy that was lost; NaN for B_0 = 0."""
+    """AR = (B_0 - B_T) / B_0: the fraction of the base accuracy that was lost; NaN for B_0 = 0."""
     base = np.asarray(base, dtype=float)
     return float((base[0] - base[-1]) / base[0]) if base.size and base[0] != 0 else float("nan")
 
 
 def msr(base: ArrayLike) -> float:
-    """MSR = 1 - AR = B_T / B_0: the share of the base accuracy that was kept; NaN for B_0 = 0."""
+    """MSR = 1 - AR = B_T / B_0: the fraction of the base accuracy that was retained; NaN for B_0 = 0."""
     return 1.0 - ar(base)
 
 
@@ -258,7 +258,7 @@ def cpi(base: ArrayLike, novel: ArrayLike) -> float:
 
     Args:
         base: B_t, [T + 1].
-        novel: N_t, [T + 1]; entry 0 is not read.
+        novel: N_t, [T + 1]; entry 0 is ignored.
     """
     novel = np.asarray(novel, dtype=float)
     return (msr(base) + float(novel[1:].mean())) / 2 if novel.size > 1 else float("nan")
@@ -266,7 +266,7 @@ def cpi(base: ArrayLike, novel: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class ChainSummary:
-    """One chain in a few numbers, all fractions of one; NaN where undefined or the chain is unfinished."""
+    """Summary metrics of one chain, all fractions of one; NaN if undefined or the chain is unfinished."""
 
     aa: float  # mean of A_t (micro)
     aa_macro: float  # mean of A_t (macro)
@@ -277,9 +277,9 @@ class ChainSummary:
     final_base: float  # B_T
     final_novel: float  # N_T
     final_harmonic: float  # 2 B_T N_T / (B_T + N_T)
-    forgetting: float  # Chaudhry 2018: from the best before T
-    forgetting_including_last: float  # from the best up to T
-    forgetting_avalanche: float  # from when it was learned
+    forgetting: float  # Chaudhry 2018: relative to the best before T
+    forgetting_including_last: float  # relative to the best up to T
+    forgetting_avalanche: float  # relative to when it was learned
     bwt: float
     ar: float
     msr: float

@@ -1,21 +1,24 @@
-"""What a trial leaves behind in its run folder: a record in JSON beside the predictions of each session in Parquet.
+"""The result of a trial in its run folder: a record in JSON, and the predictions of each session in Parquet.
 
-    RUN/trials/TRIAL/trial.json           this file's `TrialRecord`
+    RUN/trials/TRIAL/trial.json           a `TrialRecord`
     RUN/trials/TRIAL/session-00.parquet   `PREDICTIONS`: one row per clip and head, clips of all classes seen so far
 
-Everything that a report says is computed from these files alone.
+Reports are computed from these files alone.
 """
 
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 
 SCHEMA_VERSION: Literal[1] = 1
+
+EXCEEDED_FILE = "exceeded.json"
+"""Beside the record of a trial that exceeded the memory limit; see `trainables.memory_limit`."""
 
 PREDICTIONS = pa.schema(
     [
@@ -43,36 +46,59 @@ class SeedTriple(BaseModel):
 
 
 class SessionRecord(BaseModel):
-    """One finished session of a trial."""
+    """One finished session of a trial.
+
+    Attributes:
+        index: of the session, from 0.
+        classes: labels that this session introduced.
+        stage: address of the stage, SHA-256 hex.
+        predictions: name of the predictions file beside the record.
+        seconds: wall time of learning and scoring, when the session was computed.
+        cached: whether the stage was in the store already; `reused` in the file.
+        parameters_stored: number of values that the learner stores.
+        parameters_used: number of values that scoring uses.
+        peak_bytes: peak memory when the session was computed: of the process, or of the tensors on a GPU.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: int
-    classes: tuple[int, ...]  # the labels that this session brought
-    stage: str  # address of the stage, SHA-256 hex
-    predictions: str  # file name beside the record
-    seconds: float  # wall time of learning and scoring, when it was computed
-    reused: bool  # the stage was found, not computed, by this trial
+    classes: tuple[int, ...]
+    stage: str
+    predictions: str
+    seconds: float
+    cached: bool = Field(validation_alias=AliasChoices("reused", "cached"), serialization_alias="reused")
     parameters_stored: int
     parameters_used: int
-    peak_bytes: int | None = None  # most memory at a time when it was computed: of the process, or of a GPU's tensors
+    peak_bytes: int | None = None
 
 
 class TrialRecord(BaseModel):
-    """One chain under one configuration and one triple of seeds."""
+    """One chain with one configuration and one triple of seeds.
+
+    Attributes:
+        trial: '{configuration}-{seeds}'.
+        configuration: '{method}-{8 hex digits}': the same for all seeds.
+        settings: of the method, including defaults.
+        varied: the part of the settings that the search space varies.
+        class_names: by label.
+        stopped_by: what stopped the trial early, if its status is 'stopped'.
+        error: why the trial failed, if its status is 'failed'.
+        sessions: the finished sessions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    trial: str  # '{configuration}-{seeds}'
-    configuration: str  # '{method}-{8 hex digits}': the same for all seeds
+    trial: str
+    configuration: str
     method: str
-    settings: dict[str, Any]  # of the method, fully resolved
-    varied: dict[str, Any]  # the part of the settings that the search space varies
+    settings: dict[str, Any]
+    varied: dict[str, Any]
     seeds: SeedTriple
     benchmark: str
     benchmark_fingerprint: str
-    class_names: tuple[str, ...]  # by label
+    class_names: tuple[str, ...]
     protocol: dict[str, Any]
     backbone: str
     frontend: str
@@ -80,7 +106,7 @@ class TrialRecord(BaseModel):
     default_head: str
     planned_sessions: int
     status: Literal["running", "finished", "failed", "stopped"]
-    stopped_by: Literal["asha", "budget"] | None = None  # where it was stopped
+    stopped_by: Literal["asha", "budget"] | None = None
     error: str | None = None
     sessions: tuple[SessionRecord, ...] = ()
 
@@ -89,7 +115,7 @@ class TrialRecord(BaseModel):
         """Reads `folder/trial.json`.
 
         Raises:
-            EarshotError: the file is absent or is not a record of this version.
+            EarshotError: the file does not exist or is not a record of this version.
         """
         path = folder / "trial.json"
         try:
@@ -98,12 +124,10 @@ class TrialRecord(BaseModel):
             raise EarshotError(f"{path}: not found; expected the record of a trial") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise EarshotError(f"{path}: {where}: {first['msg']}; run the sweep again to rewrite it") from None
+            key = ".".join(map(str, first["loc"])) or "the file"
+            raise EarshotError(f"{path}: {key}: {first['msg']}; run the sweep again to rewrite it") from None
 
     def save(self, folder: Path | Location) -> None:
-        """Writes `folder/trial.json`, whole or not at all."""
-        (Location.of(folder) / "trial.json").write((self.model_dump_json(indent=1) + "\n").encode())
-
-
-FILE_NAME = "exceeded.json"
+        """Writes `folder/trial.json` atomically."""
+        content = self.model_dump_json(indent=1, by_alias=True) + "\n"
+        (Location.of(folder) / "trial.json").write(content.encode())

@@ -1,4 +1,4 @@
-"""The Tune trainable: one trial is one chain, one `step()` is one session. The only file here that imports Ray."""
+"""The Tune trainable: one trial is one chain, one `step()` is one session. The only module here that imports Ray."""
 
 import traceback
 from contextlib import suppress
@@ -11,25 +11,27 @@ import pyarrow.parquet as pq
 from ray import tune
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import one_line
 from trainables import metrics
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.memory_limit import MemoryWatch
 from trainables.records import SessionRecord
+from trainables.session_chain import Chain
 
-OBJECTIVE = "validation_accuracy_mean"  # mean over the sessions so far, default head, validation clips alone
-FINISHED = "sessions_finished"  # counted from one; a result of a trial that failed has none
-VALIDATION = ("final", "pd", "forgetting")  # of `metrics.ChainSummary`, reported as `validation/NAME` likewise
+OBJECTIVE = "validation_accuracy_mean"  # mean over the sessions so far, default head, validation clips only
+FINISHED = "sessions_finished"  # counted from one; not in the result of a failed trial
+VALIDATION = ("final", "pd", "forgetting")  # of `metrics.ChainSummary`, reported as `validation/NAME`
 
 
 class ChainTrial(tune.Trainable):
-    """Runs a chain; a trial that fails for good says why in its record and does not take the sweep with it.
+    """Runs a chain. A trial that fails for good records the reason; the sweep continues.
 
     Tune's configuration of a trial, in JSON types:
         chain: the fields of a `ChainConfig`.
         folder: where the record goes, a path or a URI.
-        launch: names this run of the sweep.
-        memory: bytes that the process may have for itself; None for no limit.
-        given_up: why the sweep no longer tries this trial; empty where it does.
+        launch: identifies this launch of the sweep.
+        memory: limit on the private memory of the process, bytes; None for no limit.
+        given_up: why the sweep no longer tries this trial; empty if it does.
     """
 
     _chain: Chain | None
@@ -44,15 +46,15 @@ class ChainTrial(tune.Trainable):
         self._open(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next trial in the same process: libraries and backbone stay loaded."""
+        """Starts the next trial in the same process: libraries and backbone stay loaded."""
         self._open(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """One session; reports accuracies of every head on validation and test clips.
+        """Runs one session; reports accuracies of every head on validation and test clips.
 
-        What a search may look at (`OBJECTIVE`, `validation/...`, `parameters_used`) is of the chain so far, as if it
-        had been planned to end here; on validation clips alone.
+        The values that a search may use (`OBJECTIVE`, `validation/...`, `parameters_used`) are those of the chain so
+        far, as if it had been planned to end here, on validation clips only.
         """
         if self._chain is None:
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
@@ -60,7 +62,7 @@ class ChainTrial(tune.Trainable):
             record = self._chain.step()
         except Exception as error:
             self._failure = reason(error)
-            with suppress(OSError, EarshotError):  # a full disk is often why; the sweep writes it down at its end
+            with suppress(OSError, EarshotError):  # often a full disk; the sweep records the failure at its end
                 self._chain.fail(self._failure)
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
         table = self._predictions(record)
@@ -69,7 +71,7 @@ class ChainTrial(tune.Trainable):
             "session": record.index,
             FINISHED: record.index + 1,
             "sessions": len(self._chain.sessions),
-            "reused": record.reused,
+            "reused": record.cached,
             "session_seconds": record.seconds,
             "parameters_used": record.parameters_used,
             OBJECTIVE: so_far.aa,
@@ -85,7 +87,7 @@ class ChainTrial(tune.Trainable):
         self._watch.stop()
         self._watch = MemoryWatch(config["folder"], config["launch"], config.get("memory"))
         try:
-            self._failure = config.get("given_up") or self._watch.verdict()
+            self._failure = config.get("given_up") or self._watch.exceeded()
             if not self._failure:
                 self._chain = Chain(ChainConfig.model_validate(config["chain"]), config["folder"], before)
                 self._watch.start()
@@ -115,8 +117,8 @@ def _accuracies(table: pd.DataFrame) -> dict[str, float]:
 
 
 def reason(error: Exception) -> str:
-    """Why something failed, in one line; where the fault is ours, with the place."""
+    """Why a trial failed, in one line; for an unexpected exception with file and line."""
     if isinstance(error, EarshotError):
         return str(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} ({Path(place.filename).name}:{place.lineno})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {one_line(error)[:300]} ({Path(frame.filename).name}:{frame.lineno})"

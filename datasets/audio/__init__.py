@@ -1,1 +1,1 @@
-"""Reads recordings and cuts them: decoding, resampling, loudness, truncated files."""
+"""Recordings: decoding, detection of truncated files, resampling, loudness normalisation and segmentation."""

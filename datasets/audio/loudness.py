@@ -1,10 +1,10 @@
 """Loudness normalisation (EBU R128): one linear gain per recording.
 
-The gain brings the integrated loudness (ITU-R BS.1770-4, K-weighted, gated) to -23 LUFS, but never the true
-peak (BS.1770-4 Annex 2, four times oversampled) above -2 dBTP. Dynamics are left alone.
+The gain brings the integrated loudness (ITU-R BS.1770-4, K-weighted, gated) to -23 LUFS, unless the true peak
+(BS.1770-4 Annex 2, four times oversampled) would exceed -2 dBTP. Dynamics are unchanged.
 
-K-weighting and gating blocks are those of pyloudnorm, which the tests hold this against; the true peak is that of
-`scipy.signal.resample_poly(samples, 4, 1)`, bit for bit. `python -m benchmarks.loudness` measures what it costs.
+K-weighting and gating blocks are those of pyloudnorm, with which the tests compare; the true peak equals that of
+`scipy.signal.resample_poly(samples, 4, 1)` bit for bit. `python -m benchmarks.loudness` measures the cost.
 """
 
 from functools import cache
@@ -27,24 +27,24 @@ SHELF_HZ, SHELF_DB, SHELF_Q = 1500.0, 4.0, 0.5**0.5
 HIGH_PASS_HZ, HIGH_PASS_Q = 38.0, 0.5
 OVERSAMPLING = 4
 
-_HOPS_AT_A_TIME = 128  # bounds the float64 copies of long recordings: 12.8 s, whatever the length
-_REACH = 10  # samples on either side that an interpolated value depends on
+_HOPS_AT_A_TIME = 128  # 12.8 s; limits the float64 copies of long recordings
+_REACH = 10  # samples on either side on which an interpolated value depends
 _CHUNK = 128  # samples; smaller chunks interpolate less around a loud sample, but overlap more
 _CHUNKS_AT_A_TIME = 1024
-_SAMPLES_AT_A_TIME = 1 << 22  # bounds the copies of long recordings
+_SAMPLES_AT_A_TIME = 1 << 22  # limits the copies of long recordings
 
 
 def integrated_loudness(samples: np.ndarray, rate: int) -> float:
     """Integrated loudness of one channel, in LUFS; -inf for silence.
 
-    A recording shorter than one gating block (0.4 s) is measured as if it were repeated to fill one.
+    A recording shorter than one gating block (0.4 s) is repeated to fill one.
 
     Args:
         samples: [samples] float32, full scale 1.0.
         rate: in Hz.
 
     Raises:
-        EarshotError: at this rate there is no K-weighting.
+        EarshotError: K-weighting is undefined at this rate.
     """
     block = int(np.ceil(BLOCK_SECONDS * rate))
     if len(samples) < block:
@@ -55,7 +55,7 @@ def integrated_loudness(samples: np.ndarray, rate: int) -> float:
 def block_energies(samples: np.ndarray, rate: int) -> np.ndarray:
     """K-weighted mean squares of the gating blocks: 0.4 s, one every 0.1 s.
 
-    As in pyloudnorm, a last block that lacks up to half a hop counts, as if silence followed.
+    As in pyloudnorm, a last block that is up to half a hop too short counts, as if silence followed.
 
     Args:
         samples: [samples] float32, at least one block.
@@ -65,9 +65,9 @@ def block_energies(samples: np.ndarray, rate: int) -> np.ndarray:
         [blocks] float64.
 
     Raises:
-        EarshotError: at this rate there is no K-weighting.
+        EarshotError: K-weighting is undefined at this rate.
     """
-    from scipy.signal import sosfilt  # takes most of a second: corpora without loudness never pay it
+    from scipy.signal import sosfilt  # takes most of a second; not needed without loudness normalisation
 
     sections = k_weighting(rate)
     hops = round((len(samples) / rate - BLOCK_SECONDS) * HOPS_PER_SECOND) + HOPS_PER_BLOCK
@@ -88,12 +88,12 @@ def k_weighting(rate: int) -> np.ndarray:
     48 kHz their response is that of the coefficients in BS.1770-4 within 0.05 dB.
 
     Raises:
-        EarshotError: half the rate does not reach the shelf.
+        EarshotError: the Nyquist frequency is not above the shelf frequency.
     """
     if rate <= 2 * SHELF_HZ:
         raise EarshotError(
             f"loudness (EBU R128): expected a sample rate above {2 * SHELF_HZ:g} Hz, found {rate} Hz; "
-            "use a higher rate or leave the loudness as it is (--no-loudness)"
+            "use a higher rate or skip the normalisation with --no-loudness"
         )
     amplitude = 10 ** (SHELF_DB / 40)
     cosine, sine = np.cos(2 * np.pi * SHELF_HZ / rate), np.sin(2 * np.pi * SHELF_HZ / rate)
@@ -135,15 +135,15 @@ def true_peak(samples: np.ndarray) -> float:
 
 
 def peak_above(samples: np.ndarray, floor: float) -> float:
-    """The true peak if it is above `floor`, otherwise some value that is not.
+    """The true peak if it exceeds `floor`, otherwise any value up to `floor`.
 
-    An interpolated value is a weighted sum of about 20 samples. It can exceed a limit only where one of them exceeds
-    that limit divided by the sum of the absolute weights (at most 2.24). The limit is the larger of sample peak and
-    `floor`, and only around samples as loud as that is the signal interpolated: a few percent of speech.
+    An interpolated value is a weighted sum of about 20 samples. It can exceed a limit only if one of them exceeds that
+    limit divided by the sum of the absolute weights (at most 2.24). The limit is the larger of sample peak and `floor`,
+    and the signal is interpolated only around samples above it: a few percent of speech.
 
     Args:
         samples: [samples] float32.
-        floor: absolute value that is of no interest.
+        floor: absolute value up to which the true peak need not be exact.
     """
     from scipy.signal import upfirdn
 
@@ -161,8 +161,8 @@ def peak_above(samples: np.ndarray, floor: float) -> float:
         positions = starts[first : first + _CHUNKS_AT_A_TIME, None] + np.arange(-_REACH, _CHUNK + _REACH)
         inside = (positions >= 0) & (positions < len(samples))
         windows = np.where(inside, samples.take(positions, mode="clip"), 0)
-        # One call for all windows, end to end: what leaks from one into the next stays within the margins.
-        # Past the last sample the signal rings, but less than half as loud as its loudest sample.
+        # One call for all windows, concatenated: leakage between neighbours stays within the margins.
+        # After the last sample the filter rings, at less than half the level of the loudest sample.
         oversampled = upfirdn(taps, windows.ravel(), OVERSAMPLING)[len(taps) // 2 :][: OVERSAMPLING * windows.size]
         between = oversampled.reshape(len(windows), -1, OVERSAMPLING)[:, _REACH:-_REACH]
         peak = max(peak, float(np.abs(between).max()))
@@ -171,12 +171,12 @@ def peak_above(samples: np.ndarray, floor: float) -> float:
 
 @cache
 def _interpolator() -> tuple[np.ndarray, float]:
-    """The filter of `scipy.signal.resample_poly` `[81]`, and a bound of interpolated values per sample peak of 1."""
+    """The filter of `scipy.signal.resample_poly` `[81]`, and a bound of interpolated values for a sample peak of 1."""
     from scipy.signal import firwin
 
     taps = OVERSAMPLING * firwin(2 * _REACH * OVERSAMPLING + 1, 1 / OVERSAMPLING, window=("kaiser", 5.0))
     growth = max(float(np.abs(taps[phase::OVERSAMPLING]).sum()) for phase in range(OVERSAMPLING))
-    return taps, growth * (1 + 1e-6)  # room for the rounding of sums and of float32 limits
+    return taps, growth * (1 + 1e-6)  # margin for rounding of sums and of float32 limits
 
 
 def normalising_gain(
@@ -187,13 +187,13 @@ def normalising_gain(
         gain = min( 10^((target - L) / 20),  10^(max_true_peak_db / 20) / true_peak )
 
     Args:
-        samples: [samples] float32; may be a memory-mapped file larger than memory.
+        samples: [samples] float32; may be memory-mapped and larger than memory.
         rate: in Hz.
         target: integrated loudness, in LUFS.
         max_true_peak_db: in dBTP.
 
     Raises:
-        EarshotError: at this rate there is no K-weighting.
+        EarshotError: K-weighting is undefined at this rate.
     """
     loudness = integrated_loudness(samples, rate)
     if not np.isfinite(loudness):
@@ -214,11 +214,10 @@ def normalise(
         max_true_peak_db: in dBTP.
 
     Returns:
-        [samples] float32; silence (also recordings below the absolute gate of -70 LUFS) is returned
-        unchanged.
+        [samples] float32; silence and recordings below the absolute gate of -70 LUFS are returned unchanged.
 
     Raises:
-        EarshotError: at this rate there is no K-weighting.
+        EarshotError: K-weighting is undefined at this rate.
     """
     gain = normalising_gain(samples, rate, target, max_true_peak_db)
     return samples if gain == 1 else (samples * gain).astype(np.float32, copy=False)

@@ -1,8 +1,10 @@
-"""Recordings in, clips out: reading with libsndfile, resampling, 16-bit FLAC.
+"""Reads recordings with libsndfile, resamples them, and encodes clips as 16-bit FLAC.
 
-A recording is read to mono (the mean of its channels) float32 in [-1, 1] at its own rate. What cannot be
-trusted is rejected with a reason instead of giving silence or a shortened recording; a rejected file never
-stops a run.
+A recording is read as mono (the mean of its channels) float32 in [-1, 1] at its own sample rate. Damaged and
+unsupported files raise `RejectedError` with a reason instead of giving silence or a shortened recording; the caller
+continues with the next file.
+
+The messages of `RejectedError` are stored in the metadata of shards, and so are part of a benchmark's fingerprint.
 """
 
 import errno
@@ -19,25 +21,25 @@ import soundfile
 from datasets.audio.truncation import logged_truncation, truncation
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
-"""Sample rates (Hz) outside of this range are header errors, and would make resampling blow up."""
+"""Sample rates (Hz) outside this range are header errors; resampling them would need too much memory."""
 
 MAX_SAMPLES = 2**30
 """Longest recording that is read, in samples: 6.7 hours at 44.1 kHz, 4 GiB as float32."""
 
-_FOR_GOOD = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
-"""What an error of the file system says of the file itself; the others may pass."""
+_PERMANENT = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""File system errors that are due to the file itself; others may be temporary."""
 
-_REACH = 7  # periods of the lower rate that the filter of `resample` reaches to either side, at most
+_REACH = 7  # maximum half-width of the filter of `resample`, in periods of the lower rate
 
-_BLOCK = 1 << 20  # values decoded at a time: a lying header must not decide how much memory is allocated
+_BLOCK = 1 << 20  # values decoded at a time, so that a wrong header cannot cause a huge allocation
 
 
 class RejectedError(Exception):
-    """A recording gives no clips; the message says why, in a few words and without the file's name."""
+    """A recording is unusable; the message is a short reason without the file name."""
 
 
 def readable_suffixes() -> frozenset[str]:
-    """Suffixes (lower case, with the dot) of the formats that this libsndfile recognises."""
+    """Suffixes (lower case, with the dot) of the formats that the installed libsndfile reads."""
     known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
     return frozenset(known | {".aif", ".aifc", ".oga", ".opus", ".snd"})
 
@@ -46,8 +48,7 @@ def checked_path(root: Path, relative: str) -> Path:
     """The path of a source file, after checks that need no decoding.
 
     Raises:
-        RejectedError: the name is not UTF-8, the file leads out of `root`, is not a regular file, or is
-            empty.
+        RejectedError: the name is not UTF-8, or the file is outside `root`, not a regular file, or empty.
     """
     try:
         relative.encode("utf-8")
@@ -59,9 +60,9 @@ def checked_path(root: Path, relative: str) -> Path:
             raise RejectedError("symbolic link leads outside the source folder")
         status = path.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        _raise_if_passing(error)
+        _raise_if_temporary(error)
         raise RejectedError(f"cannot be opened ({_reason(error)})") from None
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
         raise RejectedError("not a regular file")
     if status.st_size == 0:
         raise RejectedError("zero bytes")
@@ -69,7 +70,7 @@ def checked_path(root: Path, relative: str) -> Path:
 
 
 def duration(path: Path) -> float:
-    """Seconds of audio that the file's header promises.
+    """Duration in seconds according to the header of the file.
 
     Raises:
         RejectedError: the header cannot be read.
@@ -77,7 +78,7 @@ def duration(path: Path) -> float:
     try:
         info = soundfile.info(os.fspath(path))
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
-        _raise_if_passing(error)
+        _raise_if_temporary(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
     if info.samplerate <= 0:
         raise RejectedError(f"sample rate {info.samplerate} Hz")
@@ -95,34 +96,32 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
         Samples [samples] float32, the mean of all channels, and the sample rate in Hz.
 
     Raises:
-        RejectedError: the file is unreadable, has no samples or too few, holds NaN or infinity, or is
-            truncated.
+        RejectedError: the file is unreadable or truncated, has no samples or too few, or contains NaN or infinity.
     """
     blocks, rate = [], 0
-    for block, rate in read_blocks(path):  # noqa: B007 - one rate for all
+    for block, rate in read_blocks(path):  # noqa: B007 - all blocks have the same rate
         blocks.append(block)
-    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)  # nearly always one: one copy less
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)  # nearly always one: saves a copy
     if len(samples) < min_seconds * rate:
         raise RejectedError(f"too short: {len(samples) / rate:.3f} s, at least {min_seconds:g} s needed")
     return samples, rate
 
 
 def read_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Reads a recording of any length in little memory: at least one block, each with the sample rate in Hz.
+    """Reads a recording of any length in little memory: yields at least one block, each with the sample rate in Hz.
 
     Raises:
-        RejectedError: as `read_recording`; what is wrong further on is raised when reading comes to it.
+        RejectedError: as `read_recording`; for a defect in a later block, when that block is reached.
     """
-    # libsndfile's exceptions cannot be pickled, so none of them may leave this function (Ray would lose the
-    # reason).
+    # libsndfile's exceptions cannot be pickled (Ray would lose the reason), so they are converted here.
     try:
         missing = truncation(path)
         if missing:
             raise RejectedError(missing)
         with soundfile.SoundFile(os.fspath(path)) as file:
-            # For MP3 the number of frames is estimated from the file's size, tags included; `truncation`
-            # counts them.
-            rate, promised = file.samplerate, 0 if file.format == "MP3" else file.frames
+            # libsndfile estimates the number of frames of an MP3 from the size of the file with its tags;
+            # `truncation` counts them.
+            rate, declared = file.samplerate, 0 if file.format == "MP3" else file.frames
             if not MIN_RATE <= rate <= MAX_RATE:
                 raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
             missing = logged_truncation(file.extra_info)
@@ -133,10 +132,10 @@ def read_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
                 total += len(block)
                 yield block, rate
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
-        _raise_if_passing(error)
+        _raise_if_temporary(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
-    if total < promised < MAX_SAMPLES:  # larger: a stream whose header does not know its length
-        raise RejectedError(f"truncated: {total} of {promised} samples can be decoded")
+    if total < declared < MAX_SAMPLES:  # larger: a stream of unknown length
+        raise RejectedError(f"truncated: {total} of {declared} samples can be decoded")
     if not total:
         raise RejectedError("no samples")
 
@@ -156,7 +155,7 @@ def _decode(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         total += len(block)
         if total > MAX_SAMPLES:
             raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
-        # A sum in a fixed order of float64 keeps the mean of channels the same on every machine.
+        # Summing in float64 in a fixed order gives the same mean of the channels on every machine.
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32)
         if not np.isfinite(mono).all():
             raise RejectedError("holds NaN or infinite samples")
@@ -168,36 +167,36 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
 
     Args:
         samples: [samples] float32.
-        rate: of the samples, in Hz.
-        target: wanted, in Hz.
+        rate: sample rate of the samples, in Hz.
+        target: sample rate of the result, in Hz.
 
     Raises:
-        RejectedError: the two rates have no ratio of small numbers, so that the filter bank would not fit in
-            memory.
+        RejectedError: the ratio of the rates has large terms, so that the filter bank would not fit in memory.
     """
     if rate == target:
         return samples
     _ratio(rate, target)
-    import torch  # 2-3 s in every worker: corpora at their own rate (LibriSpeech) never pay it
+    import torch  # 2-3 s in every worker; not needed by corpora that keep their rate (LibriSpeech)
     import torchaudio.functional
 
     return torchaudio.functional.resample(torch.from_numpy(samples), rate, target).numpy()
 
 
 def resample_blocks(blocks: Iterable[tuple[np.ndarray, int]], target: int) -> Iterator[np.ndarray]:
-    """What `resample` makes of the joined blocks, in little memory.
+    """Resamples a recording block by block, with the same result as `resample` of the joined blocks.
 
-    A piece is resampled with so much of its neighbours as the filter reaches, cut where both rates have a sample.
+    Each block is resampled together with as much of its neighbours as the filter covers, and cut at a position at which
+    both rates have a sample.
 
     Args:
-        blocks: pairs of samples [samples] float32 and their rate in Hz, one rate for all.
-        target: wanted, in Hz.
+        blocks: pairs of samples [samples] float32 and their rate in Hz, which is the same for all.
+        target: sample rate of the result, in Hz.
 
     Raises:
         RejectedError: see `resample`.
     """
-    held: np.ndarray = np.zeros(0, np.float32)
-    before = 0  # samples at the start of `held` that are resampled already
+    pending: np.ndarray = np.zeros(0, np.float32)
+    done = 0  # samples at the start of `pending` that are already resampled
     source = target
     for block, source in blocks:
         if source == target:
@@ -205,18 +204,18 @@ def resample_blocks(blocks: Iterable[tuple[np.ndarray, int]], target: int) -> It
             continue
         step, new = _ratio(source, target)
         margin = step * (1 + ceil(_REACH / min(step, new)))
-        known, held = len(held), np.concatenate([held, block])
-        # Not beyond what was there before this block: a recording of one block is resampled whole, as by `resample`.
-        end = min(known, len(held) - margin) // step * step
-        if end - before >= margin:
-            yield resample(held[: end + margin], source, target)[before * new // step : end * new // step]
-            held, before = held[end - margin :], margin
+        previous, pending = len(pending), np.concatenate([pending, block])
+        # Not beyond the samples before this block: a recording of one block is resampled whole, as by `resample`.
+        end = min(previous, len(pending) - margin) // step * step
+        if end - done >= margin:
+            yield resample(pending[: end + margin], source, target)[done * new // step : end * new // step]
+            pending, done = pending[end - margin :], margin
     if source != target:
-        yield resample(held, source, target)[before * target // source :]
+        yield resample(pending, source, target)[done * target // source :]
 
 
 def _ratio(rate: int, target: int) -> tuple[int, int]:
-    """The two rates, divided by what they have in common."""
+    """The two rates, divided by their greatest common divisor."""
     divisor = gcd(rate, target)
     if (rate // divisor) * (target // divisor) > 50_000_000:
         raise RejectedError(f"sample rate {rate} Hz has no ratio of small numbers to {target} Hz")
@@ -224,7 +223,7 @@ def _ratio(rate: int, target: int) -> tuple[int, int]:
 
 
 def encode_flac(samples: np.ndarray, rate: int) -> bytes:
-    """One clip as FLAC, 16 bit: rounded to nearest (ties to even), clipped to full scale; no dither.
+    """Encodes a clip as 16-bit FLAC: rounded to nearest (ties to even), clipped to full scale, without dither.
 
     Args:
         samples: [samples] float32; 1.0 is full scale (32768).
@@ -240,7 +239,7 @@ def decode_flac(content: bytes) -> tuple[np.ndarray, int]:
     """Samples [samples] float32 in [-1, 1) and the sample rate of an encoded clip.
 
     Raises:
-        ValueError: the bytes are not a whole FLAC of one channel.
+        ValueError: the bytes are not a complete FLAC file with one channel.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
@@ -254,9 +253,9 @@ def decode_flac(content: bytes) -> tuple[np.ndarray, int]:
         raise ValueError(f"not readable as FLAC ({_reason(error)})") from None
 
 
-def _raise_if_passing(error: BaseException) -> None:
-    """Raises what says nothing about the file (a disk that fails, too many open files): a run may be repeated then."""
-    if isinstance(error, OSError) and error.errno not in _FOR_GOOD:
+def _raise_if_temporary(error: BaseException) -> None:
+    """Raises errors that are not due to the file (a failing disk, too many open files): the run can be repeated."""
+    if isinstance(error, OSError) and error.errno not in _PERMANENT:
         raise error
 
 

@@ -1,12 +1,12 @@
-"""An audit: facts about the clips of a benchmark that decide what an accuracy on it means.
+"""Audit of a benchmark: facts about its clips that affect how accuracies on it are to be interpreted.
 
     duplicates    the same audio under two labels, in two splits, or twice in one class and split
-    sources       recordings that supply clips of two splits
+    sources       recordings with clips in two splits
     levels        near-silent and clipped clips, the loudness of each class
     balance       clips per class and split
-    ceilings      the accuracy that identical clips allow, after each session
+    ceilings      highest accuracy that identical clips allow, after each session
 
-Works on plain arrays with a row per clip, in the order of the clip ids; only `measure` looks at audio.
+All functions take plain arrays with one row per clip, in the order of the clip ids; only `measure` reads audio.
 """
 
 import hashlib
@@ -20,26 +20,27 @@ import numpy as np
 
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SPLITS
+from datasets.benchmark.protocol import NAMED, by_name, make_sessions
 from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
 
 NEAR_SILENT_DB = -60.0
-"""A clip of lower RMS than this, in dBFS, is near-silent."""
+"""Clips with an RMS below this, in dBFS, are near-silent."""
 FULL_SCALE = 32767
-"""A sample of this absolute value or more, at 16 bit, is at full scale."""
+"""Samples of at least this absolute value, at 16 bit, are at full scale."""
 CLIPPED_RUN = 3
-"""A clip is clipped where so many samples in a row are at full scale: single peaks may touch it in good audio."""
+"""Number of consecutive samples at full scale that count as clipping; single peaks occur in undistorted audio."""
 SPLIT_PAIRS = (("train", "test"), ("train", "val"), ("val", "test"))
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured on the audio of each clip, as arrays [clips].
+    """Measurements of the audio of each clip, as arrays [clips].
 
     Attributes:
-        contents: hexadecimal digest of the samples at 16 bit: equal exactly where two clips are the same audio.
+        contents: hexadecimal digest of the samples at 16 bit: equal if and only if two clips have the same audio.
         rms_db: in dBFS, float64: 0 for a full-scale square wave, -3.01 for a full-scale sine, -inf for digital silence.
         clipped: number of samples in runs of `CLIPPED_RUN` or more at full scale, int64.
     """
@@ -50,23 +51,25 @@ class Measures:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measures"]) -> "Measures":
-        """One after the other."""
+        """Joins the measurements of batches."""
         empty = cls(np.zeros(0, "U32"), np.zeros(0), np.zeros(0, np.int64))
         names = ("contents", "rms_db", "clipped")
         return cls(*(np.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in names))
 
     def at(self, rows: np.ndarray) -> "Measures":
-        """Rows in the order asked."""
+        """The given rows, in the given order."""
         return Measures(self.contents[rows], self.rms_db[rows], self.clipped[rows])
 
 
 @dataclass(frozen=True)
 class LabelPair:
-    """Two labels that hold the same audio.
+    """Two labels with identical clips.
 
     Attributes:
-        contents: number of different clips that both hold.
-        clips: how many clips of the two labels these are, in train, val and test.
+        first: a label.
+        second: a higher label.
+        contents: number of different contents that clips of both labels have.
+        clips: number of clips of the two labels with these contents, in train, val and test.
     """
 
     first: int
@@ -77,15 +80,15 @@ class LabelPair:
 
 @dataclass(frozen=True)
 class Shared:
-    """What two splits have in common: the same audio, or clips of the same source.
+    """Overlap of two splits: contents (or sources) that occur in both.
 
     Attributes:
         first: a split.
-        second: another one, that should hold nothing of it.
-        keys: number of contents (or sources) that both hold.
-        of: number of contents (or sources) that the second split holds.
-        positions: the clips of the second split that are concerned.
-        by_label: how many clips of the second split these are, of each class.
+        second: another split, which should not overlap with it.
+        keys: number of contents (or sources) in both splits.
+        of: number of contents (or sources) in the second split.
+        positions: clips of the second split whose content (or source) is in both.
+        by_label: number of these clips, by label.
     """
 
     first: str
@@ -98,7 +101,15 @@ class Shared:
 
 @dataclass(frozen=True)
 class Balance:
-    """Clips per class in one split; `part` is 'base' or 'novel', or 'all' where the benchmark does not divide them."""
+    """Clips per class in one split.
+
+    Attributes:
+        part: 'base' or 'novel' classes, or 'all' if the benchmark defines no base classes.
+        split: of the clips.
+        least: number of clips of the smallest class.
+        median: over the classes.
+        most: number of clips of the largest class.
+    """
 
     part: str
     split: str
@@ -108,18 +119,18 @@ class Balance:
 
     @property
     def ratio(self) -> float:
-        """Most over least; infinite if a class has none."""
+        """Ratio of `most` to `least`; infinite if a class has no clips."""
         return self.most / self.least if self.least else np.inf
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The highest accuracy A_t that identical clips allow.
+    """The highest accuracy A_t that identical clips allow under a protocol.
 
     Attributes:
-        protocol: its name.
+        protocol: name of the protocol.
         classes: number of classes seen after each session.
-        accuracy: after each session, as fractions of one.
+        accuracy: highest accuracy after each session, as fractions of one.
     """
 
     protocol: str
@@ -132,18 +143,18 @@ class Audit:
     """All facts of an audit, as plain data.
 
     Attributes:
-        name: of the benchmark.
-        clips: all of them, with their sources and contents.
-        measures: of their audio; None if the audit was made without.
+        name: name of the benchmark.
+        clips: all clips, with their sources and contents.
+        measures: measurements of their audio; None for an audit without audio.
         counts: clips of each class in train, val and test, int64 [classes, 3].
-        pairs: labels that hold the same audio.
+        pairs: labels with identical clips.
         splits: identical audio in two splits, for each of `SPLIT_PAIRS`.
-        repeats: positions of clips whose audio an earlier clip of the same class and split has.
-        sources: shared recordings, for each of `SPLIT_PAIRS`.
+        repeats: positions of clips with the same audio as an earlier clip of the same class and split.
+        sources: recordings with clips in two splits, for each of `SPLIT_PAIRS`.
         balance: clips per class.
         loudness: of each class, see `class_loudness`; None without audio.
         ceiling: over all test clips and classes at once, as a fraction of one; NaN without test clips.
-        ceilings: under protocols.
+        ceilings: after each session, under protocols.
     """
 
     name: str
@@ -161,13 +172,13 @@ class Audit:
 
 
 def examine(name: str, clips: Listing, ceilings: Iterable[Ceiling] = (), measures: Measures | None = None) -> Audit:
-    """Gathers all facts.
+    """Computes all facts.
 
     Args:
-        name: of the benchmark.
+        name: name of the benchmark.
         clips: every clip, with its source and content.
         ceilings: see `protocol_ceiling`.
-        measures: of the clips' audio; None if there is none.
+        measures: measurements of the audio of the clips; None without audio.
 
     Raises:
         EarshotError: there are no clips.
@@ -203,91 +214,94 @@ def measure(audio: np.ndarray) -> Measures:
     contents = [hashlib.blake2b(clip.tobytes(), digest_size=16).hexdigest() for clip in samples]
     power = np.square(audio, dtype=np.float64).mean(axis=1)
     full = np.abs(samples.astype(np.int32)) >= FULL_SCALE
-    width = max(0, full.shape[1] - CLIPPED_RUN + 1)  # places where a run may begin
-    begins = np.logical_and.reduce([full[:, shift : shift + width] for shift in range(CLIPPED_RUN)])
+    width = max(0, full.shape[1] - CLIPPED_RUN + 1)  # samples at which a run may start
+    starts = np.logical_and.reduce([full[:, shift : shift + width] for shift in range(CLIPPED_RUN)])
     in_run = np.zeros_like(full)
     for shift in range(CLIPPED_RUN):
-        in_run[:, shift : shift + width] |= begins
-    with np.errstate(divide="ignore"):  # digital silence is -inf dBFS, which is what is meant
+        in_run[:, shift : shift + width] |= starts
+    with np.errstate(divide="ignore"):  # digital silence is -inf dBFS by definition
         rms_db = 10 * np.log10(power)
     return Measures(np.array(contents, dtype="U32"), rms_db, in_run.sum(axis=1))
 
 
 def class_loudness(rms_db: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Mean and sample standard deviation (ddof 1) of each class's RMS in dBFS, float64 [classes, 2].
+    """Mean and sample standard deviation (ddof 1) of the RMS of each class in dBFS, float64 [classes, 2].
 
-    Near-silent clips are left out, as one of them would decide the mean; NaN where too few are left.
+    Near-silent clips are excluded, as a single one would dominate the mean; NaN if too few clips remain.
     """
-    found = np.full((classes, 2), np.nan)
+    statistics = np.full((classes, 2), np.nan)
     for label in range(classes):
         levels = rms_db[(labels == label) & (rms_db >= NEAR_SILENT_DB)]
         if len(levels):
-            found[label, 0] = levels.mean()
+            statistics[label, 0] = levels.mean()
         if len(levels) > 1:
-            found[label, 1] = levels.std(ddof=1)
-    return found
+            statistics[label, 1] = levels.std(ddof=1)
+    return statistics
 
 
 def label_pairs(contents: Sequence[Hashable], table: ClipTable) -> tuple[LabelPair, ...]:
-    """The pairs of labels that hold the same audio, by labels.
+    """The pairs of labels with identical clips, sorted by label.
 
     Args:
-        contents: by position, equal where two clips are the same audio.
+        contents: by position, equal where two clips have the same audio.
         table: the clips.
     """
-    # Counted before they are paired: silence may fill many clips of many classes.
-    held: dict[Hashable, dict[int, list[int]]] = {}
+    # Clips are counted before labels are paired: many clips of many classes may be silent.
+    clips_of: dict[Hashable, dict[int, list[int]]] = {}
     for content, label, split in zip(contents, table.labels.tolist(), table.splits.tolist(), strict=True):
-        held.setdefault(content, {}).setdefault(label, [0] * len(SPLITS))[SPLITS.index(split)] += 1
+        clips_of.setdefault(content, {}).setdefault(label, [0] * len(SPLITS))[SPLITS.index(split)] += 1
     distinct: Counter[tuple[int, int]] = Counter()
     clips: dict[tuple[int, int], list[int]] = {}
-    for by_label in held.values():
+    for by_label in clips_of.values():
         for pair in combinations(sorted(by_label), 2):
             distinct[pair] += 1
-            before = clips.get(pair, [0] * len(SPLITS))
-            clips[pair] = [sum(counts) for counts in zip(before, *(by_label[label] for label in pair), strict=True)]
+            previous = clips.get(pair, [0] * len(SPLITS))
+            clips[pair] = [sum(counts) for counts in zip(previous, *(by_label[label] for label in pair), strict=True)]
     return tuple(LabelPair(*pair, distinct[pair], tuple(clips[pair])) for pair in sorted(distinct))
 
 
 def shared(keys: Sequence[Hashable], table: ClipTable, first: str, second: str) -> Shared:
-    """What of the second split the first one holds too.
+    """Contents (or sources) that occur in both splits.
 
     Args:
         keys: by position: contents, or sources.
         table: the clips.
         first: a split.
-        second: another one.
+        second: another split.
     """
     codes = _codes(keys)
-    there = table.splits == second
-    concerned = there & np.isin(codes, codes[table.splits == first])
+    in_second = table.splits == second
+    in_both = in_second & np.isin(codes, codes[table.splits == first])
     return Shared(
         first=first,
         second=second,
-        keys=len(np.unique(codes[concerned])),
-        of=len(np.unique(codes[there])),
-        positions=tuple(np.flatnonzero(concerned).tolist()),
-        by_label=tuple(np.bincount(table.labels[concerned], minlength=len(table.class_names)).tolist()),
+        keys=len(np.unique(codes[in_both])),
+        of=len(np.unique(codes[in_second])),
+        positions=tuple(np.flatnonzero(in_both).tolist()),
+        by_label=tuple(np.bincount(table.labels[in_both], minlength=len(table.class_names)).tolist()),
     )
 
 
 def repeats(contents: Sequence[Hashable], table: ClipTable) -> tuple[int, ...]:
-    """Positions of the clips whose audio an earlier clip of the same class and split has."""
+    """Positions of the clips with the same audio as an earlier clip of the same class and split."""
     seen: set[tuple[Hashable, int, str]] = set()
-    found = []
+    positions = []
     for position, key in enumerate(zip(contents, table.labels.tolist(), table.splits.tolist(), strict=True)):
         if key in seen:
-            found.append(position)
+            positions.append(position)
         seen.add(key)
-    return tuple(found)
+    return tuple(positions)
 
 
 def balance(counts: np.ndarray, base_classes: int | None) -> tuple[Balance, ...]:
-    """Least, median and most clips of a class, of base and novel classes apart; splits without any clip are left out.
+    """Minimum, median and maximum number of clips of a class, separately for base and novel classes.
 
     Args:
         counts: int64 [classes, splits].
-        base_classes: how many of the classes, from the first on, are base classes.
+        base_classes: the first so many classes are base classes.
+
+    Returns:
+        One entry for each part and split with clips.
     """
     parts = {"base": counts[:base_classes], "novel": counts[base_classes:]} if base_classes else {"all": counts}
     return tuple(
@@ -299,48 +313,46 @@ def balance(counts: np.ndarray, base_classes: int | None) -> tuple[Balance, ...]
 
 
 def accuracy_ceilings(
-    contents: Sequence[Hashable], table: ClipTable, brought: Iterable[Collection[int]]
+    contents: Sequence[Hashable], table: ClipTable, new_labels: Iterable[Collection[int]]
 ) -> tuple[float, ...]:
     """The highest accuracy after each session that identical test clips allow.
 
         ceiling_t = sum over contents c of max over labels l of n_t(c, l)  /  sum over c, l of n_t(c, l)
 
     where n_t(c, l) is the number of test clips of content c and label l, for the classes seen after session t. A
-    classifier that hears a clip alone gives every clip of the same content the same answer, so at most the clips of
-    one label are right.
+    classifier predicts the same label for all clips with the same content, so at most the clips of one label are
+    classified correctly.
 
     Args:
-        contents: by position, equal where two clips are the same audio.
+        contents: by position, equal where two clips have the same audio.
         table: the clips.
-        brought: the labels that each session brings.
+        new_labels: the labels that each session adds.
 
     Returns:
         Fractions of one; NaN where the classes have no test clips.
     """
-    codes, found, seen = _codes(contents), [], np.zeros(len(table.class_names), bool)
-    for labels in brought:
+    codes, ceilings, seen = _codes(contents), [], np.zeros(len(table.class_names), bool)
+    for labels in new_labels:
         seen[list(labels)] = True
         queries = seen[table.labels] & (table.splits == "test")
         groups, counts = np.unique(np.stack([codes[queries], table.labels[queries]]), axis=1, return_counts=True)
         best = np.zeros(len(codes), np.int64)
         np.maximum.at(best, groups[0], counts)
-        found.append(float(best.sum() / counts.sum()) if len(counts) else np.nan)
-    return tuple(found)
+        ceilings.append(float(best.sum() / counts.sum()) if len(counts) else np.nan)
+    return tuple(ceilings)
 
 
 def protocol_ceiling(name: str, clips: Listing, order_seed: int | None = None) -> Ceiling:
     """The ceiling under a named protocol.
 
     Args:
-        name: of the protocol.
-        clips: of the benchmark.
-        order_seed: seeds the order of the classes; None for the published order.
+        name: name of the protocol.
+        clips: clips of the benchmark.
+        order_seed: seed of the class order; None for the published order.
 
     Raises:
         EarshotError: there is no such protocol, or the benchmark has too few classes or clips for it.
     """
-    from datasets.benchmark.protocol import NAMED, by_name, make_sessions  # imports torch: 3 s
-
     if name not in NAMED:
         raise EarshotError(f"protocol {printable(name)!r}: not known; {suggestion(name, NAMED)}")
     protocol = NAMED[name] if order_seed is None else by_name({"name": name, "class_order": "seeded"})
@@ -348,17 +360,17 @@ def protocol_ceiling(name: str, clips: Listing, order_seed: int | None = None) -
         sessions = make_sessions(
             protocol, clips.table, order_seed=order_seed or 0, support_seed=0, base_classes=clips.base_classes
         )
-    except EarshotError as error:  # its advice is for sweeps, which can change the protocol
+    except EarshotError as error:  # its advice applies to sweeps, which can change the protocol
         reason = re.sub(r"; (take|give) [^;'\"]*$", "", str(error)).removeprefix(f"protocol {name}: ")
         raise EarshotError(
             f"protocol {name}: does not fit this benchmark: {reason}; leave --protocol out for those that fit"
         ) from None
-    brought = [session.labels for session in sessions]
-    classes = np.cumsum([len(labels) for labels in brought]).tolist()
-    return Ceiling(name, tuple(classes), accuracy_ceilings(clips.contents, clips.table, brought))
+    new_labels = [session.labels for session in sessions]
+    classes = np.cumsum([len(labels) for labels in new_labels]).tolist()
+    return Ceiling(name, tuple(classes), accuracy_ceilings(clips.contents, clips.table, new_labels))
 
 
 def _codes(keys: Sequence[Hashable]) -> np.ndarray:
-    """Numbers that are equal where the keys are, int64 [keys]: in order of appearance."""
-    known: dict[Hashable, int] = {}
-    return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
+    """Numbers the keys in order of their first appearance, equal keys alike, int64 [keys]."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

@@ -1,4 +1,4 @@
-"""A listing: the clips that published lists name, without any audio."""
+"""A listing: the clips of a benchmark as its published lists name them, without audio."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from datasets.utils.text import printable
 
 @dataclass(frozen=True)
 class Listing:
-    """What lists alone tell about a benchmark.
+    """Clips with their sources and contents.
 
     Attributes:
-        table: ids, labels, splits; a clip's position is its row there.
+        table: ids, labels, splits; the position of a clip is its row here.
         sources: by position, the recording (utterance, file, soundscape) that the clip was cut from.
-        contents: by position, equal exactly where two clips are the same audio.
-        base_classes: how many classes are base classes by the benchmark's definition.
+        contents: by position, equal if and only if two clips have the same audio.
+        base_classes: number of base classes by the benchmark's definition; None if it defines none.
         clip_seconds: length of every clip.
     """
 
@@ -41,7 +41,7 @@ def make_listing(
     Args:
         rows: (clip id, split, label, source, content) of each clip.
         class_names: by label.
-        base_classes: of the benchmark.
+        base_classes: see `Listing`.
         clip_seconds: length of every clip.
 
     Raises:
@@ -50,7 +50,7 @@ def make_listing(
     ordered = sorted(rows, key=lambda row: row[0])
     for left, right in pairwise(ordered):
         if left[0] == right[0]:
-            raise EarshotError(f"clip id {printable(left[0])!r}: expected once, found twice; mend the lists")
+            raise EarshotError(f"clip id {printable(left[0])!r}: expected once, found twice; fix the lists")
     ids, splits, labels, sources, contents = zip(*ordered, strict=True) if ordered else ((), (), (), (), ())
     table = ClipTable(ids, np.array(labels, np.int32), np.array(splits, dtype="U5"), tuple(class_names))
     return Listing(table, sources, contents, base_classes, clip_seconds)

@@ -1,7 +1,7 @@
-"""The manifest of a benchmark: what its shards hold, from which settings and source they were made.
+"""The manifest of a benchmark: its shards, classes, settings and source.
 
-DIR/manifest.json        written last, so a benchmark with a manifest is complete
-DIR/rejected.csv         source files that gave no clips, with the reason
+DIR/manifest.json        written last: a benchmark with a manifest is complete
+DIR/rejected.csv         source files without clips, with the reason
 DIR/shards/00000.parquet one shard per unit of work
 """
 
@@ -18,6 +18,8 @@ from datasets.utils.location import Location
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
+SCORED_SPLITS = SPLITS[1:]
+"""Splits whose clips are predicted and scored after every session."""
 FILE_NAME = "manifest.json"
 
 _SHARD_FILE = re.compile(r"shards/[0-9]{5,}\.parquet", re.ASCII)
@@ -51,18 +53,48 @@ class ClassEntry(_Frozen):
     clips: SplitCounts
 
 
+class FileIdentity(_Frozen):
+    """Size and SHA-256 (hex) of a file."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class ShardEntry(_Frozen):
-    """One shard file, relative to the benchmark's folder."""
+    """One shard file.
+
+    Attributes:
+        file: path relative to the benchmark's folder.
+        clips: number of clips in it.
+        bytes: size of the file.
+        sha256: of the file, hexadecimal.
+        plain: the same shard written without page checksums; None if it was written that way.
+    """
 
     file: str
     clips: int = Field(ge=0)
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    plain: FileIdentity | None = None
+
+    @property
+    def page_checksums(self) -> bool:
+        """Whether every page of the file carries a checksum."""
+        return self.plain is not None
+
+    @property
+    def identity(self) -> FileIdentity:
+        """Size and digest without page checksums.
+
+        Fingerprints cover these, so that preparing a benchmark again with page checksums keeps its fingerprint, and
+        stages that were computed from it stay valid.
+        """
+        return self.plain or FileIdentity(bytes=self.bytes, sha256=self.sha256)
 
     @field_validator("file")
     @classmethod
     def _inside_shards(cls, value: str) -> str:
-        # A manifest may come from somebody else: it must not lead a reader out of its own folder.
+        # A manifest is untrusted: it must not lead a reader out of the benchmark's folder.
         if not _SHARD_FILE.fullmatch(value):
             raise ValueError(f"expected shards/NNNNN.parquet, found {value!r}")
         return value
@@ -77,15 +109,14 @@ class SourceEntry(_Frozen):
 
 
 class Manifest(_Frozen):
-    """What a benchmark is. Frozen; saved once, after all shards.
+    """Description of a benchmark; immutable, saved once, after all shards.
 
     Attributes:
         settings: the options of the corpus, defaults included.
         sample_rate: of every clip, in Hz.
         num_samples: of every clip.
         classes: in label order, labels 0, 1, 2, ...
-        base_classes: how many of the classes are base classes by the benchmark's definition; None when it
-            has none.
+        base_classes: number of base classes by the benchmark's definition; None if it defines none.
         created: ISO 8601, UTC.
     """
 
@@ -127,16 +158,16 @@ class Manifest(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over what the data is, not over how it came about.
+        """SHA-256 (hex) of the content of the benchmark, independent of how it was prepared.
 
-        Covers the sample rate, the clip length, the class names in label order and the shards' digests in
-        file order.
+        Covers the sample rate, the clip length, the class names in label order and the digests of the shards (see
+        `ShardEntry.identity`) in file order.
         """
         content = [
             self.sample_rate,
             self.num_samples,
             list(self.class_names),
-            [entry.sha256 for entry in self.shards],
+            [entry.identity.sha256 for entry in self.shards],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -145,15 +176,14 @@ class Manifest(_Frozen):
         """Reads `root/manifest.json`.
 
         Raises:
-            EarshotError: the manifest is absent (the benchmark is incomplete), not valid, or of a newer
-                schema.
+            EarshotError: the manifest is absent (the benchmark is incomplete), invalid, or of a newer schema.
         """
         path = Location.of(root) / FILE_NAME
         try:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise EarshotError(
-                f"{path}: not found; expected a complete benchmark: run `python -m orchestrator.prepare` to the end"
+                f"{path}: not found; expected a complete benchmark: run `earshot prepare` to the end"
             ) from None
         except OSError as error:
             raise EarshotError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
@@ -163,14 +193,14 @@ class Manifest(_Frozen):
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise EarshotError(
                 f"{path}: schema_version: expected at most {SCHEMA_VERSION}, found {version}; "
-                "it was made by a newer Earshot: update this one or prepare the benchmark again"
+                "it was written by a newer Earshot: update Earshot or prepare the benchmark again"
             )
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise EarshotError(f"{path}: {where}: {first['msg']}; prepare the benchmark again with --force") from None
+            key = ".".join(map(str, first["loc"])) or "the file"
+            raise EarshotError(f"{path}: {key}: {first['msg']}; prepare the benchmark again with --force") from None
 
     def save(self, root: Location | Path | str) -> None:
         """Writes `root/manifest.json` so that a reader sees all of it or none."""

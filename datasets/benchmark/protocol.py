@@ -1,11 +1,11 @@
-"""How a benchmark becomes sessions: class order, support draw, validation and query clips.
+"""Protocols: how a benchmark is divided into sessions.
 
     session      0              1            2      ...
     classes   base (B)      way (W)      way (W)
-    support   B x shot      W x shot     W x shot          learned from
-    queries   B classes     B+W classes  B+2W classes      scored, of all classes seen so far
+    support   B x shot      W x shot     W x shot          training clips
+    queries   B classes     B+W classes  B+2W classes      scored clips, of all classes seen so far
 
-Works on the table of (clip id, label, split) alone: no audio is read to make sessions.
+Sessions are made from the table of clip ids, labels and splits alone; no audio is read.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 
 
 class Protocol(BaseModel):
-    """The rules of a chain, apart from its seeds."""
+    """The rules of a chain, without its seeds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,7 +39,7 @@ class Protocol(BaseModel):
     )
     validation: int = Field(20, ge=1, description="validation clips of a class, at most")
     exemplars: int | None = Field(
-        None, ge=0, description="clips of an old class that a method may rehearse, at most (default: as it likes)"
+        None, ge=0, description="stored clips of an old class that a method may replay, at most (default: unlimited)"
     )
 
     @field_validator("base_shot")
@@ -67,10 +67,10 @@ NAMED = {
 
 
 def by_name(value: Any) -> Any:
-    """The fields of a protocol from its name, or from a name with changes; anything else as it is.
+    """Resolves the name of a protocol, or a name with changed fields; returns anything else unchanged.
 
-    A published protocol that is changed in more than the seeds of its order, its validation clips or what it refuses
-    loses its name: results of another protocol must not go under it.
+    A published protocol keeps its name if only `validation`, `exemplars` or a seeded class order differ. With any other
+    change it is renamed NAME-changed, so that its results are not taken for those of the published protocol.
     """
     fields = {"name": value} if isinstance(value, str) else value
     if not isinstance(fields, dict) or "name" not in fields:
@@ -81,10 +81,10 @@ def by_name(value: Any) -> Any:
     if name not in NAMED:
         return value
     changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})
-    may_differ: dict[str, Any] = {"validation": changed.validation, "exemplars": changed.exemplars}
+    allowed: dict[str, Any] = {"validation": changed.validation, "exemplars": changed.exemplars}
     if changed.class_order == "seeded":
-        may_differ["class_order"] = "seeded"
-    if name == "free" or changed == NAMED[name].model_copy(update=may_differ):
+        allowed["class_order"] = "seeded"
+    if name == "free" or changed == NAMED[name].model_copy(update=allowed):
         return changed
     return changed.model_copy(update={"name": f"{name}-changed"})
 
@@ -94,13 +94,21 @@ AnyProtocol = Annotated[Protocol, BeforeValidator(by_name)]
 
 @dataclass(frozen=True)
 class ClassClips:
-    """The clips of one class, as positions in the clip table."""
+    """The clips of one class, as positions in the clip table.
+
+    Attributes:
+        label: of the class.
+        support: training clips.
+        pool: all train clips without the validation clips; only `compat: reference` uses clips outside the support.
+        validation: clips for model selection.
+        query: test clips.
+    """
 
     label: int
-    support: tuple[int, ...]  # learned from
-    pool: tuple[int, ...]  # every train clip but validation; only `compat: reference` looks outside the support
-    validation: tuple[int, ...]  # what selection looks at
-    query: tuple[int, ...]  # what is reported
+    support: tuple[int, ...]
+    pool: tuple[int, ...]
+    validation: tuple[int, ...]
+    query: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -113,17 +121,17 @@ class Session:
     @property
     def labels(self) -> tuple[int, ...]:
         """The new labels, in class order."""
-        return tuple(one.label for one in self.classes)
+        return tuple(clips.label for clips in self.classes)
 
     @property
     def support(self) -> tuple[int, ...]:
         """Positions of all support clips, class by class."""
-        return tuple(position for one in self.classes for position in one.support)
+        return tuple(position for clips in self.classes for position in clips.support)
 
     @property
     def support_labels(self) -> tuple[int, ...]:
         """The label of each support clip."""
-        return tuple(one.label for one in self.classes for _ in one.support)
+        return tuple(clips.label for clips in self.classes for _ in clips.support)
 
 
 def make_sessions(
@@ -134,26 +142,27 @@ def make_sessions(
     support_seed: int,
     base_classes: int | None = None,
 ) -> tuple[Session, ...]:
-    """Deals the clips of a benchmark out to sessions.
+    """Assigns the clips of a benchmark to sessions.
 
     Args:
         protocol: the rules.
-        table: clip ids, labels and splits; a class's clips are taken in the table's order.
-        order_seed: seeds the class order where the protocol asks for one.
-        support_seed: seeds the support draw.
-        base_classes: the benchmark's own number of base classes, for protocols that leave it open.
+        table: clip ids, labels and splits; the clips of a class are taken in this order.
+        order_seed: seed of the class order, for protocols with a seeded one.
+        support_seed: seed of the support draw.
+        base_classes: number of base classes of the benchmark, for protocols that do not set it.
 
     Raises:
         EarshotError: the benchmark has too few classes or clips for the protocol.
     """
     sizes = _session_sizes(protocol, len(table.class_names), base_classes)
     order = _class_order(protocol, len(table.class_names), sum(sizes), order_seed)
-    clips = {split: _by_label(table, split) for split in ("train", "val", "test")}
+    clips = {split: _by_label(table, split) for split in SPLITS}
     sessions, first = [], 0
     for index, size in enumerate(sizes):
         shot = protocol.shot if index or protocol.base_shot is None else protocol.base_shot
         classes = [
-            _deal(label, table, clips, shot, protocol.validation, support_seed) for label in order[first : first + size]
+            _class_clips(label, table, clips, shot, protocol.validation, support_seed)
+            for label in order[first : first + size]
         ]
         sessions.append(Session(index, tuple(classes)))
         first += size
@@ -161,17 +170,22 @@ def make_sessions(
 
 
 def draw_support(count: int, shot: int, seed: int) -> tuple[int, ...]:
-    """Positions of the support clips among a class's `count` train clips.
+    """Draws the support clips of a class: indices among its `count` train clips.
 
-    The rule of the releases (`torch.manual_seed(seed)`, then the first `shot` of `torch.randperm(count)`, anew for
-    every class), drawn with a private generator.
+    Follows the released code of EDE: `torch.manual_seed(seed)` before every class, then the first `shot` values of
+    `torch.randperm(count)`; with a private generator.
     """
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randperm(count, generator=generator)[:shot].tolist())
+    return tuple(_permutation(count, seed)[:shot])
+
+
+def _permutation(count: int, seed: int) -> list[int]:
+    import torch  # 3 s; needed for draws only, not for the rules
+
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def _session_sizes(protocol: Protocol, available: int, base_classes: int | None) -> list[int]:
-    """Number of classes of each session; the last one may be smaller where the protocol runs to the end."""
+    """Number of classes of each session; the last session may be smaller if the protocol sets no number of sessions."""
     base = protocol.base
     if base is None and protocol.base_shot == "all" and base_classes is None:
         raise EarshotError(
@@ -193,15 +207,14 @@ def _session_sizes(protocol: Protocol, available: int, base_classes: int | None)
 
 
 def _class_order(protocol: Protocol, available: int, needed: int, seed: int) -> Sequence[int]:
-    """Labels in the order in which the sessions bring them.
+    """Labels in the order in which sessions add them.
 
-    A seeded order permutes the classes that the fixed order would use, so the set of classes stays the protocol's.
+    A seeded order permutes the classes of the fixed order, so both use the same set of classes.
     """
     if protocol.class_order == "fixed":
         return range(needed)
     if protocol.class_order == "seeded":
-        generator = torch.Generator().manual_seed(seed)
-        return [int(label) for label in torch.randperm(needed, generator=generator)]
+        return _permutation(needed, seed)
     order = protocol.class_order
     assert isinstance(order, tuple)
     unknown = [label for label in order if not 0 <= label < available]
@@ -218,7 +231,7 @@ def _by_label(table: ClipTable, split: str) -> dict[int, np.ndarray]:
     return {int(label): chosen[labels == label] for label in np.unique(labels)}
 
 
-def _deal(
+def _class_clips(
     label: int,
     table: ClipTable,
     clips: dict[str, dict[int, np.ndarray]],
@@ -226,8 +239,7 @@ def _deal(
     validation: int,
     seed: int,
 ) -> ClassClips:
-    nothing = np.empty(0, dtype=np.int64)
-    train, val, test = (clips[split].get(label, nothing) for split in ("train", "val", "test"))
+    train, val, test = (clips[split].get(label, np.empty(0, dtype=np.int64)) for split in SPLITS)
     name = f"class {label} ({table.class_names[label]!r})"
     needed = 1 if shot == "all" else int(shot)
     if len(train) < needed:
@@ -236,7 +248,7 @@ def _deal(
         raise EarshotError(f"{name}: the benchmark has no test clips of it, so it cannot be scored")
     drawn = range(len(train)) if shot == "all" else draw_support(len(train), int(shot), seed)
     support = tuple(int(train[index]) for index in drawn)
-    # NSynth-100 and FSC-89 have no validation clips of novel classes
+    # Novel classes of NSynth-100 and FSC-89 have no val split.
     held_out = val if len(val) else np.setdiff1d(train, support)
     if not len(held_out):
         raise EarshotError(

@@ -1,8 +1,11 @@
-"""Writing a shard: a Parquet file of clips, there whole or not at all.
+"""Writes shards: Parquet files of clips, atomically.
 
-A row group holds at most 64 clips of one class: a class is read without the rest, whatever else its shard holds.
+A row group holds at most 64 clips of one class, so a class is read without the others. Every page carries a CRC-32,
+which readers verify (`datasets.benchmark.shards`).
 """
 
+import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.audio.recordings import encode_flac
-from datasets.benchmark.manifest import ShardEntry
+from datasets.benchmark.manifest import FileIdentity, ShardEntry
 from datasets.benchmark.shards import SCHEMA, Clip
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location
 
 ROW_GROUP = 64
 
-# FLAC does not shrink further, and min/max of audio bytes help nobody.
+# FLAC cannot be compressed further, and nothing uses the minimum and maximum of audio bytes.
 _COMPRESSION = {
     **{name: "zstd" for name in SCHEMA.names if name != "audio"},
     "audio.bytes": "none",
@@ -27,6 +30,8 @@ _COMPRESSION = {
 }
 _REPEATED = ["split", "class_name", "source"]
 _WITH_STATISTICS = [name for name in SCHEMA.names if name != "audio"]
+_PLAIN = "earshot.plain"
+"""Metadata key of a shard's `ShardEntry.plain`."""
 
 
 def write_shard(
@@ -34,37 +39,94 @@ def write_shard(
 ) -> ShardEntry:
     """Writes one shard so that a reader sees all of it or none.
 
-    Two writers of the same place are harmless: each has its own file aside, and the last one wins.
+    Concurrent writers of the same shard are safe: each writes a temporary file, and the last one wins.
 
     Args:
         place: ends in `shards/NNNNN.parquet`.
         clips: written in this order, class by class; of each class fewer than 64 are held in memory, encoded.
-        sample_rate: in Hz, of all clips.
-        metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill
-            it).
+        sample_rate: of all clips, in Hz.
+        metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill it).
     """
-    location, count = Location.of(place), 0
-    with location.atomic_path() as aside:
-        with pq.ParquetWriter(
-            aside,
-            SCHEMA,
-            compression=_COMPRESSION,
-            use_dictionary=_REPEATED,
-            write_statistics=_WITH_STATISTICS,
-            data_page_size=1 << 20,
-        ) as writer:
-            for group in _row_groups(clips, sample_rate):
-                writer.write_table(group, row_group_size=ROW_GROUP)
-                count += len(group)
-            writer.add_key_value_metadata(dict(metadata or {}))
-        entry = ShardEntry(
-            file=f"shards/{location.name}", clips=count, bytes=aside.stat().st_size, sha256=file_digest(aside)
+    location, count, plain_file = Location.of(place), 0, _DigestFile()
+    with location.atomic_path() as temporary:
+        with parquet_writer(temporary) as writer:
+            # Written a second time without page checksums, for the digest alone: see `ShardEntry.identity`.
+            with parquet_writer(plain_file, page_checksums=False) as plain_writer:
+                for group in _row_groups(clips, sample_rate):
+                    writer.write_table(group, row_group_size=ROW_GROUP)
+                    plain_writer.write_table(group, row_group_size=ROW_GROUP)
+                    count += len(group)
+                plain_writer.add_key_value_metadata(dict(metadata or {}))
+            plain = plain_file.identity()
+            writer.add_key_value_metadata({**(metadata or {}), _PLAIN: plain.model_dump_json()})
+        return ShardEntry(
+            file=f"shards/{location.name}",
+            clips=count,
+            bytes=temporary.stat().st_size,
+            sha256=file_digest(temporary),
+            plain=plain,
         )
-    return entry
+
+
+def read_entry(location: Location, clips: int) -> ShardEntry:
+    """The manifest entry of a shard that is already written; reads all of it for its digest.
+
+    Args:
+        location: of the shard.
+        clips: number of clips in it.
+
+    Raises:
+        OSError: the shard is absent or cannot be read.
+        ValueError: the file is not a shard.
+    """
+    with location.open() as file:
+        note = (pq.read_metadata(file).metadata or {}).get(_PLAIN.encode())
+    return ShardEntry.model_validate(
+        {
+            "file": f"shards/{location.name}",
+            "clips": clips,
+            "bytes": location.size(),
+            "sha256": location.digest(),
+            "plain": None if note is None else FileIdentity.model_validate_json(note),
+        }
+    )
+
+
+def parquet_writer(sink: Any, page_checksums: bool = True) -> pq.ParquetWriter:
+    """A writer of shards to a path or a file object; the caller closes it."""
+    return pq.ParquetWriter(
+        sink,
+        SCHEMA,
+        compression=_COMPRESSION,
+        use_dictionary=_REPEATED,
+        write_statistics=_WITH_STATISTICS,
+        data_page_size=1 << 20,
+        write_page_checksum=page_checksums,
+    )
+
+
+class _DigestFile(io.RawIOBase):
+    """Hashes what is written to it and stores nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self._digest.update(content)
+        self._size += len(content)
+        return len(content)
+
+    def identity(self) -> FileIdentity:
+        return FileIdentity(bytes=self._size, sha256=self._digest.hexdigest())
 
 
 def _row_groups(clips: Iterable[Clip], sample_rate: int) -> Iterator[pa.Table]:
-    """Tables of at most 64 clips of one class; a class's clips stay in their order."""
+    """Tables of at most 64 clips of one class; the clips of a class stay in their order."""
     waiting: dict[int, list[tuple[Any, ...]]] = {}
     for clip in clips:
         rows = waiting.setdefault(clip.label, [])
@@ -78,8 +140,8 @@ def _row_groups(clips: Iterable[Clip], sample_rate: int) -> Iterator[pa.Table]:
 def _row(clip: Clip, sample_rate: int) -> tuple[Any, ...]:
     """The values of a clip, in the order of the schema."""
     audio = {"bytes": encode_flac(clip.samples, sample_rate), "path": _file_name(clip.clip_id)}
-    where = (clip.source, clip.start, len(clip.samples), sample_rate)
-    return (clip.clip_id, clip.split, clip.label, clip.class_name, *where, audio)
+    position = (clip.source, clip.start, len(clip.samples), sample_rate)
+    return (clip.clip_id, clip.split, clip.label, clip.class_name, *position, audio)
 
 
 def _to_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:

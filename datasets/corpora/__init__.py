@@ -1,1 +1,1 @@
-"""The interface of a corpus, and one corpus per file."""
+"""The corpus interface, its registry, and one module per corpus."""

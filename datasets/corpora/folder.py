@@ -1,14 +1,14 @@
-"""A folder of one's own: one folder per class, recordings of any length and format inside.
+"""User-provided recordings: one folder per class, with recordings of any length and format.
 
     SOURCE/
-      bassoon/           a class; classes are numbered in sorted order of their names
+      bassoon/           a class; labels follow the sorted order of the names
         A3.mp3
-        loud/C4.wav      folders inside a class only sort its files
+        loud/C4.wav      subfolders of a class only organize its files
       cello/ ...
 
-Splits are drawn by *file*, never by clip: two clips of one recording are never on both sides. Inside a class
-the files are ordered by SHA-256 of the seed and their path; the first ones are train, then val, then test.
-Adding a class changes no other class.
+Splits are drawn by *file*, never by clip: all clips of a recording are in the same split. The files of a class are
+ordered by SHA-256 of the seed and their path; the first ones are train, then val, then test. Adding a class changes no
+other class.
 """
 
 import hashlib
@@ -37,24 +37,24 @@ class FolderOptions(CorpusOptions):
     sample_rate: int = Field(16000, ge=4000, le=192000)
     """of the clips, in Hz; recordings at another rate are resampled"""
     clip_seconds: float = Field(2.0, ge=0.1, le=60)
-    """length of a clip; longer recordings give all whole clips, shorter ones one clip padded with zeros"""
+    """length of a clip; a longer recording is cut into as many full clips as fit, a shorter one is padded with zeros"""
     min_seconds: float = Field(0.1, ge=0)
-    """shorter recordings are rejected"""
+    """recordings shorter than this are rejected"""
     max_clips_per_file: int | None = Field(None, gt=0)
-    """at most that many clips of one recording, the first ones (default: no limit)"""
+    """maximum number of clips per recording, taken from its start (default: no limit)"""
     train: float = Field(0.6, gt=0, lt=1)
-    """fraction of a class's files for training"""
+    """fraction of the files of a class used for training"""
     val: float = Field(0.2, ge=0, lt=1)
-    """fraction of a class's files for validation"""
+    """fraction of the files of a class used for validation"""
     test: float = Field(0.2, gt=0, lt=1)
-    """fraction of a class's files for testing; the three add up to 1"""
+    """fraction of the files of a class used for testing; the three fractions must add up to 1"""
     split_seed: int = 0
-    """another seed draws another split"""
+    """random seed of the split"""
     loudness: bool = False
-    """normalise each recording to -23 LUFS, true peak at most -2 dB"""
+    """normalize each recording to -23 LUFS, true peak at most -2 dB"""
 
     @model_validator(mode="after")
-    def _whole(self) -> "FolderOptions":
+    def _check_sum_of_fractions(self) -> "FolderOptions":
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-6:
             raise ValueError(f"--train, --val and --test: expected fractions that add up to 1, found {total:g}")
@@ -62,22 +62,24 @@ class FolderOptions(CorpusOptions):
 
     @property
     def num_samples(self) -> int:
-        """Of each clip."""
+        """Samples per clip."""
         return round(self.clip_seconds * self.sample_rate)
 
 
 def split_files(paths: Sequence[str], train: float, val: float, seed: int) -> dict[str, str]:
-    """The split of each file of a class.
+    """Assigns a split to each file of a class.
 
-    With n files ordered by SHA-256 of (seed, path): the first round(train n) are train, the next round(val
-    n) val, the others test; at least one is train and one test, at the cost of val and then of the larger of
-    the two.
+    With n files ordered by SHA-256 of (seed, path): the first round(train n) are train, the next round(val n) val, the
+    others test. At least one file is train and one is test, taken from val first and then from the larger of the two.
 
     Args:
         paths: at least two, relative to the source folder.
-        train: fraction.
-        val: fraction.
-        seed: of the draw.
+        train: fraction of the files.
+        val: fraction of the files.
+        seed: of the order.
+
+    Returns:
+        The split of each path.
     """
     number = len(paths)
     ordered = sorted(paths, key=lambda path: hashlib.sha256(f"{seed}\0{path}".encode()).digest())
@@ -89,14 +91,14 @@ def split_files(paths: Sequence[str], train: float, val: float, seed: int) -> di
 
 
 def clip_stem(label: int, class_name: str, path: str) -> str:
-    """The part of a clip's id that its file decides: safe in any file system, whatever the names hold."""
+    """The part of a clip id that depends on the file only; valid in any file system, for arbitrary names."""
     plain = unicodedata.normalize("NFKD", class_name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:24].strip("-") or "class"
     return f"{label:04d}-{slug}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
 
 
 class Folder(Corpus[FolderOptions]):
-    """One folder per class; a unit of work is up to 32 files of one class."""
+    """One folder per class; a unit of work consists of up to 32 files of one class."""
 
     name = "folder"
     summary = "one folder per class, recordings of any length in any format that libsndfile reads"
@@ -104,7 +106,7 @@ class Folder(Corpus[FolderOptions]):
     options_type = FolderOptions
 
     def plan(self, source: Path, inventory: Inventory, options: FolderOptions) -> Plan:
-        """Classes by sorted name, splits by file; reads no recording."""
+        """Numbers the classes by sorted name and splits them by file; reads no recording."""
         classes: dict[str, list[str]] = {}
         for file in inventory.files:
             name, _, rest = file.path.partition("/")
@@ -115,7 +117,7 @@ class Folder(Corpus[FolderOptions]):
         for name in sorted(classes):
             if len(classes[name]) < 2:
                 raise EarshotError(_too_few(name, len(classes[name])))
-        for rejection in rejected:  # a class of which no file is usable must be told, not left out
+        for rejection in rejected:  # a class without usable files is an error; it must not be left out silently
             if classes and (name := rejection.file.split("/")[0]) not in known:
                 raise EarshotError(f"{_too_few(name, 0)} ({rejection.file}: {rejection.reason})")
         if not classes:
@@ -142,7 +144,7 @@ class Folder(Corpus[FolderOptions]):
         )
 
     def cut(self, source: Path, unit: Unit, options: FolderOptions) -> Iterator[Clip | Rejection]:
-        """Clips in order of file and time."""
+        """Yields clips in order of file and time."""
         label, class_name = unit.details["label"], unit.details["class_name"]
         for path, split in zip(unit.files, unit.details["splits"], strict=True):
             try:
@@ -159,8 +161,8 @@ class Folder(Corpus[FolderOptions]):
                 yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, window.start, window.samples)
 
 
-def _too_few(name: str, found: int) -> str:
+def _too_few(name: str, count: int) -> str:
     return (
         f"class {printable(name)!r}: expected at least two usable recordings (one to train, one to test), "
-        f"found {found}; add recordings or remove the folder"
+        f"found {count}; add recordings or remove the folder"
     )

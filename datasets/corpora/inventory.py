@@ -1,4 +1,4 @@
-"""The inventory of a source folder: its recordings, found without reading any of them."""
+"""The inventory of a source folder: lists its recordings without reading them."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from datasets.utils.text import printable
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A recording: POSIX path relative to the source folder, bytes, time of last change in nanoseconds."""
+    """A recording: POSIX path relative to the source folder, size in bytes, modification time in nanoseconds."""
 
     path: str
     size: int
@@ -23,7 +23,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file that gives no clips, and why. Both are printable text."""
+    """A file that produces no clips, and the reason. Both are printable text."""
 
     file: str
     reason: str
@@ -31,11 +31,11 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What lies in a source folder.
+    """The files in a source folder.
 
     Attributes:
-        files: usable as far as known without decoding, sorted by path.
-        rejected: files of the right suffix that cannot be used, sorted by path.
+        files: usable recordings, as far as can be determined without decoding, sorted by path.
+        rejected: files with the right suffix that cannot be used, sorted by path.
         ignored: number of other files (hidden files and folders are not counted).
     """
 
@@ -45,7 +45,7 @@ class Inventory:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over path, size and time of last change of every recording, and the rejected ones."""
+        """SHA-256 (hex) of the path, size and modification time of every recording, and of the rejections."""
         content = [
             [[file.path, file.size, file.mtime_ns] for file in self.files],
             [[rejection.file, rejection.reason] for rejection in self.rejected],
@@ -54,10 +54,10 @@ class Inventory:
 
 
 def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
-    """Lists the recordings under `root`, nested ones included.
+    """Lists the recordings under `root`, including subfolders.
 
-    Files are told by suffix (any case); hidden files and folders are skipped; links to folders are not
-    followed.
+    Recordings are recognized by suffix (any case); hidden files and folders are skipped; symbolic links to folders are
+    not followed.
 
     Raises:
         EarshotError: `root` is not a folder that can be read.

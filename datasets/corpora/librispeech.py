@@ -1,19 +1,15 @@
 """LibriSpeech, and any read speech in its layout: `speaker/chapter/speaker-chapter-utterance.flac` (or .wav).
 
-LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12, CC BY 4.0) is 16 kHz English speech read for
-LibriVox; train-clean-100 has 251 speakers of about 25 minutes. A class is a speaker. The construction of
-LS-100:
+LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12, CC BY 4.0) is 16 kHz English speech read for LibriVox;
+train-clean-100 has 251 speakers with about 25 minutes each. A class is a speaker. The benchmark is built like LS-100:
 
-1. each utterance is brought to -23 LUFS (EBU R128), by a linear gain bounded by a true peak of -2 dB;
-2. the speakers with the longest total duration are kept; labels number them in lexicographic order of their
-   names;
-3. a speaker's utterances are joined in sorted path order and cut into clips `{speaker}_{i}`, the remainder
-   dropped;
-4. the names of a speaker's clips are sorted lexicographically: first train, then val, then test, the rest
-   unused.
+1. each utterance is normalized to -23 LUFS (EBU R128) by a linear gain, limited to a true peak of -2 dB;
+2. the speakers with the longest total duration are selected; labels follow the lexicographic order of their names;
+3. the utterances of a speaker are concatenated in sorted path order and cut into clips `{speaker}_{i}`; the remainder
+   is dropped;
+4. the clip names of a speaker are sorted lexicographically: first train, then val, then test, the rest unused.
 
-Unlike the LS-100 that was released, a speaker's clips are exactly its own: "19" does not also take
-"1926_...".
+Unlike in the released LS-100, the clips of a speaker come from that speaker only: "19" does not also match "1926_...".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +28,9 @@ from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import printable
+from datasets.utils.text import first_few, printable
 
-USUAL_SPEAKERS = 100
+DEFAULT_SPEAKERS = 100
 
 SplitRule = Literal["block", "cyclic"]
 Sizes = tuple[int, int, int]
@@ -44,7 +40,7 @@ class LibriSpeechOptions(CorpusOptions):
     """Options of the `librispeech` corpus."""
 
     speakers: int | None = Field(None, gt=0)
-    """keep the N speakers with the longest total duration (default: 100, or all where there are fewer)"""
+    """use the N speakers with the longest total duration (default: 100, or all if there are fewer)"""
     clip_seconds: float = Field(2.0, ge=0.1, le=60)
     """length of a clip"""
     sample_rate: int = Field(16000, ge=4000, le=192000)
@@ -57,13 +53,13 @@ class LibriSpeechOptions(CorpusOptions):
     """test clips per speaker"""
     split: SplitRule = "block"
     """block (as published): clip names sorted lexicographically, first train, next val, next test, the rest
-    unused; cyclic: the sizes are a pattern that repeats along the speaker's clips, and every clip is used"""
+    unused; cyclic: the sizes are a pattern that repeats along the clips of a speaker, and every clip is used"""
     loudness: bool = True
-    """normalise each utterance to -23 LUFS, true peak at most -2 dB"""
+    """normalize each utterance to -23 LUFS, true peak at most -2 dB"""
 
     @property
     def num_samples(self) -> int:
-        """Of each clip."""
+        """Samples per clip."""
         return round(self.clip_seconds * self.sample_rate)
 
     @property
@@ -73,30 +69,33 @@ class LibriSpeechOptions(CorpusOptions):
 
 
 def longest_speakers(durations: Mapping[str, float], number: int) -> list[str]:
-    """The speakers with the longest total duration, longest first; ties are broken by name."""
+    """Returns the speakers with the longest total duration, longest first; ties are broken by name."""
     return sorted(durations, key=lambda name: (-durations[name], name))[:number]
 
 
 def label_speakers(speakers: Sequence[str]) -> dict[str, int]:
-    """Labels in lexicographic order of the names: "1069" is 0, "19" comes before "2"."""
+    """Assigns labels in lexicographic order of the names: "1069" is 0, "19" comes before "2"."""
     return {name: label for label, name in enumerate(sorted(speakers))}
 
 
 def split_pattern(sizes: Sizes) -> list[str]:
-    """The splits of a speaker's clips in order: all train clips, then val, then test."""
+    """The splits of the clips of a speaker in order: all train clips, then val, then test."""
     return ["train"] * sizes[0] + ["val"] * sizes[1] + ["test"] * sizes[2]
 
 
 def assign_splits(number: int, sizes: Sizes, rule: SplitRule) -> dict[int, str]:
-    """The split of each clip of a speaker, by clip number; clips that are not used are left out.
+    """Assigns a split to each clip of a speaker.
 
     block: the numbers in lexicographic order (0, 1, 10, 100, 101, ...) fill train, then val, then test.
     cyclic: clip i is train if i mod (a + b + c) < a, val if < a + b, else test, for sizes (a, b, c).
 
     Args:
-        number: of clips that the speaker has.
+        number: number of clips of the speaker.
         sizes: train, val, test.
         rule: 'block' or 'cyclic'.
+
+    Returns:
+        The split by clip number, without clips that are not used.
     """
     pattern = split_pattern(sizes)
     if rule == "cyclic":
@@ -105,7 +104,7 @@ def assign_splits(number: int, sizes: Sizes, rule: SplitRule) -> dict[int, str]:
 
 
 def count_splits(splits: Mapping[int, str]) -> SplitCounts:
-    """Clips in each split."""
+    """Counts the clips in each split."""
     names = list(splits.values())
     return SplitCounts(train=names.count("train"), val=names.count("val"), test=names.count("test"))
 
@@ -113,11 +112,11 @@ def count_splits(splits: Mapping[int, str]) -> SplitCounts:
 def read_utterances(
     source: Path, paths: Sequence[str], options: LibriSpeechOptions
 ) -> tuple[list[tuple[str, np.ndarray]], list[Rejection]]:
-    """Reads a speaker's utterances at the benchmark's rate, normalised where the options say so.
+    """Reads the utterances of a speaker at the sample rate of the benchmark, normalized if the options ask for it.
 
     Returns:
         Pairs of path and samples [samples] float32 in the order of `paths`, and the files that cannot be used. 25
-        minutes at 16 kHz, the longest of LibriSpeech, are 96 MB.
+        minutes at 16 kHz, the longest speaker of LibriSpeech, take 96 MB.
     """
     utterances: list[tuple[str, np.ndarray]] = []
     rejected: list[Rejection] = []
@@ -133,12 +132,12 @@ def read_utterances(
 
 
 def count_clips(utterances: Sequence[tuple[str, np.ndarray]], options: LibriSpeechOptions) -> int:
-    """Clips in the joined utterances."""
+    """Number of clips in the concatenated utterances."""
     return sum(len(samples) for _, samples in utterances) // options.num_samples
 
 
 class LibriSpeech(Corpus[LibriSpeechOptions]):
-    """Read speech; a class is a speaker, a unit of work is a speaker with all utterances."""
+    """Read speech; a class is a speaker, a unit of work is a speaker with all their utterances."""
 
     name = "librispeech"
     summary = "read speech, laid out as speaker/chapter/speaker-chapter-utterance.flac; a class is a speaker"
@@ -146,18 +145,18 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     options_type = LibriSpeechOptions
 
     def inventory(self, source: Path, options: LibriSpeechOptions) -> Inventory:
-        """FLAC and WAV files; transcripts are ignored."""
+        """Lists FLAC and WAV files; transcripts are ignored."""
         return scan(source, frozenset({".flac", ".wav"}))
 
     def plan(self, source: Path, inventory: Inventory, options: LibriSpeechOptions) -> Plan:
-        """One unit per speaker; reads the header of every file to find the longest speakers."""
+        """Creates one unit per speaker; reads the header of every file to find the longest speakers."""
         paths = [file.path for file in inventory.files if _in_layout(file.path)]
         if not paths:
             raise EarshotError(
                 f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found no such "
                 "file; check --source"
             )
-        # Headers are read by threads: on a network file system the waiting is what takes the time.
+        # Headers are read in threads: on a network file system, latency dominates.
         with ThreadPoolExecutor(8) as pool:
             seconds = dict(zip(paths, pool.map(lambda path: _seconds(source, path), paths), strict=True))
         unreadable = [Rejection(printable(path), value) for path, value in seconds.items() if isinstance(value, str)]
@@ -171,25 +170,24 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         if options.speakers is not None and len(durations) < options.speakers:
             raise EarshotError(
                 f"{source}: expected at least {options.speakers} speakers, found {len(durations)}; "
-                "check --source, or ask for fewer: librispeech --speakers N"
+                "check --source, or request fewer: librispeech --speakers N"
             )
-        labels = label_speakers(longest_speakers(durations, options.speakers or USUAL_SPEAKERS))
-        # a sum of seconds may lie a rounding below a whole number of clips
-        promised = {name: int(durations[name] / options.clip_seconds + 1e-6) for name in labels}
+        labels = label_speakers(longest_speakers(durations, options.speakers or DEFAULT_SPEAKERS))
+        # due to rounding, a sum of seconds may be slightly less than a whole number of clips
+        clips = {name: int(durations[name] / options.clip_seconds + 1e-6) for name in labels}
         self.review(
-            [count_splits(assign_splits(promised[name], options.sizes, options.split)) for name in labels],
+            [count_splits(assign_splits(clips[name], options.sizes, options.split)) for name in labels],
             list(labels),
             options,
         )
         units = tuple(
-            Unit(name, tuple(sorted(utterances[name])), {"label": label, "class_name": name, "clips": promised[name]})
+            Unit(name, tuple(sorted(utterances[name])), {"label": label, "class_name": name, "clips": clips[name]})
             for name, label in labels.items()
         )
-        kept = set(labels)
         rejected = [
             rejection
             for rejection in (*inventory.rejected, *unreadable)
-            if rejection.file.split("/")[0] in kept or rejection.file.split("/")[0] not in durations
+            if rejection.file.split("/")[0] in labels or rejection.file.split("/")[0] not in durations
         ]
         return Plan(
             units=units,
@@ -202,9 +200,9 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         )
 
     def cut(self, source: Path, unit: Unit, options: LibriSpeechOptions) -> Iterator[Clip | Rejection]:
-        """Joins the speaker's utterances and cuts them; clips come in the order of the stream."""
+        """Concatenates the utterances of the speaker and cuts them; yields the clips in time order."""
         speaker, label = unit.details["class_name"], unit.details["label"]
-        # The block rule needs to know how many clips there are before the first one can be given its split.
+        # The block rule needs the total number of clips to assign the split of the first one.
         utterances, rejected = read_utterances(source, unit.files, options)
         yield from rejected
         splits = assign_splits(count_clips(utterances, options), options.sizes, options.split)
@@ -216,22 +214,19 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     def review(
         self, counts: Sequence[SplitCounts], classes: Sequence[str], options: LibriSpeechOptions
     ) -> tuple[str, ...]:
-        """Every speaker needs train and test clips; fewer test clips than asked give a warning."""
-        short = []
+        """Requires train and test clips of every speaker; warns about speakers with fewer test clips than requested."""
+        train, val, test = options.sizes
+        fewer = []
         for name, count in zip(classes, counts, strict=True):
-            wanted = options.sizes
             if not count.train or not count.test:
                 raise EarshotError(
-                    f"speaker {printable(name)!r}: expected more than {wanted[0] + wanted[1]} clips of "
-                    f"{options.clip_seconds:g} s (train {wanted[0]}, val {wanted[1]}, test {wanted[2]}), "
-                    f"found {count.total}; ask for fewer: librispeech --train N --val N --speakers N"
+                    f"speaker {printable(name)!r}: expected more than {train + val} clips of "
+                    f"{options.clip_seconds:g} s (train {train}, val {val}, test {test}), "
+                    f"found {count.total}; request fewer: librispeech --train N --val N --speakers N"
                 )
-            if options.split == "block" and count.test < wanted[2]:
-                short.append(f"{printable(name)} ({count.test})")
-        if not short:
-            return ()
-        more = f" and {len(short) - 5} more" if len(short) > 5 else ""
-        return (f"fewer than {options.test} test clips: speaker {', '.join(short[:5])}{more}",)
+            if options.split == "block" and count.test < test:
+                fewer.append(f"{printable(name)} ({count.test})")
+        return (f"fewer than {test} test clips: speaker {first_few(fewer)}",) if fewer else ()
 
 
 def _in_layout(path: str) -> bool:
@@ -241,6 +236,6 @@ def _in_layout(path: str) -> bool:
 
 def _seconds(source: Path, path: str) -> float | str:
     try:
-        return duration(source / path)  # the inventory has looked at its place
+        return duration(source / path)  # the path was already checked for the inventory
     except RejectedError as error:
         return str(error)

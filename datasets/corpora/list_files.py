@@ -1,7 +1,7 @@
-"""Tables and vocabularies that somebody else wrote, read without trusting them.
+"""Reads untrusted tables and vocabularies.
 
-A table is CSV in UTF-8 with a header, one record per line. Whatever is in the file, reading it ends in rows whose cells
-are there, or in an error that names file, line and column; nothing in a file decides how much memory is used.
+A table is CSV in UTF-8 with a header, one record per line. Reading any file either yields complete rows or raises an
+error that names file, line and column; the content of a file cannot cause unbounded memory use.
 """
 
 import csv
@@ -19,15 +19,15 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 
 MAX_BYTES = 1 << 25
-"""Largest file that is read; the largest published list has 12 MB."""
+"""Maximum size of a file in bytes; the largest published list has 12 MB."""
 MAX_ROWS = 1_000_000
-"""Most rows of a table, so that six digits number them."""
+"""Maximum number of rows of a table, so that six digits are enough to number them."""
 MAX_LINE = 1 << 16
-"""Longest line of a table, in characters; less than the `csv` module allows a cell."""
+"""Maximum length of a line of a table, in characters; less than the cell limit of the `csv` module."""
 MAX_SECONDS = 86_400.0
-"""Largest position in a recording: a day."""
+"""Maximum position in a recording: one day."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is only a wrong separator, and told as such
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # without the tab, which is reported as a wrong separator
 _COMPONENT = r"(?!\.\.?(?:/|\Z))(?![A-Za-z]:)[^/\\\x00-\x1f\x7f\ud800-\udfff]+"
 _RELATIVE = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _NUMBER = re.compile(r"[0-9.eE+-]+")
@@ -40,9 +40,9 @@ class Row:
 
     Attributes:
         path: of the table.
-        line: of the file, from 1; the header is line 1.
-        number: of the row, from 0; empty lines are not counted.
-        cells: by column, none of them empty.
+        line: line number in the file, from 1; the header is line 1.
+        number: row number, from 0; empty lines are not counted.
+        cells: by column; those of required columns are not empty.
     """
 
     path: Path
@@ -51,15 +51,15 @@ class Row:
     cells: Mapping[str, str]
 
     def error(self, expected: str, column: str) -> EarshotError:
-        """That the cell of `column` is not what was expected."""
-        found = _shown(self.cells[column])
-        return _error(self.path, f"line {self.line}: {column}: expected {expected}, found {found}")
+        """The error for an invalid cell in `column`."""
+        value = _shorten(self.cells[column])
+        return _error(self.path, f"line {self.line}: {column}: expected {expected}, found {value}")
 
     def label(self, column: str, classes: int) -> int:
-        """The cell as one of the labels 0 to `classes` - 1.
+        """Parses the cell as one of the labels 0 to `classes` - 1.
 
         Raises:
-            EarshotError: it is not.
+            EarshotError: it is not such a label.
         """
         text = self.cells[column]
         if not _INTEGER.fullmatch(text) or int(text) >= classes:
@@ -67,10 +67,10 @@ class Row:
         return int(text)
 
     def seconds(self, column: str) -> float:
-        """The cell as a position in a recording.
+        """Parses the cell as a position in a recording.
 
         Raises:
-            EarshotError: it is not a number from 0 to a day.
+            EarshotError: it is not a number from 0 to `MAX_SECONDS`.
         """
         text = self.cells[column]
         try:
@@ -83,15 +83,16 @@ class Row:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table, in file order.
+    """Reads the rows of a table, in file order.
 
     Args:
-        path: of a CSV file.
-        columns: that every row must have; others are allowed.
+        path: CSV file.
+        columns: required columns; others are allowed.
 
     Raises:
-        EarshotError: the file is absent, unreadable, too large, not UTF-8 or not CSV; a column is missing or named
-            twice; a row has another number of cells than the header, an empty cell, or a control character.
+        EarshotError: the file is missing, unreadable, too large, not UTF-8 or not CSV; a column is missing or
+            duplicated; the number of cells in a row differs from the header; a required cell is empty; a line has a
+            control character.
     """
     header: list[str] | None = None
     number = 0
@@ -115,14 +116,14 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def read_vocabulary(path: Path) -> tuple[str, ...]:
-    """Class names by label, from a JSON list of names or a JSON object of labels 0 to n - 1 by name.
+    """Reads class names by label, from a JSON list of names or a JSON object that maps names to labels 0 to n - 1.
 
     Raises:
-        EarshotError: the file is absent, unreadable, too large, not UTF-8 or not JSON; there are no names, or one is
-            empty, holds control characters or is there twice; the labels are not 0 to n - 1, each once.
+        EarshotError: the file is missing, unreadable, too large, not UTF-8 or not JSON; there are no names, or a name
+            is empty, has control characters or is duplicated; the labels are not 0 to n - 1, each once.
     """
     try:
-        content = json.loads(_read_text(path), object_pairs_hook=tuple)  # a dictionary would hide a name given twice
+        content = json.loads(_read_text(path), object_pairs_hook=tuple)  # a dictionary would hide duplicate names
     except (ValueError, RecursionError) as error:
         raise _error(path, f"expected JSON, found something else ({printable(str(error))})") from None
     pairs = list(content) if isinstance(content, tuple) else []
@@ -134,13 +135,14 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     known: set[str] = set()
     for name, label in pairs:
         if not isinstance(name, str) or not name.strip() or _CONTROL.search(name) or not _is_text(name):
-            raise _error(path, f"expected a class name, found {_shown(name)}")
+            raise _error(path, f"expected a class name, found {_shorten(name)}")
         if name in known:
-            raise _error(path, f"expected every class once, found {_shown(name)} twice")
+            raise _error(path, f"expected every class once, found {_shorten(name)} twice")
         if type(label) is not int or not 0 <= label < len(pairs) or label in names:
             raise _error(
                 path,
-                f"label of {_shown(name)}: expected the labels 0 to {len(pairs) - 1}, each once, found {_shown(label)}",
+                f"label of {_shorten(name)}: expected the labels 0 to {len(pairs) - 1}, each once, found "
+                f"{_shorten(label)}",
             )
         known.add(name)
         names[label] = name
@@ -148,47 +150,50 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
 
 
 def relative_path(text: str, row: Row) -> str:
-    """`text` as a POSIX path that cannot lead out of the folder it is relative to.
+    """Checks that `text` is a POSIX path that cannot leave the folder it is relative to.
 
     Args:
-        text: made from cells of `row`.
-        row: for the message.
+        text: built from cells of `row`.
+        row: for the error message.
+
+    Returns:
+        `text`, unchanged.
 
     Raises:
-        EarshotError: a part between the slashes is empty, '.', '..', begins with a drive, or holds a backslash, a
-            control character or half a surrogate pair.
+        EarshotError: a component is empty, '.', '..', starts with a drive letter, or contains a backslash, a control
+            character or half a surrogate pair.
     """
     if not _RELATIVE.fullmatch(text):
         raise _error(
             row.path,
             f"line {row.line}: expected a path inside the source folder (no '..', no '\\', not absolute), "
-            f"found {_shown(text)}",
+            f"found {_shorten(text)}",
         )
     return text
 
 
-def check_once(row: Row, what: Hashable, rows: dict[Hashable, Row]) -> None:
-    """Remembers what a row names, for tables that must not name it twice.
+def check_unique(row: Row, key: Hashable, rows: dict[Hashable, Row]) -> None:
+    """Checks that no earlier row has the same key, and adds the row to `rows`.
 
     Args:
         row: the row.
-        what: it names.
-        rows: the ones before it, of this table or of others, by what they named; added to.
+        key: identifies its clip.
+        rows: the earlier rows by key, of this table and of others.
 
     Raises:
-        EarshotError: a row before it named the same; tells both lines.
+        EarshotError: an earlier row has the same key; the message names both lines.
     """
-    first = rows.setdefault(what, row)
+    first = rows.setdefault(key, row)
     if first is not row:
-        where = f"line {first.line}" + (f" of {printable(first.path.name)}" if first.path != row.path else "")
-        raise _error(row.path, f"line {row.line}: expected every clip once, found that of {where} again")
+        earlier = f"line {first.line}" + (f" of {printable(first.path.name)}" if first.path != row.path else "")
+        raise _error(row.path, f"line {row.line}: expected every clip once, found that of {earlier} again")
 
 
 def digest(paths: Sequence[Path]) -> str:
-    """SHA-256 (hex) of the files one after another: `cat PATHS | sha256sum`.
+    """SHA-256 (hex) of the concatenated files: `cat PATHS | sha256sum`.
 
     Raises:
-        EarshotError: a file is absent, unreadable or too large.
+        EarshotError: a file is missing, unreadable or too large.
     """
     total = hashlib.sha256()
     for path in paths:
@@ -207,14 +212,12 @@ def _read_text(path: Path) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             raise _error(path, "expected a file, found something else")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise EarshotError(
-            f"{printable(str(path))}: expected a file, found none; check the path that was given"
-        ) from None
+        raise EarshotError(f"{printable(str(path))}: expected a file, found none; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise EarshotError(f"{printable(str(path))}: cannot be read ({reason}); check its permissions") from None
@@ -224,13 +227,13 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _split(path: Path, line: int, text: str) -> list[str]:
-    """The cells of a line; none of an empty one."""
+    """The cells of a line; an empty line has none."""
     text = text.rstrip("\n")
     if len(text) > MAX_LINE:
         raise _error(path, f"line {line}: expected at most {MAX_LINE} characters, found {len(text)}")
     control = _CONTROL.search(text)
     if control:
-        raise _error(path, f"line {line}: expected text, found the control character {_shown(control[0])}")
+        raise _error(path, f"line {line}: expected text, found the control character {_shorten(control[0])}")
     try:
         return next(csv.reader([text], strict=True))
     except csv.Error as error:
@@ -240,21 +243,21 @@ def _split(path: Path, line: int, text: str) -> list[str]:
 def _checked_header(path: Path, cells: list[str], columns: Sequence[str]) -> list[str]:
     missing = [column for column in columns if column not in cells]
     if missing:
-        raise _error(path, f"expected the columns {', '.join(columns)}, found {_shown(','.join(cells))}")
+        raise _error(path, f"expected the columns {', '.join(columns)}, found {_shorten(','.join(cells))}")
     if len(set(cells)) != len(cells):
-        raise _error(path, f"expected every column once, found {_shown(','.join(cells))}")
+        raise _error(path, f"expected every column once, found {_shorten(','.join(cells))}")
     return cells
 
 
-def _error(path: Path, what: str) -> EarshotError:
-    return EarshotError(f"{printable(str(path))}: {what}; mend the file or fetch it again")
+def _error(path: Path, problem: str) -> EarshotError:
+    return EarshotError(f"{printable(str(path))}: {problem}; fix the file or download it again")
 
 
-def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, str | int | float) else type(value).__name__  # never a deep structure
+def _shorten(value: object) -> str:
+    text = str(value) if isinstance(value, str | int | float) else type(value).__name__  # structures may be deep
     return f"'{printable(text[:80])}{'...' if len(text) > 80 else ''}'"
 
 
 def _is_text(name: str) -> bool:
-    """Whether it can be written as UTF-8: JSON can hold half a surrogate pair."""
+    """Whether it can be encoded as UTF-8: JSON strings may contain half a surrogate pair."""
     return not any("\ud800" <= char <= "\udfff" for char in name)

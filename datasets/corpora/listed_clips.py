@@ -1,11 +1,11 @@
-"""Corpora whose clips are named by published lists: a table per split, a row per clip.
+"""Corpora whose clips are defined by published lists: one table per split, one row per clip.
 
     lists       train.csv, val.csv, test.csv, vocabulary -> `Lists`
-    inventory   the recordings that they name, and no others; absent ones are rejections
-    units       the rows, divided as suits the corpus; a recording is decoded once, however many clips it gives
-    clip ids    `train-000012-...`: split and row come first, so that clips sorted by id are in the order of the list
+    inventory   only the recordings that the lists name; missing ones are rejected
+    units       the rows, grouped by the corpus; a recording is decoded once, even if it contains several clips
+    clip ids    `train-000012-...`: split and row come first, so clips sorted by id are in the order of the list
 
-The order matters because the releases draw the support as positions in a class's rows: see
+The order matters because the releases draw the support as positions among the rows of a class: see
 `datasets.benchmark.protocol.draw_support`.
 """
 
@@ -16,6 +16,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,13 +28,12 @@ from datasets.benchmark.manifest import SPLITS, SplitCounts
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, Options, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, SourceFile
-from datasets.corpora.list_files import Row, check_once, read_rows, read_vocabulary
+from datasets.corpora.list_files import Row, check_unique, read_rows, read_vocabulary
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import printable
+from datasets.utils.text import first_few, printable
 
 THREADS = 16
-FILES_PER_TASK = 256  # handing files to threads one by one takes longer than looking at them
-SHOWN = 5  # names in a warning
+FILES_PER_TASK = 256  # submitting files to threads one by one takes longer than `lstat`
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class ListedClip:
     Attributes:
         clip_id: see `clip_id`.
         split: 'train', 'val' or 'test'.
-        label: of its class.
-        path: of the recording, as the list names it; POSIX, relative.
-        start: first sample, at the corpus's rate.
+        label: of the class.
+        path: relative POSIX path of the recording, as given in the list.
+        start: first sample, at the rate of the corpus.
     """
 
     clip_id: str
@@ -57,7 +57,7 @@ class ListedClip:
 
 @dataclass(frozen=True)
 class Lists:
-    """What a benchmark's lists say.
+    """The content of the lists of a benchmark.
 
     Attributes:
         classes: names by label.
@@ -77,29 +77,29 @@ class Lists:
 
 
 def clip_id(split: str, row: Row, hint: str) -> str:
-    """The id of the clip that a row names.
+    """The id of the clip in a row.
 
     Args:
-        split: whose list it is.
+        split: of the list.
         row: of the list; its number makes the id unique.
-        hint: for the reader; characters that are not safe in a file name become '-'.
+        hint: makes the id readable; characters that are not safe in a file name are replaced by '-'.
     """
     return f"{split}-{row.number:06d}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', hint)[:80]}"
 
 
-def look_up(source: Path, folders: Mapping[str, str], paths: Sequence[str]) -> Inventory:
-    """Looks at named files, and at nothing else.
+def stat_files(source: Path, folders: Mapping[str, str], paths: Sequence[str]) -> Inventory:
+    """Builds the inventory of the given files without listing any folder.
 
     Args:
         source: folder of the recordings.
-        folders: where below `source` each folder of `paths` lies.
-        paths: as the lists name them, sorted; the inventory tells of them under these names.
+        folders: for each folder in `paths`, the folder below `source` that contains its files.
+        paths: sorted paths, as given in the lists; the inventory contains them under these names.
     """
-    # Resolving every path would take 5 s for the 77,000 soundscapes of FSC-89; links are few, and looked at one by one.
+    # Resolving every path would take 5 s for the 77,000 soundscapes of FSC-89; only links need it, and there are few.
     root = Path(os.path.realpath(source))
     inside = {name: Path(os.path.realpath(source / folder)).is_relative_to(root) for name, folder in folders.items()}
 
-    def look(path: str) -> SourceFile | Rejection:
+    def stat_file(path: str) -> SourceFile | Rejection:
         folder = _folder(path)
         place = _place(folders[folder], path)
         try:
@@ -115,18 +115,18 @@ def look_up(source: Path, folders: Mapping[str, str], paths: Sequence[str]) -> I
         return SourceFile(path, status.st_size, status.st_mtime_ns)
 
     parts = [paths[first : first + FILES_PER_TASK] for first in range(0, len(paths), FILES_PER_TASK)]
-    # On a network file system the waiting is what takes the time.
+    # Threads, because latency dominates on a network file system.
     with ThreadPoolExecutor(THREADS) as pool:
-        found = [one for part in pool.map(lambda part: [look(path) for path in part], parts) for one in part]
+        results = list(chain.from_iterable(pool.map(lambda part: [stat_file(path) for path in part], parts)))
     return Inventory(
-        tuple(one for one in found if isinstance(one, SourceFile)),
-        tuple(one for one in found if isinstance(one, Rejection)),
+        tuple(result for result in results if isinstance(result, SourceFile)),
+        tuple(result for result in results if isinstance(result, Rejection)),
         ignored=0,
     )
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; False, and no error, where that cannot be found out."""
+    """Whether `path` is a folder; False instead of an error if this cannot be determined."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where permission is missing
 
 
@@ -135,117 +135,119 @@ def _folder(path: str) -> str:
 
 
 def _place(folder: str, path: str) -> str:
-    """The path with another folder."""
+    """The same file name in another folder."""
     return f"{folder}/{path.rpartition('/')[2]}"
 
 
-class NamedFiles(Corpus[Options]):
-    """A corpus whose clips are named by published lists."""
+class ListedCorpus(Corpus[Options]):
+    """A corpus whose clips are defined by published lists."""
 
     sample_rate: ClassVar[int]
     """Of the clips, in Hz."""
     num_samples: ClassVar[int]
-    """Of each clip."""
+    """Per clip."""
     novel_classes: ClassVar[int]
-    """The last classes; those before them are base classes."""
+    """Number of novel classes; they come last, after the base classes."""
     columns: ClassVar[tuple[str, ...]]
-    """Of each list."""
-    once: ClassVar[bool]
-    """Whether a recording supplies one clip only, so that the lists name it once."""
+    """Required columns of each list."""
+    one_clip_per_file: ClassVar[bool]
+    """Whether each recording is one clip, so that the lists name it only once."""
     layout: ClassVar[str]
-    """What the source folder is expected to hold, in a few words."""
+    """Short description of the expected content of the source folder."""
 
     @property
     @abstractmethod
     def number_of_classes(self) -> int:
-        """That the vocabulary must have."""
+        """Required size of the vocabulary."""
 
     @abstractmethod
-    def table(self, split: str, options: Options) -> Path:
+    def list_path(self, split: str, options: Options) -> Path:
         """The list of a split."""
 
     @abstractmethod
-    def vocabulary(self, options: Options) -> Path:
+    def vocabulary_path(self, options: Options) -> Path:
         """The vocabulary."""
 
     @abstractmethod
-    def listed(self, row: Row, split: str, labels: Mapping[str, int]) -> ListedClip:
-        """What a row names, checked.
+    def parse_row(self, row: Row, split: str, labels: Mapping[str, int]) -> ListedClip:
+        """Validates a row and returns its clip.
 
         Args:
-            row: of the split's list.
+            row: of the list of `split`.
             split: 'train', 'val' or 'test'.
             labels: by class name.
 
         Raises:
-            EarshotError: a cell is not what it has to be.
+            EarshotError: a cell is invalid.
         """
 
     @abstractmethod
-    def groups(self, lists: Lists) -> Iterator[tuple[str, Sequence[ListedClip]]]:
-        """Divides the clips into units of work: (name, clips); a recording belongs to one unit."""
+    def group_clips(self, lists: Lists) -> Iterator[tuple[str, Sequence[ListedClip]]]:
+        """Divides the clips into units of work: (name, clips); all clips of a recording are in the same unit."""
 
     @abstractmethod
-    def fitting(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        """A decoded recording [samples] at the corpus's rate.
+    def convert(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        """Converts a decoded recording [samples] to the rate of the corpus.
 
         Raises:
-            RejectedError: it is not as the publisher made it, so that no clip of it can be trusted.
+            RejectedError: the recording differs from the published one, so none of its clips can be used.
         """
 
     def folder(self, source: Path, name: str) -> str:
-        """Where below `source` the recordings lie that the lists say are in the folder `name`."""
+        """The folder below `source` that contains the recordings of the folder called `name` in the lists."""
         return name
 
     def read_lists(self, options: Options) -> Lists:
         """Reads vocabulary and lists.
 
         Raises:
-            EarshotError: a file is absent or not in order; a list names a clip twice; a class has no train or no test
+            EarshotError: a file is missing or invalid; a list contains a clip twice; a class has no train or no test
                 rows.
         """
-        classes = read_vocabulary(self.vocabulary(options))
+        vocabulary = self.vocabulary_path(options)
+        classes = read_vocabulary(vocabulary)
         if len(classes) != self.number_of_classes:
             raise EarshotError(
-                f"{printable(str(self.vocabulary(options)))}: expected the {self.number_of_classes} classes of "
-                f"{self.name}, found {len(classes)}; give the vocabulary that was published with the lists"
+                f"{printable(str(vocabulary))}: expected the {self.number_of_classes} classes of {self.name}, found "
+                f"{len(classes)}; use the vocabulary published with the lists"
             )
         labels = {name: label for label, name in enumerate(classes)}
         clips: list[ListedClip] = []
         rows: dict[Hashable, Row] = {}
         for split in SPLITS:
-            for row in read_rows(self.table(split, options), self.columns):
-                clip = self.listed(row, split, labels)
-                check_once(row, clip.path if self.once else (clip.path, clip.start, clip.label, split), rows)
+            for row in read_rows(self.list_path(split, options), self.columns):
+                clip = self.parse_row(row, split, labels)
+                key = clip.path if self.one_clip_per_file else (clip.path, clip.start, clip.label, split)
+                check_unique(row, key, rows)
                 clips.append(clip)
         lists = Lists(classes, tuple(clips))
         for name, count in zip(classes, lists.counts, strict=True):
             if not count.train or not count.test:
-                table = self.table("test" if count.train else "train", options)
+                path = self.list_path("test" if count.train else "train", options)
                 raise EarshotError(
-                    f"{printable(str(table))}: expected rows of every class, found none of {printable(name)!r}; "
-                    "give the vocabulary that was published with the lists"
+                    f"{printable(str(path))}: expected rows of every class, found none of {printable(name)!r}; "
+                    "use the vocabulary published with the lists"
                 )
         return lists
 
     def inventory(self, source: Path, options: Options) -> Inventory:
-        """Size and time of last change of the recordings that the lists name.
+        """Lists size and modification time of the recordings that the lists name.
 
         Raises:
-            EarshotError: the lists are not in order, or none of the folders that they name is there.
+            EarshotError: the lists are invalid, or none of the folders that they name exists.
         """
         paths = sorted({clip.path for clip in self.read_lists(options).clips})
         folders = {name: self.folder(source, name) for name in {_folder(path) for path in paths}}
         if not any(is_folder(source / folder) for folder in folders.values()):
-            raise EarshotError(f"{printable(str(source))}: expected {self.layout}; found none of it; check --source")
-        return look_up(source, folders, paths)
+            raise EarshotError(f"{printable(str(source))}: expected {self.layout}; found none of them; check --source")
+        return stat_files(source, folders, paths)
 
     def plan(self, source: Path, inventory: Inventory, options: Options) -> Plan:
-        """Units of the recordings that are there; which clips share a unit does not depend on those that are not."""
+        """Creates units from the recordings that exist; missing recordings do not change the grouping of the others."""
         lists = self.read_lists(options)
         present = {file.path for file in inventory.files}
         units = []
-        for name, clips in self.groups(lists):
+        for name, clips in self.group_clips(lists):
             cuts: dict[str, list[list[str | int]]] = {}
             for clip in clips:
                 if clip.path in present:
@@ -264,12 +266,12 @@ class NamedFiles(Corpus[Options]):
         )
 
     def cut(self, source: Path, unit: Unit, options: Options) -> Iterator[Clip | Rejection]:
-        """Decodes each recording once and cuts all clips that the lists name in it."""
+        """Decodes each recording once and cuts all its clips."""
         classes = unit.details["classes"]
         for path, cuts in zip(unit.files, unit.details["cuts"], strict=True):
             place = _place(self.folder(source, _folder(path)), path)
             try:
-                samples = self.fitting(*read_recording(checked_path(source, place)))
+                samples = self.convert(*read_recording(checked_path(source, place)))
                 needed = max(start for *_, start in cuts) + self.num_samples
                 if len(samples) < needed:
                     raise RejectedError(f"too short: {len(samples)} samples, the lists need {needed}")
@@ -281,7 +283,7 @@ class NamedFiles(Corpus[Options]):
                 yield Clip(name, split, label, classes[str(label)], path, start, window)
 
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
-        """Every class needs train and test clips; fewer than the lists name give a warning.
+        """Requires train and test clips of every class; warns about classes with fewer clips than in the lists.
 
         Novel classes have no validation clips in the lists, and need none.
         """
@@ -289,16 +291,13 @@ class NamedFiles(Corpus[Options]):
         fewer = []
         for name, count, listed in zip(classes, counts, self.read_lists(options).counts, strict=True):
             for split in SPLITS:
-                found, wanted = getattr(count, split), getattr(listed, split)
-                if found < wanted:
-                    fewer.append(f"{printable(name)} ({found} of {wanted} {split})")
-        if not fewer:
-            return ()
-        more = f" and {len(fewer) - SHOWN} more" if len(fewer) > SHOWN else ""
-        return (f"fewer clips than the lists name: {', '.join(fewer[:SHOWN])}{more}",)
+                actual, expected = getattr(count, split), getattr(listed, split)
+                if actual < expected:
+                    fewer.append(f"{printable(name)} ({actual} of {expected} {split})")
+        return (f"fewer clips than in the lists: {first_few(fewer)}",) if fewer else ()
 
     def listing(self, options: Options) -> Listing:
-        """Every row of the lists; two clips have the same content if they start at the same sample of a recording."""
+        """All rows of the lists; two clips have equal content if they start at the same sample of a recording."""
         lists = self.read_lists(options)
         return make_listing(
             ((clip.clip_id, clip.split, clip.label, clip.path, f"{clip.path}@{clip.start}") for clip in lists.clips),

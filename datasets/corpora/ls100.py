@@ -1,17 +1,17 @@
-"""LS-100, the benchmark of 100 LibriSpeech speakers: as it was meant, and as it was released.
+"""LS-100, the benchmark of 100 LibriSpeech speakers: as intended, and as released.
 
 `ls100` is the `librispeech` corpus with the settings of the release (https://github.com/vinceasvp/meta-sc): the 100
-longest speakers of train-clean-100, of each 500 train, 150 val and 100 test clips of 2 s at 16 kHz.
+longest speakers of train-clean-100, each with 500 train, 150 val and 100 test clips of 2 s at 16 kHz.
 
-`ls100-published` gives the released lists row by row, with their defect. The release collected the segments of a
+`ls100-published` reproduces the released lists row by row, with their defect. The release selected the segments of a
 speaker by the prefix of their names, `{owner}_{i}.wav`:
 
     label    speaker    segments in order of their names           train and val and test
     12       19         1926_*  1963_*  196_*  1970_*  19_*        the first 750: all of 1926
     13       1926       1926_*                                     the first 750: all of 1926
 
-"2" comes before "_", and 1926 alone has more than 750 segments: no clip of class "19" is its own, and all of them are
-clips of class "1926" too. So it is with 196 and 1963, 200 and 2007, 426 and 4267, 831 and 8312.
+"2" sorts before "_", and 1926 alone has more than 750 segments: class "19" contains no clip of speaker 19, and all its
+clips are also clips of class "1926". The same holds for 196 and 1963, 200 and 2007, 426 and 4267, 831 and 8312.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,19 +35,19 @@ SPEAKERS = 100
 BASE_CLASSES = 60
 COLUMNS = ("filename", "speaker_id", "label")
 
-Segment = tuple[str, int]  # the speaker that it was cut from, and its number there
-Row = tuple[str, str, str]  # of a published list: file name, speaker, label
+Segment = tuple[str, int]  # the speaker it was cut from, and its number within that speaker
+Row = tuple[str, str, str]  # a row of a published list: file name, speaker, label
 
 
 class LS100Options(CorpusOptions):
     """Options of the `ls100` corpus."""
 
     loudness: bool = True
-    """normalise each utterance to -23 LUFS, true peak at most -2 dB"""
+    """normalize each utterance to -23 LUFS, true peak at most -2 dB"""
 
     @property
     def speech(self) -> LibriSpeechOptions:
-        """How the `librispeech` corpus cuts it."""
+        """Options with which the `librispeech` corpus cuts it."""
         return LibriSpeechOptions(
             speakers=SPEAKERS,
             clip_seconds=2,
@@ -64,27 +64,27 @@ Options = TypeVar("Options", bound=LS100Options)
 
 
 class LS100(Corpus[Options]):
-    """The 100 longest speakers of train-clean-100; a class is a speaker, and holds its own clips only."""
+    """The 100 longest speakers of train-clean-100; a class is a speaker, and contains only clips of that speaker."""
 
     name = "ls100"
     summary = "LS-100: the 100 longest speakers of LibriSpeech train-clean-100, 60 of them base classes"
     options_type = LS100Options
-    version = LibriSpeech.version  # which cuts
+    version = LibriSpeech.version  # the corpus that cuts the clips
 
     def inventory(self, source: Path, options: Options) -> Inventory:
-        """As of the `librispeech` corpus."""
+        """Same as for the `librispeech` corpus."""
         return LibriSpeech().inventory(source, options.speech)
 
     def plan(self, source: Path, inventory: Inventory, options: Options) -> Plan:
-        """One unit per speaker."""
+        """Creates one unit per speaker."""
         return replace(LibriSpeech().plan(source, inventory, options.speech), base_classes=BASE_CLASSES)
 
     def cut(self, source: Path, unit: Unit, options: Options) -> Iterator[Clip | Rejection]:
-        """Clips in the order of the speaker's stream."""
+        """Yields the clips of the speaker in time order."""
         return LibriSpeech().cut(source, unit, options.speech)
 
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
-        """As of the `librispeech` corpus."""
+        """Same as for the `librispeech` corpus."""
         return LibriSpeech().review(counts, classes, options.speech)
 
 
@@ -92,101 +92,102 @@ class LS100PublishedOptions(LS100Options):
     """Options of the `ls100-published` corpus."""
 
     meta: Path | None = None
-    """folder of the released librispeech_fscil_{train,val,test}.csv, to compare with, row by row (default: do not)"""
+    """folder of the released librispeech_fscil_{train,val,test}.csv, compared row by row (default: no comparison)"""
 
 
 def segment_name(segment: Segment) -> str:
-    """As in the released file names, without the suffix."""
+    """The released file name, without the suffix."""
     return f"{segment[0]}_{segment[1]}"
 
 
-def collected(speaker: str, counts: Mapping[str, int]) -> list[Segment]:
-    """What the release took for the segments of a speaker, in the order of its lists.
+def released_segments(speaker: str, counts: Mapping[str, int]) -> list[Segment]:
+    """The segments that the release assigns to a speaker, in the order of its lists.
 
     Args:
-        speaker: of which the segments are wanted.
+        speaker: name of the speaker.
         counts: number of segments of each of the 100 speakers.
     """
-    found = [(owner, i) for owner in counts if owner.startswith(speaker) for i in range(counts[owner])]
-    return sorted(found, key=segment_name)
+    segments = [(owner, i) for owner in counts if owner.startswith(speaker) for i in range(counts[owner])]
+    return sorted(segments, key=segment_name)
 
 
 def published_rows(counts: Mapping[str, int], sizes: Sizes) -> dict[str, list[Row]]:
-    """The released lists by split, from the number of segments of each speaker.
+    """Reproduces the released lists, by split.
 
     Args:
-        counts: by speaker.
-        sizes: train, val and test clips of a speaker.
+        counts: number of segments by speaker.
+        sizes: train, val and test clips per speaker.
     """
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for label, speaker in enumerate(sorted(counts)):
-        for segment, split in zip(collected(speaker, counts), split_pattern(sizes), strict=False):
+        for segment, split in zip(released_segments(speaker, counts), split_pattern(sizes), strict=False):
             rows[split].append((f"{segment_name(segment)}.wav", speaker, str(label)))
     return rows
 
 
 def clip_id(speaker: str, segment: str) -> str:
-    """Names a clip by its class and its segment: a segment may be in two classes, and ids sort as the lists do."""
+    """A clip id from class and segment: a segment may be in two classes, and the ids sort like the lists."""
     return f"{speaker}:{segment}"
 
 
 class LS100Published(LS100[LS100PublishedOptions]):
-    """The released lists: a unit is a label with the utterances of the speakers that its clips are cut from."""
+    """The released lists; a unit is a label with the utterances of all speakers that its clips are cut from."""
 
     name = "ls100-published"
-    summary = "LS-100 as released, row by row, with its defect: five pairs of classes hold the same clips"
+    summary = "LS-100 as released, row by row, with its defect: five pairs of classes contain the same clips"
     options_type = LS100PublishedOptions
 
     def identity(self, options: LS100PublishedOptions) -> dict[str, Any]:
-        """The lists in the place of their folder."""
+        """`meta` is replaced by the SHA-256 of the lists."""
         lists = None if options.meta is None else digest([_list_path(options.meta, split) for split in SPLITS])
         return {**super().identity(options), "meta": lists}
 
     def plan(self, source: Path, inventory: Inventory, options: LS100PublishedOptions) -> Plan:
-        """One unit per label.
+        """Creates one unit per label.
 
         Raises:
-            EarshotError: an utterance cannot be read, or the recordings do not give the lists in `meta`.
+            EarshotError: an utterance cannot be read, or the recordings do not reproduce the lists in `meta`.
         """
         plan = super().plan(source, inventory, options)
         if plan.rejected:
-            raise _renumbered(plan.rejected[0])
-        own = {unit.name: unit.files for unit in plan.units}
+            raise _missing_utterance(plan.rejected[0])
+        utterances = {unit.name: unit.files for unit in plan.units}
         counts = {unit.name: int(unit.details["clips"]) for unit in plan.units}
         if options.meta is not None:
             _compare(published_rows(counts, options.speech.sizes), options.meta)
         units = []
         for label, speaker in enumerate(plan.classes):
-            used = collected(speaker, counts)[: sum(options.speech.sizes)]
+            used = released_segments(speaker, counts)[: sum(options.speech.sizes)]
             owners = sorted({owner for owner, _ in used})
-            files = tuple(path for owner in owners for path in own[owner])
+            files = tuple(path for owner in owners for path in utterances[owner])
             units.append(Unit(speaker, files, {"label": label, "class_name": speaker}))
         used_files = {path for unit in units for path in unit.files}
         return replace(plan, units=tuple(units), files=len(used_files) + len(plan.rejected))
 
     def cut(self, source: Path, unit: Unit, options: LS100PublishedOptions) -> Iterator[Clip | Rejection]:
-        """Clips in the order of the lists; a clip starts where it does in its own speaker's stream."""
+        """Yields clips in the order of the lists; `start` is the position in the speaker that the clip comes from."""
         speaker, label = unit.details["class_name"], unit.details["label"]
         windows = {}
         for owner, paths in groupby(unit.files, lambda path: path.split("/")[0]):
             utterances, rejected = read_utterances(source, tuple(paths), options.speech)
             if rejected:
-                raise _renumbered(rejected[0])
+                raise _missing_utterance(rejected[0])
             windows[owner] = list(cut_stream(utterances, options.speech.num_samples))
         counts = {owner: len(cut) for owner, cut in windows.items()}
-        for segment, split in zip(collected(speaker, counts), split_pattern(options.speech.sizes), strict=False):
+        segments = released_segments(speaker, counts)
+        for segment, split in zip(segments, split_pattern(options.speech.sizes), strict=False):
             window = windows[segment[0]][segment[1]]
             name = clip_id(speaker, segment_name(segment))
             yield Clip(name, split, label, speaker, window.source, window.start, window.samples)
 
     def listing(self, options: LS100PublishedOptions) -> Listing:
-        """The rows of the lists in `meta`; their recordings are not known, so each segment stands for its own.
+        """The rows of the lists in `meta`; their recordings are unknown, so each segment counts as one recording.
 
         Raises:
-            EarshotError: `meta` is not given, or a list is not as released.
+            EarshotError: `meta` is not given, or a list differs from the release.
         """
         if options.meta is None:
-            raise EarshotError(f"--meta: expected the folder of the lists that {self.name} was released as, found none")
+            raise EarshotError(f"--meta: expected the folder of the lists released for {self.name}, found none")
         names: dict[int, str] = {}
         rows = []
         for split in SPLITS:
@@ -197,21 +198,21 @@ class LS100Published(LS100[LS100PublishedOptions]):
                 rows.append((clip_id(speaker, file.removesuffix(".wav")), split, label, file, file))
         missing = set(range(len(names))) - set(names)
         if missing:
-            where = printable(str(options.meta))
-            raise EarshotError(f"{where}: expected the labels 0 to {max(names)}, found no {min(missing)}; {_MEND}")
+            folder = printable(str(options.meta))
+            raise EarshotError(f"{folder}: expected the labels 0 to {max(names)}, found no {min(missing)}; {_HINT}")
         classes = [names[label] for label in sorted(names)]
         return make_listing(rows, classes, BASE_CLASSES, options.speech.clip_seconds)
 
 
-def _renumbered(rejection: Rejection) -> EarshotError:
-    """A lost utterance moves all that follow: the released names would then name other sounds."""
+def _missing_utterance(rejection: Rejection) -> EarshotError:
+    """A missing utterance shifts all later segments: the released names would then refer to different audio."""
     return EarshotError(
-        f"{rejection.file}: expected every utterance of the {SPEAKERS} speakers, as the released segments are numbered "
-        f"through all of them, found one that is not usable ({rejection.reason}); fetch it again"
+        f"{rejection.file}: expected every utterance of the {SPEAKERS} speakers, because the released segments are "
+        f"numbered across all of them, found an unusable one ({rejection.reason}); download it again"
     )
 
 
-_MEND = "--meta must hold the released lists"
+_HINT = "--meta must contain the released lists"
 
 
 def _list_path(meta: Path, split: str) -> Path:
@@ -224,12 +225,12 @@ def _compare(expected: Mapping[str, Sequence[Row]], meta: Path) -> None:
         for ours, row in zip_longest(expected[split], read_rows(path, COLUMNS)):
             theirs = None if row is None else tuple(row.cells[column] for column in COLUMNS)
             if ours != theirs:
-                where = "end" if row is None else f"line {row.line}"
+                position = "end" if row is None else f"line {row.line}"
                 raise EarshotError(
-                    f"{printable(str(path))}: {where}: expected {_shown(ours)} by the recordings in --source, found "
-                    f"{_shown(theirs)}; --source must hold all of train-clean-100, and {_MEND}"
+                    f"{printable(str(path))}: {position}: expected {_format_row(ours)} according to the recordings in "
+                    f"--source, found {_format_row(theirs)}; --source must contain all of train-clean-100, and {_HINT}"
                 )
 
 
-def _shown(row: Sequence[str] | None) -> str:
+def _format_row(row: Sequence[str] | None) -> str:
     return "no more rows" if row is None else printable(",".join(row))

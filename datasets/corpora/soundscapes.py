@@ -1,17 +1,17 @@
-"""Soundscapes of FSD-MIX-SED, rendered from their annotations with `scaper`.
+"""Renders the soundscapes of FSD-MIX-SED from their annotations with `scaper`.
 
-    ANNOTATIONS/base/train/soundscape_1.jams      what to mix, as JSON: JAMS of the `scaper` namespace
-    SOURCES/foreground/base/train/12/3456.wav     an event: a folder per class, below it the files
-    SOURCES/background/brownnoise/brownnoise.wav  the noise below the events
-    OUT/base/train/soundscape_1.wav               what comes out: 32-bit WAV, the bytes that `scaper` itself writes
+    ANNOTATIONS/base/train/soundscape_1.jams      the sounds to mix, as JSON: JAMS with the `scaper` namespace
+    SOURCES/foreground/base/train/12/3456.wav     an event: one folder per class, containing the files
+    SOURCES/background/brownnoise/brownnoise.wav  the background noise
+    OUT/base/train/soundscape_1.wav               the result: 32-bit WAV, the same bytes that `scaper` itself writes
 
 The other folders of the annotations are base/val, base/test, val and test; `val` and `test` are the novel classes. The
 layout is that of the publisher's script (https://github.com/wangyu/rethink-audio-fsl, data/generate_soundscapes.py;
-data: https://zenodo.org/record/5574135). An annotation holds the paths of whoever made it: only their last two parts,
-class folder and file, count, and `source_root` tells where they are looked for.
+data: https://zenodo.org/record/5574135). An annotation contains paths from the machine on which it was created: only
+their last two components, class folder and file, are used, and `source_root` searches for them.
 
-An annotation is not trusted: it names no file outside of SOURCES, and no number in it decides how much memory is used.
-Sources are not compared with what they were when the annotation was made, except that a file cut short is refused.
+Annotations are untrusted: they cannot refer to files outside SOURCES or cause unbounded memory use. The sources are not
+compared with those from which the annotation was created, except that truncated files are rejected.
 """
 
 import io
@@ -35,17 +35,17 @@ from datasets.utils.text import printable
 
 SUFFIX = ".jams"
 MAX_BYTES = 1 << 24
-"""Largest annotation that is read; one of five events has 10 kB."""
+"""Maximum size of an annotation in bytes; one with five events has 10 kB."""
 MAX_SECONDS = 3600.0
-"""Longest soundscape."""
+"""Maximum duration of a soundscape."""
 MAX_SAMPLES = 1 << 27
-"""Most samples of all events of a soundscape together, each as long as the soundscape: 1 GiB as `scaper` mixes them."""
+"""Maximum number of samples of all events of a soundscape, each as long as the soundscape: 1 GiB in `scaper`."""
 
-_SHOWN = 80  # characters of a bad value in a reason
+_MAX_VALUE = 80  # characters of an invalid value in a message
 
 
 class _Event(BaseModel):
-    """One sound of the mixture: its source file and what `scaper` does to it; times in seconds."""
+    """One sound of the mixture: its source file and the transformations of `scaper`; times in seconds."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -63,13 +63,13 @@ class _Event(BaseModel):
         """'class folder/file'.
 
         Raises:
-            RejectedError: it could lead out of a folder, or is not text for a person.
+            RejectedError: the path could leave its folder, or is not printable.
         """
-        folder, name = os.path.split(self.source_file)  # as scaper does it, or another file would be checked
+        folder, name = os.path.split(self.source_file)  # same function as in scaper, so that the same file is checked
         parts = (os.path.basename(folder), name)  # noqa: PTH119
         if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
-            found = _shown(self.source_file)
-            raise RejectedError(f"expected a source_file that ends in class folder and file, found {found}")
+            value = _shorten(self.source_file)
+            raise RejectedError(f"expected a source_file that ends in class folder and file, found {value}")
         return "/".join(parts)
 
 
@@ -99,18 +99,18 @@ class _Observation(BaseModel):
 
 
 class Annotation(BaseModel):
-    """What an annotation of the `scaper` namespace must hold to be rendered."""
+    """The part of an annotation with the `scaper` namespace that is needed for rendering."""
 
     data: list[_Observation] = Field(min_length=1)
     sandbox: _Sandbox
 
     @property
     def events(self) -> list[_Event]:
-        """In the order of the file."""
+        """The events, in file order."""
         return [observation.value for observation in self.data]
 
     @model_validator(mode="after")
-    def _renderable(self) -> "Annotation":
+    def _check_limits(self) -> "Annotation":
         synthesis = self.sandbox.scaper
         if self.sandbox.slice:
             raise ValueError("cut after it was rendered (scaper.trim): expected a whole soundscape")
@@ -124,21 +124,21 @@ class Annotation(BaseModel):
 
 
 def find_annotations(root: Path) -> Inventory:
-    """The annotations under `root`.
+    """Lists the annotations under `root`.
 
     Raises:
-        EarshotError: `root` is not a folder that can be read.
+        EarshotError: `root` is not a readable folder.
     """
-    found = scan(root, frozenset({SUFFIX}))
-    files = tuple(file for file in found.files if file.path.endswith(SUFFIX))
+    inventory = scan(root, frozenset({SUFFIX}))
+    files = tuple(file for file in inventory.files if file.path.endswith(SUFFIX))
     # x.jams and x.JAMS would be the same soundscape
-    other = [file.path for file in found.files if not file.path.endswith(SUFFIX)]
-    rejected = [*found.rejected, *(Rejection(printable(path), f"expected the suffix {SUFFIX}") for path in other)]
-    return Inventory(files, tuple(sorted(rejected, key=lambda rejection: rejection.file)), found.ignored)
+    other = [file.path for file in inventory.files if not file.path.endswith(SUFFIX)]
+    rejected = [*inventory.rejected, *(Rejection(printable(path), f"expected the suffix {SUFFIX}") for path in other)]
+    return Inventory(files, tuple(sorted(rejected, key=lambda rejection: rejection.file)), inventory.ignored)
 
 
 def soundscape_path(out: Path, file: str) -> Path:
-    """Where the soundscape of an annotation goes.
+    """The output path of a soundscape.
 
     Args:
         out: folder of the soundscapes.
@@ -147,8 +147,8 @@ def soundscape_path(out: Path, file: str) -> Path:
     return out / f"{file.removesuffix(SUFFIX)}.wav"
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a soundscape is there with all samples that its header promises."""
+def is_complete(path: Path) -> bool:
+    """Whether a soundscape exists and has as many samples as its header says."""
     try:
         return truncation(path) is None and duration(path) > 0
     except (OSError, RejectedError):
@@ -160,12 +160,12 @@ def render_soundscape(annotations: Path, file: str, sources: Path, out: Path) ->
 
     Args:
         annotations: folder of the annotations.
-        file: one of them, relative to it.
+        file: the annotation, relative to `annotations`.
         sources: folder with `foreground` and `background`.
         out: folder of the soundscapes.
 
     Returns:
-        The soundscape, whole: it is written aside and renamed.
+        Path of the soundscape, which is written atomically.
 
     Raises:
         RejectedError: the annotation or a source cannot be used.
@@ -180,18 +180,18 @@ def render_soundscape(annotations: Path, file: str, sources: Path, out: Path) ->
         roots[role] = source_root(sources, role, folder, names)
     scaper = load_scaper()
     try:
-        # What is rendered is the text that was checked, whatever happens to the file meanwhile.
+        # Render the text that was validated: the file may have changed since.
         samples, *_ = scaper.generate_from_jams(
             io.StringIO(text),
             fg_path=str(roots["foreground"]),
             bg_path=str(roots["background"]),
-            disable_sox_warnings=False,  # True changes the level of all logging, and after an error for good
+            disable_sox_warnings=False,  # True changes the global logging level, and does not restore it after an error
         )
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # of jams, libsndfile, libsox, numpy, ...: this soundscape cannot be had
+    except Exception as error:  # from jams, libsndfile, libsox, numpy, ...: only this soundscape fails
         lines = str(error).split("\n") if str(error) else [type(error).__name__]
-        raise RejectedError(f"scaper: {_shown(lines[0])}") from None
+        raise RejectedError(f"scaper: {_shorten(lines[0])}") from None
     if not np.isfinite(samples).all():
         raise RejectedError("scaper: NaN or infinite samples")
     buffer = io.BytesIO()
@@ -203,10 +203,13 @@ def render_soundscape(annotations: Path, file: str, sources: Path, out: Path) ->
 
 
 def read_annotation(path: Path) -> tuple[str, Annotation]:
-    """The text of a JAMS file, and what was checked in it.
+    """Reads a JAMS file.
+
+    Returns:
+        The text of the file, and its validated annotation.
 
     Raises:
-        RejectedError: it is not JAMS, or holds nothing that can be rendered.
+        RejectedError: the file is not JAMS, or cannot be rendered.
     """
     try:
         with path.open("rb") as file:
@@ -219,38 +222,37 @@ def read_annotation(path: Path) -> tuple[str, Annotation]:
         text = content.decode("utf-8")
         jams = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RejectedError(f"not readable as JSON ({_shown(error)})") from None
-    found = jams.get("annotations") if isinstance(jams, dict) else None
-    for annotation in found if isinstance(found, list) else []:
+        raise RejectedError(f"not readable as JSON ({_shorten(error)})") from None
+    annotations = jams.get("annotations") if isinstance(jams, dict) else None
+    for annotation in annotations if isinstance(annotations, list) else []:
         if isinstance(annotation, dict) and annotation.get("namespace") == "scaper":
-            break  # scaper, too, takes the first one
+            break  # scaper also uses the first one
     else:
         raise RejectedError("expected an annotation of the scaper namespace, found none")
     try:
         return text, Annotation.model_validate(annotation)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
-        given = first["input"]
-        value = f", found {_shown(given)}" if isinstance(given, str | int | float) else ""
-        raise RejectedError(f"{where}: {reason}{value}" if where else reason) from None
+        value = f", found {_shorten(first['input'])}" if isinstance(first["input"], str | int | float) else ""
+        raise RejectedError(f"{key}: {reason}{value}" if key else reason) from None
 
 
 def source_root(sources: Path, role: str, folder: PurePosixPath, names: Sequence[str]) -> Path:
-    """The folder that has all sources of a role: `scaper` takes them from one folder.
+    """Finds the folder that contains all sources of a role: `scaper` reads them from a single folder.
 
-    For annotations in base/train the foreground is looked for in foreground/base/train (the publisher's layout),
+    For annotations in base/train, the foreground is searched in foreground/base/train (the publisher's layout),
     foreground/train, foreground, base/train, train and SOURCES itself, in this order.
 
     Args:
         sources: folder of the source material.
         role: 'foreground' or 'background'.
-        folder: of the annotation, relative.
+        folder: relative folder of the annotation.
         names: 'class folder/file' of each source.
 
     Raises:
-        RejectedError: no such folder has them all, a file leads out of `sources`, or is cut short.
+        RejectedError: no folder contains all of them, a file is outside `sources`, or a file is truncated.
     """
     if not names:
         return sources
@@ -270,32 +272,32 @@ def source_root(sources: Path, role: str, folder: PurePosixPath, names: Sequence
 
 def _check_source(sources: Path, name: str) -> None:
     try:
-        cut = truncation(checked_path(sources, name))
+        problem = truncation(checked_path(sources, name))
     except OSError as error:
-        cut = f"cannot be opened ({error.strerror})"
+        problem = f"cannot be opened ({error.strerror})"
     except RejectedError as error:
-        cut = str(error)
-    if cut:
-        raise RejectedError(f"source {name}: {cut}")
+        problem = str(error)
+    if problem:
+        raise RejectedError(f"source {name}: {problem}")
 
 
 def load_scaper() -> ModuleType:
-    """The package `scaper`, of the optional extra `fsd`.
+    """Imports the package `scaper` of the optional extra `fsd`.
 
     Raises:
-        EarshotError: it is not installed, or the library that it needs is not there.
+        EarshotError: it is not installed, or libsox is missing.
     """
     try:
         import scaper
-        import soxbindings._soxbindings  # noqa: F401 - without it scaper would go on with the program `sox`, if it can
+        import soxbindings._soxbindings  # noqa: F401 - without it, scaper falls back to the program `sox`
     except ImportError as error:
         raise EarshotError(
-            f"scaper: expected it to be installed, found: {_shown(error)}; install libsox and a C++ compiler "
+            f"scaper: expected it to be installed, found: {_shorten(error)}; install libsox and a C++ compiler "
             "(Debian: apt-get install g++ libsox-dev), then pip install 'earshot[fsd]'"
         ) from None
     return scaper
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = printable(str(value))
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}..."

@@ -1,7 +1,7 @@
-"""A unit of work becomes a shard; a finished shard tells which unit it was made from.
+"""Writes a unit of work as a shard, and reads from a finished shard which unit it contains.
 
-The shard's own key-value metadata holds the unit's key, its counts and its rejections. A run that was killed
-is resumed from the shards alone: no sidecar files, and nothing to keep in step with them.
+The key-value metadata of the shard stores the key, the clip counts and the rejections of the unit. A killed run is
+resumed from the shards alone: there are no sidecar files that could go out of sync.
 """
 
 import hashlib
@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from datasets.benchmark.manifest import SCHEMA_VERSION, ShardEntry, SplitCounts
-from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.shard_writer import read_entry, write_shard
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Unit
 from datasets.corpora.inventory import Rejection, SourceFile
@@ -26,38 +26,37 @@ from datasets.utils.text import printable
 _METADATA = "earshot"
 
 
-class ShardNote(BaseModel):
-    """The metadata of a shard."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    counts: dict[int, SplitCounts]
-    rejected: tuple[Rejection, ...]
-
-
-class FinishedUnit(BaseModel):
-    """What a unit's shard says about itself.
+class UnitMetadata(BaseModel):
+    """The unit of a shard, as stored in the metadata of the shard.
 
     Attributes:
-        key: of the unit that it was made from.
+        key: see `unit_key`.
         counts: clips per label.
-        rejected: the unit's files that gave no clips.
+        rejected: files of the unit that produced no clips.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
-    shard: ShardEntry
     counts: dict[int, SplitCounts]
     rejected: tuple[Rejection, ...]
 
 
-def unit_key(corpus: Corpus[Any], identity: Mapping[str, Any], unit: Unit, files: Sequence[SourceFile]) -> str:
-    """SHA-256 (hex) over everything that a unit's shard depends on.
+class FinishedUnit(UnitMetadata):
+    """A unit whose shard is complete.
 
-    Covers the unit, the options (as `Corpus.identity` tells them), path, size and time of last change of its files,
-    the corpus's version and the schema version. A shard with this key is finished work, whoever did it.
+    Attributes:
+        shard: name, size and digest of its file.
+    """
+
+    shard: ShardEntry
+
+
+def unit_key(corpus: Corpus[Any], identity: Mapping[str, Any], unit: Unit, files: Sequence[SourceFile]) -> str:
+    """SHA-256 (hex) of everything that the shard of a unit depends on.
+
+    Covers the unit, the options (as returned by `Corpus.identity`), the path, size and modification time of its files,
+    the corpus version and the schema version. A shard with this key is finished work, no matter which run wrote it.
     """
     listed = [[file.path, file.size, file.mtime_ns] for file in files]
     content = [SCHEMA_VERSION, corpus.name, corpus.version, dict(identity), asdict(unit), listed]
@@ -65,7 +64,7 @@ def unit_key(corpus: Corpus[Any], identity: Mapping[str, Any], unit: Unit, files
 
 
 def shard_name(index: int) -> str:
-    """File of the shard of the unit number `index`, relative to the benchmark's folder."""
+    """File of the shard of unit number `index`, relative to the folder of the benchmark."""
     return f"shards/{index:05d}.parquet"
 
 
@@ -78,7 +77,7 @@ def write_unit(
     place: Location,
     sample_rate: int,
 ) -> FinishedUnit:
-    """Cuts a unit and writes its shard, in whatever process this is called."""
+    """Cuts a unit and writes its shard, in the calling process."""
     counts: dict[int, SplitCounts] = {}
     rejected: list[Rejection] = []
     metadata: dict[str, str] = {}
@@ -88,37 +87,31 @@ def write_unit(
             if isinstance(item, Rejection):
                 rejected.append(Rejection(printable(item.file), printable(item.reason)))
             else:
-                one = SplitCounts(**{item.split: 1})
-                counts[item.label] = counts.get(item.label, SplitCounts()) + one
+                counts[item.label] = counts.get(item.label, SplitCounts()) + SplitCounts(**{item.split: 1})
                 yield item
-        metadata[_METADATA] = ShardNote(key=key, counts=counts, rejected=tuple(rejected)).model_dump_json()
+        metadata[_METADATA] = UnitMetadata(key=key, counts=counts, rejected=tuple(rejected)).model_dump_json()
 
     shard = write_shard(place, clips(), sample_rate, metadata)
     return FinishedUnit(key=key, shard=shard, counts=counts, rejected=tuple(rejected))
 
 
 def read_finished(place: Location, key: str) -> FinishedUnit | None:
-    """The finished unit whose shard lies at `place`; None if there is none, or it belongs to another unit."""
-    note = read_note(place)
+    """The finished unit whose shard is at `place`; None if there is no shard, or it belongs to another unit."""
+    note = read_metadata(place)
     if note is None or note.key != key:
         return None
     try:
-        shard = ShardEntry(
-            file=f"shards/{place.name}",
-            clips=sum(count.total for count in note.counts.values()),
-            bytes=place.size(),
-            sha256=place.digest(),
-        )
-    except (OSError, ValidationError):  # it went away
+        shard = read_entry(place, sum(count.total for count in note.counts.values()))
+    except (OSError, ValueError):  # it went away
         return None
     return FinishedUnit(key=key, shard=shard, counts=note.counts, rejected=note.rejected)
 
 
-def read_note(place: Location) -> ShardNote | None:
-    """What the shard at `place` says about its unit; None if it is absent or no shard of ours."""
+def read_metadata(place: Location) -> UnitMetadata | None:
+    """The unit metadata of the shard at `place`; None if the file is absent or was not written by `write_unit`."""
     try:
         with place.open() as file:
             metadata = pq.read_metadata(file).metadata or {}
-        return ShardNote.model_validate_json(metadata[_METADATA.encode()])
+        return UnitMetadata.model_validate_json(metadata[_METADATA.encode()])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return None

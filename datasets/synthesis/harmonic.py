@@ -1,4 +1,4 @@
-"""Harmonic instruments: sums of partials whose levels, tuning and decay make the timbre."""
+"""Harmonic instruments: sums of partials whose levels, tuning and decay determine the timbre."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from datasets.synthesis.take import Take, linear, rms, shaped_noise
 
-_MAX_PARTIALS = 48  # bounds the time that a low note takes; there is little above
+_MAX_PARTIALS = 48  # limits the computing time of low notes; higher partials are weak
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Instrument:
         damping: How much faster the higher partials decay: rate_k = (1 + damping * (r_k - 1)) / decay. For a
             sustained sound: how much later they enter, in attacks per partial.
         stiffness: Inharmonicity B.
-        ratios: Frequencies of the partials over the pitch, where they are no harmonic series.
+        ratios: Frequencies of the partials over the pitch, if they are not a harmonic series.
         pluck: Where a string is plucked, as a fraction of its length: partials with a node there are missing.
         vibrato: Rate in Hz, depth in cents.
         breath: Level of the blowing or bowing noise against the tone, in dB.
@@ -61,8 +61,7 @@ class Instrument:
 
     def _levels(self, take: Take, order: np.ndarray, hertz: np.ndarray) -> np.ndarray:
         """Linear level of each partial in this take, [partials]."""
-        # 4 dB per octave between the softest and the hardest note; 1.5 dB per partial for what no player
-        # controls.
+        # 4 dB per octave between the softest and the loudest note; 1.5 dB per partial of uncontrolled variation.
         tilt = self.tilt + 4.0 * (0.5 - take.effort)
         decibels = -tilt * np.log2(order / order.min()) + take.rng.normal(0.0, 1.5, len(order))
         levels = linear(decibels) * _resonance(np.log2(hertz / 1000.0), self.body)
@@ -73,15 +72,15 @@ class Instrument:
         return levels
 
     def _envelope(self, take: Take, order: np.ndarray) -> Callable[[int], np.ndarray] | None:
-        """Envelope of each partial by its place in `order`, a curve; None where all of them are flat."""
+        """Envelope of each partial by its index in `order`, a curve; None if all of them are flat."""
         excess = order / order.min() - 1.0
-        since = np.clip(take.times, 0.0, None)
+        elapsed = np.clip(take.times, 0.0, None)
         if self.decay is not None:
             rates = (1.0 + self.damping * excess) / (self.decay * take.rng.uniform(0.7, 1.4))
-            return lambda place: np.exp(-rates[place] * since)
+            return lambda index: np.exp(-rates[index] * elapsed)
         if self.damping:
             ready = max(self.attack, 1e-3) * (1.0 + self.damping * excess)
-            return lambda place: np.minimum(since / ready[place], 1.0)
+            return lambda index: np.minimum(elapsed / ready[index], 1.0)
         return None
 
 
@@ -92,41 +91,41 @@ def partials(
     levels: np.ndarray,
     envelope: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Sum of sinusoids that follow one pitch curve, without aliasing.
+    """Sum of sinusoids that follow a common pitch curve, without aliasing.
 
     `y[n] = sum_k levels[k] * envelope(k)[n] * sin(2 pi (ratios[k] * phase[n] + offset_k))`, with `phase` that
-    of the pitch and `offset_k` drawn. A partial that would come within 5 % of the Nyquist frequency anywhere
-    in the clip is left out as a whole, and so is one that is 60 dB below the strongest.
+    of the pitch and a random `offset_k`. A partial that would come within 5 % of the Nyquist frequency anywhere in the
+    clip is omitted entirely, as is one that is 60 dB below the strongest.
 
     Args:
-        take: Gives the rates, and draws the phases.
+        take: Provides the sample rate and draws the phases.
         pitch: Hz, a curve.
         ratios: Frequency of each partial over the pitch, [partials].
         levels: Linear amplitude, [partials].
-        envelope: Gives the envelope of the partial at a place in `ratios`, a curve.
+        envelope: Returns the envelope of the partial at an index of `ratios`, a curve.
 
     Returns:
         float32 [samples].
     """
-    # Drawn for all partials, so that the sample rate doesn't move the later draws.
+    # Drawn for all partials, so that later draws do not depend on the sample rate.
     offsets = take.rng.uniform(size=len(ratios))
     phase = take.phase(pitch)
     total = np.zeros(take.num_samples, np.float32)
-    keep = (ratios * pitch.max() < 0.95 * take.sample_rate / 2) & (levels > 1e-3 * levels.max())
-    # One partial at a time: its few arrays stay in the cache, where [partials, samples] is bound by memory.
-    for place in np.flatnonzero(keep):
-        turns = ratios[place] * phase
-        turns += offsets[place]
-        # Whole turns go in double precision; the sine is taken in single, with an error 130 dB below
-        # the tone, and much faster.
+    audible = (ratios * pitch.max() < 0.95 * take.sample_rate / 2) & (levels > 1e-3 * levels.max())
+    # One partial at a time: its arrays fit in the cache, while [partials, samples] is limited by memory bandwidth.
+    for index in np.flatnonzero(audible):
+        turns = ratios[index] * phase
+        turns += offsets[index]
+        # Whole turns are removed in double precision; the sine is computed in single precision, which is much faster
+        # and has an error 130 dB below the tone.
         turns -= np.rint(turns)
         wave = turns.astype(np.float32)
         wave *= np.float32(2 * np.pi)
         np.sin(wave, out=wave)
         if envelope is None:
-            wave *= np.float32(levels[place])
+            wave *= np.float32(levels[index])
         else:
-            wave *= take.spread(levels[place] * envelope(int(place)))
+            wave *= take.spread(levels[index] * envelope(int(index)))
         total += wave
     return total
 
@@ -135,6 +134,6 @@ def _resonance(octaves: np.ndarray, body: tuple[tuple[float, float, float], ...]
     """Linear gain of the body at frequencies in octaves re 1 kHz: the sum in dB of bell curves."""
     decibels = np.zeros_like(octaves)
     for centre, height, width in body:
-        place = float(np.log2(centre / 1000.0))
-        decibels += height * np.exp(-0.5 * ((octaves - place) / width) ** 2)
+        distance = octaves - float(np.log2(centre / 1000.0))
+        decibels += height * np.exp(-0.5 * (distance / width) ** 2)
     return linear(decibels)

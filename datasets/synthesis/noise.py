@@ -1,4 +1,4 @@
-"""Textures: a bed of coloured noise, modulated, with grains (drops, bubbles, crackles) strewn over it."""
+"""Noise textures: modulated coloured noise (the bed) with randomly placed grains (drops, bubbles, crackles)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Texture:
     """A noise texture.
 
     Attributes:
-        band: Lowest and highest frequency of the bed in Hz; beyond them it falls by 18 dB per octave.
+        band: Lowest and highest frequency of the bed in Hz; outside it falls by 18 dB per octave.
         slope: Fall of the bed within its band, in dB per octave.
         swell: Rate in Hz and depth in dB of the bed's slow random loudness.
         drift: How far the bed's band moves up with the swell, in octaves.
@@ -36,7 +36,7 @@ class Texture:
     grain_level: float = -100.0
 
     def play(self, take: Take) -> np.ndarray:
-        """A stretch of the texture, float32 [samples]; the scale is arbitrary."""
+        """One clip of the texture, float32 [samples]; the scale is arbitrary."""
         rng = take.rng
         swell = take.wander(self.swell[0] * rng.uniform(0.7, 1.4))
         shift = rng.normal(0.0, 0.25)
@@ -45,14 +45,13 @@ class Texture:
         turns = np.cumsum(rate) * (take.times[1] - take.times[0]) + rng.uniform()
         beat = 0.5 + 0.5 * np.cos(2 * np.pi * turns)
         loudness = 10 ** (self.swell[1] * swell / 20) * (1.0 - depth + depth * beat**2)
-        # Cross-fading two fixed bands instead of moving one: no time-varying filter, and it sounds like
-        # gusts.
+        # Cross-fading two fixed bands sounds like gusts and needs no time-varying filter.
         blend = 1.0 / (1.0 + np.exp(-2.0 * swell)) if self.drift else np.zeros_like(swell)
         bed = take.spread(np.sqrt(1.0 - blend) * loudness) * self._bed(take, shift)
         if self.drift:
             bed += take.spread(np.sqrt(blend) * loudness) * self._bed(take, shift + self.drift)
-        strewn = strew(take, self.grains * 2.0 ** rng.uniform(-0.7, 0.7), self.ring, self.fade, self.bend)
-        bed += np.float32(10 ** ((self.grain_level + rng.normal(0.0, 2.0)) / 20)) * strewn
+        grains = strew(take, self.grains * 2.0 ** rng.uniform(-0.7, 0.7), self.ring, self.fade, self.bend)
+        bed += np.float32(10 ** ((self.grain_level + rng.normal(0.0, 2.0)) / 20)) * grains
         return bed * take.spread(take.gate(0.05, 0.08))
 
     def _bed(self, take: Take, shift: float) -> np.ndarray:
@@ -70,10 +69,9 @@ def strew(take: Take, rate: float, ring: tuple[float, float], fade: float, bend:
     """Decaying sinusoids at random times, float32 [samples].
 
     Args:
-        take: Draws times, frequencies (evenly over log frequency) and levels (spread over about 12 dB).
-        rate: Grains per second; their number is Poisson-distributed, at least one when the rate is above 0.
-        ring: Lowest and highest frequency in Hz; grains that would pass 95 % of the Nyquist frequency stay
-            below it.
+        take: Draws times, frequencies (uniform in log frequency) and levels (standard deviation 6 dB).
+        rate: Grains per second; their number is Poisson-distributed, at least one if the rate is above 0.
+        ring: Lowest and highest frequency in Hz; limited to 95 % of the Nyquist frequency.
         fade: Time constant in seconds.
         bend: Rise of the frequency over one time constant, in octaves.
     """
@@ -86,11 +84,11 @@ def strew(take: Take, rate: float, ring: tuple[float, float], fade: float, bend:
     starts = rng.integers(0, take.num_samples, count)
     hertz = ring[0] * (ring[1] / ring[0]) ** rng.uniform(size=(count, 1))
     ceiling = 0.95 * take.sample_rate / 2
-    course = np.minimum(hertz * 2.0 ** (bend * times / fade), ceiling)
-    phase = np.cumsum(course, axis=1) / take.sample_rate + rng.uniform(size=(count, 1))
+    frequencies = np.minimum(hertz * 2.0 ** (bend * times / fade), ceiling)
+    phase = np.cumsum(frequencies, axis=1) / take.sample_rate + rng.uniform(size=(count, 1))
     levels = 10 ** (rng.normal(0.0, 6.0, (count, 1)) / 20)
-    rise = np.minimum(times / 5e-4, 1.0)  # half a millisecond: a grain that starts at full level aliases
+    rise = np.minimum(times / 5e-4, 1.0)  # half a millisecond, as a grain that starts at full level aliases
     shapes = levels * rise * np.exp(-times / fade) * np.sin(2 * np.pi * phase)
-    places = starts[:, None] + np.arange(length)
-    inside = places < take.num_samples
-    return np.bincount(places[inside], shapes[inside], minlength=take.num_samples).astype(np.float32)
+    positions = starts[:, None] + np.arange(length)
+    inside = positions < take.num_samples
+    return np.bincount(positions[inside], shapes[inside], minlength=take.num_samples).astype(np.float32)

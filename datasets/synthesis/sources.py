@@ -1,4 +1,4 @@
-"""The 25 sources of the demo benchmark: one row, one class."""
+"""The 25 sources of the demo benchmark, one per class."""
 
 from datasets.synthesis.harmonic import Instrument
 from datasets.synthesis.noise import Texture
@@ -60,11 +60,11 @@ _TEXTURES: dict[str, Source] = {
 
 
 def _interleaved(*families: dict[str, Source]) -> dict[str, Source]:
-    """The families dealt out evenly: the first N sources of the table mix them, whatever N is."""
+    """Interleaves the families evenly: the first N sources contain all families in proportion, for any N."""
     rows = [
-        ((place + 0.5) / len(family), name, source)
+        ((index + 0.5) / len(family), name, source)
         for family in families
-        for place, (name, source) in enumerate(family.items())
+        for index, (name, source) in enumerate(family.items())
     ]
     return {name: source for _, name, source in sorted(rows, key=lambda row: row[0])}
 

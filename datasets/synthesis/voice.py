@@ -1,4 +1,4 @@
-"""Voices: a pulse train at the pitch of the vocal folds, through the formants of a row of vowels."""
+"""Voices: a pulse train at the pitch of the vocal folds, filtered by the formants of a sequence of vowels."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,12 @@ _BANDWIDTHS = (70.0, 90.0, 130.0, 180.0)  # Hz, of those formants in a tense voi
 
 @dataclass(frozen=True)
 class Voice:
-    """A singer or speaker; each take says other vowels.
+    """A singer or speaker; each take has its own vowels.
 
     Attributes:
         register: Lowest and highest pitch in Hz.
-        tract: Formant frequencies over those of an average man: the shorter the vocal tract, the larger.
-        tilt: Cut-off in Hz of the glottal low-pass: the lower, the softer the voice.
+        tract: Formant frequencies over those of an average man; larger for a shorter vocal tract.
+        tilt: Cut-off in Hz of the glottal low-pass; lower for a softer voice.
         looseness: Formant bandwidths over those of a tense voice.
         breath: Level of the aspiration noise against the pulses, in dB.
         vibrato: Rate in Hz, depth in cents.
@@ -40,23 +40,23 @@ class Voice:
 
     def play(self, take: Take) -> np.ndarray:
         """Two to five syllables, float32 [samples]; the scale is arbitrary."""
-        from scipy.signal import lfilter, sosfilt  # half a second that every command line would pay
+        from scipy.signal import lfilter, sosfilt  # half a second, which commands must not spend at start-up
 
         rng = take.rng
         pitch = take.pitch(self.register, self.vibrato, 40.0)
         pulses = pulse_train(take, pitch)
         pulses /= np.float32(rms(pulses))
-        # Air flows while the folds are open: the noise swells and fades with every period.
+        # Air flows while the folds are open, so the noise is modulated by the pulses.
         noise = rng.standard_normal(take.num_samples, dtype=np.float32) * (0.5 + np.clip(pulses, 0.0, 2.0))
         cutoff = self.tilt * 2.0 ** (take.effort - 0.5)
         pole = np.exp(-2 * np.pi * cutoff / take.sample_rate)
         source = lfilter([1.0 - pole], [1.0, -pole], pulses + np.float32(10 ** (self.breath / 20)) * noise)
-        tract = self.tract * 2.0 ** rng.normal(0.0, 0.025)  # lips and larynx move; the speaker stays the same
+        tract = self.tract * 2.0 ** rng.normal(0.0, 0.025)  # lips and larynx move, for the same speaker
         names = rng.choice(list(VOWELS), size=rng.integers(2, 6))
         weights = take.spread(_syllables(take, len(names)) * take.gate(0.03, 0.04))
         voiced = np.zeros(take.num_samples, np.float32)
         for name, weight in zip(names, weights, strict=True):
-            # Coarticulation: no speaker hits a vowel twice in the same place.
+            # Coarticulation: the formants of a vowel vary with its neighbours.
             formants = np.array(VOWELS[str(name)]) * tract * 2.0 ** rng.normal(0.0, 0.04, 4)
             voiced += weight * sosfilt(self._formants(formants, take.sample_rate), source)
         return voiced
@@ -73,14 +73,14 @@ class Voice:
 
 
 def pulse_train(take: Take, pitch: np.ndarray) -> np.ndarray:
-    """Impulses at the pitch with all harmonics below the Nyquist frequency and none above, float32 [samples].
+    """Band-limited impulses with all harmonics of the pitch below the Nyquist frequency, float32 [samples].
 
     The closed form of `1 + 2 sum_{k<=N} cos(2 pi k phase)`, which is `sin((2N + 1) pi phase) / sin(pi phase)`
-    (Winham and Steiglitz, "Input generators for digital sound synthesis", 1970), without its constant: one
-    sine a sample instead of N.
+    (Winham and Steiglitz, "Input generators for digital sound synthesis", 1970), without its constant: one sine per
+    sample instead of N.
 
     Args:
-        take: Gives the rates, and draws the phase.
+        take: Provides the sample rate and draws the phase.
         pitch: Hz, a curve.
     """
     harmonics = max(int(0.95 * take.sample_rate / 2 / pitch.max()), 1)
@@ -94,10 +94,10 @@ def pulse_train(take: Take, pitch: np.ndarray) -> np.ndarray:
 
 
 def _syllables(take: Take, count: int) -> np.ndarray:
-    """How loud each vowel is over time, curves [vowels, points]: one follows the other, with dips between."""
-    place = np.clip(take.times / take.held, 0.0, 1.0) * count - 0.5
-    distance = np.abs(place[None, :] - np.arange(count)[:, None])
-    distance[0, place < 0] = 0.0
-    distance[-1, place > count - 1] = 0.0
+    """Amplitude of each vowel over time, curves [vowels, points]: one after another, with dips in between."""
+    position = np.clip(take.times / take.held, 0.0, 1.0) * count - 0.5
+    distance = np.abs(position[None, :] - np.arange(count)[:, None])
+    distance[0, position < 0] = 0.0
+    distance[-1, position > count - 1] = 0.0
     stress = 10 ** (take.rng.uniform(-8.0, 0.0, count) / 20)
     return stress[:, None] * np.cos(np.pi / 2 * np.clip(distance, 0.0, 1.0)) ** 2

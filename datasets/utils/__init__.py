@@ -1,1 +1,1 @@
-"""Errors, files, locations, validation and text: what every package uses."""
+"""Errors, files, locations, validation, text and command lines: utilities that every package uses."""

@@ -1,4 +1,4 @@
-"""How all command lines look: help as written, no abbreviated options, and a suggestion where one is misspelt."""
+"""What all command lines share: the look of their help, suggestions for misspelt options, exit statuses."""
 
 import argparse
 import functools
@@ -16,12 +16,15 @@ from datasets.utils.location import is_uri
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import one_line, printable
 
+INTERRUPTED = "interrupted; run the same command again"
+
 
 class CommandLine(argparse.ArgumentParser):
     """The parser of one command.
 
     Args:
-        module: what `python -m` runs; None for the parser of a subcommand.
+        module: what `python -m` runs; help calls `orchestrator.sweep` by its other name, `earshot sweep`. None for the
+            parser of a subcommand.
         keywords: as of `argparse.ArgumentParser`.
     """
 
@@ -29,7 +32,7 @@ class CommandLine(argparse.ArgumentParser):
         keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         keywords.setdefault("allow_abbrev", False)
         if module is not None:
-            keywords["prog"] = f"python -m {module}"
+            keywords["prog"] = command_name(module)
         super().__init__(**keywords)
         if module is not None:
             self.add_argument(
@@ -37,61 +40,77 @@ class CommandLine(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        """One line, with what was meant where that can be guessed; exit status 2."""
-        if found := re.match(r"unrecognized arguments: (--[\w-]+)", message):
-            close = suggestion(found[1], self._flags())
-            message = f"no option {found[1]}; {close if close.startswith('did') else 'see --help'}"
-        elif found := re.match(r"argument ([^:]+): invalid choice: '([^']*)' \(choose from (.*)\)", message):
-            choices = re.findall(r"[^,\s']+", found[3])
-            message = f"{found[1]}: no '{found[2]}'; {suggestion(found[2], choices)}"
+        """Prints one line, with a suggestion where there is a similar name, and exits with status 2."""
+        if match := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            advice = suggestion(match[1], self._flags())
+            message = f"no option {match[1]}; {advice if advice.startswith('did') else 'see --help'}"
+        elif match := re.match(r"argument ([^:]+): invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            choices = re.findall(r"[^,\s']+", match[3])
+            message = f"{match[1]}: no '{match[2]}'; {suggestion(match[2], choices)}"
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2)
 
     def _flags(self) -> list[str]:
         """Long options of this command and its subcommands."""
-        found: list[str] = []
+        flags: list[str] = []
         for action in self._actions:
-            found += [flag for flag in action.option_strings if flag.startswith("--")]
+            flags += [flag for flag in action.option_strings if flag.startswith("--")]
             if isinstance(action, argparse._SubParsersAction):
-                found += [flag for below in action.choices.values() for flag in below._flags()]
-        return found
+                flags += [flag for subcommand in action.choices.values() for flag in subcommand._flags()]
+        return flags
+
+
+def command_name(module: str) -> str:
+    """How a command is called: `earshot sweep`; `python -m MODULE` for a module that is not a command of `earshot`."""
+    package, _, verb = module.partition(".")
+    if package not in ("orchestrator", "trainables") or "." in verb:
+        return f"python -m {module}"
+    return f"earshot {verb}".rstrip()
 
 
 Main = Callable[[Sequence[str] | None], int]
 
 
 def as_program(main: Main) -> Callable[..., int]:
-    """Makes a command of a function: turns every way to end into an exit status and, on standard error, one line.
+    """Decorates the main function of a command: turns exceptions into an exit status and one line on standard error.
 
-    Errors of input and of the file system are status 2, an unexpected exception too (with its traceback: Python's own
-    status, 1, would mean that the command ran and something in it failed). Ctrl-C is status 130. A reader that
-    left early, such as `head`, is no error.
+    A reader that closes the pipe early, such as `head`, is not an error. An unexpected exception prints its traceback.
 
     Args:
-        main: takes the arguments (None for those of the process) and returns the exit status.
+        main: takes the arguments (None: those of the process) and returns the exit status.
     """
 
     @functools.wraps(main)
     def program(arguments: Sequence[str] | None = None) -> int:
+        status = 0
         try:
             status = main(arguments)
             sys.stdout.flush()
-        except KeyboardInterrupt as interrupt:
-            reason = str(interrupt) if isinstance(interrupt, Interrupted) else ""
-            print(printable(reason or "interrupted; run the same command again"), file=sys.stderr)
-            return 130
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except (EarshotError, OSError) as error:
-            print(printable(one_line(error_line(error))), file=sys.stderr)
-            return 2
-        except Exception:
+        except (KeyboardInterrupt, EarshotError, OSError) as error:
+            status, line = exit_status(error)
+            print(line, file=sys.stderr)
+        except Exception as error:
             traceback.print_exc()
-            return 2
+            status, _ = exit_status(error)
         return status
 
     return program
+
+
+def exit_status(error: BaseException) -> tuple[int, str]:
+    """The exit status of a command that ended with an exception, and the line that explains it.
+
+    Ctrl-C is 130, everything else 2: Python's own status of an exception, 1, would mean that the command completed and
+    something in it failed.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        message = str(error) if isinstance(error, Interrupted) else ""
+        return 130, printable(message or INTERRUPTED)
+    if isinstance(error, EarshotError | OSError):
+        return 2, printable(one_line(error_line(error)))
+    return 2, printable(one_line(f"error: {type(error).__name__}: {error}"))
 
 
 def _version() -> str:
@@ -102,14 +121,14 @@ def _version() -> str:
 
 
 def local_path(text: str) -> Path:
-    """A path on this machine, as `type` of a flag."""
+    """Converts an argument to a path on this machine (`type` of an option)."""
     if not text or is_uri(text):
         raise argparse.ArgumentTypeError(f"expected a path on this machine, found {printable(text)!r}")
     return Path(text)
 
 
 def fraction(text: str) -> float:
-    """A fraction, as `type` of a flag."""
+    """Converts an argument to a number from 0 to 1 (`type` of an option)."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a fraction from 0 to 1, found {text}")
@@ -117,7 +136,7 @@ def fraction(text: str) -> float:
 
 
 def positive(text: str) -> int:
-    """A number of things, as `type` of a flag."""
+    """Converts an argument to a positive integer (`type` of an option)."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, found {printable(text)!r}")
     return int(text)

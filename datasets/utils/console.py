@@ -36,17 +36,17 @@ def progress_bar(
     of_bytes: bool = False,
     console: Console | None = None,
 ) -> Iterator[Callable[..., None]]:
-    """A bar on standard error that disappears at the end; nothing where that is no terminal.
+    """A progress bar that is removed at the end; draws nothing if the console is not a terminal.
 
     Args:
-        description: what is done; may be untrusted text.
-        total: steps, if known already.
-        unit: follows the count.
-        of_bytes: the count is of bytes.
+        description: label of the bar; may be untrusted text.
+        total: number of steps, if known already.
+        unit: label after the count.
+        of_bytes: whether the steps are bytes.
         console: where to draw it (default: standard error).
 
     Yields:
-        a function that takes the steps done so far, and by keyword a new `total`, `unit` or `description`.
+        A function that takes the number of completed steps, and as keywords a new `total`, `unit` or `description`.
     """
     console = console or error_console()
     count = (DownloadColumn(),) if of_bytes else (MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
@@ -54,9 +54,9 @@ def progress_bar(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(printable(description)), total=total, unit=unit)
 
-        def update(done: int, **changes: object) -> None:
+        def update(completed: int, **changes: object) -> None:
             if "description" in changes:
                 changes["description"] = escape(printable(str(changes["description"])))
-            bar.update(task, completed=done, **changes)  # type: ignore[arg-type]
+            bar.update(task, completed=completed, **changes)  # type: ignore[arg-type]
 
         yield update

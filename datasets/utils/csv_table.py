@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet opens safely."""
+"""CSV files that are safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -9,7 +9,9 @@ from datasets.utils.text import one_line, printable
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """A table as CSV: numbers with six decimals, NaN empty; text that would be a formula gets an apostrophe.
+    """Encodes a table as CSV: floats with six decimals, NaN as an empty cell.
+
+    A cell that a spreadsheet would evaluate as a formula gets a leading apostrophe.
 
     Args:
         header: names of the columns.

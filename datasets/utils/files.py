@@ -1,19 +1,22 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes and digests of files."""
 
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
+
 TEMPORARY_SUFFIX = ".aside"
-"""Ends the names of files that are being written."""
+"""Suffix of files that are being written."""
 
 
 class Readable(Protocol):
-    """Anything that gives bytes when asked for a number of them."""
+    """A binary stream."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
@@ -21,32 +24,32 @@ class Readable(Protocol):
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Gives a path to write to; what was written there becomes `path` at the end of the block, by one rename.
+    """Yields a temporary path to write to, which is renamed to `path` at the end of the block.
 
-    Two writers of the same path are harmless: each has its own file aside, and the last rename wins. Where the block
-    raises, nothing is left.
+    Concurrent writers of the same path are safe: each has its own temporary file, and the last rename wins. If the
+    block raises, no file is left.
 
     Args:
-        path: in a folder that exists.
+        path: in an existing folder.
     """
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
     try:
-        yield aside
-        with aside.open("rb+") as file:  # without it a crash of the machine may leave an empty file under the name
+        yield temporary
+        with temporary.open("rb+") as file:  # without fsync a crash of the machine may leave an empty file at `path`
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees all of it or none."""
-    with atomic_path(path) as aside:
-        aside.write_bytes(content)
+    """Writes a file so that readers see all of it or none."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes.
+    """SHA-256 (hex) of a file's content.
 
     Raises:
         OSError: it cannot be read.
@@ -56,8 +59,30 @@ def file_digest(path: Path) -> str:
 
 
 def stream_digest(file: Readable) -> str:
-    """SHA-256 (hex) of what is left to read."""
+    """SHA-256 (hex) of the rest of a stream."""
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes], advice: str = "") -> None:
+    """Writes files into a folder, which is created; each file appears complete or not at all.
+
+    Args:
+        folder: the folder.
+        contents: name of the file -> its content.
+        advice: what to do if the folder is not writable, for the message.
+
+    Raises:
+        EarshotError: the folder cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise EarshotError(
+            f"{printable(str(folder))}: expected a folder to write to, found: {reason}{f'; {advice}' if advice else ''}"
+        ) from None

@@ -1,4 +1,4 @@
-"""JSON for everything that may hold NaN or NumPy numbers: JSON has neither NaN nor infinity."""
+"""JSON of values that may contain NaN, infinity or NumPy types, none of which JSON has."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def json_values(value: Any) -> Any:
-    """The value in JSON types: null for numbers that are not finite, lists for tuples and arrays.
+    """Converts a value to JSON types: null for numbers that are not finite, lists for tuples and arrays.
 
     Args:
         value: dictionaries, lists, tuples, NumPy arrays and scalars, or JSON values, nested in any way.

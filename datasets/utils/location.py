@@ -1,12 +1,12 @@
-"""A place for files: a path on this machine, or a URI of any file system that `pyarrow.fs` knows.
+"""Files and folders: a path on this machine, or a URI of any file system that `pyarrow.fs` supports.
 
     data/ls100                      a path; also file:///data/ls100
-    s3://bucket/ls100               S3 and what is compatible (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ... or a query as in
+    s3://bucket/ls100               S3 and compatible (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ... or a query as in
                                     s3://bucket/ls100?endpoint_override=http://127.0.0.1:9000)
     gs://bucket/ls100, hdfs://...
 
-A file is there whole or not at all: on this machine it is written aside and renamed; behind a URI it is written to a
-temporary file here and uploaded in one piece.
+Writes are atomic: on this machine by renaming a temporary file; to a URI by uploading a local temporary file in one
+piece.
 """
 
 import os
@@ -30,12 +30,12 @@ from datasets.utils.text import printable
 
 @dataclass(frozen=True)
 class Found:
-    """What lies below a folder.
+    """An entry of a folder, at any depth.
 
     Attributes:
         name: relative to the folder, with `/`.
         size: bytes of a file; None for anything else.
-        modified: when it was written or marked as used, in seconds since 1970; 0 where the place does not say.
+        modified: when it was written or marked as used, in seconds since 1970; 0 if the file system does not say.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Found:
 
 
 class Location:
-    """A file or folder, wherever it lies. Immutable; travels to Ray's workers.
+    """A file or folder, local or remote. Immutable; can be sent to Ray workers.
 
     Attributes:
-        address: what `of` makes the same location of: an absolute path, or the URI with everything that it holds.
-        local: the path, where it lies on this machine; else None.
+        address: from which `of` makes the same location: an absolute path, or the complete URI.
+        local: the path if it is on this machine, else None.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Location:
         """The location of a path or a URI.
 
         Raises:
-            EarshotError: the URI's scheme is unknown, or something in it is not understood.
+            EarshotError: the URI has an unknown scheme or cannot be parsed.
         """
         if isinstance(place, Location):
             return place
@@ -74,7 +74,7 @@ class Location:
             try:
                 return cls(os.path.realpath(place), Path(place))  # Path.resolve raises on a loop of links
             except ValueError:
-                raise EarshotError(f"{printable(str(place))}: no path (it holds a NUL); mend it") from None
+                raise EarshotError(f"{printable(str(place))}: not a path (it contains a NUL); correct it") from None
         address = str(place)
         try:
             if urlsplit(address).scheme == "file":
@@ -85,7 +85,7 @@ class Location:
         except (pa.ArrowException, OSError, ValueError) as error:
             secret = "@" in address  # the reason may quote it
             reason = "credentials come from the environment, not from a URI" if secret else _reason(error)
-            raise EarshotError(f"{_shown(address)}: not a URI of pyarrow.fs ({reason}); mend it") from None
+            raise EarshotError(f"{_shown(address)}: not a URI of pyarrow.fs ({reason}); correct it") from None
         return cls(address, None, filesystem, path.rstrip("/"))
 
     def __truediv__(self, name: str) -> "Location":
@@ -96,7 +96,7 @@ class Location:
         return Location(address, None, self._filesystem, f"{self._path}/{name}")
 
     def __str__(self) -> str:
-        """For people: without user names, passwords and queries."""
+        """For messages: without user name, password and query."""
         return str(self.local) if self.local is not None else _shown(self.address)
 
     def __repr__(self) -> str:
@@ -111,7 +111,7 @@ class Location:
         """Bytes of the file; None if there is none.
 
         Raises:
-            EarshotError: the file system behind a URI does not answer, or refuses.
+            EarshotError: the file system of a URI does not respond or denies access.
         """
         if self.local is not None:
             try:
@@ -122,10 +122,10 @@ class Location:
         return info.size if info.type == fs.FileType.File else None
 
     def files(self) -> list[str]:
-        """Names of the files and folders inside, sorted; none if it is no folder.
+        """Names of the files and folders inside, sorted; empty if it is not a folder.
 
         Raises:
-            EarshotError: the file system behind a URI does not answer, or refuses.
+            EarshotError: the file system of a URI does not respond or denies access.
         """
         if self.local is not None:
             return sorted(path.name for path in self.local.iterdir()) if self.local.is_dir() else []
@@ -133,11 +133,11 @@ class Location:
         return sorted(info.base_name for info in self._call(lambda filesystem: filesystem.get_file_info(selector)))
 
     def walk(self) -> Iterator[Found]:
-        """All that lies below the folder, at any depth; links are told but not followed. Nothing if it is no folder.
+        """Entries of the folder at any depth; empty if it is not a folder. Links are listed but not followed.
 
         Raises:
             OSError: a folder cannot be read.
-            EarshotError: the file system behind a URI does not answer, or refuses.
+            EarshotError: the file system of a URI does not respond or denies access.
         """
         if self.local is not None:
             yield from _walk(self.local, "")
@@ -151,7 +151,7 @@ class Location:
         """When the file was written or marked as used, in seconds since 1970; None if there is none.
 
         Raises:
-            EarshotError: the file system behind a URI does not answer, or refuses.
+            EarshotError: the file system of a URI does not respond or denies access.
         """
         if self.local is not None:
             try:
@@ -162,7 +162,7 @@ class Location:
         return (info.mtime_ns or 0) / 1e9 if info.type == fs.FileType.File else None
 
     def open(self) -> pa.NativeFile:
-        """Opens the file for reading at any place: memory-mapped on this machine, streamed from a URI.
+        """Opens the file for random access: memory-mapped on this machine, streamed from a URI.
 
         Raises:
             OSError: it cannot be opened.
@@ -176,7 +176,7 @@ class Location:
         """The whole content.
 
         Raises:
-            OSError: it cannot be read; FileNotFoundError if it is absent.
+            OSError: it cannot be read; FileNotFoundError if it does not exist.
         """
         if self.local is not None:
             return self.local.read_bytes()
@@ -194,32 +194,32 @@ class Location:
 
     @contextmanager
     def atomic_path(self) -> Iterator[Path]:
-        """Gives a local path to write to; what was written there becomes the file at the end of the block.
+        """Yields a local path to write to, which replaces the file at the end of the block.
 
-        Its folder is made. Where the block raises, no file is left. Two writers are harmless: the last one wins.
+        Creates the folder. If the block raises, no file is left. Concurrent writers are safe: the last one wins.
 
         Raises:
             EarshotError: the upload fails.
         """
         if self.local is not None:
             self.local.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(self.local) as aside:
-                yield aside
+            with atomic_path(self.local) as temporary:
+                yield temporary
             return
         with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
-            aside = Path(folder) / "content"
-            yield aside
-            self.upload(aside)
+            temporary = Path(folder) / "content"
+            yield temporary
+            self.upload(temporary)
 
     def upload(self, path: Path) -> None:
-        """Writes the file from one on this machine, in one piece.
+        """Copies a file of this machine to this location, in one piece.
 
         Raises:
             EarshotError: the upload fails.
         """
         if self.local is not None:
-            with atomic_path(self.local) as aside:
-                shutil.copyfile(path, aside)
+            with atomic_path(self.local) as temporary:
+                shutil.copyfile(path, temporary)
             return
         self._call(
             lambda filesystem: fs.copy_files(
@@ -231,12 +231,12 @@ class Location:
         )
 
     def write(self, content: bytes) -> None:
-        """Writes the file so that a reader sees all of it or none."""
-        with self.atomic_path() as aside:
-            aside.write_bytes(content)
+        """Writes the file so that readers see all of it or none."""
+        with self.atomic_path() as temporary:
+            temporary.write_bytes(content)
 
     def remove(self) -> None:
-        """Deletes the file, if it is there."""
+        """Deletes the file if it exists."""
         if self.local is not None:
             self.local.unlink(missing_ok=True)
         elif self.size() is not None:
@@ -245,7 +245,8 @@ class Location:
     def discard(self, since: float) -> bool:
         """Deletes the file, unless it was written or marked as used after `since` (see `modified`).
 
-        On this machine it is moved aside and looked at again: whoever marks it without an error may rely on it.
+        On this machine it is renamed first and checked again, so a process that marks it as used without an error can
+        rely on it.
 
         Returns:
             Whether it was deleted by this call.
@@ -261,39 +262,41 @@ class Location:
                     raise
                 return False
             return True
-        aside = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+        temporary = self.local.parent / f".{self.local.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
-            self.local.rename(aside)
-            if aside.stat().st_mtime_ns / 1e9 <= since:
+            self.local.rename(temporary)
+            if temporary.stat().st_mtime_ns / 1e9 <= since:
                 return True
             with suppress(FileExistsError):
-                os.link(aside, self.local)
+                os.link(temporary, self.local)
         except FileNotFoundError:
-            pass  # somebody else has deleted it
+            pass  # another process has deleted it
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         return False
 
     def remove_folder(self) -> None:
-        """Deletes the folder, if nothing is in it."""
+        """Deletes the folder if it is empty."""
         if self.local is not None:
             with suppress(OSError):
                 self.local.rmdir()
-        elif not self.files():  # what is left is a file of no bytes that stands for it
-            with suppress(EarshotError):  # somebody else was quicker
+        elif not self.files():  # object stores represent an empty folder by an empty file
+            with suppress(EarshotError):  # another process was faster
                 self._call(lambda filesystem: filesystem.delete_dir(self._path))
 
     def _call(self, action: Any) -> Any:
         try:
             return action(self._filesystem)
         except (OSError, pa.ArrowException) as error:
-            raise EarshotError(f"{self}: {_reason(error)}; check the address, the credentials and the rights") from None
+            raise EarshotError(
+                f"{self}: {_reason(error)}; check the address, the credentials and the permissions"
+            ) from None
 
 
-def _walk(folder: Path, below: str) -> Iterator[Found]:
+def _walk(folder: Path, prefix: str) -> Iterator[Found]:
     try:
         entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):  # it was removed meanwhile
+    except (FileNotFoundError, NotADirectoryError):  # removed in the meantime
         return
     for entry in entries:
         try:
@@ -301,13 +304,13 @@ def _walk(folder: Path, below: str) -> Iterator[Found]:
         except FileNotFoundError:
             continue
         size = status.st_size if entry.is_file(follow_symlinks=False) else None
-        yield Found(below + entry.name, size, status.st_mtime_ns / 1e9)
+        yield Found(prefix + entry.name, size, status.st_mtime_ns / 1e9)
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name, f"{below}{entry.name}/")
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
 
 
 def is_uri(place: object) -> bool:
-    """Whether a place is a URI and not a path; `Path` would turn its `//` into `/`."""
+    """Whether a place is a URI, not a path; `Path` would turn its `//` into `/`."""
     return isinstance(place, str) and "://" in place
 
 
@@ -319,7 +322,7 @@ def _local_path(address: str) -> Path:
 
 
 def _shown(address: str) -> str:
-    """Without user name, password and query, however they are written."""
+    """The URI without user name, password and query, even if it is malformed."""
     scheme, _, rest = address.partition("://")
     return printable(f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"[:200])
 

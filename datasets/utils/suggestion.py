@@ -1,23 +1,23 @@
-"""What a misspelt name was meant to be."""
+"""Suggestions for misspelt names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-SHOWN = 20  # names that are listed; of more only the nearest is told
+MAX_LISTED = 20  # names in "expected one of ..."
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """ "did you mean 'x'?" where something known is close, else all that is known.
+    """ "did you mean 'x'?" if a known name is similar, else a list of the known names.
 
     Args:
-        name: what was found; of a dotted one the last part, where the whole is like nothing.
-        known: what there is.
+        name: the misspelt name; if a dotted name is similar to none, its last part is compared.
+        known: the names to choose from.
     """
     names = list(known)
     if not names:
         return "there are none"
-    plain = {one.casefold(): one for one in names}
+    by_lower_case = {known_name.casefold(): known_name for known_name in names}
     for wanted in dict.fromkeys((name.casefold(), name.casefold().rsplit(".", 1)[-1])):
-        if close := get_close_matches(wanted, plain, n=1):
-            return f"did you mean '{plain[close[0]]}'?"
-    return f"expected one of {', '.join(names[:SHOWN])}" + (", ..." if len(names) > SHOWN else "")
+        if close := get_close_matches(wanted, by_lower_case, n=1):
+            return f"did you mean '{by_lower_case[close[0]]}'?"
+    return f"expected one of {', '.join(names[:MAX_LISTED])}" + (", ..." if len(names) > MAX_LISTED else "")

@@ -1,1 +1,1 @@
-"""Finds what is wrong with a benchmark."""
+"""Finds defects of a benchmark."""

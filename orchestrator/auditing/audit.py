@@ -1,10 +1,11 @@
-"""Audits a benchmark: shards are measured in parallel, then examined together."""
+"""Audits a benchmark: measures the shards in parallel, then examines all clips together."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets.benchmark.audit import Audit, Ceiling, examine, protocol_ceiling
 from datasets.benchmark.listing import Listing
+from datasets.benchmark.protocol import NAMED
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -21,14 +22,14 @@ def audit(
     """Audits a prepared benchmark with its audio.
 
     Args:
-        benchmark: its shards, folder or URI.
-        protocols: names of those whose ceilings are wanted; None for all that fit the benchmark.
-        order_seed: seeds the order of the classes; None for the published order.
-        workers: processes that measure audio, where Ray is not up already (default: one per core).
-        listener: hears how many clips are measured.
+        benchmark: shards, folder or URI of the benchmark.
+        protocols: names of the protocols for which ceilings are computed; None for all that fit the benchmark.
+        order_seed: seed of the class order; None for the published order.
+        workers: number of processes that measure audio if Ray is not running yet (default: one per core).
+        listener: called with the number of measured clips.
 
     Raises:
-        EarshotError: the benchmark is not complete or damaged, or a protocol does not fit it.
+        EarshotError: the benchmark is incomplete or damaged, or a protocol does not fit it.
     """
     shards = benchmark if isinstance(benchmark, Shards) else Shards(benchmark)
     measures = measure_clips(shards, workers, listener)
@@ -46,15 +47,13 @@ def audit(
 def audit_listing(
     name: str, clips: Listing, protocols: Sequence[str] | None = None, order_seed: int | None = None
 ) -> Audit:
-    """Audits what lists alone tell; the rest as `audit`."""
+    """Audits published lists without audio; see `audit` for the arguments."""
     return examine(name, clips, _ceilings(clips, protocols, order_seed))
 
 
 def _ceilings(clips: Listing, protocols: Sequence[str] | None, order_seed: int | None) -> list[Ceiling]:
     if protocols is not None:
         return [protocol_ceiling(name, clips, order_seed) for name in protocols]
-    from datasets.benchmark.protocol import NAMED  # imports torch: 3 s
-
     fitting = []
     for name in NAMED:
         try:

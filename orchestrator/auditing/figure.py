@@ -1,6 +1,6 @@
-"""The picture of an audit: ceilings per session; per class its clips, label pairs, leaks and level.
+"""The figure of an audit: ceilings per session; clips, label pairs, leaks and level per class.
 
-Panels without anything to show are left out. The look is that of `orchestrator.reporting.figures`.
+Panels without data are omitted. The style is that of `orchestrator.reporting.figures`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,29 +19,29 @@ from orchestrator.reporting.figures import spread
 from orchestrator.reporting.style import DPI, GRID, INK, PALETTE, SOFT, head, head_width, own_settings, text_width
 
 BLUE, VERMILION, ORANGE, SKY = PALETTE[0], PALETTE[1], PALETTE[4], PALETTE[5]
-LINES = tuple(colour for colour in PALETTE if colour != VERMILION)  # that is for defects
+LINES = tuple(colour for colour in PALETTE if colour != VERMILION)  # reserved for defects
 SPLIT_COLOURS = dict(zip(SPLITS, (BLUE, SKY, ORANGE), strict=True))
 
 _LEFT, _RIGHT, _TOP, _GAP = 0.72, 0.3, 1.05, 0.82  # inches
-_NAMED = 30  # classes, at most, whose names are written out
-_PAIRS_DRAWN, _PAIRS_NAMED = 300, 12
-_ARC = 0.16  # height of an arc's circle, of the highest bar
-_TEXT = 9.0
+_MAX_NAMED = 30  # with more classes, the axis has numbers instead of names
+_MAX_PAIRS, _MAX_NAMED_PAIRS = 300, 12  # arcs that are drawn; with more pairs, arcs have no labels
+_ARC = 0.16  # height of the circle of an arc, as a fraction of the highest bar
+_TEXT = 9.0  # font size in points
 
-Panel = tuple[float, Callable[[Axes], None]]  # height in inches, what draws it
-Line = tuple[str, dict[int, float]]  # protocols, accuracy by the number of classes seen
+Panel = tuple[float, Callable[[Axes], None]]  # height in inches, drawing function
+Line = tuple[str, dict[int, float]]  # names of protocols, accuracy by the number of classes seen
 
 
 def audit_figure(audit: Audit) -> Figure:
     """Draws an audit."""
     classes, clips = len(audit.clips.table.class_names), len(audit.clips.table)
     title = f"Audit of {shorten(audit.name)}"
-    how = "" if audit.measures is not None else ", from lists alone"
-    subtitle = f"{classes} classes, {clips} clips of {audit.clips.clip_seconds:g} s{how}"
+    origin = "" if audit.measures is not None else ", from lists only"
+    subtitle = f"{classes} classes, {clips} clips of {audit.clips.clip_seconds:g} s{origin}"
     panels: list[Panel] = []
     if audit.ceiling == 1:
-        subtitle += "; identical test clips limit no accuracy"
-    if any(min(one.accuracy) < 1 for one in audit.ceilings):
+        subtitle += "; identical test clips do not limit the accuracy"
+    if any(min(ceiling.accuracy) < 1 for ceiling in audit.ceilings):
         panels.append((1.75, lambda axes: _ceilings(axes, audit)))
     by_class = [(1.9 if audit.pairs else 1.6, lambda axes: _clips(axes, audit))]
     if audit.sources[0].keys or audit.splits[0].keys:
@@ -51,75 +51,79 @@ def audit_figure(audit: Audit) -> Figure:
     panels += by_class
     with own_settings():
         names = [shorten(name) for name in audit.clips.table.class_names]
-        named = len(names) <= _NAMED
-        bottom = 0.35 + max(text_width(name, 8.0) for name in names) if named else 0.62
+        show_names = len(names) <= _MAX_NAMED
+        bottom = 0.35 + max(text_width(name, 8.0) for name in names) if show_names else 0.62
         width = max(_LEFT + 7.6 + _RIGHT, head_width(title, subtitle))
-        height = _TOP + sum(tall for tall, _ in panels) + _GAP * (len(panels) - 1) + bottom
+        height = _TOP + sum(size for size, _ in panels) + _GAP * (len(panels) - 1) + bottom
         figure = Figure(figsize=(width, height), dpi=DPI)
         y = height - _TOP
-        for index, (tall, draw) in enumerate(panels):
-            y -= tall
-            place = (_LEFT / width, y / height, (width - _LEFT - _RIGHT) / width, tall / height)
-            axes = figure.add_axes(place)
+        for index, (size, draw) in enumerate(panels):
+            y -= size
+            rectangle = (_LEFT / width, y / height, (width - _LEFT - _RIGHT) / width, size / height)
+            axes = figure.add_axes(rectangle)
             draw(axes)
             if index >= len(panels) - len(by_class):
-                _class_axis(axes, audit, names if named else None, index == len(panels) - 1)
+                _class_axis(axes, audit, names if show_names else None, index == len(panels) - 1)
                 if index == len(panels) - len(by_class):
-                    _name_parts(axes, audit.clips.base_classes)
+                    _label_parts(axes, audit.clips.base_classes)
             y -= _GAP
         head(figure, title, subtitle)
         return figure
 
 
 def _ceilings(axes: Axes, audit: Audit) -> None:
-    """A_t that duplicates allow, a step at each session.
+    """A_t that duplicates allow, with a step at each session.
 
-    A protocol whose sessions all lie on the line of another one has no line of its own: its name stands at its end.
+    A protocol whose sessions all lie on the line of another one is not drawn separately; its end is labelled.
     """
-    every = [(names, dict(zip(one.classes, one.accuracy, strict=True))) for names, one in merged_ceilings(audit)]
-    lines = [(names, mine) for names, mine in every if not any(mine.items() < other.items() for _, other in every)]
-    low = 100 - max(10, 10 * np.ceil((102 - 100 * min(min(mine.values()) for _, mine in every)) / 10))
-    for number, (_, mine) in enumerate(lines):
-        x, steps = [*mine], [100 * value for value in mine.values()]
-        look = {"color": LINES[number % len(LINES)], "linewidth": 1.9, "marker": "o", "markersize": 3}
-        axes.step(x, steps, where="post", zorder=3, clip_on=False, **look)
+    protocols = [(names, dict(zip(one.classes, one.accuracy, strict=True))) for names, one in merged_ceilings(audit)]
+    lines = [
+        (names, points)
+        for names, points in protocols
+        if not any(points.items() < other.items() for _, other in protocols)
+    ]
+    low = 100 - max(10, 10 * np.ceil((102 - 100 * min(min(points.values()) for _, points in protocols)) / 10))
+    for number, (_, points) in enumerate(lines):
+        x, steps = [*points], [100 * value for value in points.values()]
+        style = {"color": LINES[number % len(LINES)], "linewidth": 1.9, "marker": "o", "markersize": 3}
+        axes.step(x, steps, where="post", zorder=3, clip_on=False, **style)
         if len(lines) == 1:
             axes.fill_between(x, steps, 100, step="post", color=VERMILION, alpha=0.12, linewidth=0)
-    axes.set_xlim(0, max(max(mine) for _, mine in every))
+    axes.set_xlim(0, max(max(points) for _, points in protocols))
     axes.set_ylim(low, 100)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_yticks(np.arange(low, 100.5, 5 if low >= 80 else 10 if low >= 50 else 20))
-    _name_ends(axes, every, lines)
-    _plain(axes, "Highest accuracy that identical test clips allow", "accuracy (%)")
+    _label_ends(axes, protocols, lines)
+    _set_style(axes, "Highest accuracy that identical test clips allow", "accuracy (%)")
     axes.set_xlabel("classes seen so far")
-    named = [(names, LINES[number % len(LINES)]) for number, (names, _) in enumerate(lines)]
-    _legend(axes, named if len(lines) > 1 else [("out of reach", VERMILION)])
+    entries = [(names, LINES[number % len(LINES)]) for number, (names, _) in enumerate(lines)]
+    _legend(axes, entries if len(lines) > 1 else [("unreachable", VERMILION)])
 
 
-def _name_ends(axes: Axes, every: Sequence[Line], lines: Sequence[Line]) -> None:
-    """Marks where each protocol ends; the text goes where its line does not."""
-    several = len(lines) > 1  # then the lines are named above the panel
+def _label_ends(axes: Axes, protocols: Sequence[Line], lines: Sequence[Line]) -> None:
+    """Marks the end of each protocol, with its label on the side that its line does not use."""
+    has_legend = len(lines) > 1
     ends: dict[tuple[int, float], list[str]] = {}
-    for names, mine in every:
-        ends.setdefault(list(mine.items())[-1], []).extend([] if several and (names, mine) in lines else [names])
-    for (x, accuracy), protocols in ends.items():
+    for names, points in protocols:
+        ends.setdefault(list(points.items())[-1], []).extend([] if has_legend and (names, points) in lines else [names])
+    for (x, accuracy), labels in ends.items():
         number, line = next((n, line) for n, (_, line) in enumerate(lines) if (x, accuracy) in line.items())
         later = [value for classes, value in line.items() if classes > x]
-        above = later[0] < accuracy if later else several and accuracy < 0.98
+        above = later[0] < accuracy if later else has_legend and accuracy < 0.98
         early = x < 0.8 * axes.get_xlim()[1]
         axes.plot(
             x, 100 * accuracy, "o", color=LINES[number % len(LINES)], markersize=7, markeredgecolor="white", zorder=4,
             clip_on=False,
         )  # fmt: skip
         axes.annotate(
-            f"{', '.join(protocols)}  {percent(accuracy)}".strip(), (x, 100 * accuracy),
+            f"{', '.join(labels)}  {percent(accuracy)}".strip(), (x, 100 * accuracy),
             (5 if early else 0, 5 if above else -6), textcoords="offset points", size=_TEXT, parse_math=False,
             ha="left" if early else "right", va="bottom" if above else "top", zorder=5,
         )  # fmt: skip
 
 
 def _clips(axes: Axes, audit: Audit) -> None:
-    """Stacked bars of clips per class; arcs above join labels that hold the same audio."""
+    """Stacked bars of clips per class; arcs above connect labels with the same audio."""
     x, base = np.arange(len(audit.counts)), np.zeros(len(audit.counts))
     for split, column in zip(SPLITS, audit.counts.T, strict=True):
         axes.bar(x, column, bottom=base, width=0.8, color=SPLIT_COLOURS[split], linewidth=0)
@@ -129,21 +133,21 @@ def _clips(axes: Axes, audit: Audit) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     if audit.pairs:
         axes.set_yticks([tick for tick in axes.get_yticks() if tick <= top * 1.001])
-    for pair in audit.pairs[:_PAIRS_DRAWN]:
-        centre, wide = (pair.first + pair.second) / 2, pair.second - pair.first
-        axes.add_patch(Arc((centre, top * 1.03), wide, top * _ARC, theta2=180, color=VERMILION, linewidth=1.6))
+    for pair in audit.pairs[:_MAX_PAIRS]:
+        centre, width = (pair.first + pair.second) / 2, pair.second - pair.first
+        axes.add_patch(Arc((centre, top * 1.03), width, top * _ARC, theta2=180, color=VERMILION, linewidth=1.6))
         axes.plot([pair.first, pair.second], [top * 1.03] * 2, "o", color=VERMILION, markersize=2.6, zorder=4)
-    if 0 < len(audit.pairs) <= _PAIRS_NAMED:
-        _name_pairs(axes, audit, top)
-    _plain(axes, "Clips per class", "clips")
-    words = [
+    if 0 < len(audit.pairs) <= _MAX_NAMED_PAIRS:
+        _label_pairs(axes, audit, top)
+    _set_style(axes, "Clips per class", "clips")
+    entries = [
         (split, SPLIT_COLOURS[split]) for split, count in zip(SPLITS, audit.counts.sum(axis=0), strict=True) if count
     ]
-    _legend(axes, words + [("labels with the same audio", VERMILION)] * bool(audit.pairs))
+    _legend(axes, entries + [("labels with the same audio", VERMILION)] * bool(audit.pairs))
 
 
-def _name_pairs(axes: Axes, audit: Audit, top: float) -> None:
-    """Writes the labels above each arc, moved apart where they would overlap."""
+def _label_pairs(axes: Axes, audit: Audit, top: float) -> None:
+    """Writes the labels above each arc, shifted if they would overlap."""
     names = [f"{pair.first}={pair.second}" for pair in audit.pairs]
     centres = [(pair.first + pair.second) / 2 for pair in audit.pairs]
     count, inches = len(audit.counts), axes.get_window_extent().width / DPI
@@ -155,32 +159,32 @@ def _name_pairs(axes: Axes, audit: Audit, top: float) -> None:
 
 
 def _leaks(axes: Axes, audit: Audit) -> None:
-    """The fraction of each class's test clips that has something in common with train."""
+    """The fraction of test clips per class that share a recording or the audio with train clips."""
     x, tests = np.arange(len(audit.counts)), np.maximum(audit.counts[:, 2], 1)
-    drawn = [
-        ("from a recording that train has too", audit.sources[0], ORANGE),
+    kinds = [
+        ("from a recording that is also in train", audit.sources[0], ORANGE),
         ("the same audio", audit.splits[0], VERMILION),
     ]
-    words = []
-    for name, one, colour in drawn:
-        if one.keys:
-            axes.bar(x, 100 * np.array(one.by_label) / tests, width=0.8, color=colour, linewidth=0)
-            words.append((name, colour))
+    entries = []
+    for name, shared, colour in kinds:
+        if shared.keys:
+            axes.bar(x, 100 * np.array(shared.by_label) / tests, width=0.8, color=colour, linewidth=0)
+            entries.append((name, colour))
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(3))
-    _plain(axes, "Test clips shared with train", "of a class (%)")
-    _legend(axes, words)
+    _set_style(axes, "Test clips shared with train", "of a class (%)")
+    _legend(axes, entries)
 
 
 def _loudness(axes: Axes, audit: Audit) -> None:
-    """Mean RMS of each class with one standard deviation each side."""
+    """Mean RMS of each class, plus and minus one standard deviation."""
     assert audit.loudness is not None
     x, (mean, std) = np.arange(len(audit.counts)), audit.loudness.T
     deviation = np.nan_to_num(std)
     axes.vlines(x, mean - deviation, mean + deviation, color=BLUE, alpha=0.3, linewidth=max(1.2, min(5, 160 / len(x))))
     axes.plot(x, mean, "o", color=BLUE, markersize=4.2, markeredgecolor="white", markeredgewidth=0.5, zorder=3)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    _plain(axes, "Level of the classes", "RMS (dBFS)")
+    _set_style(axes, "Level of the classes", "RMS (dBFS)")
     _legend(axes, [("mean and one standard deviation", BLUE)])
 
 
@@ -201,35 +205,35 @@ def _class_axis(axes: Axes, audit: Audit, names: Sequence[str] | None, last: boo
 
 
 def _stride(count: int) -> int:
-    """The least of 10, 20, 50, 100, 200, ... that makes at most 20 ticks."""
+    """The smallest of 10, 20, 50, 100, 200, ... that gives at most 20 ticks."""
     return next(
         step for power in numbers(1) for step in (10**power, 2 * 10**power, 5 * 10**power) if count <= 20 * step
     )
 
 
-def _name_parts(axes: Axes, base: int | None) -> None:
+def _label_parts(axes: Axes, base: int | None) -> None:
     if base:
-        for word, side, away in (("base", "right", -4), ("novel", "left", 4)):
+        for text, side, offset in (("base", "right", -4), ("novel", "left", 4)):
             axes.annotate(
-                word, (base - 0.5, 1), (away, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                text, (base - 0.5, 1), (offset, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
                 ha=side, va="bottom", size=7.5, color=SOFT,
             )  # fmt: skip
 
 
-def _plain(axes: Axes, title: str, unit: str) -> None:
+def _set_style(axes: Axes, title: str, unit: str) -> None:
     axes.set_title(title, loc="left", size=10.5, weight="bold", pad=13)
     axes.set_ylabel(unit)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.spines["left"].set_visible(False)
 
 
-def _legend(axes: Axes, words: Sequence[tuple[str, str]]) -> None:
-    """Coloured words at the right end of the title's line."""
+def _legend(axes: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """Writes coloured names, right-aligned, on the line of the title."""
     inches = axes.get_window_extent().width / DPI
     x = 1.0
-    for word, colour in reversed(words):
+    for name, colour in reversed(entries):
         axes.annotate(
-            word, (x, 1), (0, 13), xycoords="axes fraction", textcoords="offset points", ha="right", size=_TEXT,
+            name, (x, 1), (0, 13), xycoords="axes fraction", textcoords="offset points", ha="right", size=_TEXT,
             color=colour, weight="bold",
         )  # fmt: skip
-        x -= (text_width(word, _TEXT, bold=True) + 0.18) / inches
+        x -= (text_width(name, _TEXT, bold=True) + 0.18) / inches

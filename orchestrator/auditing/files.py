@@ -1,9 +1,9 @@
-"""The files of an audit: a page for people, JSON for programs, the clips concerned, a picture.
+"""Writes the files of an audit.
 
-audit.md      findings, ceilings, label pairs, classes concerned
+audit.md      findings, ceilings, label pairs, affected classes
 audit.json    all facts
-clips.csv     a row for each clip that a finding is about
-audit.png     the picture, and audit.svg
+clips.csv     a row for each clip of each finding
+audit.png     the figure, also as audit.svg
 """
 
 import dataclasses
@@ -16,8 +16,7 @@ import numpy as np
 from datasets.benchmark.audit import Audit, Shared
 from datasets.benchmark.manifest import SPLITS
 from datasets.utils.csv_table import csv_bytes
-from datasets.utils.errors import EarshotError
-from datasets.utils.files import write_atomically
+from datasets.utils.files import write_files as write_contents
 from datasets.utils.json_values import json_text
 from datasets.utils.text import printable
 from orchestrator.auditing.figure import audit_figure
@@ -28,34 +27,26 @@ from orchestrator.reporting.style import png, svg
 _PAIRS_SHOWN = 50
 
 
-def write_files(audit: Audit, found: Sequence[Finding], folder: Path) -> tuple[Path, ...]:
-    """Writes the files of an audit; see the module.
+def write_files(audit: Audit, results: Sequence[Finding], folder: Path) -> tuple[Path, ...]:
+    """Writes the files of an audit and returns their paths.
 
     Raises:
-        EarshotError: the folder cannot be written to.
+        EarshotError: the folder is not writable.
     """
     figure = audit_figure(audit)
     contents = {
-        "audit.md": document(audit, found).encode(),
-        "audit.json": (json_text(plain(audit, found), indent=1) + "\n").encode(),
-        "clips.csv": _clips(audit, found),
+        "audit.md": format_markdown(audit, results).encode(),
+        "audit.json": (json_text(json_values(audit, results), indent=1) + "\n").encode(),
+        "clips.csv": _clips_csv(audit, results),
         "audit.png": png(figure),
         "audit.svg": svg(figure),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_atomically(folder / name, content)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise EarshotError(
-            f"{printable(str(folder))}: expected a folder to write to, found: {reason}; name another with --out"
-        ) from None
+    write_contents(folder, contents, advice="name another with --out")
     return tuple(folder / name for name in contents)
 
 
-def plain(audit: Audit, found: Sequence[Finding]) -> dict[str, Any]:
-    """The audit as JSON values; positions of clips become their number, undefined values null."""
+def json_values(audit: Audit, results: Sequence[Finding]) -> dict[str, Any]:
+    """The audit as JSON values; positions of clips are replaced by their number, undefined values by null."""
     clips, loudness = audit.clips, audit.loudness
     classes = []
     for label, name in enumerate(clips.table.class_names):
@@ -70,40 +61,40 @@ def plain(audit: Audit, found: Sequence[Finding]) -> dict[str, Any]:
         "base_classes": clips.base_classes,
         "with_audio": audit.measures is not None,
         "findings": [
-            {"kind": f.kind, "title": f.title, "verdict": f.verdict, "found": f.found, "example": f.example,
+            {"kind": f.kind, "title": f.title, "verdict": f.verdict, "found": f.result, "example": f.example,
              "clips": len(f.positions)}
-            for f in found
+            for f in results
         ],
         "label_pairs": [
             {"labels": [pair.first, pair.second], "contents": pair.contents, "clips": _by_split(pair.clips)}
             for pair in audit.pairs
         ],
-        "identical_across_splits": [_shared(one) for one in audit.splits],
-        "shared_sources": [_shared(one) for one in audit.sources],
-        "balance": [{**dataclasses.asdict(one), "ratio": one.ratio} for one in audit.balance],
+        "identical_across_splits": [_shared_values(shared) for shared in audit.splits],
+        "shared_sources": [_shared_values(shared) for shared in audit.sources],
+        "balance": [{**dataclasses.asdict(balance), "ratio": balance.ratio} for balance in audit.balance],
         "ceiling": audit.ceiling,
-        "ceilings": [dataclasses.asdict(one) for one in audit.ceilings],
+        "ceilings": [dataclasses.asdict(ceiling) for ceiling in audit.ceilings],
         "classes": classes,
     }  # fmt: skip
     return content
 
 
-def document(audit: Audit, found: Sequence[Finding]) -> str:
-    """The audit as a page of Markdown."""
+def format_markdown(audit: Audit, results: Sequence[Finding]) -> str:
+    """The audit as a Markdown document."""
     clips = audit.clips
     train, val, test = audit.counts.sum(axis=0)
     parts = [
         f"# Audit of {escape(printable(audit.name))}",
         f"{len(clips.table.class_names)} classes, {len(clips.table)} clips of {clips.clip_seconds:g} s: {train} train, "
-        f"{val} val, {test} test{'' if audit.measures is not None else '; from lists alone, without audio'}.",
+        f"{val} val, {test} test{'' if audit.measures is not None else '; from lists only, without audio'}.",
         table(
-            ["check", "found", "example", "verdict"],
-            [[f.title, f.found or "not known without audio", f.example, f.verdict] for f in found],
+            ["check", "result", "example", "verdict"],
+            [[f.title, f.result or "unknown without audio", f.example, f.verdict] for f in results],
         ),
         "![Ceilings, clips and loudness of the classes](audit.png)",
         "## Ceilings",
-        "The highest accuracy that identical test clips allow, in percent. A classifier gives all clips of the same "
-        "audio the same answer, so at most those of one label are right.",
+        "The highest accuracy that identical test clips allow, in percent. A classifier predicts the same class for "
+        "all clips with the same audio, so at most those of one label are correct.",
         table(
             ["protocol", ">classes", "A_0 to A_T", ">AA"],
             [
@@ -111,28 +102,28 @@ def document(audit: Audit, found: Sequence[Finding]) -> str:
                 *(
                     [
                         names,
-                        one.classes[-1],
-                        " ".join(map(percent, one.accuracy)),
-                        percent(float(np.mean(one.accuracy))),
+                        ceiling.classes[-1],
+                        " ".join(map(percent, ceiling.accuracy)),
+                        percent(float(np.mean(ceiling.accuracy))),
                     ]
-                    for names, one in merged_ceilings(audit)
+                    for names, ceiling in merged_ceilings(audit)
                 ),
             ],
         ),
-        *_pairs(audit),
-        *_sources(audit),
+        *_pairs_section(audit),
+        *_sources_section(audit),
         "## Clips per class",
         table(
-            ["classes", "split", ">least", ">median", ">most"],
-            [[one.part, one.split, one.least, f"{one.median:g}", one.most] for one in audit.balance],
+            ["classes", "split", ">minimum", ">median", ">maximum"],
+            [[b.part, b.split, b.least, f"{b.median:g}", b.most] for b in audit.balance],
         ),
     ]
-    if any(finding.positions for finding in found):
-        parts.append("The clips concerned, finding by finding, are the rows of [clips.csv](clips.csv).")
+    if any(finding.positions for finding in results):
+        parts.append("[clips.csv](clips.csv) lists the affected clips of each finding.")
     return "\n\n".join(parts) + "\n"
 
 
-def _pairs(audit: Audit) -> list[str]:
+def _pairs_section(audit: Audit) -> list[str]:
     if not audit.pairs:
         return []
     rows = [
@@ -142,37 +133,37 @@ def _pairs(audit: Audit) -> list[str]:
     more = len(audit.pairs) - len(rows)
     shown = table(["label", "label", ">different clips", *(f">{split}" for split in SPLITS)], rows)
     return ["## Labels with the same audio", "Clips are counted under both labels.", shown] + (
-        [f"And {more} more pairs, in audit.json."] if more else []
+        [f"{more} more pairs are listed in audit.json."] if more else []
     )
 
 
-def _sources(audit: Audit) -> list[str]:
-    if not any(one.keys for one in audit.sources):
+def _sources_section(audit: Audit) -> list[str]:
+    if not any(shared.keys for shared in audit.sources):
         return []
     rows = [
         [
-            f"{one.first}, {one.second}",
-            f"{one.keys} of {one.of}",
-            len(one.positions),
-            sum(count > 0 for count in one.by_label),
+            f"{shared.first}, {shared.second}",
+            f"{shared.keys} of {shared.of}",
+            len(shared.positions),
+            sum(count > 0 for count in shared.by_label),
         ]
-        for one in audit.sources
+        for shared in audit.sources
     ]
     text = (
-        "Recordings of the second split that supply clips of the first split too. A clip that spans several recordings "
-        "counts for the one in which it begins."
+        "Recordings of the second split that also provide clips of the first split. A clip that spans several "
+        "recordings is counted for the one in which it starts."
     )
     header = ["splits", ">recordings", ">clips of the second", ">classes"]
     return ["## Shared recordings", text, table(header, rows)]
 
 
-def _clips(audit: Audit, found: Sequence[Finding]) -> bytes:
-    listed = audit.clips.table
+def _clips_csv(audit: Audit, results: Sequence[Finding]) -> bytes:
+    clips = audit.clips.table
     rows = []
-    for finding in found:
+    for finding in results:
         for position, detail in zip(finding.positions, finding.details, strict=True):
-            label = int(listed.labels[position])
-            clip = (listed.clip_ids[position], listed.splits[position], label, listed.class_names[label])
+            label = int(clips.labels[position])
+            clip = (clips.clip_ids[position], clips.splits[position], label, clips.class_names[label])
             rows.append((finding.kind, *clip, detail))
     return csv_bytes(["kind", "clip_id", "split", "label", "class_name", "detail"], rows)
 
@@ -181,6 +172,6 @@ def _by_split(counts: Sequence[int] | np.ndarray) -> dict[str, int]:
     return {split: int(count) for split, count in zip(SPLITS, counts, strict=True)}
 
 
-def _shared(one: Shared) -> dict[str, Any]:
-    content = dataclasses.asdict(one)
+def _shared_values(shared: Shared) -> dict[str, Any]:
+    content = dataclasses.asdict(shared)
     return content | {"clips": len(content.pop("positions"))}

@@ -1,4 +1,4 @@
-"""Measuring: every clip of a benchmark is decoded once, on all cores; a few numbers per clip come back."""
+"""Measures the audio of a benchmark: decodes every clip once, on all cores, and returns a few numbers per clip."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,31 +6,39 @@ import numpy as np
 
 from datasets.benchmark.audit import Measures, measure
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from orchestrator.cluster.session import last_line, start_ray
+from orchestrator.cluster.map_tasks import map_tasks
+from orchestrator.cluster.session import start_ray
 
 SMALL = 4_000
-"""Benchmarks with fewer clips are measured in this process: Ray takes longer to start."""
+"""Benchmarks with fewer clips are measured in this process: starting Ray takes longer."""
 PARTS_PER_CPU = 4
-"""Fewer leave cores idle at the end; each part opens the benchmark anew."""
+"""With fewer parts, cores are idle at the end; each part opens the benchmark again."""
 
 
 def measure_clips(
     shards: Shards, workers: int | None = None, listener: Callable[[int], None] | None = None
 ) -> Measures:
-    """Measures all clips, in the order of the table; large benchmarks in parallel on Ray.
+    """Measures all clips; large benchmarks in parallel on Ray.
 
-    Clips go in the order of the shards, so that each part of a shard is read about once, and a batch at a time.
+    Clips are processed in the order of the shards, so that each part of a shard is read about once, in batches.
+
+    Args:
+        shards: of the benchmark.
+        workers: number of processes if Ray is not running yet (default: one per core).
+        listener: called with the number of measured clips.
+
+    Returns:
+        The measures of all clips, in the order of the table.
 
     Raises:
-        EarshotError: a shard is damaged, or a worker died.
+        EarshotError: a shard is damaged, or a worker crashed.
     """
     order = np.concatenate([np.zeros(0, np.int64), *shards.positions_by_shard()])
-    alone = len(order) < SMALL or workers == 1
-    measured = _measured_here(shards, order) if alone else _measured_on_ray(shards, order, workers)
+    in_process = len(order) < SMALL or workers == 1
+    results = _measured_here(shards, order) if in_process else _measured_on_ray(shards, order, workers)
     positions, parts, done = [np.zeros(0, np.int64)], [], 0
-    for part, measures in measured:
+    for part, measures in results:
         positions.append(part)
         parts.append(measures)
         done += len(part)
@@ -50,20 +58,9 @@ def _measured_on_ray(shards: Shards, order: np.ndarray, workers: int | None) -> 
         import ray
 
         cpus = int(ray.cluster_resources().get("CPU", 1))
-        task = ray.remote(_measure_part)
         parts = np.array_split(order, min(len(order), PARTS_PER_CPU * max(1, cpus)))
-        waiting = {task.remote(root, part): part for part in parts}
-        try:
-            while waiting:
-                ready = ray.wait(list(waiting))[0][0]
-                yield waiting.pop(ready), ray.get(ready)
-        except ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, EarshotError):
-                raise cause from None
-            raise EarshotError(
-                f"a worker failed: {last_line(error)}; run the same command with fewer --workers"
-            ) from error
+        for task in map_tasks(_measure_part, parts, root, advice="run the same command with fewer --workers"):
+            yield task.item, task.result
 
 
 def _measure_part(root: Location, positions: np.ndarray) -> Measures:

@@ -1,1 +1,1 @@
-"""Starts, joins and cleans up Ray."""
+"""Starts, joins and cleans up Ray, and distributes work over it."""

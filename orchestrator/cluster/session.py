@@ -1,4 +1,4 @@
-"""Ray, started quietly: on this machine alone, or as a guest of a cluster."""
+"""Starts Ray on this machine, or joins a running cluster."""
 
 import json
 import logging
@@ -15,12 +15,14 @@ from typing import Any
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
-from orchestrator.cluster import reaper
+from orchestrator.cluster import ray_private, reaper
 from orchestrator.cluster.temp_dir import ray_folder
 
 PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces")
-"""What a worker imports of ours."""
-CARRIED = (
+"""Our packages that workers import."""
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that these packages are in."""
+FORWARDED_VARIABLES = (
     "EARSHOT_LEASE_SECONDS",
     "EARSHOT_CACHE",
     "AWS_REGION",
@@ -28,9 +30,9 @@ CARRIED = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
 )
-"""Environment variables that workers of a joined cluster get from the driver. None may be a secret: Ray shows them to
-everybody who sees the dashboard. Credentials are the nodes' own (docs/cluster.md)."""
-PATIENCE = 3.0  # seconds that the head of a cluster has to answer
+"""Environment variables that the driver passes to the workers of a joined cluster. None may be a secret: everybody who
+has access to the dashboard can read them. Nodes have credentials of their own (docs/cluster.md)."""
+CONNECT_TIMEOUT = 3.0  # seconds for the head of a cluster to accept a connection
 
 _HOST_AND_PORT = re.compile(r"\[?([^/]+?)\]?:([0-9]+)", re.ASCII)
 
@@ -39,24 +41,24 @@ _HOST_AND_PORT = re.compile(r"\[?([^/]+?)\]?:([0-9]+)", re.ASCII)
 def start_ray(
     address: str | None = None, cpus: int | None = None, *, dashboard: bool = False, verbose: bool = False
 ) -> Iterator[str | None]:
-    """Ray is up inside of the `with` block; it goes down at its end only if it was started here.
+    """Starts or joins Ray for the `with` block. Does nothing if Ray is already running in this process.
 
-    A cluster that is started here listens on the loopback interface alone, asks for Ray's token, has a temporary folder
-    of its own (`orchestrator.cluster.temp_dir`) and dies with this process, even by `kill -9`. The workers of a cluster
-    that is joined get our packages from here, whatever their nodes have installed.
+    A cluster that is started here listens on the loopback interface only, requires Ray's token, uses its own temporary
+    folder (`orchestrator.cluster.temp_dir`) and ends with this process, even after `kill -9`. The workers of a joined
+    cluster get our packages from this process, whatever is installed on their nodes.
 
     Args:
-        address: of a cluster to join: `host:port` or "auto", on a node of it; by default a new one on this
-            machine alone ("local"), never one that happens to be found.
-        cpus: how many workers a new cluster runs at a time (default: one per core).
-        dashboard: whether a new cluster has one, on the loopback interface.
-        verbose: whether Ray's own messages and those of its workers are printed.
+        address: of a cluster to join, `host:port` or "auto", on a node of it; by default ("local") a new cluster
+            is started on this machine, even if another one is running.
+        cpus: number of workers of a new cluster (default: one per core).
+        dashboard: whether a new cluster has a dashboard, on the loopback interface.
+        verbose: whether messages of Ray and its workers are printed.
 
     Yields:
-        The address of the dashboard (`http://host:port`), where there is one.
+        The address of the dashboard (`http://host:port`), if there is one.
 
     Raises:
-        EarshotError: nothing answers at the address, its token is not ours, or Ray does not start.
+        EarshotError: nothing answers at the address, the token is wrong, or Ray does not start.
     """
     import ray
 
@@ -64,22 +66,22 @@ def start_ray(
         yield None
         return
     logging.getLogger("ray").setLevel(logging.INFO if verbose else logging.ERROR)
-    said: dict[str, Any] = {"logging_level": logging.INFO if verbose else logging.ERROR, "log_to_driver": verbose}
+    logs: dict[str, Any] = {"logging_level": logging.INFO if verbose else logging.ERROR, "log_to_driver": verbose}
     with ExitStack() as stack:
         if address is None or address == "local":
             if dashboard:
-                _see_that_it_has_a_dashboard()
-            _guard_token()
+                _check_dashboard_installed()
+            _protect_token()
             folder = stack.enter_context(ray_folder())
-            with _loopback():
-                url = _start(cpus, dashboard, folder, said)
+            with ray_private.loopback_only(), _packages_importable():
+                url = _start(cpus, dashboard, folder, logs)
         else:
-            url = _join(address, said)
+            url = _join(address, logs)
         stack.callback(ray.shutdown)
         yield f"http://{url}" if url else None
 
 
-def _start(cpus: int | None, dashboard: bool, folder: Path, said: dict[str, Any]) -> str | None:
+def _start(cpus: int | None, dashboard: bool, folder: Path, logs: dict[str, Any]) -> str | None:
     import ray
 
     try:
@@ -88,166 +90,142 @@ def _start(cpus: int | None, dashboard: bool, folder: Path, said: dict[str, Any]
             num_cpus=cpus,
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
-            **said,
+            **ray_private.local_options(folder),
+            **logs,
         )
-    except Exception as error:  # a bare one where it takes Ray too long, as on a busy machine
+    except Exception as error:  # Ray raises a bare Exception if starting takes too long, as on a busy machine
         reaper.clear(folder.parent)
         raise EarshotError(
-            f"Ray: expected to start it on this machine, found: {_first_line(error)}; run the same command again"
+            f"Ray: expected it to start on this machine, found: {_first_line(error)}; run the same command again"
         ) from error
     return context.dashboard_url if dashboard else None
 
 
-def _join(address: str, said: dict[str, Any]) -> str | None:
+def _join(address: str, logs: dict[str, Any]) -> str | None:
     import ray
     from ray.exceptions import AuthenticationError, RayError
 
     if address.startswith("ray://"):
         raise EarshotError(
-            f"--address {printable(address)}: expected host:port or auto, on a node of the cluster; from elsewhere "
-            "submit it: ray job submit --working-dir . -- python -m orchestrator.sweep --address auto ..."
+            f"--address {printable(address)}: expected host:port or auto, on a node of the cluster; from other "
+            "machines, submit a job: ray job submit --working-dir . -- python -m orchestrator.sweep --address auto ..."
         )
-    near = _see_that_it_answers(address)
+    is_local = _check_reachable(address)
     try:
         if _HOST_AND_PORT.fullmatch(address):
-            _see_that_it_knows_us(address)
-        with _loopback() if near else nullcontext():
-            return ray.init(address=address, runtime_env=runtime_env(), **said).dashboard_url
+            ray_private.check_token(address)
+        with ray_private.loopback_only() if is_local else nullcontext():
+            return ray.init(address=address, runtime_env=runtime_env(), **logs).dashboard_url
     except AuthenticationError as error:
         raise EarshotError(
-            f"--address {printable(address)}: expected to know the cluster's token, found: "
+            f"--address {printable(address)}: expected the token of the cluster, found: "
             f"{_first_line(error).split('. ')[0]}; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
         ) from error
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise EarshotError(
-            f"--address {printable(address)}: expected a Ray cluster to join, found: {_first_line(error)}; see "
-            "that it runs (`ray status`)"
+            f"--address {printable(address)}: expected a Ray cluster to join, found: {_first_line(error)}; "
+            "check that it is running (`ray status`)"
         ) from error
 
 
 def runtime_env() -> dict[str, Any]:
-    """What the workers of a joined cluster are given: our packages, and a few environment variables.
+    """Ray's runtime environment for the workers of a joined cluster: our packages, and a few environment variables.
 
-    Inside of a Ray job with a working directory, Ray has brought the packages there already.
+    In a Ray job whose working directory has our packages, the workers have them already.
     """
     job: dict[str, Any] = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
-    variables = {name: os.environ[name] for name in CARRIED if name in os.environ}
-    for name in job.get("env_vars") or {}:  # Ray refuses what is said twice
+    variables = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
+    for name in job.get("env_vars") or {}:  # Ray rejects variables that are set twice
         variables.pop(name, None)
-    root = Path(__file__).resolve().parents[2]
-    brought = "py_modules" in job or ("working_dir" in job and root.is_relative_to(Path.cwd()))
-    if brought:
+    has_packages = "py_modules" in job or ("working_dir" in job and ROOT.is_relative_to(Path.cwd()))
+    if has_packages:
         return {"env_vars": variables}
-    return {"env_vars": variables, "py_modules": [str(root / package) for package in PACKAGES]}
+    return {"env_vars": variables, "py_modules": [str(ROOT / package) for package in PACKAGES]}
 
 
 @contextmanager
-def _loopback() -> Iterator[None]:
-    """Ray listens on the loopback interface alone, as it does by itself on macOS and Windows.
-
-    On Linux it takes 127.0.0.1 for the address that other machines see, and then listens on every interface.
-    """
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
+def _packages_importable() -> Iterator[None]:
+    """Worker processes of a cluster that starts in this block find our packages first, wherever they are installed."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
-def _guard_token() -> None:
-    """Sees that nobody else on this machine reads the token: Ray makes its file readable by all."""
-    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if named or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+def _protect_token() -> None:
+    """Makes the token readable for this user only, before Ray creates its file readable for all users."""
+    variables = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if variables or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return
     path = Path.home() / ".ray" / "auth_token"
     try:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
-            number, aside = tempfile.mkstemp(dir=path.parent)  # only its owner may read it
-            with os.fdopen(number, "w") as file:
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable for its owner only
+            with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
             try:
-                os.link(aside, path)
+                os.link(temporary, path)
             except FileExistsError:
                 pass  # another process was faster
             finally:
-                Path(aside).unlink()
+                Path(temporary).unlink()
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
         raise EarshotError(
-            f"{path}: expected to keep Ray's token there, found: {_first_line(error)}; set RAY_AUTH_TOKEN_PATH to a "
-            "file of yours with a long random text, or RAY_AUTH_MODE=disabled where nobody else is on this machine"
+            f"{path}: expected to store Ray's token there, found: {_first_line(error)}; set RAY_AUTH_TOKEN_PATH to a "
+            "file with a long random text, or RAY_AUTH_MODE=disabled if nobody else uses this machine"
         ) from error
 
 
-def _see_that_it_has_a_dashboard() -> None:
+def _check_dashboard_installed() -> None:
     try:
         import ray.dashboard.optional_deps  # noqa: F401
     except ImportError as error:
         raise EarshotError(
-            f"dashboard: expected the packages that it needs, found none ({_first_line(error)}); install the extra: "
+            f"dashboard: expected the packages that it requires, found none ({_first_line(error)}); install them: "
             "pip install 'earshot[cluster]'"
         ) from error
 
 
-def _see_that_it_answers(address: str) -> bool:
-    """Connects to an address of the form host:port: Ray itself tries for most of a minute, without a word.
+def _check_reachable(address: str) -> bool:
+    """Connects to an address of the form host:port; Ray itself would try for most of a minute without a message.
 
     Returns:
-        Whether it answers on the loopback interface alone, where Ray would not look.
+        Whether only the loopback interface answers, which Ray does not try by default.
+
+    Raises:
+        EarshotError: nothing answers.
     """
     match = _HOST_AND_PORT.fullmatch(address)
     if match is None:
-        return False  # "auto" is Ray's to resolve
+        return False  # Ray resolves "auto"
     try:
-        with socket.create_connection((match[1], int(match[2])), timeout=PATIENCE) as connection:
+        with socket.create_connection((match[1], int(match[2])), timeout=CONNECT_TIMEOUT) as connection:
             if not ip_address(connection.getpeername()[0]).is_loopback:
                 return False
     except (OSError, OverflowError, UnicodeError) as error:  # OverflowError: the port; UnicodeError: the host
         raise EarshotError(
             f"--address {printable(address)}: expected the GCS port of a Ray head (6379 by default), found no answer "
-            f"({_first_line(error)}); start one with `ray start --head`, or mend the address"
+            f"({_first_line(error)}); start one with `ray start --head`, or correct the address"
         ) from error
     import ray
 
     try:
-        socket.create_connection((ray.util.get_node_ip_address(), int(match[2])), timeout=PATIENCE).close()
+        socket.create_connection((ray.util.get_node_ip_address(), int(match[2])), timeout=CONNECT_TIMEOUT).close()
     except OSError:
         return True
     return False
 
 
-def _see_that_it_knows_us(address: str) -> None:
-    """Shows a cluster our token, once; `ray.init` does so twenty times, and tells only that it failed."""
-    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-
-    ensure_token_if_auth_enabled(create_token_if_missing=False)  # else Ray's C++ part would end this process
-    with _muted():
-        GcsClient(address=address)
-
-
-@contextmanager
-def _muted() -> Iterator[None]:
-    """Nothing is printed on standard error, not even by libraries in C++."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 def last_line(error: Exception) -> str:
-    """What an error of Ray ends with: the reason, below the stack of the worker."""
+    """The last line of an error of Ray: the reason, below the stack trace of the worker."""
     lines = _lines(error)
     return printable(lines[-1]) if lines else type(error).__name__
 

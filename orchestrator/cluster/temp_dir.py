@@ -1,9 +1,9 @@
-"""Ray's temporary folder: each cluster of this machine has one of its own, and none outlives its owner for long.
+"""Ray's temporary folder: each cluster on this machine has its own, which is removed after its owner has exited.
 
-Ray itself never removes what it writes below /tmp/ray, and lets everybody write there. Here a cluster's folder is open
-to its owner alone, locked (`flock`) as long as the process that started the cluster lives, and removed when the cluster
-is shut down. Where the owner is killed, its reaper (`orchestrator.cluster.reaper`) does that; where that is killed too,
-the kernel has taken the lock away: whoever starts a cluster next clears the folders that are not locked.
+Ray never removes what it writes below /tmp/ray, and makes that folder writable for all users. Here, a cluster's folder
+is accessible to its owner only, locked (`flock`) while the process that started the cluster runs, and removed when the
+cluster is shut down. If the owner is killed, its reaper (`orchestrator.cluster.reaper`) removes the folder. If the
+reaper is killed too, the kernel has released the lock, and the next start of a cluster removes folders without a lock.
 """
 
 import fcntl
@@ -20,40 +20,40 @@ from datasets.utils.text import printable
 from orchestrator.cluster import reaper
 
 PREFIX = "ear-ray-"
-LONGEST = 22  # bytes of the place: the paths of Ray's sockets, up to 85 bytes longer, must stay under 108
+MAX_LENGTH = 22  # bytes of the parent's path: paths of Ray's sockets, up to 85 bytes longer, must stay below 108
 
 
 @contextmanager
-def ray_folder(place: Path | None = None) -> Iterator[Path]:
-    """A folder for Ray's `_temp_dir`, in one that its owner alone may enter; gone after the `with` block.
+def ray_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A folder for Ray's `_temp_dir` inside one that only its owner can access; removed after the `with` block.
 
     Args:
-        place: where it is made, a short path (default: `EARSHOT_RAY_TMP`, or the system's folder for such things).
-            Folders there whose owners are dead are removed first.
+        parent: where it is created, a short path (default: `EARSHOT_RAY_TMP`, or the system's temporary folder).
+            Folders there whose owners have exited are removed first.
 
     Raises:
         EarshotError: `EARSHOT_RAY_TMP` is too long.
     """
-    place = _place() if place is None else place
-    place.mkdir(parents=True, exist_ok=True)
-    prune(place)
+    parent = _default_parent() if parent is None else parent
+    parent.mkdir(parents=True, exist_ok=True)
+    prune(parent)
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-        lock = _locked(folder)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        lock = _try_lock(folder)
         if lock is not None:
-            break  # else somebody who prunes came between the two lines
+            break  # otherwise another process has pruned the folder between the two lines
     try:
-        with _caretaker(folder):
-            yield folder / "r"  # Ray gives everybody leave to write into the folder itself
+        with _reaper(folder):
+            yield folder / "r"  # Ray makes this one writable for all users
     finally:
         os.close(lock)
 
 
-def prune(place: Path) -> list[Path]:
-    """Clears what this user's clusters whose owners are dead have left; returns the folders that were removed."""
+def prune(parent: Path) -> list[Path]:
+    """Removes folders of this user's clusters whose owners have exited; returns the removed folders."""
     removed = []
-    for folder in sorted(place.glob(f"{PREFIX}*")):
-        lock = _locked(folder)
+    for folder in sorted(parent.glob(f"{PREFIX}*")):
+        lock = _try_lock(folder)
         if lock is not None:
             reaper.clear(folder)
             os.close(lock)
@@ -62,35 +62,37 @@ def prune(place: Path) -> list[Path]:
 
 
 @contextmanager
-def _caretaker(folder: Path) -> Iterator[None]:
-    """Removes the folder at the end of the block; another process does so if this one is killed."""
+def _reaper(folder: Path) -> Iterator[None]:
+    """Removes the folder at the end of the block; if this process is killed, the reaper process does."""
     command = [sys.executable, "-I", "-S", reaper.__file__, str(folder)]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
-    ) as process:
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True) as process:
         try:
             yield
         finally:
-            process.terminate()  # nobody needs to be killed
+            process.terminate()  # Ray has been shut down
             reaper.remove(folder)
 
 
-def _place() -> Path:
-    given = os.environ.get("EARSHOT_RAY_TMP")
-    place = Path(given or tempfile.gettempdir()).absolute()
-    if len(os.fsencode(place)) <= LONGEST:
-        return place
-    if given:
+def _default_parent() -> Path:
+    variable = os.environ.get("EARSHOT_RAY_TMP")
+    parent = Path(variable or tempfile.gettempdir()).absolute()
+    if len(os.fsencode(parent)) <= MAX_LENGTH:
+        return parent
+    if variable:
         raise EarshotError(
-            f"EARSHOT_RAY_TMP {printable(given)}: expected a folder whose path has {LONGEST} bytes at most, found "
-            f"{len(os.fsencode(place))}; paths of sockets are limited, so give a shorter one"
+            f"EARSHOT_RAY_TMP {printable(variable)}: expected a folder whose path has {MAX_LENGTH} bytes at most, "
+            f"found {len(os.fsencode(parent))}; paths of sockets are limited, so choose a shorter one"
         )
     return Path("/tmp")
 
 
-def _locked(folder: Path) -> int | None:
-    """The lock on a folder, as an open file; None if it is another user's, no folder, locked, or no longer there."""
+def _try_lock(folder: Path) -> int | None:
+    """Locks a folder; returns the open file that holds the lock.
+
+    Returns:
+        None if it is another user's, a link, no folder, locked by another process, or no longer there.
+    """
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -1,1 +1,1 @@
-"""What follows a sweep while it runs: progress, events, TensorBoard, MLflow, Weights & Biases, the live page."""
+"""Listeners that follow a running sweep: progress, events, TensorBoard, MLflow, W&B, live report, store eviction."""

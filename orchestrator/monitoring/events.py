@@ -1,4 +1,4 @@
-"""What machines see while a sweep runs (`--json`): one JSON object per line on stdout, and nothing else there.
+"""Events of a sweep for other programs (`--json`): one JSON object per line on stdout, and nothing else there.
 
 Every line has `event` and `time` (ISO 8601, UTC). Keys are only ever added. Accuracies are fractions of one, durations
 seconds; a number that does not exist (NaN) is null.
@@ -6,13 +6,13 @@ seconds; a number that does not exist (NaN) is null.
 | event | keys | when |
 |---|---|---|
 | `sweep` | `schema` (1), `run`, `folder`, `benchmark`, `protocol`, `methods`, `trials`, `sessions`, `at_once` | before the first trial |
-| `dry_run` | `benchmark`, `protocol`, `backbone`, `device`, `run`, `store`, `methods` [{`method`, `configurations`, `trials`, `sessions`, `stages`, `bases`, `found`, `exact`, `seconds`}], `at_once`, `resumes`, `seconds` | with `--dry-run`, in place of all that follow but the last |
-| `trial_started` | `trial`, `method`, `configuration`, `seeds` {`order`, `support`, `initialisation`}, `varied`, `attempt` | a worker takes it up; again after its worker died, with a higher `attempt` |
-| `session` | `trial`, `session` (from 0), `sessions`, `found`, `seconds`, `parameters`, `accuracy` {`val/HEAD`, `test/HEAD`}, `validation` {`aa`, ...} | once per session of a trial; `seconds` of a found one are those of when it was computed |
-| `trial_died` | `trial`, `attempt`, `attempts` | its worker died and it is tried again |
-| `trial_ended` | `trial`, `status` (`finished`, `failed`, `stopped`), `reason` (of a failure, else null), `sessions`, `validation_aa`, `seconds` | once per trial that began |
-| `sweep_restarted` | `reason` | Ray gave up on all trials together; those that had not ended start again |
-| `sweep_ended` | `trials`, `finished`, `failed`, `stopped`, `computed`, `found`, `seconds`, `folder`, `report`, `exit`, `reason` | always the last line, also if nothing could begin |
+| `dry_run` | `benchmark`, `protocol`, `backbone`, `device`, `run`, `store`, `methods` [{`method`, `configurations`, `trials`, `sessions`, `stages`, `bases`, `found`, `exact`, `seconds`}], `at_once`, `resumes`, `seconds` | with `--dry-run`, instead of all that follow except the last |
+| `trial_started` | `trial`, `method`, `configuration`, `seeds` {`order`, `support`, `initialisation`}, `varied`, `attempt` | a worker starts the trial; again, with a higher `attempt`, after its worker died |
+| `session` | `trial`, `session` (from 0), `sessions`, `found`, `seconds`, `parameters`, `accuracy` {`val/HEAD`, `test/HEAD`}, `validation` {`aa`, ...} | once per session of a trial; `found` is true if it was cached, `seconds` are then those of its computation |
+| `trial_died` | `trial`, `attempt`, `attempts` | the worker died and the trial is retried |
+| `trial_ended` | `trial`, `status` (`finished`, `failed`, `stopped`), `reason` (of a failure, else null), `sessions`, `validation_aa`, `seconds` | once per trial that started |
+| `sweep_restarted` | `reason` | Ray gave up on all trials together; those that had not ended are started again |
+| `sweep_ended` | `trials`, `finished`, `failed`, `stopped`, `computed`, `found` (sessions that were cached), `seconds`, `folder`, `report`, `exit`, `reason` | always the last line, also if no trial could start |
 """  # noqa: E501
 
 import os
@@ -21,48 +21,48 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from datasets.utils.json_values import json_text
-from orchestrator.monitoring.watcher import SessionResult, Status, Watched, Watcher
+from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
 
 SCHEMA = 1
 
 
 @contextmanager
 def claimed_stdout() -> Iterator[TextIO]:
-    """The real stdout, for events alone: all else that is written there, by any library, goes to stderr."""
+    """The real stdout, for events only; everything that other code writes to stdout goes to stderr."""
     sys.stdout.flush()
-    kept, printed = os.dup(1), sys.stdout
+    descriptor, stdout = os.dup(1), sys.stdout
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
+    stream = os.fdopen(os.dup(descriptor), "w", encoding="utf-8")
     try:
         yield stream
     finally:
         with suppress(OSError):
             stream.close()
-        sys.stdout = printed
-        os.dup2(kept, 1)
-        os.close(kept)
+        sys.stdout = stdout
+        os.dup2(descriptor, 1)
+        os.close(descriptor)
 
 
-class SweepEvents(Watcher):
-    """Writes the events of a sweep. A reader that goes away does not end the sweep.
+class SweepEvents(Listener):
+    """Writes the events of a sweep. The sweep continues if the reader closes the stream.
 
     Args:
         stream: from `claimed_stdout`.
-        attempts: how often a trial is started whose worker dies.
+        attempts: how many times a trial is started if its worker dies.
     """
 
     def __init__(self, stream: TextIO, attempts: int) -> None:
-        super().__init__(attempts)
+        self._attempts = attempts
         self._stream: TextIO | None = stream
         self._started = time.monotonic()
         self._ended: Counter[Status] = Counter()
-        self._computed = self._found = 0
+        self._computed = self._cached = 0
 
     def sweep_started(
         self,
@@ -74,11 +74,11 @@ class SweepEvents(Watcher):
         sessions: int,
         at_once: int,
     ) -> None:
-        """Tells what is about to run.
+        """Writes `sweep`.
 
         Args:
             folder: of the run.
-            benchmark: its place.
+            benchmark: its folder or URI.
             protocol: its fields.
             methods: number of trials, by method.
             sessions: of a chain.
@@ -97,20 +97,20 @@ class SweepEvents(Watcher):
             at_once=at_once,
         )
 
-    def foretold(self, document: Mapping[str, Any]) -> None:
-        """Tells what a sweep would do (`--dry-run`)."""
+    def dry_run(self, document: Mapping[str, Any]) -> None:
+        """Writes `dry_run`, in place of all events of trials."""
         self._write("dry_run", **document)
 
     def sweep_ended(
         self, exit_status: int, *, folder: Path | None = None, report: Path | None = None, reason: str | None = None
     ) -> None:
-        """Tells how it ended.
+        """Writes `sweep_ended`.
 
         Args:
             exit_status: of the command.
-            folder: of the run, where there is one.
-            report: its report, where one was written.
-            reason: what was wrong, where something was.
+            folder: of the run, if there is one.
+            report: of the run, if one was written.
+            reason: the error that ended the sweep, if any.
         """
         self._write(
             "sweep_ended",
@@ -119,7 +119,7 @@ class SweepEvents(Watcher):
             failed=self._ended["failed"],
             stopped=self._ended["stopped"],
             computed=self._computed,
-            found=self._found,
+            found=self._cached,
             seconds=round(time.monotonic() - self._started, 3),
             folder=None if folder is None else str(folder),
             report=None if report is None else str(report),
@@ -127,7 +127,7 @@ class SweepEvents(Watcher):
             reason=reason,
         )
 
-    def trial_started(self, trial: Watched) -> None:
+    def trial_started(self, trial: TrialState) -> None:
         """Writes `trial_started`."""
         chain = trial.chain
         self._write(
@@ -140,27 +140,27 @@ class SweepEvents(Watcher):
             attempt=trial.attempt,
         )
 
-    def session_ended(self, trial: Watched, result: SessionResult) -> None:
+    def session_finished(self, trial: TrialState, result: SessionResult) -> None:
         """Writes `session`."""
-        self._computed += not result.found
-        self._found += result.found
+        self._computed += not result.cached
+        self._cached += result.cached
         self._write(
             "session",
             trial=trial.name,
             session=result.index,
             sessions=trial.planned,
-            found=result.found,
+            found=result.cached,
             seconds=round(result.seconds, 3),
             parameters=result.parameters,
             accuracy=result.accuracy,
-            validation=result.summary,
+            validation=result.validation,
         )
 
-    def trial_died(self, trial: Watched) -> None:
+    def worker_died(self, trial: TrialState) -> None:
         """Writes `trial_died`."""
-        self._write("trial_died", trial=trial.name, attempt=trial.attempt, attempts=self.attempts)
+        self._write("trial_died", trial=trial.name, attempt=trial.attempt, attempts=self._attempts)
 
-    def trial_ended(self, trial: Watched, status: Status) -> None:
+    def trial_ended(self, trial: TrialState, status: Status) -> None:
         """Writes `trial_ended`."""
         self._ended[status] += 1
         self._write(
@@ -173,17 +173,17 @@ class SweepEvents(Watcher):
             seconds=round(time.monotonic() - trial.began, 3),
         )
 
-    def sweep_restarted(self, why: str) -> None:
+    def sweep_restarted(self, reason: str) -> None:
         """Writes `sweep_restarted`."""
-        self._write("sweep_restarted", reason=why)
+        self._write("sweep_restarted", reason=reason)
 
     def _write(self, event: str, **values: Any) -> None:
         if self._stream is None:
             return
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json_text({"event": event, "time": now, **values}, ensure_ascii=False)
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
-        except OSError:  # the reader has gone, or its disk is full
+        except OSError:  # the reader closed the pipe, or its disk is full
             self._stream = None

@@ -1,52 +1,58 @@
-"""The page of a run while it runs: written now and then, so that it can be looked at before the end."""
+"""The report page of a run, updated while the run is in progress."""
 
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from datasets.utils.location import Location
-from orchestrator.monitoring.watcher import Background, SessionResult, Watched
-from orchestrator.results.ceilings import keep_twins
-from orchestrator.results.run_folder import RunFolder
+from orchestrator.monitoring.listener import BackgroundListener, SessionResult, TrialState
 
-PAUSE = 20.0  # seconds between two writings
+if TYPE_CHECKING:  # these import PyArrow
+    from datasets.utils.location import Location
+    from orchestrator.results.run_folder import RunFolder
+
+INTERVAL = 20.0  # seconds between two updates, at least
 PAGE = Path("report") / "report.html"
 
 
-class LivePage(Background):
-    """Keeps RUN/report/report.html up to date, on a thread of its own.
+class LiveReport(BackgroundListener):
+    """Keeps RUN/report/report.html up to date.
 
     Args:
         folder: of the run.
-        benchmark: that it runs on, for the ceilings.
+        benchmark: of the run, to compute the ceilings of its accuracies.
     """
 
-    def __init__(self, folder: RunFolder, benchmark: Location) -> None:
+    def __init__(self, folder: "RunFolder", benchmark: "Location") -> None:
         super().__init__()
         self._folder = folder
         self._benchmark = benchmark
         self._next = 0.0
 
-    def __enter__(self) -> "LivePage":
-        super().__enter__()
-        self.later(lambda: keep_twins(Shards(self._benchmark), self._folder.path))
+    def __enter__(self) -> "LiveReport":
+        self.submit(self._write_ceilings)
         return self
 
-    def session_ended(self, trial: Watched, result: SessionResult) -> None:
-        """Writes the page, unless it was written a moment ago; what takes longer is written less often."""
+    def session_finished(self, trial: TrialState, result: SessionResult) -> None:
+        """Updates the page, at most every `INTERVAL`, and less often where writing it takes long."""
         if time.monotonic() >= self._next:
-            self._next = float("inf")  # until it is written
-            self.later(self._write)
+            self._next = float("inf")  # until the page is written
+            self.submit(self._write_page)
 
-    def _write(self) -> None:
+    def _write_ceilings(self) -> None:
+        from datasets.benchmark.shards import Shards
+        from orchestrator.results.ceilings import save_shared_clips
+
+        save_shared_clips(Shards(self._benchmark), self._folder.path)
+
+    def _write_page(self) -> None:
         from orchestrator.reporting.html import write_page  # Plotly and SciPy take a second
         from orchestrator.results.run import Run
 
         began = time.monotonic()
-        with suppress(EarshotError):  # a record was read before its predictions came; the next writing has both
+        with suppress(EarshotError):  # a record was read before its predictions arrived; the next update has both
             self._folder.gather()
             write_page(Run.load(self._folder.path), self._folder.path / PAGE, live=True)
-        took = time.monotonic() - began
-        self._next = time.monotonic() + max(PAUSE, 20 * took)
+        seconds = time.monotonic() - began
+        self._next = time.monotonic() + max(INTERVAL, 20 * seconds)

@@ -1,11 +1,11 @@
-"""What a person sees while a sweep runs: what is running, what is left, what sharing saved, what went wrong.
+"""The progress view of a sweep on the console: running trials, what is left, what sharing saved, failures.
 
     sessions  ━━━━━━━━━━━━━━━━━━━━━━━  131/240  4 min, about 3 min left
-    26 of 48 trials ended, 2 running; 97 sessions computed, 34 found (saved 5 min); 1 failed, 3 stopped
+    26 of 48 trials ended, 2 running; 97 sessions computed, 34 cached (saved 5 min); 1 failed, 3 stopped
       ede-1f0c22d4-s0             session 3 of 5     12 s  validation 41.2 %
       ede-1f0c22d4-s1             session 2 of 5      4 s  validation 44.9 %  attempt 2 of 4
 
-It goes when the sweep ends; what failed or was tried again stays above it, a line each.
+The view is removed at the end of the sweep; one line per failure and retry remains above it.
 """
 
 import math
@@ -22,39 +22,39 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.utils.humanize import format_duration
-from orchestrator.monitoring.remaining_time import Estimate
-from orchestrator.monitoring.watcher import SessionResult, Status, Watched, Watcher
+from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
+from orchestrator.monitoring.remaining_time import RemainingTime
 
-ROWS = 12  # trials that are shown at a time, at most
+ROWS = 12  # trials shown at a time, at most
 
 
-class SweepProgress(Watcher):
+class SweepProgress(Listener):
     """A live view on a terminal; elsewhere, one line per trial that ends.
 
-    A result costs a few additions: the view is drawn by a thread of its own, four times a second.
+    A result costs a few additions: the view is drawn by its own thread, four times a second.
 
     Args:
         console: where to draw.
         trials: number of trials of the sweep, by method.
         sessions: number of sessions of each.
-        attempts: how often a trial is started whose worker dies.
+        attempts: how many times a trial is started if its worker dies.
 
     Attributes:
-        saved: seconds that the sessions which were found had taken to compute.
+        saved: seconds that the cached sessions had taken to compute.
     """
 
     def __init__(self, console: Console, trials: Mapping[str, int], sessions: int, attempts: int) -> None:
-        super().__init__(attempts)
         self.saved = 0.0
         self._console = console
+        self._attempts = attempts
         self._sessions = sessions
         self._trials = sum(trials.values())
-        self._estimate = Estimate(trials, sessions)
+        self._remaining = RemainingTime(trials, sessions)
         self._started = time.monotonic()
-        self._running: dict[str, Watched] = {}
+        self._running: dict[str, TrialState] = {}
         self._ended: Counter[Status] = Counter()
-        self._computed = self._found = self._died = 0
-        self._behind = 0  # sessions that are over: ended, or never to be
+        self._computed = self._cached = self._retried = 0
+        self._done = 0  # sessions that are completed, or that their trial will never reach
         self._live = Live(get_renderable=self._view, console=console, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "SweepProgress":
@@ -64,106 +64,108 @@ class SweepProgress(Watcher):
         return self
 
     def __exit__(self, *_: object) -> None:
-        super().__exit__()
         if self._live:
             self._live.stop()
 
-    def trial_started(self, trial: Watched) -> None:
+    def trial_started(self, trial: TrialState) -> None:
         """Shows the trial."""
         self._running[trial.name] = trial
 
-    def session_ended(self, trial: Watched, result: SessionResult) -> None:
+    def session_finished(self, trial: TrialState, result: SessionResult) -> None:
         """Counts the session."""
-        self._behind += 1
-        self._found += result.found
-        self._computed += not result.found
-        if result.found:
+        self._done += 1
+        if result.cached:
+            self._cached += 1
             self.saved += result.seconds
         else:
-            self._estimate.session_computed(trial.chain.method, result.index, result.seconds)
+            self._computed += 1
+            self._remaining.session_computed(trial.chain.method, result.index, result.seconds)
 
-    def trial_died(self, trial: Watched) -> None:
-        """Tells that the trial will be tried again."""
+    def worker_died(self, trial: TrialState) -> None:
+        """Prints that the trial will be retried."""
         self._running.pop(trial.name, None)
-        self._died += 1
+        self._retried += 1
         self._print(f"[yellow]retried[/yellow] {trial.name}: its worker died; {self._attempt(trial.attempt + 1)}")
 
-    def trial_ended(self, trial: Watched, status: Status) -> None:
-        """Counts the trial and tells how it ended."""
+    def trial_ended(self, trial: TrialState, status: Status) -> None:
+        """Counts the trial; prints a failure, or without a live view the result."""
         self._running.pop(trial.name, None)
         self._ended[status] += 1
-        self._behind += max(self._sessions - trial.sessions, 0)
-        self._estimate.trial_ended(trial.chain.method, time.monotonic() - trial.began, trial.computed)
+        self._done += max(self._sessions - trial.sessions, 0)
+        self._remaining.trial_ended(trial.chain.method, time.monotonic() - trial.began, trial.computed)
         count = "" if self._live else f"{self._ended.total():>4}/{self._trials}  "
         if status == "failed":
             self._print(f"{count}[red]failed[/red]  {trial.name}: {escape(trial.failure)}")
         elif not self._live:
             self._print(count + self._line(trial, status))
 
-    def sweep_restarted(self, why: str) -> None:
-        """Tells that the trials which ran begin again."""
-        self._died += len(self._running)
+    def sweep_restarted(self, reason: str) -> None:
+        """Prints that the running trials start again."""
+        self._retried += len(self._running)
         self._running.clear()
-        self._print(f"[yellow]restarted[/yellow] {escape(why)}; trials go on from their finished sessions")
+        self._print(f"[yellow]restarted[/yellow] {escape(reason)}; trials resume from their completed sessions")
 
-    def _line(self, trial: Watched, status: Status) -> str:
-        """What is printed of a trial that ended well, where there is no live view."""
-        how = [f"validation {100 * trial.validation:5.1f} %"] if not math.isnan(trial.validation) else []
-        if found := trial.sessions - trial.computed:
-            how.append(f"{found} of {trial.sessions} sessions found")
+    def _line(self, trial: TrialState, status: Status) -> str:
+        """The line of a trial that did not fail, where there is no live view."""
+        notes = [f"validation {100 * trial.validation:5.1f} %"] if not math.isnan(trial.validation) else []
+        if cached := trial.sessions - trial.computed:
+            notes.append(f"{cached} of {trial.sessions} sessions cached")
         if status == "stopped":
-            how.append(f"stopped after {trial.sessions} of {self._sessions} sessions")
-        return f"{trial.name:<32} {', '.join(how)}  {self._times()}"
+            notes.append(f"stopped after {trial.sessions} of {self._sessions} sessions")
+        return f"{trial.name:<32} {', '.join(notes)}  {self._times()}"
 
     def _print(self, line: str) -> None:
         with suppress(OSError):  # a full disk under stdout does not end the sweep
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _times(self) -> str:
-        """Time that passed, and that is left."""
+        """The time since the start, and the time left."""
         now = time.monotonic()
         running = [(trial.chain.method, now - trial.began) for trial in list(self._running.values())]
         over = self._ended.total() >= self._trials
-        left = None if over else self._estimate.seconds_left(running)
+        left = None if over else self._remaining.seconds(running)
         return format_duration(now - self._started) + (
             f", about {format_duration(left)} left" if left is not None else ""
         )
 
     def _attempt(self, number: int) -> str:
-        return f"attempt {number} of {self.attempts}"
+        return f"attempt {number} of {self._attempts}"
 
     def _counts(self) -> str:
         trials = f"{self._ended.total()} of {self._trials} trials ended, {len(self._running)} running"
-        saved = f" (saved {format_duration(self.saved)})" if self._found else ""
-        sessions = f"{self._computed} sessions computed, {self._found} found{saved}"
-        others = {"failed": self._ended["failed"], "stopped": self._ended["stopped"], "retried": self._died}
-        wrong = ", ".join(f"{count} {name}" for name, count in others.items() if count)
-        return "; ".join(part for part in (trials, sessions, wrong) if part)
+        saved = f" (saved {format_duration(self.saved)})" if self._cached else ""
+        sessions = f"{self._computed} sessions computed, {self._cached} cached{saved}"
+        others = {"failed": self._ended["failed"], "stopped": self._ended["stopped"], "retried": self._retried}
+        return "; ".join(filter(None, (trials, sessions, ", ".join(f"{n} {name}" for name, n in others.items() if n))))
 
     def _view(self) -> RenderableType:
-        """The live view; called by the thread that draws, while Tune's calls back."""
+        """The live view; called by the thread that draws, concurrently with the events."""
+        total = self._trials * self._sessions
         head = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=self._trials * self._sessions, completed=self._behind, width=28)
-        head.add_row("[bold]sessions[/bold]", bar, f"{self._behind}/{self._trials * self._sessions}", self._times())
+        bar = ProgressBar(total=total, completed=self._done, width=28)
+        head.add_row("[bold]sessions[/bold]", bar, f"{self._done}/{total}", self._times())
         running = list(self._running.values())
-        rows = Table.grid(padding=(0, 1))
-        rows.add_column(no_wrap=True)
-        rows.add_column(no_wrap=True)
-        rows.add_column(no_wrap=True, justify="right")
-        rows.add_column(no_wrap=True)
-        now = time.monotonic()
         shown = max(1, min(ROWS, self._console.height - 5))
-        for trial in running[:shown]:
-            session = min(trial.sessions + 1, self._sessions)
-            note = [] if math.isnan(trial.validation) else [f"validation {100 * trial.validation:.1f} %"]
-            note += [self._attempt(trial.attempt)] if trial.attempt > 1 else []
-            rows.add_row(
-                Text(f"  {trial.name}"),
-                f"session {session} of {self._sessions}",
-                format_duration(now - trial.began),
-                ", ".join(note),
-            )
+        rows = self._rows(running[:shown])
         if not running and self._ended.total() < self._trials:
             rows.add_row("  starting workers")
         more = [Text(f"  and {len(running) - shown} more")] if len(running) > shown else []
         return Group(head, Text(self._counts()), rows, *more)
+
+    def _rows(self, trials: list[TrialState]) -> Table:
+        """A row per running trial."""
+        rows = Table.grid(padding=(0, 1))
+        for justify in ("left", "left", "right", "left"):
+            rows.add_column(no_wrap=True, justify=justify)
+        now = time.monotonic()
+        for trial in trials:
+            session = min(trial.sessions + 1, self._sessions)
+            notes = [] if math.isnan(trial.validation) else [f"validation {100 * trial.validation:.1f} %"]
+            notes += [self._attempt(trial.attempt)] if trial.attempt > 1 else []
+            rows.add_row(
+                Text(f"  {trial.name}"),
+                f"session {session} of {self._sessions}",
+                format_duration(now - trial.began),
+                ", ".join(notes),
+            )
+        return rows

@@ -1,8 +1,8 @@
-"""How long a sweep will take yet.
+"""Estimates how much longer a sweep will take.
 
-What is left costs what trials of the same method have cost so far, wall time from start to end. Trials of which every
-session was found tell nothing about that, and are not counted: else a resumed sweep would seem to run at the speed of
-its store. Sessions that a trial found beside those that it computed are what sharing saves, and are counted.
+A remaining trial costs what trials of the same method have cost so far, wall time from start to end. Trials of which
+all sessions were cached are not counted, so that a resumed sweep does not seem to run at the speed of its store. Cached
+sessions of a trial that also computed some are counted: they are what sharing saves.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,11 +30,14 @@ class _Mean:
 class _Method:
     planned: int
     ended: int = 0
-    trials: _Mean = field(default_factory=_Mean)  # seconds of trials that computed something
+    trials: _Mean = field(default_factory=_Mean)  # seconds of trials that computed at least one session
     sessions: dict[int, _Mean] = field(default_factory=dict)  # seconds of computed sessions, by index
 
     def cost(self, sessions: int) -> float | None:
-        """Seconds of a trial, as far as known: of those that ended, or of sessions, later ones like earlier ones."""
+        """Seconds of a trial: the mean of those that ended, else the sum over sessions; None if neither is known.
+
+        A session that was not computed yet is assumed to cost as much as the one before it.
+        """
         if self.trials:
             return self.trials.value
         if not self.sessions:
@@ -46,12 +49,12 @@ class _Method:
         return total
 
 
-class Estimate:
-    """The time that a sweep will take yet.
+class RemainingTime:
+    """Estimates the time that a sweep still takes.
 
     Args:
         trials: number of trials, by method.
-        sessions: of each.
+        sessions: of each trial.
     """
 
     def __init__(self, trials: Mapping[str, int], sessions: int) -> None:
@@ -59,11 +62,11 @@ class Estimate:
         self._sessions = sessions
 
     def session_computed(self, method: str, index: int, seconds: float) -> None:
-        """A session was computed, not found."""
+        """Adds a session that was computed, not cached."""
         self._methods[method].sessions.setdefault(index, _Mean()).add(seconds)
 
     def trial_ended(self, method: str, seconds: float, computed: int) -> None:
-        """A trial ended.
+        """Adds a trial.
 
         Args:
             method: of the trial.
@@ -74,26 +77,22 @@ class Estimate:
         if computed:
             self._methods[method].trials.add(seconds)
 
-    def seconds_left(self, running: Iterable[tuple[str, float]]) -> float | None:
-        """Seconds until the end; None while there is nothing to judge by.
+    def seconds(self, running: Iterable[tuple[str, float]]) -> float | None:
+        """Seconds until the end of the sweep; None while nothing was computed.
 
         Args:
             running: method of each running trial, and seconds since its start.
         """
         running = list(running)
-        costs = [each.cost(self._sessions) for each in self._methods.values()]
-        known = [seconds for seconds in costs if seconds is not None]
+        costs = {name: method.cost(self._sessions) for name, method in self._methods.items()}
+        known = [cost for cost in costs.values() if cost is not None]
         if not known:
             return None
-        elsewhere = sum(known) / len(known)  # for methods of which nothing was computed yet
-
-        def cost(method: str) -> float:
-            own = self._methods[method].cost(self._sessions)
-            return elsewhere if own is None else own
-
-        under_way = [max(cost(method) - since, 0.0) for method, since in running]
-        waiting = {method: each.planned - each.ended for method, each in self._methods.items()}
+        mean = sum(known) / len(known)  # for methods of which nothing was computed yet
+        estimates = {name: mean if cost is None else cost for name, cost in costs.items()}
+        rest_of_running = [max(estimates[method] - elapsed, 0.0) for method, elapsed in running]
+        waiting = {name: method.planned - method.ended for name, method in self._methods.items()}
         for method, _ in running:
             waiting[method] -= 1
-        left = sum(under_way) + sum(cost(method) * max(count, 0) for method, count in waiting.items())
-        return max([left / max(len(running), 1), *under_way])
+        left = sum(rest_of_running) + sum(estimates[name] * max(count, 0) for name, count in waiting.items())
+        return max([left / max(len(running), 1), *rest_of_running])

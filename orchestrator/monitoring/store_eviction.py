@@ -1,37 +1,41 @@
-"""Keeps a store within its bounds while a sweep runs."""
+"""Keeps a store within its size limit while a sweep runs."""
 
 import time
+from typing import TYPE_CHECKING
 
-from datasets.utils.location import Location
-from orchestrator.monitoring.watcher import Background, Status, Watched
-from trainables.store.eviction import evict
+from orchestrator.monitoring.listener import BackgroundListener, Status, TrialState
 
-PAUSE = 600.0  # seconds between two looks
+if TYPE_CHECKING:  # it imports PyArrow
+    from datasets.utils.location import Location
+
+INTERVAL = 600.0  # seconds between two evictions
 
 
-class StoreKeeper(Background):
-    """Makes room in the store every ten minutes, and at the end of the sweep; removes what the dead have left.
+class StoreEviction(BackgroundListener):
+    """Evicts from the store every ten minutes and at the end of the sweep; also removes files of crashed processes.
 
     Args:
         store: of stages and embeddings.
-        max_bytes: what it may hold; None for no limit.
+        max_bytes: limit of its size; None for no limit.
     """
 
-    def __init__(self, store: Location, max_bytes: int | None) -> None:
+    def __init__(self, store: "Location", max_bytes: int | None) -> None:
         super().__init__()
         self._store = store
         self._max_bytes = max_bytes
-        self._looked = time.monotonic()
+        self._last = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self.later(self._look)
+        self.submit(self._evict)
         super().__exit__()
 
-    def trial_ended(self, trial: Watched, status: Status) -> None:
-        """Looks whether the store has outgrown its bounds."""
-        if self._max_bytes is not None and time.monotonic() - self._looked > PAUSE:
-            self._looked = time.monotonic()
-            self.later(self._look)
+    def trial_ended(self, trial: TrialState, status: Status) -> None:
+        """Evicts, if the store has a limit and the last eviction was `INTERVAL` ago."""
+        if self._max_bytes is not None and time.monotonic() - self._last > INTERVAL:
+            self._last = time.monotonic()
+            self.submit(self._evict)
 
-    def _look(self) -> None:
+    def _evict(self) -> None:
+        from trainables.store.eviction import evict
+
         evict(self._store, self._max_bytes)

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.errors import EarshotError
-from orchestrator.monitoring.watcher import Background, SessionResult, Status, Watched
+from orchestrator.monitoring.listener import BackgroundListener, SessionResult, Status, TrialState
 
 
-class WeightsAndBiases(Background):
-    """A run per trial in a group per sweep, by W&B's own client.
+class WeightsAndBiases(BackgroundListener):
+    """One W&B run per trial, in one group per sweep. A resumed sweep continues the same W&B runs.
 
-    `WANDB_API_KEY`, `WANDB_PROJECT` (default: earshot), `WANDB_ENTITY`, `WANDB_MODE`, `WANDB_DIR`, ... are W&B's. A
-    sweep that is run again goes on with the same W&B runs.
+    `WANDB_API_KEY`, `WANDB_PROJECT` (default: earshot), `WANDB_ENTITY`, `WANDB_MODE`, `WANDB_DIR`, ... have W&B's
+    meaning.
 
     Args:
         run: name of the group.
         folder: of the runs.
 
     Raises:
-        EarshotError: nobody is logged in.
+        EarshotError: there is no login.
     """
 
     def __init__(self, run: str, folder: Path) -> None:
@@ -31,27 +31,27 @@ class WeightsAndBiases(Background):
         if os.environ.get("WANDB_MODE") not in {"offline", "disabled"} and not wandb.login(prompt=False):
             raise EarshotError(
                 "--log wandb: expected WANDB_API_KEY or a login (`wandb login`), found neither; "
-                "WANDB_MODE=offline keeps the runs here, for `wandb sync`"
+                "WANDB_MODE=offline keeps the runs on this machine, for `wandb sync`"
             )
         self._run, self._folder = run, folder.resolve()
         self._runs: dict[str, Any] = {}
 
-    def trial_started(self, trial: Watched) -> None:
+    def trial_started(self, trial: TrialState) -> None:
         """Starts the run of the trial."""
         if trial.attempt == 1:
-            self.later(self._begin_run, trial)
+            self.submit(self._start_run, trial)
 
-    def _begin_run(self, trial: Watched) -> None:
+    def _start_run(self, trial: TrialState) -> None:
         import wandb
 
         name, chain = trial.name, trial.chain
-        where = f"{socket.gethostname()}:{self._folder}/{self._run}/{name}"
+        identity = f"{socket.gethostname()}:{self._folder}/{self._run}/{name}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._runs[name] = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "earshot"),
             group=os.environ.get("WANDB_RUN_GROUP", self._run),
             name=name,
-            id=hashlib.sha256(where.encode()).hexdigest()[:16],
+            id=hashlib.sha256(identity.encode()).hexdigest()[:16],
             dir=os.environ.get("WANDB_DIR", str(self._folder)),
             config={**trial.hparams, "protocol": chain.protocol.model_dump(), "backbone": chain.backbone},
             resume=None if os.environ.get("WANDB_MODE") == "offline" else "allow",
@@ -59,16 +59,16 @@ class WeightsAndBiases(Background):
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True),
         )
 
-    def session_ended(self, trial: Watched, result: SessionResult) -> None:
+    def session_finished(self, trial: TrialState, result: SessionResult) -> None:
         """Logs the session."""
-        self.later(self._log_session, trial.name, result)
+        self.submit(self._log_session, trial.name, result)
 
     def _log_session(self, name: str, result: SessionResult) -> None:
         self._runs[name].log(result.scalars, step=result.index)
 
-    def trial_ended(self, trial: Watched, status: Status) -> None:
+    def trial_ended(self, trial: TrialState, status: Status) -> None:
         """Ends the run."""
-        self.later(self._end_run, trial.name, status)
+        self.submit(self._end_run, trial.name, status)
 
     def _end_run(self, name: str, status: Status) -> None:
         run = self._runs.pop(name)

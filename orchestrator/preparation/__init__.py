@@ -1,1 +1,1 @@
-"""Recordings -> benchmark, in parallel."""
+"""Prepares benchmarks from recordings, in parallel."""

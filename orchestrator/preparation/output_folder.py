@@ -1,12 +1,12 @@
-"""The folder that a benchmark is made in: one run at a time, nothing half-written that looks finished."""
+"""The output folder of `prepare`: locked by one run at a time, and without a manifest until all shards are written."""
 
 import csv
-import fcntl
+import errno
 import io
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,46 +21,37 @@ LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"
 
 _SHARD = re.compile(r"([0-9]{5,})\.parquet", re.ASCII)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # the file system does not support locks
 
 
-class Destination:
-    """The benchmark's folder while `prepare` works on it: a path, or a URI of `pyarrow.fs`."""
+class OutputFolder:
+    """The folder of the benchmark while `prepare` writes it: a path, or a URI of `pyarrow.fs`."""
 
     def __init__(self, root: Location) -> None:
         self.root = root
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes the folder and holds it; the lock goes with the process, however it ends.
+        """Creates the folder and locks it; the lock is released when the process ends, even if it is killed.
 
-        Behind a URI there are no locks: two runs at a time would do the work twice and leave the same bytes.
+        There are no locks behind a URI: two concurrent runs would do the same work twice and write the same bytes.
 
         Raises:
-            EarshotError: another run holds it, it is somebody else's folder, or the file system refuses what is asked
-                of it, here or inside of the `with` block.
+            EarshotError: another run holds the lock, the folder contains other files, or a file system operation fails,
+                here or inside the `with` block.
         """
-        self._refuse_foreign()
+        check_contents(self.root, {LOCK, FILE_NAME}, "a benchmark")
         if self.root.local is None:
-            (self.root / LOCK).write(b"made by orchestrator.prepare")  # holds nobody, but tells whose folder it is
-            with _explained(str(self.root)):
+            (self.root / LOCK).write(b"made by orchestrator.prepare")  # not a lock, but marks the folder as ours
+            with _one_line_errors(str(self.root)):
                 yield
             return
-        with held(self.root.local, LOCK):
+        with lock_folder(self.root.local, LOCK):
             (self.root.local / "shards").mkdir(exist_ok=True)
             yield
 
-    def _refuse_foreign(self) -> None:
-        try:
-            found = set(self.root.files())
-        except OSError as error:
-            raise EarshotError(f"{self.root}: cannot be read ({error.strerror}); choose another --out") from None
-        if found and not found & {LOCK, FILE_NAME}:
-            raise EarshotError(
-                f"{self.root}: expected an empty folder or a benchmark, found other files; choose another --out"
-            )
-
     def manifest(self, force: bool) -> Manifest | None:
-        """The manifest that is there; None without one, or if it is unusable and `force` is given."""
+        """The existing manifest; None if there is none, or if it is unreadable and `force` is set."""
         if (self.root / FILE_NAME).size() is None:
             return None
         try:
@@ -70,35 +61,35 @@ class Destination:
                 return None
             raise
 
-    def refuse_other(self, manifest: Manifest, wanted: Mapping[str, Any]) -> None:
-        """Compares a finished benchmark with what is wanted now.
+    def check_settings(self, manifest: Manifest, requested: Mapping[str, Any]) -> None:
+        """Compares the settings of a finished benchmark with the requested ones.
 
         Raises:
-            EarshotError: they differ; tells every key that does.
+            EarshotError: they differ; the message lists all differences.
         """
-        found = {"corpus": manifest.corpus, "name": manifest.name, **manifest.settings}
-        found["source"] = manifest.source.fingerprint
-        found["corpus version"] = manifest.versions.get("corpus", "unknown")
+        existing = {"corpus": manifest.corpus, "name": manifest.name, **manifest.settings}
+        existing["source"] = manifest.source.fingerprint
+        existing["corpus version"] = manifest.versions.get("corpus", "unknown")
         differences = [
-            f"{key}: {_shown(key, found.get(key))} -> {_shown(key, wanted.get(key))}"
-            for key in [*wanted, *(key for key in found if key not in wanted)]
-            if found.get(key) != wanted.get(key)
+            f"{key}: {_format_value(key, existing.get(key))} -> {_format_value(key, requested.get(key))}"
+            for key in [*requested, *(key for key in existing if key not in requested)]
+            if existing.get(key) != requested.get(key)
         ]
         if differences:
             raise EarshotError(
-                f"{self.root} holds a benchmark made otherwise ({'; '.join(differences)}); "
+                f"{self.root} contains a benchmark with different settings ({'; '.join(differences)}); "
                 "choose another --out, or pass --force to replace it"
             )
 
-    def intact(self, manifest: Manifest) -> bool:
-        """Are all shards there with the right sizes?"""
+    def is_complete(self, manifest: Manifest) -> bool:
+        """Whether all shards exist and have the right size."""
         return all((self.root / entry.file).size() == entry.bytes for entry in manifest.shards)
 
-    def clear(self, manifest: Manifest | None, units: int) -> None:
-        """Removes the manifest, files that were being written, and shards that cannot be kept.
+    def remove_stale(self, manifest: Manifest | None, units: int) -> None:
+        """Removes the manifest, temporary files, and shards that cannot be reused.
 
-        A shard beside a manifest is kept only if its bytes are still the manifest's: whoever prepares again
-        because of damage must not get the damaged shard back.
+        If there is a manifest, shards whose digest differs from it are removed: preparing again because of damage must
+        not reuse the damaged shard.
         """
         digests = {entry.file: entry.sha256 for entry in manifest.shards} if manifest else {}
         for name in (self.root / "shards").files():
@@ -108,67 +99,121 @@ class Destination:
             if beyond or damaged or name.endswith(TEMPORARY_SUFFIX):
                 place.remove()
         for path in self.root.local.glob(f".*{TEMPORARY_SUFFIX}") if self.root.local else ():
-            if path.is_dir():  # recordings that were being made
+            if path.is_dir():  # partially generated recordings
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
         (self.root / FILE_NAME).remove()
 
-    def write_rejected(self, rejected: Sequence[Rejection]) -> None:
-        """Writes rejected.csv: file,reason."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["file", "reason"])
-        writer.writerows([rejection.file, rejection.reason] for rejection in rejected)
-        (self.root / REJECTED).write(text.getvalue().encode())
 
-    def read_rejected(self) -> tuple[Rejection, ...]:
-        """The rows of rejected.csv; none if it is absent."""
-        try:
-            text = (self.root / REJECTED).read_bytes().decode()
-        except (OSError, UnicodeDecodeError):
-            return ()
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-        return tuple(Rejection(*row) for row in rows[1:] if len(row) == 2)
+def check_contents(root: Location, markers: set[str], expected: str) -> None:
+    """Checks that an output folder is empty, or contains one of the files that mark it as output of an earlier run.
+
+    Args:
+        root: the folder; it need not exist.
+        markers: names of the files.
+        expected: what an earlier run writes, for the message.
+
+    Raises:
+        EarshotError: the folder contains only other files, or cannot be read.
+    """
+    try:
+        names = set(root.files())
+    except OSError as error:
+        raise EarshotError(f"{root}: cannot be read ({error.strerror}); choose another --out") from None
+    if names and not names & markers:
+        raise EarshotError(f"{root}: expected an empty folder or {expected}, found other files; choose another --out")
+
+
+def check_rejected(
+    root: Location, rejected: Sequence[Rejection], total: int, max_rejected: float, problem: str = "files are unusable"
+) -> None:
+    """Checks the fraction of rejected files; writes rejected.csv if it is too high.
+
+    Args:
+        root: output folder.
+        rejected: files.
+        total: number of files, including the rejected ones.
+        max_rejected: maximum fraction.
+        problem: the rejected files and what is wrong with them, for the message.
+
+    Raises:
+        EarshotError: it is too high.
+    """
+    if len(rejected) <= max_rejected * total:
+        return
+    write_rejected(root, rejected)
+    first = rejected[0]
+    raise EarshotError(
+        f"{len(rejected)} of {total} {problem}, more than --max-rejected {max_rejected:g} allows "
+        f"({first.file}: {first.reason}{'; ...' if len(rejected) > 1 else ''}); see {root / REJECTED}, "
+        "fix them or raise the limit; finished work is kept"
+    )
+
+
+def write_rejected(root: Location, rejected: Sequence[Rejection]) -> None:
+    """Writes rejected.csv: file,reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "reason"])
+    writer.writerows([rejection.file, rejection.reason] for rejection in rejected)
+    (root / REJECTED).write(text.getvalue().encode())
+
+
+def read_rejected(root: Location) -> tuple[Rejection, ...]:
+    """The rows of rejected.csv; none if it does not exist."""
+    try:
+        text = (root / REJECTED).read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    return tuple(Rejection(*row) for row in rows[1:] if len(row) == 2)
 
 
 @contextmanager
-def held(folder: Path, lock: str) -> Iterator[None]:
-    """Makes a folder and holds it by a lock file in it; the lock goes with the process, however it ends.
+def lock_folder(folder: Path, lock: str) -> Iterator[None]:
+    """Creates a folder and locks it; the lock is released when the process ends, even if it is killed.
+
+    The lock file stays in the folder: it marks the folder as ours (see `check_contents`). On a file system that has no
+    locks, two concurrent runs do the same work twice.
+
+    Args:
+        folder: the folder.
+        lock: name of the lock file in it.
 
     Raises:
-        EarshotError: another run holds it, or the file system refuses what is asked of it, here or inside of the `with`
-            block.
+        EarshotError: another process holds the lock, or a file system operation fails, here or inside the `with` block.
     """
-    shown = printable(str(folder))
-    try:
-        with suppress(FileExistsError):  # no folder of that name can be made: opening the lock says why
-            folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / lock).open("a")
-    except OSError as error:
-        raise EarshotError(f"{shown}: cannot be written ({error.strerror}); choose another --out") from None
-    with file:
+    from filelock import FileLock, Timeout  # imports asyncio: 0.1 s that `--help` does not need
+
+    text = printable(str(folder))
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EarshotError(f"{shown}: another prepare is at work here; wait for it to end") from None
-        except OSError:
-            pass  # a file system without locks; two runs at a time would only do the work twice
-        with _explained(shown):
+            with suppress(FileExistsError):  # not a folder: the next line raises the more precise error
+                folder.mkdir(parents=True, exist_ok=True)
+            (folder / lock).touch()
+            # no soft lock where flock is missing: releasing it would delete the file
+            stack.enter_context(FileLock(folder / lock, timeout=0, fallback_to_soft=False))
+        except Timeout:
+            raise EarshotError(f"{text}: another prepare is running in this folder; wait for it to end") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise EarshotError(f"{text}: cannot be written ({error.strerror}); choose another --out") from None
+        with _one_line_errors(text):
             yield
 
 
 @contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Turns what a file system refuses (a full disk, a folder that may not be written, ...) into one clear line."""
+def _one_line_errors(place: str) -> Iterator[None]:
+    """Converts errors of the file system (a full disk, a read-only folder, ...) to an `EarshotError`."""
     try:
         yield
     except OSError as error:
-        place = printable(str(error.filename or where))
+        path = printable(str(error.filename or place))
         reason = error.strerror or error
-        raise EarshotError(f"{place}: {reason}; mend that and run the same command to resume") from error
+        raise EarshotError(f"{path}: {reason}; fix this and run the same command to resume") from error
 
 
-def _shown(key: str, value: Any) -> str:
+def _format_value(key: str, value: Any) -> str:
     text = printable(str(value))
     return f"{text[:12]}..." if key == "source" and value else text

@@ -1,8 +1,8 @@
-"""Recordings -> shards, as a function: for `python -m orchestrator.prepare` and for a sweep.
+"""Prepares a benchmark from recordings: for `earshot prepare` and for a sweep.
 
-The inventory of the source becomes a plan, the plan's units become shards (`orchestrator.preparation.shard_tasks`), and
-the manifest is written last: a benchmark with a manifest is complete. A run that died is
-resumed by the same call.
+The inventory of the source is divided into units of work, the units become shards
+(`orchestrator.preparation.shard_tasks`), and the manifest is written last: a benchmark with a manifest is complete. The
+same call resumes an interrupted run.
 """
 
 import hashlib
@@ -15,41 +15,41 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
-from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, find_corpus
-from datasets.corpora.inventory import Rejection
+from datasets.corpora.corpus import Corpus, CorpusOptions, Plan
+from datasets.corpora.inventory import Inventory, Rejection
+from datasets.corpora.registry import find_corpus
 from datasets.corpora.units import FinishedUnit
 from datasets.utils.errors import EarshotError
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
-from datasets.utils.text import printable
-from orchestrator.preparation.output_folder import REJECTED, Destination
+from datasets.utils.validation import validated
+from orchestrator.preparation.output_folder import OutputFolder, check_rejected, read_rejected, write_rejected
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
 
-STAMP = ".generated"  # in a generated source folder: what it was made with
+STAMP = ".generated"  # in a folder of generated recordings: digest of the options they were generated with
 
 _LIBRARIES = ("numpy", "pyarrow", "soundfile", "scipy", "torch", "torchaudio", "ray")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to prepare, and how.
+    """Arguments of `run`.
 
     Attributes:
         corpus: name in the registry.
-        source: folder of recordings; None for corpora that make their own.
+        source: folder of recordings; None for corpora that need none.
         out: folder of the benchmark: a path, or a URI of `pyarrow.fs` such as s3://bucket/ls100.
-        options: of the corpus; defaults where absent.
-        name: of the benchmark (default: of the folder).
-        max_rejected: fraction of the source files that may be unusable.
-        workers: processes at a time, where Ray is not up already (default: one per core).
-        force: prepare again if `out` holds a benchmark made otherwise; shards that still fit are kept.
+        options: of the corpus; missing ones have their defaults.
+        name: of the benchmark (default: name of the folder).
+        max_rejected: maximum fraction of the source files that may be unusable.
+        workers: number of parallel processes if Ray is not running yet (default: one per core).
+        force: prepare again if `out` contains a benchmark with different settings; shards that still match are kept.
     """
 
     corpus: str
@@ -64,20 +64,24 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did.
+    """Result of `run`.
 
     Attributes:
-        computed: units of work that were cut; 0 if there was nothing to do.
-        reused: units whose shards were already there.
-        ignored: files of the source folder that are no recordings of this corpus; None if there was nothing
-            to do.
+        manifest: of the benchmark.
+        rejected: files that produced no clips, also in OUT/rejected.csv.
+        warnings: about the numbers of clips.
+        computed: number of units of work that were cut; 0 if the benchmark was already complete.
+        cached: number of units whose shards already existed.
+        ignored: number of files in the source folder that are not recordings of this corpus; None if the benchmark was
+            already complete.
+        seconds: duration of the run.
     """
 
     manifest: Manifest
     rejected: tuple[Rejection, ...]
     warnings: tuple[str, ...]
     computed: int
-    reused: int
+    cached: int
     ignored: int | None
     seconds: float
 
@@ -89,99 +93,189 @@ def prepare(
     options: CorpusOptions | Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Manifest:
-    """Makes a benchmark, or finds it already made.
+    """Prepares a benchmark, unless `out` already contains it.
 
     Args:
         corpus: name in the registry.
-        source: folder of recordings; None for corpora that make their own.
+        source: folder of recordings; None for corpora that need none.
         out: folder of the benchmark: a path or a URI.
-        options: of the corpus; defaults where absent.
+        options: of the corpus; missing ones have their defaults.
         settings: see `Settings`.
 
     Raises:
-        EarshotError: the source, the options or `out` do not fit; too many files are unusable. No manifest
-            is left.
+        EarshotError: the source, the options or `out` are invalid; too many files are unusable. No manifest is left.
     """
     return run(Settings(corpus, source, out, options or {}, **settings)).manifest
 
 
+@dataclass(frozen=True)
+class _Request:
+    """Validated settings."""
+
+    settings: Settings
+    corpus: Corpus[Any]
+    options: CorpusOptions
+    out: Location
+
+    @property
+    def generates(self) -> bool:
+        """Whether the recordings are generated."""
+        return self.settings.source is None and self.corpus.generates
+
+    @property
+    def name(self) -> str:
+        """Of the benchmark."""
+        return self.settings.name or self.out.name
+
+
+@dataclass(frozen=True)
+class _Build:
+    """Shards of a benchmark that has no manifest yet."""
+
+    plan: Plan
+    units: list[FinishedUnit]
+    computed: int
+    rejected: tuple[Rejection, ...]
+
+
 def run(settings: Settings, listener: Listener | None = None) -> Outcome:
-    """Does what `prepare` does and tells more; `listener` hears the progress, from another thread."""
+    """Prepares a benchmark like `prepare`, and returns more details.
+
+    Args:
+        settings: what to prepare.
+        listener: called with the progress, from another thread.
+
+    Raises:
+        EarshotError: see `prepare`.
+    """
     started = time.monotonic()
+    request = _resolve(settings)
+    corpus, options, folder = request.corpus, request.options, OutputFolder(request.out)
+    with folder.locked(), _source_folder(request) as source:
+        existing = folder.manifest(settings.force)
+        identity = corpus.identity(options)
+        inventory = None if request.generates else corpus.inventory(source, options)
+        fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
+        if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
+            rejected, seconds = read_rejected(request.out), time.monotonic() - started
+            return Outcome(existing, rejected, (), 0, len(existing.shards), None, seconds)
+        if inventory is None:
+            _generate(corpus, options, source, fingerprint)
+            inventory = corpus.inventory(source, options)
+        build = _build(request, folder, source, inventory, existing, listener)
+        manifest, warnings = _publish(request, build, identity, fingerprint)
+    cached, seconds = len(build.units) - build.computed, time.monotonic() - started
+    return Outcome(manifest, build.rejected, warnings, build.computed, cached, build.plan.ignored, seconds)
+
+
+def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:
+    """The validated options of a corpus, including defaults.
+
+    Raises:
+        EarshotError: an option is unknown or out of range.
+    """
+    values = options.model_dump() if isinstance(options, CorpusOptions) else dict(options)
+    return validated(corpus.options_type, values, f"prepare {corpus.name}", as_flags=True)
+
+
+def _resolve(settings: Settings) -> _Request:
     corpus = find_corpus(settings.corpus)
     options = resolve_options(corpus, settings.options)
     if settings.source is None and corpus.reads_folder and not corpus.generates:
-        raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; give it")
-    out = Location.of(Location.of(settings.out).address)  # absolute: workers run in other folders
-    if out.address in corpus.benchmarks(options):
-        raise EarshotError(f"--out {out}: expected a place of its own, found one of the benchmarks it is made from")
-    destination = Destination(out)
-    with destination.locked(), _source(settings, corpus, out) as source:
-        present = destination.manifest(settings.force)
-        wanted = {**_what(settings, corpus, out), **corpus.identity(options)}
-        if present and settings.name is None:  # a folder may be renamed
-            wanted["name"] = present.name
-        generated = settings.source is None and corpus.generates
-        inventory = None if generated else corpus.inventory(source, options)
-        fingerprint = inventory.fingerprint if inventory else _stamp(corpus, options)
-        if present and not settings.force:
-            destination.refuse_other(present, {**wanted, "source": fingerprint, "corpus version": str(corpus.version)})
-            if destination.intact(present):
-                rejected, seconds = destination.read_rejected(), time.monotonic() - started
-                return Outcome(present, rejected, (), 0, len(present.shards), None, seconds)
-        if inventory is None:
-            _generate(corpus, options, source)
-            inventory = corpus.inventory(source, options)
-        plan = corpus.plan(source, inventory, options)
-        _check_rejected(destination, plan.rejected, plan, settings.max_rejected)
-        destination.clear(present, len(plan.units))
-        job = Job(corpus, options, source, out, plan.sample_rate)
-        units, computed = finish_units(job, plan, inventory, settings.workers, listener)
-        rejected = tuple(
-            sorted(
-                {*plan.rejected, *(r for unit in units for r in unit.rejected)},
-                key=lambda r: (r.file, r.reason),
-            )
-        )
-        _check_rejected(destination, rejected, plan, settings.max_rejected)
-        destination.write_rejected(rejected)
-        counts = _count(plan, units)
-        warnings = (*plan.warnings, *corpus.review(counts, plan.classes, options))
-        manifest = Manifest(
-            **_what(settings, corpus, out),
-            settings=corpus.identity(options),
-            sample_rate=plan.sample_rate,
-            num_samples=plan.num_samples,
-            classes=tuple(
-                ClassEntry(label=label, name=name, clips=counts[label]) for label, name in enumerate(plan.classes)
-            ),
-            base_classes=plan.base_classes,
-            shards=tuple(unit.shard for unit in units),
-            source=SourceEntry(fingerprint=fingerprint, files=plan.files, rejected=len(rejected)),
-            versions=_versions(corpus),
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        )
-        manifest.save(out)
-    reused = len(units) - computed
-    return Outcome(manifest, rejected, warnings, computed, reused, plan.ignored, time.monotonic() - started)
+        raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; add the option")
+    out = Location.of(Location.of(settings.out).address)  # absolute: workers have another working directory
+    if out.address in corpus.input_benchmarks(options):
+        raise EarshotError(f"--out {out}: expected a new folder, found one of the input benchmarks")
+    return _Request(settings, corpus, options, out)
 
 
 @contextmanager
-def _source(settings: Settings, corpus: Corpus[Any], out: Location) -> Iterator[Path]:
-    """The folder of the recordings; generated ones lie in OUT/source, or in a temporary folder where OUT is a URI."""
-    if settings.source is not None:
-        yield Path(os.path.realpath(settings.source))
-    elif out.local is not None:
-        yield out.local / "source"
-    elif not corpus.generates:
+def _source_folder(request: _Request) -> Iterator[Path]:
+    """The folder of the recordings; generated ones are in OUT/source, or in a temporary folder if OUT is a URI."""
+    if request.settings.source is not None:
+        yield Path(os.path.realpath(request.settings.source))
+    elif request.out.local is not None:
+        yield request.out.local / "source"
+    elif not request.corpus.generates:
         yield Path("source")
     else:
         with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
             yield Path(folder) / "source"
 
 
-def _what(settings: Settings, corpus: Corpus[Any], out: Location) -> dict[str, str]:
-    return {"corpus": corpus.name, "name": settings.name or out.name}
+def _is_up_to_date(
+    request: _Request, folder: OutputFolder, manifest: Manifest, identity: dict[str, Any], fingerprint: str
+) -> bool:
+    """Whether the existing benchmark is complete.
+
+    Raises:
+        EarshotError: it has different settings.
+    """
+    requested = {
+        "corpus": request.corpus.name,
+        "name": request.settings.name or manifest.name,  # a folder may be renamed
+        **identity,
+        "source": fingerprint,
+        "corpus version": str(request.corpus.version),
+    }
+    folder.check_settings(manifest, requested)
+    return folder.is_complete(manifest)
+
+
+def _build(
+    request: _Request,
+    folder: OutputFolder,
+    source: Path,
+    inventory: Inventory,
+    existing: Manifest | None,
+    listener: Listener | None,
+) -> _Build:
+    """Writes all shards that do not exist yet.
+
+    Raises:
+        EarshotError: too many files are unusable, or a unit failed.
+    """
+    corpus, options, limit = request.corpus, request.options, request.settings.max_rejected
+    plan = corpus.plan(source, inventory, options)
+    check_rejected(request.out, plan.rejected, plan.files, limit)
+    folder.remove_stale(existing, len(plan.units))
+    job = Job(corpus, options, source, request.out, plan.sample_rate)
+    units, computed = finish_units(job, plan, inventory, request.settings.workers, listener)
+    unique = {*plan.rejected, *(rejection for unit in units for rejection in unit.rejected)}
+    rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
+    check_rejected(request.out, rejected, plan.files, limit)
+    write_rejected(request.out, rejected)
+    return _Build(plan, units, computed, rejected)
+
+
+def _publish(
+    request: _Request, build: _Build, identity: dict[str, Any], fingerprint: str
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Reviews the clips per class and writes the manifest; returns it with the warnings.
+
+    Raises:
+        EarshotError: a class has no train or no test clips.
+    """
+    plan, corpus = build.plan, request.corpus
+    counts = _count_clips(plan, build.units)
+    warnings = (*plan.warnings, *corpus.review(counts, plan.classes, request.options))
+    manifest = Manifest(
+        corpus=corpus.name,
+        name=request.name,
+        settings=identity,
+        sample_rate=plan.sample_rate,
+        num_samples=plan.num_samples,
+        classes=tuple(
+            ClassEntry(label=label, name=name, clips=counts[label]) for label, name in enumerate(plan.classes)
+        ),
+        base_classes=plan.base_classes,
+        shards=tuple(unit.shard for unit in build.units),
+        source=SourceEntry(fingerprint=fingerprint, files=plan.files, rejected=len(build.rejected)),
+        versions=_versions(corpus),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    manifest.save(request.out)
+    return manifest, warnings
 
 
 def _versions(corpus: Corpus[Any]) -> dict[str, str]:
@@ -189,7 +283,7 @@ def _versions(corpus: Corpus[Any]) -> dict[str, str]:
     return {**own, **{name: version(name) for name in _LIBRARIES}}
 
 
-def _count(plan: Plan, units: Sequence[FinishedUnit]) -> list[SplitCounts]:
+def _count_clips(plan: Plan, units: Sequence[FinishedUnit]) -> list[SplitCounts]:
     """Clips per class, by label."""
     counts = [SplitCounts()] * len(plan.classes)
     for unit in units:
@@ -198,58 +292,25 @@ def _count(plan: Plan, units: Sequence[FinishedUnit]) -> list[SplitCounts]:
     return counts
 
 
-def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:
-    """The corpus's options with all defaults filled in.
-
-    Raises:
-        EarshotError: an option is unknown or out of range.
-    """
-    if isinstance(options, CorpusOptions):
-        options = options.model_dump()
-    try:
-        return corpus.options_type.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        where = f"--{key.replace('_', '-')}: " if key else ""
-        found = f", found {printable(str(first['input']))}" if key else ""
-        reason = first["msg"].removeprefix("Value error, ")
-        reason = reason[0].lower() + reason[1:]
-        raise EarshotError(f"{where}{reason}{found}; see prepare {corpus.name} --help") from None
-
-
-def _stamp(corpus: Corpus[Any], options: CorpusOptions) -> str:
-    """What generated recordings depend on: stands for them as their fingerprint."""
-    content = [corpus.name, corpus.version, corpus.identity(options)]
+def _stamp(corpus: Corpus[Any], identity: Mapping[str, Any]) -> str:
+    """Digest of everything that generated recordings depend on; serves as their fingerprint."""
+    content = [corpus.name, corpus.version, identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _generate(corpus: Corpus[Any], options: CorpusOptions, source: Path) -> None:
-    """Makes the recordings of a corpus that has none on disk, aside and renamed, unless they are there."""
-    stamp = _stamp(corpus, options)
+def _generate(corpus: Corpus[Any], options: CorpusOptions, source: Path, stamp: str) -> None:
+    """Generates the recordings in a temporary folder and renames it, unless they already exist."""
     try:
         if (source / STAMP).read_text() == stamp:
             return
     except OSError:
         pass
-    aside = source.parent / f".{source.name}.aside"
-    for folder in (aside, source):
+    temporary = source.parent / f".{source.name}{TEMPORARY_SUFFIX}"
+    for folder in (temporary, source):
         shutil.rmtree(folder, ignore_errors=True)
-    aside.mkdir()
-    corpus.generate(aside, options)
-    for path in aside.rglob("*"):
-        os.utime(path, (0, 0))  # made again they are the same recordings, and their shards the same bytes
-    (aside / STAMP).write_text(stamp)
-    aside.rename(source)
-
-
-def _check_rejected(destination: Destination, rejected: Sequence[Rejection], plan: Plan, max_rejected: float) -> None:
-    if len(rejected) <= max_rejected * plan.files:
-        return
-    destination.write_rejected(rejected)
-    first = rejected[0]
-    raise EarshotError(
-        f"{len(rejected)} of {plan.files} files are unusable, more than --max-rejected {max_rejected:g} "
-        f"allows ({first.file}: {first.reason}{'; ...' if len(rejected) > 1 else ''}); see "
-        f"{destination.root / REJECTED}, mend them or raise the limit: what is done is kept"
-    )
+    temporary.mkdir()
+    corpus.generate(temporary, options)
+    for path in temporary.rglob("*"):
+        os.utime(path, (0, 0))  # constant modification times: generated again, the shards have the same keys and bytes
+    (temporary / STAMP).write_text(stamp)
+    temporary.rename(source)

@@ -1,8 +1,8 @@
-"""Units of work become shards, in parallel on Ray.
+"""Computes the shards of the units of work, in parallel on Ray.
 
-Ray Data maps the units; each writes its own shard inside the map, aside and renamed, and only a row of plain values
-comes back: no audio passes through the object store. Shards whose metadata name their unit are kept, so that a run that
-died in any way is resumed by the same call.
+Ray Data maps the units: each task writes its shard atomically and returns only a row of plain values, so no audio
+passes through the object store. Shards whose metadata contains the key of their unit are reused, so the same call
+resumes a run that was interrupted or killed.
 """
 
 import json
@@ -18,22 +18,21 @@ from typing import Any
 
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory
-from datasets.corpora.units import FinishedUnit, read_finished, read_note, shard_name, unit_key, write_unit
+from datasets.corpora.units import FinishedUnit, read_finished, read_metadata, shard_name, unit_key, write_unit
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
 
-# Fewer leave cores idle at the end; one block per unit costs 0.1-0.2 s each in Ray Data's loop (measured on
-# 2.60).
+# With fewer blocks, cores are idle at the end; each block costs 0.1-0.2 s in Ray Data's loop (measured on 2.60).
 BLOCKS_PER_CPU = 4
 THREADS = 16
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: units of work done and in all, clips so far."""
+    """Finished units of work, their total number, and clips so far."""
 
     done: int
     total: int
@@ -41,12 +40,12 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
-"""Hears the progress, from another thread."""
+"""Called with the progress, from another thread."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every unit of a run shares; travels to the workers."""
+    """The arguments shared by all units of a run; sent to the workers."""
 
     corpus: Corpus[Any]
     options: CorpusOptions
@@ -62,47 +61,56 @@ def finish_units(
     workers: int | None,
     listener: Listener | None,
 ) -> tuple[list[FinishedUnit], int]:
-    """All units in plan order, and how many of them had to be computed."""
+    """Computes the units that have no shard yet.
+
+    Returns:
+        All units in plan order, and how many of them were computed.
+
+    Raises:
+        EarshotError: a unit or a worker failed.
+    """
     finished: dict[int, FinishedUnit] = {}
     todo: list[tuple[int, Unit, str]] = []
     files = {file.path: file for file in inventory.files}
     identity = job.corpus.identity(job.options)
     keys = [unit_key(job.corpus, identity, unit, [files[path] for path in unit.files]) for unit in plan.units]
 
-    def look(index: int) -> FinishedUnit | None:
+    def find_finished(index: int) -> FinishedUnit | None:
         place = job.out / shard_name(index)
-        found = read_finished(place, keys[index])
-        if found is None:
+        unit = read_finished(place, keys[index])
+        if unit is None:
             place.remove()
-        return found
+        return unit
 
-    with ThreadPoolExecutor(THREADS) as pool:  # digests, and requests where the shards lie behind a URI
-        for index, found in enumerate(pool.map(look, range(len(keys)))):
-            if found is None:
+    with ThreadPoolExecutor(THREADS) as pool:  # computes digests, or waits for requests if the shards are behind a URI
+        for index, unit in enumerate(pool.map(find_finished, range(len(keys)))):
+            if unit is None:
                 todo.append((index, plan.units[index], keys[index]))
             else:
-                finished[index] = found
+                finished[index] = unit
     if todo:
         clips = sum(unit.shard.clips for unit in finished.values())
         start = Progress(len(finished), len(plan.units), clips)
-        with _watched(job.out, {shard_name(index) for index, _, _ in todo}, start, listener):
+        with _report_progress(job.out, {shard_name(index) for index, _, _ in todo}, start, listener):
             try:
                 finished.update(_map_units(job, todo, workers))
             finally:
-                _remove_unfinished(job.out)
+                _remove_temporary_files(job.out)
     return [finished[index] for index in range(len(plan.units))], len(todo)
 
 
-def _remove_unfinished(out: Location) -> None:
-    """What workers that were killed, or had no room, have left of their shards."""
+def _remove_temporary_files(out: Location) -> None:
+    """Removes partial shards of workers that were killed or ran out of disk space."""
     for name in (out / "shards").files():
         if name.endswith(TEMPORARY_SUFFIX):
             (out / "shards" / name).remove()
 
 
 @contextmanager
-def _watched(out: Location, names: Collection[str], start: Progress, listener: Listener | None) -> Iterator[None]:
-    """Tells the listener about shards as they appear: Ray Data's rows come only block by block."""
+def _report_progress(
+    out: Location, names: Collection[str], start: Progress, listener: Listener | None
+) -> Iterator[None]:
+    """Calls the listener when shards appear in the folder: Ray Data returns rows only block by block."""
     if listener is None:
         yield
         return
@@ -112,11 +120,11 @@ def _watched(out: Location, names: Collection[str], start: Progress, listener: L
         waiting, clips = set(names), start.clips
         while True:
             last = stop.is_set()
-            with suppress(EarshotError, OSError):  # a file system that hesitates: the next look tells
+            with suppress(EarshotError, OSError):  # a temporary failure of the file system: try again
                 for name in sorted({f"shards/{file}" for file in (out / "shards").files()} & waiting):
-                    if note := read_note(out / name):
+                    if metadata := read_metadata(out / name):
                         waiting.remove(name)
-                        clips += sum(count.total for count in note.counts.values())
+                        clips += sum(count.total for count in metadata.counts.values())
             listener(Progress(start.done + len(names) - len(waiting), start.total, clips))
             if last:
                 return
@@ -132,7 +140,7 @@ def _watched(out: Location, names: Collection[str], start: Progress, listener: L
 
 
 def _map_units(job: Job, todo: Sequence[tuple[int, Unit, str]], workers: int | None) -> dict[int, FinishedUnit]:
-    """Cuts units in parallel; results by unit number, whatever the order in which they come."""
+    """Computes units in parallel; returns them by unit number."""
     rows = [{"index": index, "unit": json.dumps(asdict(unit)), "key": key} for index, unit, key in todo]
     with start_ray(cpus=workers):
         import ray
@@ -157,12 +165,12 @@ def _map_units(job: Job, todo: Sequence[tuple[int, Unit, str]], workers: int | N
 
 
 def _map_unit(row: dict[str, Any], job: Job) -> dict[str, Any]:
-    """Runs in a worker: writes the unit's shard and returns a row of plain values."""
+    """Runs in a worker: writes the shard of a unit and returns a row of plain values."""
     content = json.loads(row["unit"])
     unit = Unit(content["name"], tuple(content["files"]), content["details"])
     place = job.out / shard_name(row["index"])
     try:
-        # After the death of a worker Ray repeats its whole block, of which some units are finished.
+        # After a worker crash Ray repeats its whole block, of which some units are already finished.
         finished = read_finished(place, row["key"]) or write_unit(
             job.corpus, job.options, job.source, unit, row["key"], place, job.sample_rate
         )

@@ -1,7 +1,8 @@
-"""Pictures of results: accuracy curves, heads side by side, accuracy matrices, trade-offs.
+"""Figures of results: accuracy curves, one panel of heads per method, accuracy matrices, trade-offs.
 
-Functions take plain data and return a `matplotlib.figure.Figure` in the style of `orchestrator.reporting.style`; beyond
-seven series the strokes change. Series are labelled at their ends, not in a legend. The same data give the same bytes.
+Functions take plain data and return a `matplotlib.figure.Figure` in the style of `orchestrator.reporting.style`. From
+the eighth series on, line styles differ too. Series are labelled at their ends instead of in a legend. The same data
+give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from datasets.utils.text import one_line
 from orchestrator.reporting.style import (
     DPI,
     GRID,
@@ -34,8 +36,8 @@ MATRIX_COLOURS = LinearSegmentedColormap.from_list(
     "earshot", ["#f5f9fd", "#cfe3f1", "#8fc1e0", "#3d93c6", "#0072B2", "#00456f"]
 )
 CEILING = -1
-"""Place in the palette of what no curve can exceed."""
-_NAME = 28  # longest name, in characters
+"""Style of the curve that shows the highest possible accuracy."""
+_LONGEST_NAME = 28  # characters
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Curve:
 
     Attributes:
         name: label of the curve.
-        mean: mean over chains of A_t as a fraction of one, [sessions]; NaN where no chain got so far.
-        std: sample standard deviation, [sessions]; NaN where fewer than two chains did.
-        style: place in the palette, or `CEILING`; the same thing has the same place in all panels.
+        mean: mean over chains of A_t as a fraction of one, [sessions]; NaN if no chain has finished the session.
+        std: sample standard deviation, [sessions]; NaN if fewer than two chains have.
+        style: index into the palette, or `CEILING`; the same in all panels.
     """
 
     name: str
@@ -60,17 +62,17 @@ class Cloud:
     """Configurations of a method by two objectives.
 
     Attributes:
-        name: of the method.
+        name: name of the method.
         x: one objective, [configurations].
-        y: the other, [configurations].
-        kept: which are in the Pareto set, [configurations].
-        style: place in the palette.
+        y: the other objective, [configurations].
+        optimal: mask of the Pareto set, [configurations].
+        style: index into the palette.
     """
 
     name: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
-    kept: NDArray[np.bool_]
+    optimal: NDArray[np.bool_]
     style: int
 
 
@@ -79,9 +81,9 @@ class Axis:
     """An objective on an axis.
 
     Attributes:
-        label: what it is.
-        up: whether more is better.
-        percent: whether it is a percentage; else a count.
+        label: label of the axis.
+        up: whether higher is better.
+        percent: whether it is a percentage; otherwise a count.
     """
 
     label: str
@@ -90,18 +92,18 @@ class Axis:
 
 
 def with_bands(curves: int) -> bool:
-    """Whether so many curves in one panel have bands; of more the bands would hide the lines."""
+    """Whether a panel with this number of curves has bands; too many bands hide the lines."""
     return curves <= len(PALETTE)
 
 
 def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Draws A_t of several methods in one panel: a line for the mean and, of few, a band for one std each side.
+    """Draws A_t of several methods in one panel: a line for the mean and, for few methods, a band of +- one std.
 
     Args:
         curves: one per method.
-        ticks: label of each session on the axis, [sessions].
-        title: what is shown.
-        subtitle: how to read it.
+        ticks: tick label of each session, [sessions].
+        title: title of the figure.
+        subtitle: explanation below the title.
     """
     with own_settings():
         right = 0.52 + max(text_width(_label(curve), NUMBER_POINTS) for curve in curves)
@@ -120,32 +122,31 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
 def head_panels(
     panels: Sequence[tuple[str, Sequence[Curve]]], ticks: Sequence[str], title: str, subtitle: str
 ) -> Figure:
-    """Draws A_t of every head, one panel per method, on one scale.
+    """Draws A_t of every head, one panel per method, with equal axes.
 
     Args:
         panels: (name of the method, one curve per head).
-        ticks: label of each session on the axis, [sessions].
-        title: what is shown.
-        subtitle: how to read it.
+        ticks: tick label of each session, [sessions].
+        title: title of the figure.
+        subtitle: explanation below the title.
     """
     with own_settings():
         columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 9: 3}.get(len(panels), 4)
         rows = -(-len(panels) // columns)
-        every = [curve for _, curves in panels for curve in curves]
-        right = 0.5 + max(text_width(_label(curve), NUMBER_POINTS) for curve in every)
+        all_curves = [curve for _, curves in panels for curve in curves]
+        right = 0.5 + max(text_width(_label(curve), NUMBER_POINTS) for curve in all_curves)
         cell_width, cell_height, left, top, bottom = 2.5 + right, 2.55, 0.72, 0.78, 0.6
         width, height = (
             max(left + columns * cell_width, head_width(title, subtitle)),
             top + rows * cell_height + bottom - 0.25,
         )
         figure = Figure(figsize=(width, height), dpi=DPI)
-        limits = _limits(every)
+        limits = _limits(all_curves)
         for index, (name, curves) in enumerate(panels):
             row, column = divmod(index, columns)
             x, y = left + column * cell_width, height - top - (row + 1) * cell_height + 0.25
             panel_width = cell_width - right if columns > 1 else width - left - right
-            place = (x / width, y / height, panel_width / width, (cell_height - 0.7) / height)
-            axes = figure.add_axes(place)
+            axes = figure.add_axes((x / width, y / height, panel_width / width, (cell_height - 0.7) / height))
             _panel(axes, curves, ticks, limits)
             axes.set_title(_short(name), loc="left", size=10.5, weight="bold", pad=7, parse_math=False)
             if column == 0:
@@ -159,13 +160,13 @@ def head_panels(
 
 
 def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Draws a[t, j] as a lower triangle of coloured cells: down a column its classes are forgotten.
+    """Draws a[t, j] as a lower triangle of coloured cells; a column shows how its classes are forgotten.
 
     Args:
         matrix: a[t, j] as fractions of one, [sessions, sessions]; NaN is left blank.
-        ticks: label of each session on the axis of columns, [sessions].
-        title: what is shown.
-        subtitle: how to read it.
+        ticks: tick label of each session on the column axis, [sessions].
+        title: title of the figure.
+        subtitle: explanation below the title.
     """
     with own_settings():
         size = len(matrix)
@@ -186,7 +187,7 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
         stride = -(-size // 20)
         axes.set_xticks(range(0, size, stride), [ticks[t] for t in range(0, size, stride)])
         axes.set_yticks(range(0, size, stride), [str(t) for t in range(0, size, stride)])
-        axes.set_xlabel("classes that session j brought")
+        axes.set_xlabel("classes of session j")
         axes.set_ylabel("after session t")
         if cell >= 0.34:
             for t, j in np.argwhere(~np.isnan(matrix)):
@@ -203,16 +204,15 @@ def accuracy_matrix(matrix: NDArray[np.float64], ticks: Sequence[str], title: st
 
 
 def trade_off(clouds: Sequence[Cloud], x: Axis, y: Axis, title: str, subtitle: str, *, line: bool) -> Figure:
-    """Draws configurations by two objectives, those of the Pareto set filled.
+    """Draws configurations by two objectives; those of the Pareto set are filled.
 
     Args:
         clouds: one per method.
-        x: the objective across.
-        y: the objective upwards.
-        title: what is shown.
-        subtitle: how to read it.
-        line: whether a stair joins the Pareto set: what can be had at each price. It would mislead where the set is
-            that of more than these two objectives.
+        x: objective on the horizontal axis.
+        y: objective on the vertical axis.
+        title: title of the figure.
+        subtitle: explanation below the title.
+        line: whether to draw the Pareto front as a step line; it would mislead for more than two objectives.
     """
     with own_settings():
         right = 0.52 + max(text_width(_short(cloud.name), NUMBER_POINTS) for cloud in clouds)
@@ -221,31 +221,31 @@ def trade_off(clouds: Sequence[Cloud], x: Axis, y: Axis, title: str, subtitle: s
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((left / width, 0.72 / height, (width - left - right) / width, 1 - 1.5 / height))
         for cloud in clouds:
-            colour, stroke, marker = _look(cloud.style)
-            look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "clip_on": False}
-            others = ~cloud.kept
-            axes.plot(cloud.x[others], cloud.y[others], **look, markersize=5, markerfacecolor="none", alpha=0.55)
-            axes.plot(cloud.x[cloud.kept], cloud.y[cloud.kept], **look, markersize=7, markeredgecolor="white", zorder=4)
+            colour, stroke, marker = _line_style(cloud.style)
+            points: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "clip_on": False}
+            others, x_front, y_front = ~cloud.optimal, cloud.x[cloud.optimal], cloud.y[cloud.optimal]
+            axes.plot(cloud.x[others], cloud.y[others], **points, markersize=5, markerfacecolor="none", alpha=0.55)
+            axes.plot(x_front, y_front, **points, markersize=7, markeredgecolor="white", zorder=4)
             if line:
-                order = np.argsort(cloud.x[cloud.kept], kind="stable")
+                order = np.argsort(x_front, kind="stable")
                 axes.plot(
-                    cloud.x[cloud.kept][order], cloud.y[cloud.kept][order], color=colour, linestyle=stroke,
+                    x_front[order], y_front[order], color=colour, linestyle=stroke,
                     drawstyle="steps-pre" if x.up else "steps-post", linewidth=1.2, alpha=0.6, zorder=3,
                 )  # fmt: skip
         axes.margins(0.06)
         axes.set_xlim(axes.get_xlim())
         axes.set_ylim(axes.get_ylim())
-        axes.set_xlabel(f"{x.label}, {'more' if x.up else 'less'} is better")
-        axes.set_ylabel(f"{y.label}, {'more' if y.up else 'less'} is better")
-        for axis, one in ((axes.xaxis, x), (axes.yaxis, y)):
-            axis.set_major_locator(MaxNLocator(5, integer=not one.percent))
-            axis.set_major_formatter(StrMethodFormatter("{x:g}") if one.percent else EngFormatter(sep=""))
+        axes.set_xlabel(f"{x.label}, {'higher' if x.up else 'lower'} is better")
+        axes.set_ylabel(f"{y.label}, {'higher' if y.up else 'lower'} is better")
+        for axis, objective in ((axes.xaxis, x), (axes.yaxis, y)):
+            axis.set_major_locator(MaxNLocator(5, integer=not objective.percent))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}") if objective.percent else EngFormatter(sep=""))
         axes.grid(color=GRID, linewidth=0.8)
         ends = []
         for cloud in clouds:
-            if cloud.kept.any():
-                last = np.flatnonzero(cloud.kept)[np.argmax(cloud.x[cloud.kept])]
-                colour, stroke, _ = _look(cloud.style)
+            if cloud.optimal.any():
+                last = np.flatnonzero(cloud.optimal)[np.argmax(cloud.x[cloud.optimal])]
+                colour, stroke, _ = _line_style(cloud.style)
                 ends.append(End(float(cloud.x[last]), float(cloud.y[last]), _short(cloud.name), colour, ":", 0.45))
         _write_names(axes, ends, axes.get_ylim())
         head(figure, title, subtitle)
@@ -256,7 +256,7 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
     sessions = len(ticks)
     x = np.arange(sessions)
     for order, curve in enumerate(curves):
-        colour, line, marker = _look(curve.style)
+        colour, line, marker = _line_style(curve.style)
         mean, std = 100 * curve.mean, 100 * curve.std
         axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.13, linewidth=0, zorder=2)
         if sessions == 1:
@@ -277,22 +277,22 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
 
 
 def _name_ends(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]) -> None:
-    """Writes each curve's name and last accuracy right of its end."""
+    """Writes the name and last accuracy of each curve to the right of its end."""
     ends = []
     for curve in curves:
-        there = np.flatnonzero(~np.isnan(curve.mean))
-        if len(there):
-            colour, line, _ = _look(curve.style)
-            early = there[-1] < len(curve.mean) - 1
-            stroke, alpha = (":", 0.45) if early else (line, 0.75)  # no one should read on along a faint dotted line
-            y = float(100 * curve.mean[there[-1]])
-            ends.append(End(float(there[-1]), y, _label(curve), colour, stroke, alpha))
+        finished = np.flatnonzero(~np.isnan(curve.mean))
+        if len(finished):
+            colour, line, _ = _line_style(curve.style)
+            early = finished[-1] < len(curve.mean) - 1
+            stroke, alpha = (":", 0.45) if early else (line, 0.75)  # must not look like a continuation of the curve
+            y = float(100 * curve.mean[finished[-1]])
+            ends.append(End(float(finished[-1]), y, _label(curve), colour, stroke, alpha))
     _write_names(axes, ends, limits)
 
 
 @dataclass(frozen=True)
 class End:
-    """Where something drawn ends, what is written there, and the line that leads from one to the other."""
+    """End of a series: its position, its label, and the style of the line that leads to the label."""
 
     x: float
     y: float
@@ -303,51 +303,51 @@ class End:
 
 
 def _write_names(axes: Axes, ends: Sequence[End], limits: tuple[float, float]) -> None:
-    """Writes names right of the panel, moved apart where they would overlap."""
+    """Writes labels to the right of the panel, moved apart where they would overlap."""
     box = axes.get_window_extent()
     inches = box.height / DPI / (limits[1] - limits[0])
-    places = spread([end.y for end in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
+    positions = spread([end.y for end in ends], gap=0.172 / inches, low=limits[0], high=limits[1])
     edge = axes.get_xlim()[1]
     per_inch = (edge - axes.get_xlim()[0]) / (box.width / DPI)
-    for end, place in zip(ends, places, strict=True):
+    for end, position in zip(ends, positions, strict=True):
         xs = [end.x, edge + 0.03 * per_inch, edge + 0.2 * per_inch, edge + 0.28 * per_inch]
         axes.plot(
-            xs, [end.y, end.y, place, place], color=end.colour, linestyle=end.stroke, linewidth=0.9, alpha=end.alpha,
-            clip_on=False, zorder=2,
+            xs, [end.y, end.y, position, position], color=end.colour, linestyle=end.stroke, linewidth=0.9,
+            alpha=end.alpha, clip_on=False, zorder=2,
         )  # fmt: skip
         axes.text(
-            edge + 0.33 * per_inch, place, end.text, va="center_baseline", size=NUMBER_POINTS,
+            edge + 0.33 * per_inch, position, end.text, va="center_baseline", size=NUMBER_POINTS,
             parse_math=False, clip_on=False,
         )  # fmt: skip
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves values apart, as little as possible (squared), until `gap` apart.
+    """Moves values apart by the least squares until they are at least `gap` apart.
 
-    Values that touch become a block around their mean; blocks that touch merge (pool adjacent violators).
+    Values that touch form a block around their mean; blocks that touch are merged (pool adjacent violators).
 
     Args:
-        values: the wanted places.
-        gap: the least distance of two.
-        low: no place is below it while they all fit.
-        high: no place is above it while they all fit.
+        values: desired positions.
+        gap: least distance between two positions.
+        low: lower limit, as long as all positions fit.
+        high: upper limit, as long as all positions fit.
     """
     order = sorted(range(len(values)), key=lambda index: values[index])
-    blocks: list[list[float]] = []  # the wanted start of each member, with the gaps before it taken out
+    blocks: list[list[float]] = []  # desired position of each member, minus the gaps before it
     for rank, index in enumerate(order):
         blocks.append([values[index] - rank * gap])
         while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
             blocks[-2:] = [blocks[-2] + blocks[-1]]
     starts = [float(np.mean(block)) for block in blocks for _ in block]
     top = high - (len(values) - 1) * gap
-    placed = [0.0] * len(values)
+    positions = [0.0] * len(values)
     for rank, index in enumerate(order):
-        placed[index] = max(min(starts[rank], top), low) + rank * gap
-    return placed
+        positions[index] = max(min(starts[rank], top), low) + rank * gap
+    return positions
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Limits of the axis in percent: whole steps around all bands, in 0 to 100, at least 20 apart."""
+    """Axis limits in percent: multiples of the step around all bands, within 0 to 100, at least 20 apart."""
     spans = np.concatenate(
         [100 * np.stack([c.mean - np.nan_to_num(c.std), c.mean + np.nan_to_num(c.std)]) for c in curves]
     )
@@ -363,27 +363,27 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 def _step(span: float) -> int:
-    """Distance of the grid lines for a span in percent."""
+    """Distance of grid lines for a span in percent."""
     return 5 if span <= 25 else 10 if span <= 55 else 20
 
 
-def _look(style: int) -> tuple[str, str, str]:
-    """Colour, stroke and marker of a place in the palette."""
+def _line_style(style: int) -> tuple[str, str, str]:
+    """Colour, line style and marker of an index into the palette."""
     if style == CEILING:
         return SOFT, "--", "None"
-    turn, place = divmod(style, len(PALETTE))
-    return PALETTE[place], STROKES[turn % len(STROKES)], MARKERS[(place + 3 * turn) % len(MARKERS)]
+    turn, colour = divmod(style, len(PALETTE))
+    return PALETTE[colour], STROKES[turn % len(STROKES)], MARKERS[(colour + 3 * turn) % len(MARKERS)]
 
 
 def _short(name: str) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    name = one_line(name)
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _label(curve: Curve) -> str:
-    """The curve's name and last accuracy, and where that was if it is not the last session."""
-    there = np.flatnonzero(~np.isnan(curve.mean))
-    if not len(there):
+    """The name and last accuracy of a curve, with the session if it is not the last one."""
+    finished = np.flatnonzero(~np.isnan(curve.mean))
+    if not len(finished):
         return _short(curve.name)
-    early = f" (session {there[-1]})" if there[-1] < len(curve.mean) - 1 else ""
-    return f"{_short(curve.name)}  {100 * curve.mean[there[-1]]:.1f}{early}"
+    early = f" (session {finished[-1]})" if finished[-1] < len(curve.mean) - 1 else ""
+    return f"{_short(curve.name)}  {100 * curve.mean[finished[-1]]:.1f}{early}"

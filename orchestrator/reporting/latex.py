@@ -1,4 +1,4 @@
-"""The table of methods as LaTeX, in the layout of the field's papers: sessions, then AA and PD (booktabs)."""
+"""The table of methods as LaTeX, in the usual layout of papers: sessions, then AA and PD (booktabs)."""
 
 import re
 from collections.abc import Sequence
@@ -6,47 +6,45 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.utils.text import one_line, plural, printable
-from orchestrator.reporting.tables import PaperRow, ceiling
+from orchestrator.reporting.facts import limiting_ceilings
+from orchestrator.reporting.formatting import MISSING, percent
+from orchestrator.reporting.sentences import PROVISIONAL_MARK, methods_caption
+from orchestrator.reporting.tables import MethodRow
 from orchestrator.results.run import Run
-from orchestrator.statistics.estimates import NOTHING, Estimate, percent
+from orchestrator.statistics.estimates import Estimate
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "*": "{*}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
-# After \\ a bracket or a star would be taken for its option.
-_WIDE = 6  # sessions from which the table is set smaller
+# A bracket or a star after \\ would be parsed as its option.
+_WIDE = 6  # sessions above which the table is set in a smaller size
 
 
-def latex(run: Run, rows: Sequence[PaperRow]) -> str:
-    """A `table` environment that needs the package booktabs alone.
+def latex(run: Run, rows: Sequence[MethodRow]) -> str:
+    """A `table` environment; requires the package booktabs only.
 
-    Nothing is in bold: the highest mean on test clips is an observation, not a selection.
+    No number is in bold: the highest mean on test clips is an observation, not a selection.
 
     Args:
         run: the run.
         rows: one per method.
     """
-    first = next(iter(run.trials.values()))
     sessions = run.planned_sessions
     counts = sorted({row.n for row in rows})
-    over = plural(int(counts[0]), "seed") if len(counts) == 1 and counts[0].isdigit() else "the finished seeds"
-    caption = (
-        f"Accuracy (\\%) on {escape(first.benchmark)} after each session over all classes seen so far. AA: mean of the"
-        f" sessions; PD: first less last. Means over {over}, $\\pm$ sample standard deviation. The configuration of"
-        " each method was chosen by its validation accuracy."
-    )
+    seeds = plural(int(counts[0]), "seed") if len(counts) == 1 and counts[0].isdigit() else "the finished seeds"
+    caption = escape(methods_caption(run, seeds))
     if any(row.choice.provisional for row in rows):
-        caption += " $^*$: provisional, no configuration has finished all its seeds."
+        caption += f" $^*$ {escape(PROVISIONAL_MARK.removeprefix('* '))}."
     body = [f"    {_row(row)} \\\\" for row in rows]
-    if limit := ceiling(run):
-        caption += " Ceiling: the most that identical clips under several labels allow."
-        highest = " & ".join(["Ceiling", *map(_value, limit), _value(float(np.mean(limit))), "--"])
+    if limits := limiting_ceilings(run):
+        caption += " Ceiling: highest possible accuracy, limited by identical clips under several labels."
+        highest = " & ".join(["Ceiling", *map(_value, limits.values), _value(float(np.mean(limits.values))), "--"])
         body += [r"    \midrule", f"    {highest} \\\\"]
     head = " & ".join(["Method", *(_session(run, t) for t in range(sessions)), "AA", "PD"])
     lines = [
-        f"% {one_line(printable(run.name))}: made by python -m orchestrator.report; needs \\usepackage{{booktabs}}",
+        f"% {one_line(printable(run.name))}: written by earshot report; requires \\usepackage{{booktabs}}",
         r"\begin{table}[t]",
         r"  \centering",
         *([r"  \footnotesize", r"  \setlength{\tabcolsep}{3.5pt}"] if sessions > _WIDE else []),
@@ -67,22 +65,18 @@ def latex(run: Run, rows: Sequence[PaperRow]) -> str:
 
 
 def escape(text: object) -> str:
-    r"""Text that LaTeX shows as it is: `a_b & 5 %` -> `a\_b \& 5 \%`; line breaks become spaces."""
+    r"""Escapes text for LaTeX: `a_b & 5 %` -> `a\_b \& 5 \%`; line breaks become spaces."""
     escaped = "".join(_SPECIAL.get(sign, sign) for sign in printable(one_line(text)))
-    return re.sub("-(?=-)", "-{}", escaped)  # two would be a dash
+    return re.sub("-(?=-)", "-{}", escaped)  # two hyphens would be set as a dash
 
 
 def _session(run: Run, session: int) -> str:
-    """'3 (20)': the session and the classes seen after it, where all chains agree."""
-    seen = {
-        sum(len(one.classes) for one in record.sessions[: session + 1])
-        for record in run.trials.values()
-        if len(record.sessions) > session
-    }
-    return f"{session} ({seen.pop()})" if len(seen) == 1 else str(session)
+    """'3 (20)': the session and the number of classes seen after it, if all chains agree."""
+    seen = run.classes_seen[session]
+    return str(session) if seen is None else f"{session} ({seen})"
 
 
-def _row(row: PaperRow) -> str:
+def _row(row: MethodRow) -> str:
     star = "$^*$" if row.choice.provisional else ""
     cells = [escape(row.choice.method) + star, *(_value(value.mean) for value in row.sessions)]
     return " & ".join([*cells, _mean_std(row.aa), _mean_std(row.pd)])
@@ -94,4 +88,4 @@ def _mean_std(value: Estimate) -> str:
 
 def _value(value: float) -> str:
     text = percent(value)
-    return "--" if text == NOTHING else f"$-${text[1:]}" if text.startswith("-") else text
+    return "--" if text == MISSING else f"$-${text[1:]}" if text.startswith("-") else text

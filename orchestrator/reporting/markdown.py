@@ -1,4 +1,4 @@
-"""Text as Markdown: one line, escaped, in tables."""
+"""Markdown: escaped text and tables."""
 
 import re
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from datasets.utils.text import one_line
 
 
 def escape(text: object) -> str:
-    r"""Text that Markdown shows as it is: `a|b *c*` -> `a\|b \*c\*`; line breaks become spaces."""
+    r"""Escapes text for Markdown: `a|b *c*` -> `a\|b \*c\*`; line breaks become spaces."""
     plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     plain = re.sub(r"([\\`*\[\]|~$])", r"\\\1", plain)
-    # An underscore inside a word is no emphasis; escaped, A_0 would be hard to read in the source.
+    # An underscore inside a word is not emphasis, and an escaped A_0 is hard to read in the source.
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)
 
 
@@ -18,9 +18,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], bold: Sequenc
     """A table; cells are escaped.
 
     Args:
-        header: names of the columns; one that begins with '>' is set to the right.
+        header: names of the columns; those that begin with '>' are right-aligned.
         rows: cells.
-        bold: (row, column) of the cells to show in bold.
+        bold: (row, column) of cells in bold.
     """
     names = [escape(name.removeprefix(">")) for name in header]
     rule = ["---:" if name.startswith(">") else "---" for name in header]

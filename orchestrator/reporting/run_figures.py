@@ -1,4 +1,4 @@
-"""The figures of a run: what `orchestrator.reporting.figures` draws, filled with what was found."""
+"""The figures of a run: fills `orchestrator.reporting.figures` with its results."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from datasets.utils.text import one_line, plural
 from orchestrator.reporting import figures
-from orchestrator.reporting.tables import ceiling
+from orchestrator.reporting.facts import limiting_ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
@@ -17,52 +17,38 @@ from orchestrator.statistics.pareto import Candidate
 
 
 def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dict[str, Figure]:
-    """File name without its ending -> figure; methods without a finished session are left out.
+    """File name without suffix -> figure; methods without a finished session are left out.
 
     Args:
         run: the run.
-        estimates: its means.
+        estimates: estimates of the run.
         choices: the configuration of each method.
     """
     shown = [choice for choice in choices if run.reached(choice.configuration)]
     if not shown:
         return {}
-    index, counted = _ticks(run)
-    place = {choice.method: number for number, choice in enumerate(choices)}
-    curves = [
-        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.method, place[c.method])
-        for c in shown
-    ]
-    if limit := ceiling(run):
-        curves.append(figures.Curve("ceiling", np.array(limit), np.full(len(limit), np.nan), figures.CEILING))
-    heads = list(dict.fromkeys(head for choice in choices for head in run.heads(choice.method)))
-    panels = [
-        (
-            c.method,
-            [_curve(run, estimates, c.configuration, h, h, heads.index(h)) for h in run.heads(c.method)],
-        )
-        for c in shown
-    ]
-    over = f"over {_chains_behind(run, shown)}"
+    sessions = [str(t) for t in range(run.planned_sessions)]
+    chains = f"over {_chains(run, shown)}"
+    panels = [(c.method, _head_curves(run, estimates, c, choices)) for c in shown]
     spread = "mean, band of one std," if figures.with_bands(len(shown)) else "mean"
     drawn = {
         "accuracy": figures.accuracy_curves(
-            curves,
-            counted,
+            _method_curves(run, estimates, choices),
+            [t if seen is None else f"{t}\n({seen})" for t, seen in zip(sessions, run.classes_seen, strict=True)],
             "Accuracy after each session",
-            f"test clips of all classes seen, default head; {spread} {over}",
+            f"test clips of all classes seen, default head; {spread} {chains}",
         ),
         "heads": figures.head_panels(
-            panels, index, "Heads side by side", f"test clips of all classes seen; mean, band of one std, {over}"
+            panels, sessions, "Accuracy per head", f"test clips of all classes seen; mean, band of one std, {chains}"
         ),
     }
-    for number, choice in enumerate(shown):
+    for index, choice in enumerate(shown):
         head = run.default_head(choice.configuration)
         matrices = run.matrices(choice.configuration, head)
         name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.method)}"
-        drawn[name if name not in drawn else f"matrix-{number}"] = figures.accuracy_matrix(
+        drawn[name if name not in drawn else f"matrix-{index}"] = figures.accuracy_matrix(
             mean_matrix(matrices),
-            index,
+            sessions,
             f"{one_line(choice.method)}: accuracy matrix a[t, j]",
             f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
         )
@@ -76,48 +62,59 @@ def trade_off(compared: Sequence[Candidate], objectives: Sequence[Objective]) ->
         compared: the complete configurations.
         objectives: at least two.
     """
-    up, across = objectives[:2]
+    vertical, horizontal = objectives[:2]
     clouds = []
-    for style, method in enumerate(dict.fromkeys(one.method for one in compared)):
-        own = [one for one in compared if one.method == method]
+    for style, method in enumerate(dict.fromkeys(candidate.method for candidate in compared)):
+        members = [candidate for candidate in compared if candidate.method == method]
         y, x = (
-            np.array([one.values[k].mean * (100 if objective.share else 1) for one in own])
-            for k, objective in enumerate((up, across))
+            np.array([candidate.values[k].mean * (100 if objective.share else 1) for candidate in members])
+            for k, objective in enumerate((vertical, horizontal))
         )
-        clouds.append(figures.Cloud(method, x, y, np.array([one.kept for one in own]), style))
-    among = "both" if len(objectives) == 2 else f"all {len(objectives)} objectives"
+        clouds.append(figures.Cloud(method, x, y, np.array([candidate.optimal for candidate in members]), style))
+    which = "both objectives" if len(objectives) == 2 else f"all {len(objectives)} objectives"
     return figures.trade_off(
         clouds,
-        figures.Axis(_label(across), across.up, across.share),
-        figures.Axis(_label(up), up.up, up.share),
-        "What is given up for what",
-        f"means over seeds on validation clips; filled: no other of the method is as good in {among}",
+        _axis(horizontal),
+        _axis(vertical),
+        "Trade-off between objectives",
+        f"means over seeds on validation clips; filled: no other configuration of the method is as good in {which}",
         line=len(objectives) == 2,
     )
 
 
-def _label(objective: Objective) -> str:
-    return objective.title + (" (%)" if objective.share else "")
+def _axis(objective: Objective) -> figures.Axis:
+    return figures.Axis(objective.title + (" (%)" if objective.share else ""), objective.up, objective.share)
+
+
+def _method_curves(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[figures.Curve]:
+    """A curve per method with a finished session, and the ceiling, if any."""
+    curves = [
+        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.method, style)
+        for style, c in enumerate(choices)
+        if run.reached(c.configuration)
+    ]
+    if limits := limiting_ceilings(run):
+        values = np.array(limits.values)
+        curves.append(figures.Curve("ceiling", values, np.full(len(values), np.nan), figures.CEILING))
+    return curves
+
+
+def _head_curves(run: Run, estimates: Estimates, choice: Choice, choices: Sequence[Choice]) -> list[figures.Curve]:
+    """A curve per head of a method; a head has the same style in the panels of all methods."""
+    styles = list(dict.fromkeys(head for other in choices for head in run.heads(other.method)))
+    heads = run.heads(choice.method)
+    return [_curve(run, estimates, choice.configuration, head, head, styles.index(head)) for head in heads]
 
 
 def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:
-    found = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
-    return figures.Curve(name, np.array([e.mean for e in found]), np.array([e.std for e in found]), style)
+    values = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
+    return figures.Curve(name, np.array([v.mean for v in values]), np.array([v.std for v in values]), style)
 
 
-def _ticks(run: Run) -> tuple[list[str], list[str]]:
-    """Labels of the sessions: plain, and with the classes seen so far where all chains agree on them."""
-    seen: dict[int, set[int]] = {}
-    for record in run.trials.values():
-        for session, total in enumerate(np.cumsum([len(s.classes) for s in record.sessions])):
-            seen.setdefault(session, set()).add(int(total))
-    plain = [str(t) for t in range(run.planned_sessions)]
-    return plain, [f"{t}\n({min(seen[int(t)])})" if len(seen.get(int(t), ())) == 1 else t for t in plain]
-
-
-def _chains_behind(run: Run, choices: Sequence[Choice]) -> str:
+def _chains(run: Run, choices: Sequence[Choice]) -> str:
+    """Number of chains behind the figures: '3 chains', '2 to 3 chains', 'up to 3 chains'."""
     counts = sorted({sum(1 for r in run.of(choice.configuration) if r.sessions) for choice in choices})
-    whole = all(len(r.sessions) in (0, r.planned_sessions) for c in choices for r in run.of(c.configuration))
-    if not whole:
+    complete = all(len(r.sessions) in (0, r.planned_sessions) for c in choices for r in run.of(c.configuration))
+    if not complete:
         return f"up to {plural(counts[-1], 'chain')}"
     return plural(counts[0], "chain") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} chains"

@@ -1,4 +1,4 @@
-"""The tables of a report as one XLSX file: a sheet each, and one that explains them."""
+"""The tables of a report as one XLSX workbook: one sheet per table, and one that explains them."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from datasets.utils.text import one_line, printable
 from orchestrator.reporting.tables import Grid
 
 READ_ME = "read-me"
-_COUNTED = ("seconds", "parameters")
-"""Columns that begin so hold counts, not fractions."""
-_LONGEST = 32_000  # characters of a cell; Excel takes 32,767
+_COUNTS = ("seconds", "parameters")
+"""Prefixes of columns that contain counts, not fractions."""
+_LONGEST = 32_000  # characters of a cell; the limit of Excel is 32,767
 _WIDEST = 40  # width of a column, in characters
 
 
-def xlsx(sheets: Mapping[str, Grid], explained: Sequence[tuple[str, str]]) -> bytes:
+def xlsx(sheets: Mapping[str, Grid], read_me: Sequence[tuple[str, str]]) -> bytes:
     """A workbook; the same tables give the same bytes.
 
-    Fractions are stored as they are and shown in percent. Text is stored as text: '=1+1' stays what it is.
+    Fractions are stored as fractions and displayed in percent. Text is stored as text: '=1+1' is no formula.
 
     Args:
         sheets: name of the sheet -> its table.
-        explained: rows of the first sheet: what, and what it means.
+        read_me: rows of the first sheet: (name, explanation).
     """
     buffer = io.BytesIO()
     options = {
@@ -44,7 +44,7 @@ def xlsx(sheets: Mapping[str, Grid], explained: Sequence[tuple[str, str]]) -> by
         sheet = book.add_worksheet(READ_ME)
         sheet.set_column(0, 0, 24, bold)
         sheet.set_column(1, 1, 100, wrapped)
-        for row, pair in enumerate(explained):
+        for row, pair in enumerate(read_me):
             for column, text in enumerate(pair):
                 sheet.write_string(row, column, _text(text))
         for name, grid in sheets.items():
@@ -70,7 +70,7 @@ def _write(sheet: Worksheet, grid: Grid, bold: Format, formats: Mapping[str, For
 def _format(column: str, value: float) -> str:
     if isinstance(value, int):
         return "0"
-    if column.startswith(_COUNTED) and not column.endswith("_n"):
+    if column.startswith(_COUNTS) and not column.endswith("_n"):
         return "#,##0.0" if column.startswith("seconds") else "#,##0"
     return "0.0%"
 

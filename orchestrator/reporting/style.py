@@ -1,13 +1,13 @@
-"""How our pictures look, whatever they show.
+"""Shared Matplotlib style.
 
-pyplot is not used and no setting of the user's is read or changed. Colours are those of Okabe and Ito (2008), which
-colour-blind readers can tell apart, less the yellow that is too pale on white. The same figure gives the same bytes.
+pyplot is not used, and the user's settings are neither read nor changed. Colours are those of Okabe and Ito (2008),
+which colour-blind readers can distinguish, without the yellow, which is too pale on white. The same figure gives the
+same bytes.
 """
 
 import contextlib
 import io
 from collections.abc import Iterator
-from typing import Literal, get_args
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,16 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-Format = Literal["png", "svg", "pdf"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-USUAL: tuple[Format, ...] = ("png", "svg")
-"""What is written where nothing else is asked for: a PDF takes as long as all else together, to cut its fonts out."""
+from orchestrator.reporting.options import Format
 
 DPI = 150
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, SOFT, GRID = "#1a1a1a", "#5f6368", "#e3e5e8"
 NUMBER_POINTS = 9.0
-"""Size of labels and subtitles."""
+"""Font size of labels and subtitles."""
 
 _STYLE = {
     "font.family": ["DejaVu Sans"],
@@ -62,24 +59,24 @@ def svg(figure: Figure) -> bytes:
     buffer = io.StringIO()
     with own_settings(), matplotlib.rc_context({"svg.hashsalt": "earshot"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-        figure.set_dpi(DPI)  # print_svg leaves 72 behind
+        figure.set_dpi(DPI)  # print_svg sets 72
     return buffer.getvalue().encode()
 
 
 def pdf(figure: Figure) -> bytes:
-    """Renders a figure as PDF with its fonts inside; the same figure gives the same bytes."""
+    """Renders a figure as PDF with embedded fonts; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    # Type 42: letters stay letters, which journals ask for; the default, type 3, are drawings of them.
+    # Type 42 keeps text as text, as journals require; the default, type 3, stores drawings of the letters.
     with own_settings(), matplotlib.rc_context({"pdf.fonttype": 42}):
-        nothing = {"CreationDate": None, "Creator": None, "Producer": None}
-        FigureCanvasPdf(figure).print_pdf(buffer, metadata=nothing)
-        figure.set_dpi(DPI)  # print_pdf leaves 72 behind
+        no_metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+        FigureCanvasPdf(figure).print_pdf(buffer, metadata=no_metadata)
+        figure.set_dpi(DPI)  # print_pdf sets 72
     return buffer.getvalue()
 
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
-    """Inside of the `with` block figures are drawn in our look, whatever the user has set."""
+    """Context manager that applies this style and ignores the user's settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -87,22 +84,22 @@ def own_settings() -> Iterator[None]:
 
 
 def head_width(title: str, subtitle: str) -> float:
-    """Inches that a figure must be wide for its title and subtitle."""
+    """Least width in inches of a figure with this title and subtitle."""
     return 0.45 + max(text_width(title, 12.5, bold=True), text_width(subtitle, NUMBER_POINTS))
 
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
-    """Writes title and subtitle above everything else."""
+    """Writes title and subtitle at the top of a figure."""
     width, height = figure.get_size_inches()
-    place, down = 0.2 / width, 1 / height
-    figure.text(place, 1 - 0.18 * down, title, size=12.5, weight="bold", va="top", parse_math=False)
-    figure.text(place, 1 - 0.44 * down, subtitle, size=NUMBER_POINTS, color=SOFT, va="top", parse_math=False)
+    left, inch = 0.2 / width, 1 / height
+    figure.text(left, 1 - 0.18 * inch, title, size=12.5, weight="bold", va="top", parse_math=False)
+    figure.text(left, 1 - 0.44 * inch, subtitle, size=NUMBER_POINTS, color=SOFT, va="top", parse_math=False)
 
 
 def text_width(text: str, points: float, bold: bool = False) -> float:
-    """Width of a text in inches."""
+    """Width in inches of a text."""
     if not text.strip():
         return 0.0
-    plain = text.replace("$", "S")  # a pair of dollars would be read as mathematics
+    plain = text.replace("$", "S")  # a pair of dollars would be parsed as mathematics
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
     return float(TextPath((0, 0), plain, size=points, prop=font).vertices[:, 0].max()) / 72

@@ -1,15 +1,19 @@
-"""The summary table that a sweep prints at its end."""
+"""The summary table that `earshot report` prints, and a sweep at its end."""
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.text import one_line, plural
-from orchestrator.results.run import Run
-from orchestrator.statistics.estimates import Estimates, mean_std, percent
+from datasets.utils.text import one_line
+from orchestrator.reporting.facts import chain_count, choices_of
+from orchestrator.reporting.formatting import mean_std, percent
+from orchestrator.reporting.options import SUMMARY_WIDTH
+from orchestrator.reporting.sentences import CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
+from orchestrator.results.run import Choice, Run
+from orchestrator.statistics.estimates import Estimates
 
-SUMMARY_WIDTH = 110  # columns, where the output is not a terminal
+__all__ = ["SUMMARY_WIDTH", "summary_table"]
 
 
 def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
@@ -19,22 +23,25 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
         run: the run.
         width: columns of the terminal; sessions are left out of the middle until the table fits.
     """
-    estimates = Estimates(run)
-    console = Console(width=width)
-    for shown in range(run.planned_sessions, 1, -1):
-        table = _table(run, estimates, shown)
-        if Measurement.get(console, console.options.update(width=1000), table).maximum <= width:
-            return table
-    return _table(run, estimates, min(2, run.planned_sessions))
+    estimates, choices, sessions = Estimates(run), choices_of(run), run.planned_sessions
+    accuracies = [_accuracies(run, estimates, choice) for choice in choices]
+    others = [_cells(run, estimates, choice) for choice in choices]
+    unlimited = Console(width=1000)
+    for shown in range(sessions, 0, -1):
+        columns = _aligned([_shortened(row, shown) for row in accuracies])
+        table = _table(run, [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)])
+        if shown <= 2 or Measurement.get(unlimited, unlimited.options, table).maximum <= width:
+            break
+    captions = [CHOSEN, MEAN_STD, PROVISIONAL_MARK if any(c.provisional for c in choices) else "", stopped_chains(run)]
+    table.caption = "\n".join(filter(None, captions))
+    return table
 
 
-def _table(run: Run, estimates: Estimates, shown: int) -> Table:
+def _table(run: Run, rows: list[list[str]]) -> Table:
     last = run.planned_sessions - 1
-    first = next(iter(run.trials.values()))
-    kept = [t for t in range(last + 1) if t < (shown + 1) // 2 or t > last - shown // 2]
+    benchmark = one_line(next(iter(run.trials.values())).benchmark)
     table = Table(
-        title=Text(f"{one_line(first.benchmark)}: accuracy on test clips (%)", style="bold"),
-        caption="configuration chosen by validation AA\nmean ± std (ddof 1) over n chains",
+        title=Text(f"{benchmark}: accuracy on test clips (%)", style="bold"),
         box=None,
         padding=(0, 2, 0, 0),
         header_style="bold",
@@ -47,28 +54,35 @@ def _table(run: Run, estimates: Estimates, shown: int) -> Table:
     table.add_column("A_0" if last == 0 else f"A_0 .. A_{last}", no_wrap=True)
     for name in ("AA", "PD", "forget", "final"):
         table.add_column(name, justify="right", no_wrap=True)
-    whole_hundred = any(
-        percent(estimates.session(c.configuration, run.default_head(c.configuration), "test", t)["micro"].mean)
-        == "100.0"
-        for c in map(run.best, run.methods)
-        for t in kept
-    )
-    digits = 5 if whole_hundred else 4
-    for choice in map(run.best, run.methods):
-        head = run.default_head(choice.configuration)
-        cells = [percent(estimates.session(choice.configuration, head, "test", t)["micro"].mean) for t in kept]
-        texts = [cell.rjust(digits) for cell in cells]
-        if len(kept) <= last:
-            texts.insert((shown + 1) // 2, "..")
-        whole = estimates.chain(choice.configuration, head, "test")
-        name = one_line(choice.configuration).removeprefix(f"{one_line(choice.method)}-")
-        row = [one_line(choice.method), name + ("*" if choice.provisional else "")]
-        row += [run.count(choice.configuration, whole["aa"].n), " ".join(texts), mean_std(whole["aa"])]
-        row += [percent(whole[metric].mean) for metric in ("pd", "forgetting", "final")]
+    for row in rows:
         table.add_row(*map(Text, row))
-    if any(run.best(method).provisional for method in run.methods):
-        table.caption = f"{table.caption}\n* provisional: no configuration is complete"
-    if stopped := sum(record.status == "stopped" for record in run.trials.values()):
-        told = f"{plural(stopped, 'chain')} stopped early; only whole configurations compete"
-        table.caption = f"{table.caption}\n{told}"
     return table
+
+
+def _accuracies(run: Run, estimates: Estimates, choice: Choice) -> list[str]:
+    """A_t of each session."""
+    name, head = choice.configuration, run.default_head(choice.configuration)
+    return [percent(estimates.session(name, head, "test", t)["micro"].mean) for t in range(run.planned_sessions)]
+
+
+def _shortened(accuracies: list[str], shown: int) -> list[str]:
+    """The first and last sessions, `shown` in total, with '..' between them."""
+    if shown == len(accuracies):
+        return accuracies
+    last = shown // 2
+    return [*accuracies[: shown - last], "..", *accuracies[len(accuracies) - last :]]
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Each row as one text, with cells of equal width."""
+    width = max([4, *(len(cell) for row in rows for cell in row)])
+    return [" ".join(cell if cell == ".." else cell.rjust(width) for cell in row) for row in rows]
+
+
+def _cells(run: Run, estimates: Estimates, choice: Choice) -> tuple[list[str], list[str]]:
+    """Cells before and after the accuracies of the sessions."""
+    method, name = one_line(choice.method), one_line(choice.configuration)
+    chain = estimates.chain(choice.configuration, run.default_head(choice.configuration), "test")
+    mark = "*" if choice.provisional else ""
+    first = [method, name.removeprefix(f"{method}-") + mark, chain_count(run, choice.configuration, chain["aa"].n)]
+    return first, [mean_std(chain["aa"]), *(percent(chain[key].mean) for key in ("pd", "forgetting", "final"))]

@@ -1,7 +1,7 @@
-"""The tables of a report as plain data, and as CSV.
+"""The tables of a report as plain data.
 
-A `Grid` is a header and rows of numbers and names; accuracies are fractions of one, NaN is a value that is not defined
-or not there yet. `paper` has the layout of the field's papers: a row per method, a column per session, then AA and PD.
+A `Grid` is a header and rows of numbers and names; accuracies are fractions of one, NaN is a value that is undefined or
+not available yet. `method_rows` has the usual layout of papers: one row per method, one column per session, AA, PD.
 """
 
 import json
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.results.ceilings import ceilings
+from orchestrator.reporting.facts import chain_count, choices_of
+from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
 from orchestrator.results.objectives import Objective
-from orchestrator.results.run import CHAIN_METRICS, COST, SESSION_METRICS, SPLITS, Choice, Run
+from orchestrator.results.run import SCORED_SPLITS, Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.pareto import Candidate
 
@@ -23,27 +24,27 @@ class Grid:
 
     Attributes:
         header: names of the columns.
-        rows: cells: text, whole numbers, and fractions as float.
+        rows: cells: text, integers, and fractions of one as float.
     """
 
     header: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
 
     def only(self, column: str, values: Collection[object]) -> "Grid":
-        """The rows with one of these values in a column."""
-        place = self.header.index(column)
-        return Grid(self.header, tuple(row for row in self.rows if row[place] in values))
+        """The rows whose value in a column is one of `values`."""
+        index = self.header.index(column)
+        return Grid(self.header, tuple(row for row in self.rows if row[index] in values))
 
 
 @dataclass(frozen=True)
-class PaperRow:
-    """A method as papers tell of it: its chosen configuration, default head, test clips.
+class MethodRow:
+    """A row of the table of methods: the chosen configuration, default head, test clips.
 
     Attributes:
         choice: the configuration, chosen on validation clips.
         head: its default head.
-        n: chains behind AA and PD, as `Run.count` writes it.
-        sessions: A_t.
+        n: number of chains behind AA and PD, as `chain_count` formats it.
+        sessions: A_t of each session.
         aa: mean of A_t.
         pd: A_0 - A_T.
     """
@@ -56,32 +57,26 @@ class PaperRow:
     pd: Estimate
 
 
-def paper(run: Run, estimates: Estimates) -> list[PaperRow]:
+def method_rows(run: Run, estimates: Estimates) -> list[MethodRow]:
     """One row per method."""
     rows = []
-    for choice in map(run.best, run.methods):
+    for choice in choices_of(run):
         name, head = choice.configuration, run.default_head(choice.configuration)
         sessions = tuple(estimates.session(name, head, "test", t)["micro"] for t in range(run.planned_sessions))
         chain = estimates.chain(name, head, "test")
-        rows.append(PaperRow(choice, head, run.count(name, chain["aa"].n), sessions, chain["aa"], chain["pd"]))
+        count = chain_count(run, name, chain["aa"].n)
+        rows.append(MethodRow(choice, head, count, sessions, chain["aa"], chain["pd"]))
     return rows
 
 
-def ceiling(run: Run) -> tuple[float, ...]:
-    """The highest A_t that identical clips under several labels allow; empty where nothing limits it, or unknown."""
-    found = ceilings(run)
-    values = tuple(found["values"]) if found else ()
-    return values if any(value < 1 for value in values) else ()
-
-
 def method_grid(run: Run, estimates: Estimates) -> Grid:
-    """`paper` with mean, std and n of everything."""
+    """`method_rows` with mean, std and n of every value."""
     sessions = range(run.planned_sessions)
     header = ["method", "configuration", "head", "candidates", "provisional", "validation_aa"]
     header += [f"{name}_{part}" for name in (*(f"a{t}" for t in sessions), "aa", "pd") for part in _PARTS]
     header += ["aa_low", "aa_high"]
     rows = []
-    for row in paper(run, estimates):
+    for row in method_rows(run, estimates):
         choice = row.choice
         first = [choice.method, choice.configuration, row.head, choice.candidates, _yes(choice.provisional)]
         values = [part for value in (*row.sessions, row.aa, row.pd) for part in _mean_std_n(value)]
@@ -96,7 +91,7 @@ def summary_grid(run: Run, estimates: Estimates) -> Grid:
     header += [f"{name}_{part}" for name in CHAIN_METRICS for part in _PARTS]
     header += ["aa_low", "aa_high", *(f"{name}_mean" for name in COST)]
     rows = []
-    chosen = {run.best(method).configuration for method in run.methods}  # looks at every chain of the method
+    chosen = {run.best(method).configuration for method in run.methods}  # reads every chain of the method
     for configuration in run.configurations():
         first = run.of(configuration)[0]
         for head in run.heads(first.method):
@@ -118,11 +113,11 @@ def session_grid(run: Run, estimates: Estimates) -> Grid:
     for configuration in run.configurations():
         method = run.of(configuration)[0].method
         for head in run.heads(method):
-            for split in SPLITS:
+            for split in SCORED_SPLITS:
                 for t in range(run.planned_sessions):
-                    found = estimates.session(configuration, head, split, t)
-                    if found["micro"].n:
-                        parts = [part for name in SESSION_METRICS for part in _mean_std_n(found[name])]
+                    accuracies = estimates.session(configuration, head, split, t)
+                    if accuracies["micro"].n:
+                        parts = [part for name in SESSION_METRICS for part in _mean_std_n(accuracies[name])]
                         rows.append((configuration, method, head, split, t, *parts))
     return Grid(tuple(header), tuple(rows))
 
@@ -135,29 +130,29 @@ def class_grid(run: Run) -> Grid:
     header = ("method", "configuration", "head", "label", "class", *(f"a{t}" for t in range(run.planned_sessions)))
     names = next(iter(run.trials.values())).class_names
     rows = []
-    for choice in map(run.best, run.methods):
+    for choice in choices_of(run):
         head = run.default_head(choice.configuration)
         accuracies = run.class_accuracies(choice.configuration, head)
         for label in np.flatnonzero(~np.isnan(accuracies).all(axis=0)):
-            place = (choice.method, choice.configuration, head, int(label), names[label])
-            rows.append((*place, *map(float, accuracies[:, label])))
+            key = (choice.method, choice.configuration, head, int(label), names[label])
+            rows.append((*key, *map(float, accuracies[:, label])))
     return Grid(header, tuple(rows))
 
 
 def confusion_grid(run: Run) -> Grid:
-    """Clips by true and predicted class after the last session, summed over chains; where there are any.
+    """Number of clips by true and predicted class after the last session, summed over chains; without zeros.
 
     Chosen configurations, default head, test clips.
     """
     header = ("method", "configuration", "head", "label", "class", "predicted", "predicted_class", "clips")
     names = next(iter(run.trials.values())).class_names
     rows = []
-    for choice in map(run.best, run.methods):
+    for choice in choices_of(run):
         head = run.default_head(choice.configuration)
         counts = run.confusion(choice.configuration, head, run.planned_sessions - 1)
-        for label, guess in np.argwhere(counts):
-            place = (choice.method, choice.configuration, head, int(label), names[label])
-            rows.append((*place, int(guess), names[guess], int(counts[label, guess])))
+        for label, predicted in np.argwhere(counts):
+            key = (choice.method, choice.configuration, head, int(label), names[label])
+            rows.append((*key, int(predicted), names[predicted], int(counts[label, predicted])))
     return Grid(header, tuple(rows))
 
 
@@ -167,16 +162,16 @@ def pareto_grid(run: Run, compared: Sequence[Candidate], objectives: Sequence[Ob
     Args:
         run: the run.
         compared: the complete configurations.
-        objectives: what the search improved.
+        objectives: the objectives of the search.
     """
     header = ["method", "configuration", "varied"]
     header += [f"{objective.name}_{part}" for objective in objectives for part in _PARTS]
     rows = []
-    for one in compared:
-        if one.kept:
-            varied = json.dumps(run.of(one.configuration)[0].varied, sort_keys=True)
-            parts = [part for value in one.values for part in _mean_std_n(value)]
-            rows.append((one.method, one.configuration, varied, *parts))
+    for candidate in compared:
+        if candidate.optimal:
+            varied = json.dumps(run.of(candidate.configuration)[0].varied, sort_keys=True)
+            parts = [part for value in candidate.values for part in _mean_std_n(value)]
+            rows.append((candidate.method, candidate.configuration, varied, *parts))
     return Grid(tuple(header), tuple(rows))
 
 

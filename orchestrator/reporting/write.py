@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.utils.csv_table import csv_bytes
-from datasets.utils.errors import EarshotError
-from datasets.utils.files import write_atomically
+from datasets.utils.files import write_files
 from orchestrator.reporting import tables
-from orchestrator.reporting.html import write_page
+from orchestrator.reporting.facts import choices_of, what_ran
+from orchestrator.reporting.html import page
 from orchestrator.reporting.latex import latex
-from orchestrator.reporting.markdown_report import document, methods_document
+from orchestrator.reporting.markdown_report import markdown_report, methods_markdown
+from orchestrator.reporting.options import DEFAULT_FORMATS, Format
 from orchestrator.reporting.run_figures import figures_of, trade_off
+from orchestrator.reporting.sentences import SHEETS, selection
 from orchestrator.reporting.spreadsheet import xlsx
-from orchestrator.reporting.style import USUAL, Format, render
+from orchestrator.reporting.style import render
 from orchestrator.reporting.tables import Grid
-from orchestrator.results.chain_metrics import FORMULAE
+from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from orchestrator.statistics.pareto import candidates, objectives_of
@@ -23,7 +25,7 @@ from orchestrator.statistics.pareto import candidates, objectives_of
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of a report that one looks for first; as text, the path of report.html."""
+    """Paths of the main files of a report; as text, the path of report.html."""
 
     page: Path
     report: Path
@@ -36,51 +38,45 @@ class ReportPaths:
 
 
 def write_report(
-    run: Run | Path | str, out: Path | str | None = None, formats: Sequence[Format] = USUAL
+    run: Run | Path | str, out: Path | str | None = None, formats: Sequence[Format] = DEFAULT_FORMATS
 ) -> ReportPaths:
-    """Writes the report of a run; see the module for the files.
+    """Writes the report of a run; docs/report.md lists the files.
 
     Args:
         run: the run, or its folder.
-        out: folder to write to; RUN/report where it is None.
-        formats: of the figures.
+        out: folder to write to; RUN/report if None.
+        formats: formats of the figures.
 
     Raises:
-        EarshotError: the run folder is not one or is damaged, or the report cannot be written.
+        EarshotError: the run folder is missing or damaged, or the report cannot be written.
     """
     run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(out) if out is not None else run.path / "report"
-    estimates = Estimates(run)
-    objectives = objectives_of(run)
-    compared = candidates(run, estimates, objectives) if len(objectives) > 1 else []
-    drawn = figures_of(run, estimates, [run.best(method) for method in run.methods])
-    if compared:
-        drawn["pareto"] = trade_off(compared, objectives)
-    pictures = {f"{name}.{form}": render(figure, form) for name, figure in drawn.items() for form in formats}
+    estimates, choices = Estimates(run), choices_of(run)
     grids = _grids(run, estimates)
+    figures = figures_of(run, estimates, choices)
+    objectives = objectives_of(run)
     if len(objectives) > 1:
+        compared = candidates(run, estimates, objectives)
         grids["pareto"] = tables.pareto_grid(run, compared, objectives)
-    rows = tables.paper(run, estimates)
+        if compared:
+            figures["pareto"] = trade_off(compared, objectives)
+    images = {f"{name}.{form}": render(figure, form) for name, figure in figures.items() for form in formats}
+    rows = tables.method_rows(run, estimates)
     files = {
         **{f"{name}.csv": csv_bytes(grid.header, grid.rows) for name, grid in grids.items()},
         "methods.tex": latex(run, rows).encode(),
-        "methods.md": methods_document(run, rows).encode(),
-        "tables.xlsx": xlsx(_sheets(run, grids), _explained(run)),
-        **pictures,
-        "report.md": document(run, estimates, {name: f"{name}.{formats[0]}" for name in drawn}).encode(),
+        "methods.md": methods_markdown(run, rows).encode(),
+        "tables.xlsx": xlsx(_sheets(run, grids), _read_me(run)),
+        **images,
+        "report.md": markdown_report(run, estimates, {name: f"{name}.{formats[0]}" for name in figures}).encode(),
+        "report.html": page(run, estimates).encode(),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_atomically(folder / name, content)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise EarshotError(
-            f"{folder}: expected a folder to write the report to, found: {reason}; name another with --out"
-        ) from None
-    page = write_page(run, folder / "report.html")
-    report, summary, sessions = (folder / name for name in ("report.md", "summary.csv", "sessions.csv"))
-    return ReportPaths(page, report, summary, sessions, tuple(folder / name for name in pictures))
+    write_files(folder, files, advice="name another with --out")
+    html, report, summary, sessions = (
+        folder / name for name in ("report.html", "report.md", "summary.csv", "sessions.csv")
+    )
+    return ReportPaths(html, report, summary, sessions, tuple(folder / name for name in images))
 
 
 def _grids(run: Run, estimates: Estimates) -> dict[str, Grid]:
@@ -95,8 +91,8 @@ def _grids(run: Run, estimates: Estimates) -> dict[str, Grid]:
 
 
 def _sheets(run: Run, grids: dict[str, Grid]) -> dict[str, Grid]:
-    """The workbook: of thousands of configurations it has the sessions of the chosen ones alone."""
-    chosen = {run.best(method).configuration for method in run.methods}
+    """Sheets of the workbook; sessions of the chosen configurations only, as there may be thousands of others."""
+    chosen = {choice.configuration for choice in choices_of(run)}
     return {
         "methods": grids["methods"],
         "heads": grids["summary"].only("selected", {"yes"}),
@@ -106,19 +102,12 @@ def _sheets(run: Run, grids: dict[str, Grid]) -> dict[str, Grid]:
     }
 
 
-def _explained(run: Run) -> list[tuple[str, str]]:
-    """The first sheet of the workbook."""
-    first = next(iter(run.trials.values()))
+def _read_me(run: Run) -> list[tuple[str, str]]:
+    """Rows of the first sheet of the workbook."""
     return [
         ("run", run.name),
-        ("benchmark", first.benchmark),
-        ("fingerprint of the data", first.benchmark_fingerprint),
-        ("how chosen", "of each method the configuration with the highest validation AA; its test score is told once"),
-        ("methods", "the chosen configurations, default head, test clips: a0 to aT, AA and PD"),
-        ("heads", "every head of the chosen configurations: every metric of a chain"),
-        ("sessions", "every head, split and session of the chosen configurations"),
-        ("configurations", "every configuration, default head"),
-        ("classes", "accuracy of each class after each session; chosen configurations, default head, test clips"),
-        ("_mean, _std, _n", "mean and sample standard deviation (ddof 1) over n chains"),
+        *what_ran(run),
+        ("how chosen", selection(choices_of(run))),
+        *((f"sheet {name}" if not name.startswith("_") else name, text) for name, text in SHEETS),
         *FORMULAE,
     ]

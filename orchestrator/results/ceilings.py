@@ -1,15 +1,15 @@
-"""The accuracy that no classifier can exceed, because the same clip is there under two labels: kept with a run.
+"""Highest possible accuracy of a run, limited by identical clips under several labels.
 
-    RUN/ceilings.json    test clips of each label, and which of them are the same
+    RUN/ceilings.json    number of test clips per label, and which of them are identical
 
-A classifier that hears a clip alone gives all clips of the same content one answer (`datasets.benchmark.audit`). The
-counts are kept, not the ceilings, because these depend on the order of the classes.
+A classifier that sees only the clip gives all clips of the same content the same answer (`datasets.benchmark.audit`).
+The file holds counts rather than ceilings, because ceilings depend on the order of the classes.
 """
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,13 +22,13 @@ from orchestrator.results.run import Run
 FILE_NAME = "ceilings.json"
 
 
-class Twins(BaseModel):
-    """Test clips of a benchmark by label, and those whose content has several labels.
+class SharedClips(BaseModel):
+    """Number of test clips per label of a benchmark, and the clips whose content has several labels.
 
     Attributes:
         fingerprint: of the benchmark.
         clips: test clips of each label.
-        shared: for each content with several labels: the labels, and how many test clips of each have it.
+        shared: for each content with several labels: (label, number of test clips with this content) pairs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,27 +37,44 @@ class Twins(BaseModel):
     clips: tuple[int, ...]
     shared: tuple[tuple[tuple[int, int], ...], ...]
 
-    def ceilings(self, brought: Iterable[Iterable[int]]) -> list[float]:
-        """Highest accuracy after each session that brings these labels, as fractions of one; NaN without clips."""
-        found: list[float] = []
+    def ceilings(self, sessions: Iterable[Iterable[int]]) -> list[float]:
+        """Highest possible accuracy after each session, as a fraction of one; NaN without clips.
+
+        Args:
+            sessions: labels that each session introduces.
+        """
+        values: list[float] = []
         seen: set[int] = set()
-        for labels in brought:
+        for labels in sessions:
             seen |= set(labels)
             total = sum(self.clips[label] for label in seen)
             counts = [[count for label, count in content if label in seen] for content in self.shared]
             lost = sum(sum(content) - max(content) for content in counts if content)
-            found.append((total - lost) / total if total else float("nan"))
-        return found
+            values.append((total - lost) / total if total else float("nan"))
+        return values
 
 
-def keep_twins(shards: Shards, folder: Path) -> None:
-    """Writes `ceilings.json` of a benchmark into a run folder, unless it is there; reads the bytes of all test clips.
+@dataclass(frozen=True)
+class Ceilings:
+    """Ceilings of a run.
+
+    Attributes:
+        values: highest possible accuracy after each session, mean over the class orders; fractions of one.
+        labels: number of labels that share clips with another label.
+    """
+
+    values: tuple[float, ...]
+    labels: int
+
+
+def save_shared_clips(shards: Shards, folder: Path) -> None:
+    """Writes `ceilings.json` of a benchmark into a run folder, unless it exists; reads the bytes of all test clips.
 
     Raises:
         EarshotError: a shard cannot be read.
     """
-    known = _read(folder / FILE_NAME)
-    if known is not None and known.fingerprint == shards.fingerprint:
+    existing = _read(folder / FILE_NAME)
+    if existing is not None and existing.fingerprint == shards.fingerprint:
         return
     positions = shards.select(splits=["test"])
     labels = shards.table.labels[positions].tolist()
@@ -67,25 +84,25 @@ def keep_twins(shards: Shards, folder: Path) -> None:
         counts[label] = counts.get(label, 0) + 1
     shared = tuple(tuple(sorted(counts.items())) for counts in contents.values() if len(counts) > 1)
     clips = np.bincount(np.array(labels, np.int64), minlength=len(shards.table.class_names))
-    twins = Twins(fingerprint=shards.fingerprint, clips=tuple(clips.tolist()), shared=shared)
-    write_atomically(folder / FILE_NAME, (twins.model_dump_json() + "\n").encode())
+    counted = SharedClips(fingerprint=shards.fingerprint, clips=tuple(clips.tolist()), shared=shared)
+    write_atomically(folder / FILE_NAME, (counted.model_dump_json() + "\n").encode())
 
 
-def ceilings(run: Run) -> dict[str, Any] | None:
-    """Ceilings of a run's sessions, mean over its class orders, and how many labels share clips; None if unknown."""
-    twins = _read(run.path / FILE_NAME)
+def ceilings(run: Run) -> Ceilings | None:
+    """Ceilings of a run; None if `ceilings.json` is missing or of another benchmark, or no chain is complete."""
+    counted = _read(run.path / FILE_NAME)
     records = [record for record in run.trials.values() if len(record.sessions) == record.planned_sessions]
-    if twins is None or not records or twins.fingerprint != records[0].benchmark_fingerprint:
+    if counted is None or not records or counted.fingerprint != records[0].benchmark_fingerprint:
         return None
     orders = {tuple(session.classes for session in record.sessions) for record in records}
-    values = np.array([twins.ceilings(order) for order in sorted(orders)])
-    pairs = {label for content in twins.shared for label, _ in content}
-    return {"values": [round(float(value), 6) for value in values.mean(axis=0)], "labels": len(pairs)}
+    values = np.array([counted.ceilings(order) for order in sorted(orders)])
+    labels = {label for content in counted.shared for label, _ in content}
+    return Ceilings(tuple(round(float(value), 6) for value in values.mean(axis=0)), len(labels))
 
 
-def _read(path: Path) -> Twins | None:
-    """What was kept; None where nothing was, or by another version."""
+def _read(path: Path) -> SharedClips | None:
+    """The stored counts; None if there are none, or another version wrote them."""
     try:
-        return Twins.model_validate(json.loads(path.read_bytes()))
+        return SharedClips.model_validate(json.loads(path.read_bytes()))
     except (OSError, ValueError, ValidationError, EarshotError):
         return None

@@ -1,6 +1,6 @@
-"""What a search improves: numbers about a chain, from validation clips and parameter counts alone.
+"""Objectives of a search: metrics of a chain on validation clips, and parameter counts; imports nothing heavy.
 
-Test clips are never looked at. A number exists in two places that agree: in the result that a trial reports to Tune
+Test clips are never used. An objective is stored in two places that agree: in the result that a trial reports to Tune
 (`Objective.key`, trainables/trial.py), and in the table of a run's chains (`Objective.column`, rows of the default
 head and the `val` split).
 """
@@ -13,14 +13,14 @@ ObjectiveName = Literal["aa", "final", "pd", "forgetting", "parameters"]
 
 @dataclass(frozen=True)
 class Objective:
-    """One number that a search improves.
+    """A number that a search optimises.
 
     Attributes:
         name: on the command line.
         key: in the result of a trial.
         column: of `orchestrator.results.run.Run.chains`.
-        up: whether more is better.
-        share: whether it is a fraction of one, shown in percent; else a count.
+        up: whether higher is better.
+        share: whether it is a fraction of one, shown in percent; otherwise a count.
         title: in tables and figures.
     """
 
@@ -33,7 +33,7 @@ class Objective:
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """As Optuna calls it."""
+        """The direction as Optuna names it."""
         return "maximize" if self.up else "minimize"
 
 

@@ -1,30 +1,28 @@
-"""Where results come from: which code, on what machine, when and for how long."""
+"""Provenance of results: code, machine, start and duration."""
 
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "ray", "transformers")
-PATIENCE = 5.0  # seconds for git
+GIT_TIMEOUT = 5.0  # seconds
 
 
-def provenance(before: Any, seconds: float = 0.0) -> dict[str, Any]:
-    """What is written into sweep.json beside the configuration; nothing depends on it.
+def provenance(earlier: Any) -> dict[str, Any]:
+    """The provenance that a launch of a sweep writes into sweep.json beside the configuration; no result depends on it.
 
     Args:
-        before: what an earlier launch wrote, whatever it is.
-        seconds: wall time to be added to that of earlier launches.
+        earlier: provenance from an earlier launch of the same sweep, of any type; its start and wall time are kept.
     """
-    earlier = before if isinstance(before, dict) else {}
-    spent = earlier.get("seconds", 0.0)
-    began = earlier.get("began")
+    earlier = earlier if isinstance(earlier, dict) else {}
+    began, seconds = earlier.get("began"), earlier.get("seconds")
     return {
-        "began": began if isinstance(began, str) else datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "seconds": round((spent if isinstance(spent, int | float) else 0.0) + seconds, 1),
+        "began": began if isinstance(began, str) else _now(),
+        "seconds": float(seconds) if isinstance(seconds, int | float) else 0.0,
         "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("earshot", *PACKAGES)},
@@ -32,22 +30,36 @@ def provenance(before: Any, seconds: float = 0.0) -> dict[str, Any]:
     }
 
 
+def with_seconds(made: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The provenance of a launch at its end.
+
+    Args:
+        made: provenance at its start.
+        seconds: wall time of the launch, added to that of earlier launches.
+    """
+    return {**made, "seconds": round(made["seconds"] + seconds, 1)}
+
+
 def commit() -> str:
-    """The code's commit, '+' where it was changed since; the package's version where it is no checkout."""
+    """The commit of the code, with '+' if it was modified; the package version outside of a git checkout."""
     root = Path(__file__).resolve().parents[2]
     released = f"earshot {_version('earshot')}"
     if not (root / ".git").exists():
         return released
     try:
-        found = _git(root, "rev-parse", "--short=12", "HEAD")
+        head = _git(root, "rev-parse", "--short=12", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return released
-    return found + ("+" if changed else "")
+    return head + ("+" if changed else "")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, timeout=GIT_TIMEOUT, check=True)
     return done.stdout.decode(errors="replace").strip()
 
 

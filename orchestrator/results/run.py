@@ -1,11 +1,11 @@
 """A run folder as plain data: the records of its trials, and metrics computed from the stored predictions.
 
-    RUN/sweep.json                       what the sweep was asked to do; every key is optional here
-    RUN/trials/TRIAL/trial.json          the record of a trial
+    RUN/sweep.json                       configuration of the sweep; every key is optional here
+    RUN/trials/TRIAL/trial.json          record of a trial
     RUN/trials/TRIAL/session-00.parquet  its predictions after session 0
 
-Nothing else is read. A run may be unfinished: trials that run, failed or were stopped early count for the
-sessions that they finished, and only for those. Several comparable runs become one by `Run.merged`.
+No other file is read. A run may be unfinished: trials that are running, failed or were stopped early count for the
+sessions that they finished, and only for those. `Run.merged` combines several comparable runs.
 """
 
 import functools
@@ -20,48 +20,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datasets.utils.errors import EarshotError
-from orchestrator.results.chain_metrics import (
-    CHAIN_METRICS,
-    COST,
-    SESSION_METRICS,
-    chain_table,
-    has_finished,
-    session_table,
-)
-from orchestrator.results.loading import SPLITS, Pair, load_record, load_sweep, read_session, score_trial
+from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
+from orchestrator.results.loading import SCORED_SPLITS, Pair, load_record, load_sweep, read_session, score_trial
 from trainables import metrics
 from trainables.metrics import ChainScores
 from trainables.records import SeedTriple, TrialRecord
 
-__all__ = ["CHAIN_METRICS", "COST", "SESSION_METRICS", "SPLITS", "Choice", "Run", "has_finished"]
+__all__ = ["SCORED_SPLITS", "Choice", "Run", "has_finished"]
 
 JOINT = "joint"
-"""The method that intransigence is measured against."""
-
-
-_WHY = {
-    "running": "not finished: it runs, or was interrupted",
-    "finished": "lacks sessions",
-    "failed": "failed",
-    "stopped": "stopped early",
-    "asha": "stopped early: behind others of its method with the same seeds (ASHA)",
-    "budget": "stopped early: the budget was used up",
-}
+"""The reference method of intransigence."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The configuration that stands for a method.
+    """The selected configuration of a method.
 
     Attributes:
-        method: its name.
-        configuration: the chosen one.
-        validation_aa: mean over seeds of the validation AA of the default head; NaN where there is none.
-        n: seeds in that mean.
-        candidates: configurations that competed.
-        provisional: no configuration of the method is complete, so those with any finished session competed,
-            on the mean of A_t over the first `sessions` sessions alone.
-        sessions: sessions that the comparison reads.
+        method: name of the method.
+        configuration: name of the selected configuration.
+        validation_aa: mean over seeds of the validation AA of the default head; NaN without validation predictions.
+        n: number of seeds in that mean.
+        candidates: number of configurations that were compared.
+        provisional: whether no configuration of the method is complete, so that those with any finished session were
+            compared, by the mean of A_t over the first `sessions` sessions.
+        sessions: number of sessions that were compared.
     """
 
     method: str
@@ -75,15 +58,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds.
+    """Contents of a run folder.
 
     Attributes:
-        path: the folder; of several merged runs that of the first.
-        sweep: contents of sweep.json; empty where there is none.
-        trials: the records, by name of the trial.
+        path: the folder; of merged runs, that of the first.
+        sweep: contents of sweep.json; empty without that file.
+        trials: name of the trial -> its record.
         scores: (trial, head, split) -> accuracies of that chain; splits without predictions are absent.
-        folders: the folder of each trial.
-        name: of the folder; of several 'a + b'.
+        folders: name of the trial -> its folder.
+        name: name of the folder; of merged runs 'a + b'.
     """
 
     path: Path
@@ -98,7 +81,8 @@ class Run:
         """Reads a run folder.
 
         Raises:
-            EarshotError: no such folder, no trials in it, or a file in it missing, damaged or contradictory.
+            EarshotError: the folder does not exist or has no trials, or a file in it is missing, damaged or
+                inconsistent.
         """
         path = Path(path)
         if not path.is_dir():
@@ -117,19 +101,19 @@ class Run:
             for (head, split), chain in score_trial(record, folder).items():
                 scores[record.trial, head, split] = chain
         _check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
-        places = {folder.name: folder for folder in folders}
-        return cls(path, load_sweep(path / "sweep.json"), trials, scores, places, path.resolve().name)
+        by_name = {folder.name: folder for folder in folders}
+        return cls(path, load_sweep(path / "sweep.json"), trials, scores, by_name, path.resolve().name)
 
     @classmethod
     def merged(cls, runs: "Sequence[Run]") -> "Run":
-        """Several runs as one: all their trials; of a trial that several hold, the furthest.
+        """Combines runs: the union of their trials; of a trial in several runs, the one with the most sessions.
 
         Args:
             runs: at least one.
 
         Raises:
-            EarshotError: they differ in data, protocol or number of sessions, or hold a trial of one name (so of one
-                configuration and the same seeds) with other predictions.
+            EarshotError: the runs differ in data, protocol or number of sessions, or a trial of the same name (thus of
+                the same configuration and seeds) has different predictions.
         """
         first = runs[0]
         if len(runs) == 1:
@@ -154,8 +138,17 @@ class Run:
 
     @property
     def planned_sessions(self) -> int:
-        """Sessions that every chain of the run was to have."""
+        """Number of sessions of a complete chain."""
         return next(iter(self.trials.values())).planned_sessions
+
+    @functools.cached_property
+    def classes_seen(self) -> tuple[int | None, ...]:
+        """Number of classes seen after each session; None where chains differ, or none has finished the session."""
+        totals: list[set[int]] = [set() for _ in range(self.planned_sessions)]
+        for record in self.trials.values():
+            for t, total in enumerate(itertools.accumulate(len(session.classes) for session in record.sessions)):
+                totals[t].add(total)
+        return tuple(next(iter(counts)) if len(counts) == 1 else None for counts in totals)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -163,12 +156,12 @@ class Run:
         return tuple(sorted({record.method for record in self.trials.values()}))
 
     def configurations(self, method: str | None = None) -> tuple[str, ...]:
-        """Names of the configurations (of a method), sorted."""
+        """Names of the configurations (of one method, or of all), sorted."""
         records = self.trials.values()
         return tuple(sorted({r.configuration for r in records if method is None or r.method == method}))
 
     def of(self, configuration: str) -> tuple[TrialRecord, ...]:
-        """The trials of a configuration, by name."""
+        """The trials of a configuration, sorted by name."""
         return self._by_configuration[configuration]
 
     @functools.cached_property
@@ -180,12 +173,11 @@ class Run:
 
     @functools.cached_property
     def _seeds(self) -> dict[str, set[SeedTriple]]:
-        """The seeds that any configuration of a method was given."""
-        methods = self.methods
-        return {m: {r.seeds for r in self.trials.values() if r.method == m} for m in methods}
+        """Method -> seeds of all of its configurations."""
+        return {m: {r.seeds for r in self.trials.values() if r.method == m} for m in self.methods}
 
     def heads(self, method: str) -> tuple[str, ...]:
-        """The heads of a method, its default head first."""
+        """Names of the heads of a method, its default head first."""
         records = [record for record in self.trials.values() if record.method == method]
         names = dict.fromkeys(record.default_head for record in records)
         names.update(dict.fromkeys(head for record in records for head in record.heads))
@@ -198,51 +190,48 @@ class Run:
 
     @functools.cached_property
     def chains(self) -> pd.DataFrame:
-        """One row per trial, head and split, with `CHAIN_METRICS` and `COST`: NaN without all planned sessions."""
+        """One row per trial, head and split, with `CHAIN_METRICS` (NaN without all planned sessions) and `COST`."""
         joint: dict[tuple[SeedTriple, str], ChainScores] = {}
         if JOINT in self.methods:
             for record in self.of(self.best(JOINT).configuration):
-                found = {split: self.scores.get((record.trial, record.default_head, split)) for split in SPLITS}
-                joint |= {(record.seeds, split): chain for split, chain in found.items() if chain is not None}
+                by_split = {
+                    split: self.scores.get((record.trial, record.default_head, split)) for split in SCORED_SPLITS
+                }
+                joint |= {(record.seeds, split): chain for split, chain in by_split.items() if chain is not None}
         return chain_table(self.trials, self.scores, joint)
 
     def default_head(self, configuration: str) -> str:
-        """The head by which a configuration is judged."""
+        """The head that is evaluated unless another one is named."""
         return self.of(configuration)[0].default_head
 
     def reached(self, configuration: str) -> int:
-        """Sessions that the furthest chain of a configuration has finished."""
+        """Most sessions that any chain of a configuration has finished."""
         return max(len(record.sessions) for record in self.of(configuration))
 
     def stopped(self, configuration: str) -> int:
-        """Chains of a configuration that were stopped early."""
+        """Number of chains of a configuration that were stopped early."""
         return sum(record.status == "stopped" for record in self.of(configuration))
-
-    def count(self, configuration: str, n: int) -> str:
-        """Chains behind a number: '3', or '2/3' while one of three trials lacks it."""
-        trials = len(self.of(configuration))
-        return str(n) if n == trials else f"{n}/{trials}"
 
     def matrices(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
         """a[t, j] of the chains of a configuration that have predictions: float64 [chains, T + 1, T + 1]."""
         size = self.planned_sessions
-        found = [self.scores.get((record.trial, head, split)) for record in self.of(configuration)]
-        kept = [chain.matrix for chain in found if chain is not None]
-        return np.stack(kept) if kept else np.empty((0, size, size))
+        chains = [self.scores.get((record.trial, head, split)) for record in self.of(configuration)]
+        matrices = [chain.matrix for chain in chains if chain is not None]
+        return np.stack(matrices) if matrices else np.empty((0, size, size))
 
     def confusion(self, configuration: str, head: str, session: int, split: str = "test") -> NDArray[np.int64]:
-        """Counts of clips by true and predicted label, summed over the chains: int64 [classes, classes].
+        """Number of clips by true and predicted label, summed over the chains: int64 [classes, classes].
 
         Rows are true labels, columns predicted ones. Reads the predictions again.
 
         Args:
-            configuration: its name.
-            head: its name.
-            session: after which session; chains that have not finished it are left out.
-            split: of the clips.
+            configuration: name of the configuration.
+            head: name of the head.
+            session: index of the session after which to count; chains that have not finished it are left out.
+            split: split of the clips.
 
         Raises:
-            EarshotError: a file of predictions has gone or was damaged since the run was loaded.
+            EarshotError: a file of predictions was removed or damaged since the run was loaded.
         """
         classes = len(next(iter(self.trials.values())).class_names)
         counts = np.zeros((classes, classes), np.int64)
@@ -256,12 +245,12 @@ class Run:
         The mean over the chains that have seen the class by then; NaN where none has. Reads the predictions again.
 
         Args:
-            configuration: its name.
-            head: its name.
-            split: of the clips.
+            configuration: name of the configuration.
+            head: name of the head.
+            split: split of the clips.
 
         Raises:
-            EarshotError: a file of predictions has gone or was damaged since the run was loaded.
+            EarshotError: a file of predictions was removed or damaged since the run was loaded.
         """
         classes = len(next(iter(self.trials.values())).class_names)
         sums, chains = (np.zeros((self.planned_sessions, classes)) for _ in range(2))
@@ -274,55 +263,33 @@ class Run:
 
     def _pairs(self, configuration: str, head: str, session: int, split: str) -> list[Pair]:
         """Labels and predictions of each chain that has finished the session."""
-        found = (self._read(r.trial, session) for r in self.of(configuration) if session < len(r.sessions))
-        return [table[head, split] for table in found if (head, split) in table]
+        tables = (self._read(r.trial, session) for r in self.of(configuration) if session < len(r.sessions))
+        return [table[head, split] for table in tables if (head, split) in table]
 
     @functools.cached_property
     def _read(self) -> Callable[[str, int], dict[tuple[str, str], Pair]]:
-        """Reads the predictions of a trial after a session; remembers the last few, as heads are asked for in turn."""
+        """Reads the predictions of a trial after a session; cached, because each head is requested in turn."""
         return functools.lru_cache(maxsize=64)(
             lambda trial, session: read_session(self.trials[trial], self.folders[trial], session)
         )
 
-    def told(self, key: str) -> str:
-        """A field of the records that all share, or each value with the methods that have it."""
-        values: dict[str, set[str]] = {}
-        for record in self.trials.values():
-            values.setdefault(str(getattr(record, key)), set()).add(record.method)
-        if len(values) == 1:
-            return next(iter(values))
-        return "; ".join(f"{value} ({', '.join(sorted(methods))})" for value, methods in sorted(values.items()))
-
-    def unfinished(self) -> list[tuple[str, str, str, str]]:
-        """Trials that lack something: name, status, '2 of 5' sessions, and why, as far as that is known."""
-        return [
-            (
-                one.trial,
-                one.status,
-                f"{len(one.sessions)} of {one.planned_sessions}",
-                one.error or _WHY[one.stopped_by or one.status],
-            )
-            for one in self.trials.values()
-            if one.status != "finished" or len(one.sessions) < one.planned_sessions
-        ]
-
     def is_complete(self, configuration: str) -> bool:
-        """Whether every seed that any configuration of the method was given has a finished chain here."""
+        """Whether a configuration has a finished chain for every seed of its method."""
         records = self.of(configuration)
         return {r.seeds for r in records if has_finished(r)} == self._seeds[records[0].method]
 
     def validation_aa(self, configuration: str) -> float:
-        """Mean over chains of the validation AA of the default head; NaN where none has all sessions."""
+        """Mean over chains of the validation AA of the default head; NaN if no chain has all sessions."""
         values = self._validation(configuration, self.planned_sessions)
         return float(np.mean(values)) if values else float("nan")
 
     def best(self, method: str) -> Choice:
-        """Chooses a configuration by the mean over seeds of validation AA of the default head; never by test.
+        """Selects a configuration by the mean over seeds of the validation AA of the default head; never by test clips.
 
-        Configurations of which a seed is unfinished do not compete, unless none is complete: then all with a
-        finished session do, on as many sessions as each of them has finished, so that a chain that stopped
-        before its hard sessions has no advantage, and with every chain that was stopped early, so that the better
-        seeds of a configuration do not speak for it alone. Ties, and no validation clips at all: the first by name.
+        Only complete configurations are compared. If none is complete, all with a finished session are, over the
+        sessions that all of them have finished: a chain that stopped before its hard sessions gains no advantage, and
+        chains that were stopped early count, so that a configuration is not represented by its better seeds alone.
+        Ties, and a run without validation clips: the first by name.
 
         Raises:
             KeyError: the run has no such method.
@@ -338,58 +305,57 @@ class Run:
         values = {name: self._validation(name, depth) for name in candidates}
         means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
         # Twelve digits: the same accuracies summed in another order of seeds must tie.
-        chosen = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
-        return Choice(method, chosen, means[chosen], len(values[chosen]), len(candidates), not complete, depth)
+        selected = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
+        return Choice(method, selected, means[selected], len(values[selected]), len(candidates), not complete, depth)
 
     def _comparable(self, configuration: str) -> int:
-        """Sessions that the furthest chain of a configuration has, and every one that was stopped early."""
+        """Sessions that the longest chain of a configuration and each of its chains that were stopped early have."""
         stopped = [len(r.sessions) for r in self.of(configuration) if r.status == "stopped" and r.sessions]
         return min([self.reached(configuration), *stopped])
 
     def _validation(self, configuration: str, depth: int) -> list[float]:
-        """Validation AA of the default head over the first `depth` sessions, of each chain that has them."""
+        """Validation AA of the default head over the first `depth` sessions, for each chain that has them."""
         chains = (self.scores.get((r.trial, r.default_head, "val")) for r in self.of(configuration))
         values = (metrics.average_accuracy(chain.micro[:depth]) for chain in chains if chain is not None)
         return [value for value in values if not np.isnan(value)]
 
 
 def _check_comparable(where: str, records: Sequence[TrialRecord], keys: Sequence[str]) -> None:
-    """A run has one benchmark and one number of sessions; means over anything else would say nothing."""
+    """Raises unless all records agree in `keys`: means over different benchmarks or protocols are meaningless."""
     first = records[0]
     for record in records[1:]:
         for key in keys:
-            ours, theirs = getattr(first, key), getattr(record, key)
-            if ours != theirs:
-                if isinstance(ours, dict):
-                    field = next(name for name in (*ours, *theirs) if ours.get(name) != theirs.get(name))
-                    key, ours, theirs = f"{key}.{field}", ours.get(field), theirs.get(field)
+            expected, value = getattr(first, key), getattr(record, key)
+            if expected != value:
+                if isinstance(expected, dict):
+                    field = next(name for name in (*expected, *value) if expected.get(name) != value.get(name))
+                    key, expected, value = f"{key}.{field}", expected.get(field), value.get(field)
                 raise EarshotError(
-                    f"{where}: {key}: expected the same for all trials, found {ours!r} in {first.trial} and"
-                    f" {theirs!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
+                    f"{where}: {key}: expected the same for all trials, found {expected!r} in {first.trial} and"
+                    f" {value!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
                 )
 
 
 def _check_same(known: TrialRecord, scores: dict[tuple[str, str, str], ChainScores], where: Path, run: Run) -> None:
-    """Two runs may hold the same trial, as far as each got; the same name over other predictions is two trials."""
+    """Raises unless a trial that is in two runs has the same predictions, over the sessions that it has in both."""
     name = known.trial
     shared = min(len(known.sessions), len(run.trials[name].sessions))
-    for head, split in itertools.product(known.heads, SPLITS):
-        one, other = scores.get((name, head, split)), run.scores.get((name, head, split))
-        if one and other and not np.array_equal(one.matrix[:shared], other.matrix[:shared], equal_nan=True):
+    for head, split in itertools.product(known.heads, SCORED_SPLITS):
+        first, second = scores.get((name, head, split)), run.scores.get((name, head, split))
+        if first and second and not np.array_equal(first.matrix[:shared], second.matrix[:shared], equal_nan=True):
             raise EarshotError(
-                f"{run.folders[name]}: expected the predictions of {where}, whose configuration and seeds are the"
-                " same, found others: the code or the weights differ; report these runs apart"
+                f"{run.folders[name]}: expected the same predictions as {where}, which has the same configuration and"
+                " seeds, found different ones: the code or the weights differ; report these runs separately"
             )
 
 
 def _shared(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What all say alike, keys within keys."""
-    kept: dict[str, Any] = {}
+    """Entries that are equal in all dictionaries, compared recursively."""
+    common: dict[str, Any] = {}
     for key, value in values[0].items():
         if isinstance(value, dict):
-            kept[key] = _shared(
-                [value, *(other if isinstance(other := one.get(key), dict) else {} for one in values[1:])]
-            )
-        elif all(one.get(key) == value for one in values):
-            kept[key] = value
-    return kept
+            others = (other.get(key) for other in values[1:])
+            common[key] = _shared([value, *(other if isinstance(other, dict) else {} for other in others)])
+        elif all(other.get(key) == value for other in values):
+            common[key] = value
+    return common

@@ -1,10 +1,11 @@
-"""The folder of a run: one sweep at a time, one sweep for ever.
+"""The folder of a run. One run folder belongs to one sweep; a lease prevents concurrent writers.
 
-RUN/sweep.json     `what` the results depend on, `where` they were computed, what `made` them
+RUN/sweep.json     `what` the results depend on, `where` they were computed, and how they were `made` (provenance)
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
-RUN/tensorboard/   what TensorBoard reads, made anew by every run
+RUN/tensorboard/   TensorBoard event files, rewritten by every launch
 
-Where nodes do not share the folder, trials write to the run's place in the storage, and it is gathered from there.
+Where nodes do not share the folder, trials write to the run's location in the storage, and their files are gathered
+from there.
 """
 
 import json
@@ -19,38 +20,37 @@ from typing import Any
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
 from datasets.utils.location import Location
-from datasets.utils.suggestion import suggestion
-from datasets.utils.text import printable
-from orchestrator.results.provenance import provenance
-from trainables.records import FILE_NAME as EXCEEDED
-from trainables.records import TrialRecord
+from orchestrator.results.find_run import RUNS, find_run
+from orchestrator.results.provenance import provenance, with_seconds
+from trainables.records import EXCEEDED_FILE, TrialRecord
 from trainables.store.lease import Lease
 
 TENSORBOARD = "tensorboard"
-LOOK = 0.5  # seconds between two looks at whether another sweep lives
+POLL_SECONDS = 0.5  # between two checks whether another sweep renews its lease
+_LONGEST_VALUE = 120  # characters of a value in an error message
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the trials of a sweep.
+    """Number of sessions and trials of a sweep that ended.
 
     Attributes:
-        computed: sessions that this sweep computed.
-        found: sessions that were there already.
-        stopped: trials that were ended early, by a scheduler or the budget.
+        computed: sessions that were computed.
+        cached: sessions that were in the store already.
+        stopped: trials that were stopped early, by a scheduler or the budget.
     """
 
     computed: int = 0
-    found: int = 0
+    cached: int = 0
     stopped: int = 0
 
 
 class RunFolder:
-    """Keeps the trials of one sweep apart from those of any other.
+    """The trials of one sweep.
 
     Args:
-        path: absolute; made when first needed.
-        shared: the run's place in the storage, where that is not the folder itself.
+        path: absolute path; created when needed.
+        shared: the run's location in the storage, if that is not the folder itself.
     """
 
     def __init__(self, path: Path, shared: Location | None = None) -> None:
@@ -58,34 +58,17 @@ class RunFolder:
         self.shared = shared
 
     @classmethod
-    def find(cls, name: str, runs: Path = Path("runs")) -> "RunFolder":
-        """The run that is called `name`: a folder, or the name of one in `runs`.
+    def find(cls, name: Path | str, runs: Path = RUNS) -> "RunFolder":
+        """Finds a run by path or name; see `find_run`.
 
         Raises:
-            EarshotError: there is none.
+            EarshotError: there is no such run.
         """
-        for path in (Path(name), runs / name):
-            if (path / "trials").is_dir() or (path / "sweep.json").is_file():
-                return cls(path.absolute())  # not resolved: the store lies beside the name, wherever that leads
-        there = [path.parent.name for path in runs.glob("*/trials")]
-        advice = suggestion(Path(name).name, there) if there else "check the name"
-        raise EarshotError(
-            f"{printable(name)}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, "
-            f"found no trials there; {advice}"
-        )
-
-    @classmethod
-    def named(cls, name: Path, runs: Path = Path("runs")) -> Path:
-        """The folder that is called `name`: itself where there is one, else that of `find`.
-
-        Raises:
-            EarshotError: there is none.
-        """
-        return name if name.is_dir() else cls.find(str(name), runs).path
+        return cls(find_run(name, runs).absolute())  # not resolved: the store lies beside a link, not its target
 
     @property
     def store(self) -> Location:
-        """Where its stages are: runs share the store that lies beside them, or in their storage."""
+        """The store of stages: shared by all runs in the same folder of runs, or in the same storage."""
         storage = self.where().get("storage")
         return Location.of(storage if isinstance(storage, str) else self.path.parent) / "store"
 
@@ -94,83 +77,83 @@ class RunFolder:
         """Names of the trials that have a record, sorted."""
         return tuple(sorted(path.parent.name for path in self.path.glob("trials/*/trial.json")))
 
-    def described(self) -> dict[str, Any]:
-        """What sweep.json says; empty where there is none, or it is damaged."""
+    def description(self) -> dict[str, Any]:
+        """Contents of sweep.json; empty if it is missing or damaged."""
         try:
-            found = json.loads((self.path / "sweep.json").read_bytes())
+            content = json.loads((self.path / "sweep.json").read_bytes())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def where(self) -> dict[str, Any]:
-        """How the sweep was told where things are; empty where that is not recorded."""
-        found = self.described().get("where")
-        return found if isinstance(found, dict) else {}
+        """The whole configuration of the sweep, paths included; empty if it is not recorded."""
+        where = self.description().get("where")
+        return where if isinstance(where, dict) else {}
 
     def trial(self, name: str) -> Path:
         """The folder of a trial."""
         return self.path / "trials" / name
 
     def output(self, name: str) -> Location:
-        """Where a trial writes: its folder, or its place in the storage."""
+        """Location that a trial writes to: its folder, or its location in the storage."""
         return (self.shared or Location.of(self.path)) / "trials" / name
 
     @contextmanager
-    def held(self, what: dict[str, Any], where: dict[str, Any]) -> Iterator[None]:
-        """Holds the folder for a sweep.
+    def lock(self, what: dict[str, Any], where: dict[str, Any]) -> Iterator[None]:
+        """Locks the folder for a sweep and writes sweep.json.
 
         Args:
             what: everything that the results depend on, in JSON types.
             where: the whole configuration.
 
         Raises:
-            EarshotError: another sweep is at work here, or has left its results here.
+            EarshotError: another sweep is writing to the folder, or the folder belongs to a different sweep.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lease = self._alone()
+        lease = self._take_lease()
         try:
-            self._check(json.loads(json.dumps(what)))
-            made = self.described().get("made")
-            self._describe({"what": what, "where": where, "made": provenance(made)})
-            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)  # the sessions are in the store
+            self._check_same_sweep(json.loads(json.dumps(what)))
+            made = provenance(self.description().get("made"))
+            self._write_description({"what": what, "where": where, "made": made})
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)  # written again from the store
             began = time.monotonic()
             try:
                 yield
             finally:
-                spent = provenance(made, time.monotonic() - began)
-                with suppress(OSError, EarshotError):  # a full disk; nothing depends on it
-                    self._describe({"what": what, "where": where, "made": spent})
+                made = with_seconds(made, time.monotonic() - began)
+                with suppress(OSError, EarshotError):  # e.g. a full disk; no result depends on the wall time
+                    self._write_description({"what": what, "where": where, "made": made})
         finally:
             lease.release()
 
     def gather(self) -> None:
-        """Brings here what trials wrote to the storage; files that are here are as they were written."""
+        """Copies the files of trials from the storage; files other than records are never changed, so only once."""
         if self.shared is None:
             return
         for name in (self.shared / "trials").files():
-            place = self.shared / "trials" / name
-            for file in place.files():
+            source = self.shared / "trials" / name
+            for file in source.files():
                 path = self.trial(name) / file
                 if file == "trial.json" or not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    write_atomically(path, (place / file).read_bytes())
+                    write_atomically(path, (source / file).read_bytes())
 
     def close(self, names: list[str], failed: dict[str, str], stopped: Collection[str], *, complete: bool) -> Tally:
-        """Brings the folder in line with the sweep that ended.
+        """Updates the records at the end of a sweep.
 
-        A trial whose process died, or that was stopped, could not write that into its record itself; trials that an
-        earlier version of the search had proposed are removed.
+        A trial whose process died, or that was stopped, could not record that itself. Trials that an earlier version of
+        the search proposed are removed.
 
         Args:
             names: all trials of the sweep.
-            failed: reasons by trial.
-            stopped: trials that the scheduler ended early; the budget ended the others that have not finished.
-            complete: whether the sweep proposed all its trials; else none is removed.
+            failed: name of a failed trial -> reason.
+            stopped: trials that the scheduler stopped early; other unfinished ones were stopped by the budget.
+            complete: whether the sweep proposed all its trials; otherwise no trial is removed.
         """
-        computed = found = early = 0
+        computed = cached = early = 0
         trials = self.path / "trials"
         for folder in sorted(trials.iterdir()) if trials.is_dir() else []:
-            (folder / EXCEEDED).unlink(missing_ok=True)
+            (folder / EXCEEDED_FILE).unlink(missing_ok=True)
             if folder.name not in names:
                 if complete:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -184,30 +167,30 @@ class RunFolder:
                     record = record.model_copy(update={"status": "stopped", "stopped_by": by})
                     record.save(folder)
                 early += record.status == "stopped"
-                found += sum(session.reused for session in record.sessions)
-                computed += sum(not session.reused for session in record.sessions)
-        return Tally(computed, found, early)
+                cached += sum(session.cached for session in record.sessions)
+                computed += sum(not session.cached for session in record.sessions)
+        return Tally(computed, cached, early)
 
-    def _describe(self, description: dict[str, Any]) -> None:
+    def _write_description(self, description: dict[str, Any]) -> None:
         content = (json.dumps(description, indent=1) + "\n").encode()
         write_atomically(self.path / "sweep.json", content)
         if self.shared is not None:
             (self.shared / "sweep.json").write(content)
 
-    def _alone(self) -> Lease:
-        """The right to work in this run; a lease of a machine that died is waited out."""
+    def _take_lease(self) -> Lease:
+        """Takes the lease of this run; waits until a lease that is no longer renewed expires."""
         lease = Lease((self.shared or Location.of(self.path)) / ".lease")
         first = lease.holder()
         while not lease.take():
             holder = lease.holder()
-            beats = first is not None and holder is not None and holder != first
-            if beats or lease.is_held_here():
-                raise EarshotError(f"{self.path}: another sweep is at work in this run; wait for it or end it")
+            renewed = first is not None and holder is not None and holder != first
+            if renewed or lease.is_held_here():
+                raise EarshotError(f"{self.path}: another sweep is writing to this run; wait until it ends, or stop it")
             first = first or holder
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
         return lease
 
-    def _check(self, what: dict[str, Any]) -> None:
+    def _check_same_sweep(self, what: dict[str, Any]) -> None:
         try:
             before = json.loads((self.path / "sweep.json").read_bytes())["what"]
         except FileNotFoundError:
@@ -226,4 +209,4 @@ class RunFolder:
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

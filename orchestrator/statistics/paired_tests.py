@@ -1,6 +1,6 @@
-"""Tests of paired differences: is one method better than another on the same seeds, by how much, and how sure is it.
+"""Paired tests of two methods on the same seeds: tests, effect sizes and power.
 
-Every function is pure. A difference is what one chain has more than the chain of the other with the same seeds.
+Every function is pure. A difference is the value of a chain minus that of the other method's chain with the same seeds.
 """
 
 import itertools
@@ -14,28 +14,28 @@ from scipy import stats
 
 ALPHA = 0.05
 POWER = 0.8
-CLAIM = 10
-"""Seeds that a claim needs at least (METHODS.md, section 6)."""
-MOST_SEEDS = 1000
-"""Beyond so many seeds a difference is too small to be worth deciding."""
+MIN_SEEDS_FOR_CLAIM = 10
+"""Least number of seeds for a claim (docs/metrics.md, "Statistics")."""
+MAX_SEEDS = 1000
+"""A difference that needs more seeds than these is too small to matter."""
 
 
 @dataclass(frozen=True)
-class Paired:
-    """What paired differences say; NaN where it is undefined.
+class PairedTest:
+    """Statistics of paired differences; NaN where undefined.
 
     Attributes:
-        n: pairs.
-        mean: of the differences.
+        n: number of pairs.
+        mean: mean of the differences.
         std: sample standard deviation of the differences (ddof 1); NaN for n < 2.
         low: lower end of the 95 % t interval of the mean.
-        high: upper end of it.
-        t: paired t statistic, mean / (std / sqrt(n)); NaN where all differences are equal.
-        p_t: two-sided p value of it.
-        p_wilcoxon: two-sided p value of Wilcoxon's signed rank test; 1 where no pair differs.
+        high: upper end of that interval.
+        t: paired t statistic, mean / (std / sqrt(n)); NaN if all differences are equal.
+        p_t: two-sided p value of the t statistic.
+        p_wilcoxon: two-sided p value of Wilcoxon's signed rank test; 1 if no pair differs.
         d_z: effect size mean / std (Cohen 1988, section 2.3.5).
-        rank_biserial: effect size of Wilcoxon's test, (W+ - W-) / (W+ + W-) (Kerby 2014): 1 where every pair that
-            differs does so upwards, 0 where no pair differs.
+        rank_biserial: effect size of Wilcoxon's test, (W+ - W-) / (W+ + W-) (Kerby 2014): 1 if all nonzero
+            differences are positive, 0 if no pair differs.
     """
 
     n: int
@@ -50,31 +50,32 @@ class Paired:
     rank_biserial: float
 
 
-def paired(differences: ArrayLike) -> Paired:
+def paired_test(differences: ArrayLike) -> PairedTest:
     """Tests whether differences are centred at zero.
 
     Args:
         differences: one per pair, [pairs].
     """
-    # Twelve digits: the same accuracies summed in another order must tie.
+    # Twelve digits, so that the same accuracies summed in another order tie.
     values = np.round(np.asarray(differences, dtype=float), 12)
     n, nan = len(values), float("nan")
     mean = float(values.mean()) if n else nan
     if n < 2:
-        return Paired(n, mean, nan, nan, nan, nan, nan, nan, nan, nan)
+        return PairedTest(n, mean, nan, nan, nan, nan, nan, nan, nan, nan)
     std = 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
     error = std / float(np.sqrt(n))
     half = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * error
     t = mean / error if std else nan
     p_t = float(2 * stats.t.sf(abs(t), n - 1))
     effect = mean / std if std else nan
-    return Paired(n, mean, std, mean - half, mean + half, t, p_t, wilcoxon(values), effect, rank_biserial(values))
+    return PairedTest(n, mean, std, mean - half, mean + half, t, p_t, wilcoxon(values), effect, rank_biserial(values))
 
 
 def wilcoxon(differences: ArrayLike) -> float:
-    """Two-sided p value of Wilcoxon's signed rank test; pairs without a difference are left out, 1 without any other.
+    """Two-sided p value of Wilcoxon's signed rank test; zero differences are ignored, 1 if all are zero.
 
-    Exact up to 50 pairs, with equal differences up to 13 (over all signs); beyond these the normal approximation.
+    Exact for up to 50 pairs without ties, and for up to 13 pairs with ties (over all signs); otherwise the normal
+    approximation.
 
     Args:
         differences: one per pair, [pairs].
@@ -91,7 +92,7 @@ def wilcoxon(differences: ArrayLike) -> float:
 
 
 def rank_biserial(differences: ArrayLike) -> float:
-    """(W+ - W-) / (W+ + W-), with W the sums of the ranks of |difference| of either sign; 0 where no pair differs.
+    """(W+ - W-) / (W+ + W-), where W is the sum of ranks of |difference| per sign; 0 if no pair differs.
 
     Args:
         differences: one per pair, [pairs].
@@ -103,12 +104,12 @@ def rank_biserial(differences: ArrayLike) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for their number by Holm's step-down method (Scandinavian Journal of Statistics 6, 1979).
+    """p values adjusted by Holm's step-down method (Scandinavian Journal of Statistics 6, 1979).
 
         p'_(i) = max_{k<=i} min(1, (m - k + 1) p_(k)),   p_(1) <= ... <= p_(m)
 
     Args:
-        p_values: of a family of tests; NaN (a test that could not be made) stays and does not count in m.
+        p_values: p values of a family of tests; NaN (an impossible test) stays NaN and does not count in m.
     """
     order = sorted((index for index, p in enumerate(p_values) if not np.isnan(p)), key=lambda index: p_values[index])
     steps = [min(1.0, (len(order) - rank) * p_values[index]) for rank, index in enumerate(order)]
@@ -122,29 +123,31 @@ def power(d_z: float, n: int | NDArray[np.int64], alpha: float = ALPHA) -> Any:
     """Power of the two-sided paired t test: P(|T| > t_{1-alpha/2, n-1}), T noncentral with noncentrality d_z sqrt(n).
 
     Args:
-        d_z: the effect to be found.
-        n: pairs, at least 2; one number or many.
-        alpha: of the test.
+        d_z: effect size.
+        n: number of pairs, at least 2; one or several.
+        alpha: significance level of the test.
     """
     freedom, shift = np.asarray(n) - 1, abs(d_z) * np.sqrt(n)
     critical = stats.t.ppf(1 - alpha / 2, freedom)
-    wrong_side = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift))  # SciPy says NaN for some below 1e-16
+    wrong_side = np.nan_to_num(
+        stats.nct.cdf(-critical, freedom, shift)
+    )  # SciPy returns NaN for some values below 1e-16
     return stats.nct.sf(critical, freedom, shift) + wrong_side
 
 
 def seeds_needed(d_z: float, alpha: float = ALPHA) -> int | None:
-    """The least number of pairs at which the paired t test finds an effect with a power of 80 %.
+    """The least number of pairs at which the paired t test detects an effect with a power of 80 %.
 
     Args:
-        d_z: the effect, as it was observed.
-        alpha: of the test.
+        d_z: observed effect size.
+        alpha: significance level of the test.
 
     Returns:
-        None for more than `MOST_SEEDS`, and for an effect of zero or an unknown one.
+        None if it is more than `MAX_SEEDS`, and for an effect of zero or NaN.
     """
-    if np.isnan(d_z) or float(power(d_z, MOST_SEEDS, alpha)) < POWER:
+    if np.isnan(d_z) or float(power(d_z, MAX_SEEDS, alpha)) < POWER:
         return None
-    low, high = 1, MOST_SEEDS  # power rises with n
+    low, high = 1, MAX_SEEDS  # power rises with n
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if float(power(d_z, middle, alpha)) >= POWER else (middle, high)

@@ -1,4 +1,4 @@
-"""The Pareto set of a run that had several objectives: what no other configuration of a method beats in all of them."""
+"""Pareto sets of a run with several objectives: the non-dominated configurations of each method."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from orchestrator.statistics.estimates import Estimate, Estimates
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration of which every seed has finished.
+    """A complete configuration.
 
     Attributes:
-        method: its method.
-        configuration: its name.
-        values: over seeds, on validation clips; one per objective.
-        kept: whether it is in the Pareto set of its method, by the means.
+        method: name of its method.
+        configuration: name of the configuration.
+        values: one estimate per objective, over seeds, on validation clips.
+        optimal: whether it is in the Pareto set of its method, by the means.
     """
 
     method: str
     configuration: str
     values: tuple[Estimate, ...]
-    kept: bool
+    optimal: bool
 
 
 def objectives_of(run: Run) -> tuple[Objective, ...]:
-    """What the sweep of a run improved, from its sweep.json.
+    """The objectives of the sweep of a run, from its sweep.json.
 
     Raises:
-        EarshotError: it names an objective that there is not.
+        EarshotError: sweep.json names an unknown objective.
     """
     where = run.sweep.get("where")
     names = where.get("objective") if isinstance(where, dict) else None
@@ -49,45 +49,48 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
 
 
 def candidates(run: Run, estimates: Estimates, objectives: Sequence[Objective]) -> list[Candidate]:
-    """The complete configurations by method, the best by the first objective first.
+    """The complete configurations, grouped by method and sorted by the first objective, the best first.
 
     Args:
         run: the run.
-        estimates: its means.
-        objectives: what is compared.
+        estimates: estimates of the run.
+        objectives: the objectives to compare.
     """
-    found = []
+    compared = []
     for method in run.methods:
         names = [name for name in run.configurations(method) if run.is_complete(name)]
         values = [
-            tuple(estimates.chain(name, run.default_head(name), "val")[one.column] for one in objectives)
+            tuple(estimates.chain(name, run.default_head(name), "val")[objective.column] for objective in objectives)
             for name in names
         ]
         means = np.array([[value.mean for value in row] for row in values])
-        kept = non_dominated(means, objectives)
-        rows = [Candidate(method, *row) for row in zip(names, values, map(bool, kept), strict=True)]
+        optimal = non_dominated(means, objectives)
+        rows = [Candidate(method, *row) for row in zip(names, values, map(bool, optimal), strict=True)]
         sign = -1 if objectives[0].up else 1
         rows.sort(key=lambda row: (np.isnan(row.values[0].mean), sign * row.values[0].mean, row.configuration))
-        found += rows
-    return found
+        compared += rows
+    return compared
 
 
 def non_dominated(values: ArrayLike, objectives: Sequence[Objective]) -> NDArray[np.bool_]:
-    """Which points form the Pareto set: no other is at least as good in all objectives and better in one.
+    """Mask of the Pareto set: points than which no other is at least as good in all objectives and better in one.
 
-    Equal points are all in it. Values are compared to twelve digits: the same accuracies summed in another order of
-    seeds must tie.
+    Equal points are all in the set. Values are rounded to twelve digits, so that the same accuracies summed in another
+    order of seeds tie.
 
     Args:
-        values: float [points, objectives]; a row with a NaN is not in the set and dominates nothing.
+        values: float [points, objectives]; a row with a NaN is not in the set and dominates no other.
         objectives: one per column.
+
+    Returns:
+        bool [points].
     """
     signs = np.array([1.0 if objective.up else -1.0 for objective in objectives])
     gains = np.round(np.asarray(values, dtype=float).reshape(-1, len(signs)), 12) * signs
-    whole = ~np.isnan(gains).any(axis=1)
-    kept = whole.copy()
-    for index in np.flatnonzero(whole):
-        at_least = (gains[whole] >= gains[index]).all(axis=1)
-        better = (gains[whole] > gains[index]).any(axis=1)
-        kept[index] = not (at_least & better).any()
-    return kept
+    defined = ~np.isnan(gains).any(axis=1)
+    optimal = defined.copy()
+    for index in np.flatnonzero(defined):
+        at_least = (gains[defined] >= gains[index]).all(axis=1)
+        better = (gains[defined] > gains[index]).any(axis=1)
+        optimal[index] = not (at_least & better).any()
+    return optimal

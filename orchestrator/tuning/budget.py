@@ -1,4 +1,4 @@
-"""A budget of time: when it is used up no session begins, and those that run come to their end."""
+"""A time budget: when it is used up, no new session starts; running sessions are completed."""
 
 import time
 from typing import Any
@@ -7,25 +7,25 @@ from ray.tune import Stopper
 
 
 class Budget(Stopper):
-    """Tells Tune to stop a trial at the end of a session once the time is up.
+    """Tells Tune to stop each trial at the end of its session once the time is up.
 
     Args:
-        seconds: None for no end.
+        seconds: None for no limit.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
-        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
 
     @property
     def over(self) -> bool:
         """Whether the time is up."""
-        return self._ends is not None and time.monotonic() >= self._ends
+        return self._end is not None and time.monotonic() >= self._end
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether a trial that has just finished a session is to stop."""
+        """Whether a trial that has just completed a session stops."""
         return self.over
 
     def stop_all(self) -> bool:
-        """Never at once: a session that runs is worth its end."""
+        """Never: the running sessions are completed."""
         return False

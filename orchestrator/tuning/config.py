@@ -1,156 +1,202 @@
 """The configuration of a sweep: one model, filled from YAML and the command line."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from datasets.benchmark.protocol import NAMED, AnyProtocol
-from datasets.utils import humanize
 from datasets.utils.errors import EarshotError
+from datasets.utils.humanize import parse_duration, parse_size
+from datasets.utils.options import Option, option_of
 from orchestrator.results.objectives import ObjectiveName
 from trainables.networks.specs import DEFAULT, FrontEndSpec
 from trainables.records import SeedTriple
 
 Strategy = Literal["tpe", "random", "grid"]
-Seconds = Annotated[float, BeforeValidator(humanize.seconds)]
-Bytes = Annotated[int, BeforeValidator(humanize.size)]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+Bytes = Annotated[int, BeforeValidator(parse_size)]
 
-WHERE = (
-    "device",
-    "gpus_per_trial",
-    "memory_per_trial",
-    "workers",
-    "budget",
-    "address",
-    "data",
-    "runs",
-    "storage",
-    "store_size",
-    "share",
-    "name",
-    "space",
-    "warm_start",
-    "show",
-    "log",
-    "dashboard",
-    "dry_run",
-)
-"""Settings that say where and how fast, not what: a run that is resumed may change them."""
+ATTEMPTS = 4
+"""How many times a trial is started whose worker process dies."""
+
+
+@dataclass(frozen=True)
+class Setting(Option):
+    """An option of a sweep.
+
+    Attributes:
+        affects_results: whether results depend on it; a resumed run may change the others.
+    """
+
+    affects_results: bool = True
+
+
+EXPERIMENT = Setting("experiment")
+SEARCH = Setting("search")
+EXECUTION = Setting("execution", affects_results=False)
+OUTPUT = Setting("output", affects_results=False)
 
 
 class SweepConfig(BaseModel):
-    """Everything that a sweep is; stored as `sweep.json` beside its results."""
+    """All settings of a sweep; stored as `sweep.json` in the run folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    benchmark: str = Field("demo", description="folder made by orchestrator.prepare, or the name of one in --data")
-    method: tuple[str, ...] = Field((), description="a method, with its own search space (may be repeated)")
-    space: Path | None = Field(None, description="search space, YAML (default: the methods' own; else the demo's)")
-    protocol: AnyProtocol = Field(NAMED["ffcac-25"], description="name of a protocol, or its fields")
-    seeds: tuple[SeedTriple, ...] = Field(
+    benchmark: Annotated[str, EXPERIMENT] = Field(
+        "demo", description="folder made by earshot prepare, or the name of one in --data"
+    )
+    method: Annotated[tuple[str, ...], EXPERIMENT] = Field(
+        (), description="a method, with its own search space (may be repeated)"
+    )
+    space: Annotated[Path | None, Setting("experiment", metavar="SPACE", affects_results=False)] = Field(
+        None, description="search space: a YAML file or a name (default: those of the methods, else the demo)"
+    )
+    protocol: Annotated[AnyProtocol, Setting("protocol", metavar="NAME")] = Field(
+        NAMED["ffcac-25"],
+        description=f"{', '.join(NAMED)} (default: ffcac-25); in a file also its fields. "
+        "The options below change single fields",
+    )
+    seeds: Annotated[tuple[SeedTriple, ...], Setting("experiment", metavar="N", repeatable=False)] = Field(
         tuple(SeedTriple(order=n, support=n, initialisation=n) for n in range(3)),
         description="number of seeds; in a file also triples of order, support and initialisation (default: 3)",
     )
-    search: Strategy = Field("tpe", description="tpe (Optuna), random or grid")
-    trials: int | None = Field(
+    search: Annotated[Strategy, SEARCH] = Field("tpe", description="tpe (Optuna), random or grid")
+    trials: Annotated[int | None, SEARCH] = Field(
         None,
         ge=1,
         description="configurations per method, each run with every seed (default: 8; a grid: all)",
     )
-    search_seed: int = Field(0, ge=0, description="seed of tpe and random")
-    objective: tuple[ObjectiveName, ...] = Field(
+    search_seed: Annotated[int, SEARCH] = Field(0, ge=0, description="seed of tpe and random")
+    objective: Annotated[tuple[ObjectiveName, ...], SEARCH] = Field(
         ("aa",),
         min_length=1,
-        description="what the search improves, on validation clips: aa, final, pd, forgetting, parameters "
+        description="what the search optimises, on validation clips: aa, final, pd, forgetting, parameters "
         "(may be repeated; default: aa)",
     )
-    stopping: Literal["none", "asha"] = Field("none", description="none, or asha: chains that fall behind end early")
-    grace: int = Field(2, ge=1, description="asha: sessions that every chain gets")
-    reduction: float = Field(3.0, gt=1, description="asha: one in so many chains goes on after grace, and so on")
-    warm_start: tuple[str, ...] = Field(
-        (), description="run, or name of one in --runs, whose configurations the search knows (may be repeated)"
+    stopping: Annotated[Literal["none", "asha"], SEARCH] = Field(
+        "none", description="none, or asha: stop chains early that are worse than others"
     )
-    backbone: str = Field(DEFAULT, description="a name, a checkpoint, a folder or a hub name")
-    frontend: FrontEndSpec = Field(FrontEndSpec(), description="reference or kaldi")
-    precision: Literal["float32", "bf16"] = Field("float32", description="float32 or bf16 (autocast)")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="cpu, cuda, or auto: cuda where trials have a share of a GPU"
+    grace: Annotated[int, SEARCH] = Field(2, ge=1, description="asha: sessions that every chain gets")
+    reduction: Annotated[float, SEARCH] = Field(
+        3.0, gt=1, description="asha: reduction factor; the best 1/X of the chains continue at each rung"
     )
-    cpus_per_trial: int = Field(1, ge=1, description="also the threads of a trial")
-    gpus_per_trial: float = Field(0.0, ge=0, description="may be a fraction")
-    memory_per_trial: Bytes | None = Field(
-        None, description="such as 4GB: what a trial asks Ray for, and may use before it is ended (default: no limit)"
+    warm_start: Annotated[tuple[str, ...], Setting("search", metavar="RUN", affects_results=False)] = Field(
+        (), description="run, or name of one in --runs, whose configurations the search starts from (may be repeated)"
     )
-    workers: int | None = Field(None, ge=1, description="trials at a time, at most (default: as many as fit)")
-    budget: Seconds | None = Field(None, description="such as 2h, 90m, 1h30m: then no session begins (default: no end)")
-    address: str = Field("local", description="Ray cluster; 'local' starts one on this machine")
-    data: Path = Field(Path("data"), description="where named benchmarks lie")
-    runs: Path = Field(Path("runs"), description="where runs lie on this machine")
-    storage: str | None = Field(
-        None, description="folder or URI that all nodes reach, for stages, embeddings and records (default: --runs)"
+    backbone: Annotated[str, EXPERIMENT] = Field(
+        DEFAULT, description="a name, a checkpoint file, a folder or the name of a model on Hugging Face"
     )
-    store_size: Bytes | None = Field(
-        None, description="such as 50GB: what stages and embeddings may take; the least recently used go first"
+    frontend: Annotated[FrontEndSpec, Setting("experiment", metavar="KIND")] = Field(
+        FrontEndSpec(), description="kaldi or reference"
     )
-    share: bool = Field(True, description="trials share stages and embeddings; off only to measure what it saves")
-    show: Literal["progress", "json", "verbose"] = Field(
-        "progress", description="progress, json (events, a line each) or verbose (with Ray's own messages)"
+    precision: Annotated[Literal["float32", "bf16"], EXPERIMENT] = Field(
+        "float32", description="float32 or bf16 (autocast)"
     )
-    log: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="also log to mlflow or wandb (may be repeated)")
-    dashboard: bool = Field(False, description="start Ray's dashboard with a local cluster")
-    dry_run: bool = Field(
-        False, description="tell what would run, how much is shared and how long it takes; run nothing"
+    device: Annotated[Literal["auto", "cpu", "cuda"], EXECUTION] = Field(
+        "auto", description="cpu, cuda, or auto: cuda if --gpus-per-trial is given"
     )
-    name: str | None = Field(
-        None, pattern=r"^[\w][\w.+-]*$", description="of the run (default: made from its configuration)"
+    cpus_per_trial: Annotated[int, Setting("execution")] = Field(  # the number of threads decides the last bits
+        1, ge=1, description="CPUs of a trial, and threads that it computes with"
+    )
+    gpus_per_trial: Annotated[float, EXECUTION] = Field(0.0, ge=0, description="GPUs of a trial; may be a fraction")
+    memory_per_trial: Annotated[Bytes | None, Setting("execution", metavar="SIZE", affects_results=False)] = Field(
+        None, description="memory that a trial requests from Ray and may use at most, such as 4GB (default: no limit)"
+    )
+    workers: Annotated[int | None, EXECUTION] = Field(
+        None, ge=1, description="trials at a time, at most (default: as many as fit)"
+    )
+    budget: Annotated[Seconds | None, Setting("execution", metavar="TIME", affects_results=False)] = Field(
+        None, description="no new session starts after this time, such as 2h, 90m or 1h30m (default: unlimited)"
+    )
+    address: Annotated[str, EXECUTION] = Field("local", description="Ray cluster; local starts one on this machine")
+    data: Annotated[Path, Setting("execution", metavar="DIR", affects_results=False)] = Field(
+        Path("data"), description="folder of the benchmarks that are given by name"
+    )
+    runs: Annotated[Path, Setting("execution", metavar="DIR", affects_results=False)] = Field(
+        Path("runs"), description="folder of the runs, on this machine"
+    )
+    storage: Annotated[str | None, Setting("execution", metavar="PLACE", affects_results=False)] = Field(
+        None,
+        description="folder or URI that all nodes can access, for stages, embeddings and records (default: --runs)",
+    )
+    store_size: Annotated[Bytes | None, Setting("execution", metavar="SIZE", affects_results=False)] = Field(
+        None,
+        description="limit of stages and embeddings together, such as 50GB; the least recently used are evicted "
+        "(default: unlimited)",
+    )
+    share: Annotated[bool, EXECUTION] = Field(
+        True, description="trials share stages and embeddings; turn it off only to measure what that saves"
+    )
+    show: Annotated[
+        Literal["progress", "json", "verbose"],
+        Setting(
+            "output",
+            switches=(("json", "print events as JSON, one per line"), ("verbose", "also show the messages of Ray")),
+            affects_results=False,
+        ),
+    ] = Field("progress", description="progress, json (events, one per line) or verbose (with the messages of Ray)")
+    log: Annotated[tuple[Literal["mlflow", "wandb"], ...], OUTPUT] = Field(
+        (), description="also log to mlflow or wandb (may be repeated)"
+    )
+    dashboard: Annotated[bool, OUTPUT] = Field(False, description="start Ray's dashboard with a local cluster")
+    dry_run: Annotated[bool, OUTPUT] = Field(
+        False, description="print what would run, how much is shared and how long it takes; run nothing"
+    )
+    name: Annotated[str | None, OUTPUT] = Field(
+        None, pattern=r"^[\w][\w.+-]*$", description="name of the run (default: made from its configuration)"
     )
 
     @field_validator("seeds", mode="before")
     @classmethod
-    def _count(cls, value: Any) -> Any:
-        if isinstance(value, int):
-            if value < 1:
+    def _expand_count(cls, value: Any) -> Any:
+        count = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if isinstance(count, int):
+            if count < 1:
                 raise ValueError("must be at least 1")
-            return [{"order": n, "support": n, "initialisation": n} for n in range(value)]
+            return [{"order": n, "support": n, "initialisation": n} for n in range(count)]
         return value
 
     @field_validator("seeds", "method", "log", "objective", "warm_start")
     @classmethod
-    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _check_distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(value)) != len(value):
             raise ValueError("names one twice")
         return value
 
     @field_validator("seeds")
     @classmethod
-    def _at_least_one(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _check_not_empty(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
             raise ValueError("must be at least 1")
         return value
 
     @field_validator("frontend", mode="before")
     @classmethod
-    def _kind(cls, value: Any) -> Any:
+    def _from_kind(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
 
     @field_validator("method", "log", "objective", "warm_start", mode="before")
     @classmethod
-    def _one(cls, value: Any) -> Any:
+    def _from_text(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @property
     def chosen_device(self) -> str:
-        """Where networks run."""
+        """The device of the networks: cpu or cuda."""
         if self.device == "auto":
             return "cuda" if self.gpus_per_trial > 0 else "cpu"
         return self.device
 
-    def refuse_chains_of(self, sessions: int) -> None:
-        """Refuses to stop chains early that are too short for it.
+    def check_stopping(self, sessions: int) -> None:
+        """Checks that early stopping can stop a chain.
+
+        Args:
+            sessions: of a chain.
 
         Raises:
-            EarshotError: no chain of so many sessions could ever be stopped.
+            EarshotError: chains end before the grace period does.
         """
         if self.stopping == "asha" and self.grace >= sessions:
             raise EarshotError(
@@ -159,13 +205,20 @@ class SweepConfig(BaseModel):
             )
 
     def what(self) -> dict[str, Any]:
-        """What the results depend on, in JSON types: without where and how fast.
+        """The settings that results depend on, in JSON types.
 
-        Objectives and stopping are named only where they are not as they were before there was a choice, so that
-        older runs go on.
+        Objectives and early stopping are left out where they have their defaults: runs from before these settings
+        existed can still be resumed.
         """
-        chosen = {"device": self.chosen_device, "backbone": Path(self.backbone).name}  # the same wherever it lies
-        unsaid = {"objective"} if self.objective == ("aa",) else set()
+        omitted = {name for name, field in type(self).model_fields.items() if not _affects_results(option_of(field))}
+        if self.objective == ("aa",):
+            omitted.add("objective")
         if self.stopping == "none":
-            unsaid |= {"stopping", "grace", "reduction"}
-        return {**self.model_dump(mode="json", exclude={*WHERE, *unsaid}), **chosen}
+            omitted |= {"stopping", "grace", "reduction"}
+        values = self.model_dump(mode="json", exclude=omitted)
+        # the name of a backbone, not its folder: it may lie elsewhere on another machine
+        return {**values, "device": self.chosen_device, "backbone": Path(self.backbone).name}
+
+
+def _affects_results(option: Option) -> bool:
+    return not isinstance(option, Setting) or option.affects_results

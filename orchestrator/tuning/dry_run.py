@@ -1,15 +1,14 @@
-"""What a sweep would do, told without doing it: no Ray, nothing written.
+"""What a sweep would do, without doing it: no Ray, nothing written.
 
-    python -m orchestrator.sweep --dry-run [options]
+    earshot sweep --dry-run [options]
 
-Stages are counted by their addresses, which are those that the sweep itself would use: so what trials share, and what
-is in the store already, is known and not guessed. A search that learns from results (tpe) proposes all but its first
-round later; in place of those, configurations drawn from the same space are counted, and the numbers said to be about.
+Stages are counted by their addresses, which the sweep itself uses: what trials share and what is in the store already
+is exact. A search that learns from results (tpe) proposes all but its first round later; for these, configurations that
+are drawn from the same space are counted instead, and the numbers are marked as approximate.
 """
 
 import os
 import statistics
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -25,30 +24,30 @@ from datasets.utils.humanize import format_duration
 from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
-from trainables.chain import Chain
 from trainables.records import TrialRecord
+from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
 
-SAME = ("method", "benchmark_fingerprint", "protocol", "backbone")  # of chains whose sessions cost about the same
-RECENT = 20  # earlier runs that are asked what a session costs
-PARTS = ("benchmark", "protocol", "backbone", "device", "run", "store")
+SAME_KEYS = ("method", "benchmark_fingerprint", "protocol", "backbone")
+"""Chains for which these are equal take about the same time per session."""
+RECENT_RUNS = 20  # earlier runs in which the time per session is looked up
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a method would take.
+    """What a sweep would do for one method.
 
     Attributes:
         method: its name.
-        configurations: to be tried.
+        configurations: number of configurations to try.
         trials: configurations times seeds.
         sessions: of all trials together.
-        stages: different ones among them; what is left of `sessions` is shared.
-        bases: different base sessions.
-        found: stages that are in the store already.
-        exact: whether all configurations are known beforehand.
-        seconds: of computing the stages that are missing, on one slot; None where no earlier run tells.
-        longest: of these, those of one chain: its sessions follow each other, however many slots there are.
+        stages: distinct ones among them; the other sessions are shared.
+        bases: distinct base sessions.
+        cached: stages that are in the store already.
+        exact: whether all configurations are known in advance.
+        seconds: to compute the missing stages one after the other; None if no earlier run has computed such sessions.
+        longest: of these, the seconds of the longest chain: its sessions cannot run in parallel.
     """
 
     method: str
@@ -57,10 +56,16 @@ class Forecast:
     sessions: int
     stages: int
     bases: int
-    found: int
+    cached: int
     exact: bool
     seconds: float | None
     longest: float | None
+
+    def document(self) -> dict[str, Any]:
+        """The same in JSON types."""
+        fields = asdict(self)
+        # the key of the events, in the place where readers have always found it
+        return {"found" if key == "cached" else key: value for key, value in fields.items()}
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,10 @@ class DryRun:
     """What a sweep would do.
 
     Attributes:
-        facts: benchmark, protocol, backbone, device, run folder and store, in words.
+        facts: benchmark, protocol, backbone, device, run folder and store, as text.
         methods: one forecast each.
-        at_once: trials at a time on this machine; None on a cluster, which is not asked, and where it depends
-            on GPUs or memory.
-        resumes: whether the run folder is there, so that the sweep would go on with it.
+        at_once: trials that run in parallel on this machine; None for a cluster, or if GPUs or memory decide.
+        resumes: whether the run folder exists, so that the sweep would resume it.
     """
 
     facts: dict[str, str]
@@ -82,18 +86,18 @@ class DryRun:
 
     @property
     def seconds(self) -> float | None:
-        """Wall time, about; None where it is not known of every method, or how many trials run at a time."""
-        costs = [one.seconds for one in self.methods]
+        """Approximate wall time; None if it is unknown for a method, or how many trials run in parallel."""
+        costs = [forecast.seconds for forecast in self.methods]
         if self.at_once is None or any(cost is None for cost in costs):
             return None
-        longest = max((one.longest or 0.0 for one in self.methods), default=0.0)
+        longest = max((forecast.longest or 0.0 for forecast in self.methods), default=0.0)
         return max(sum(cost or 0.0 for cost in costs) / self.at_once, longest)
 
     def document(self) -> dict[str, Any]:
         """The same in JSON types."""
         return {
             **self.facts,
-            "methods": [asdict(one) for one in self.methods],
+            "methods": [forecast.document() for forecast in self.methods],
             "at_once": self.at_once,
             "resumes": self.resumes,
             "seconds": self.seconds,
@@ -104,30 +108,20 @@ def dry_run(plan: Plan) -> DryRun:
     """Counts what a sweep would do.
 
     Raises:
-        EarshotError: what the sweep itself would raise before its first trial.
+        EarshotError: the sweep itself would raise it before its first trial.
     """
     config = plan.config
-    cores = os.cpu_count() or 1
     local = config.address == "local" and not config.gpus_per_trial and config.memory_per_trial is None
-    fit = max(1, cores // config.cpus_per_trial)
-    classes = [len(session.labels) for session in next(iter(plan.chains.values()))]
-    protocol = f"{config.protocol.name}: {plural(plan.sessions, 'session')} of {_told(classes)} classes"
-    seeds = plural(len(config.seeds), "seed")
+    fit = max(1, (os.cpu_count() or 1) // config.cpus_per_trial)
     return DryRun(
-        facts=dict(
-            zip(
-                PARTS,
-                (
-                    str(plan.benchmark),
-                    f"{protocol}, {config.protocol.shot} shots, {seeds}",
-                    config.backbone,
-                    config.chosen_device,
-                    str(plan.folder.path),
-                    str(plan.store) if config.share else "none: nothing is shared",
-                ),
-                strict=True,
-            )
-        ),
+        facts={
+            "benchmark": str(plan.benchmark),
+            "protocol": _protocol_text(plan),
+            "backbone": config.backbone,
+            "device": config.chosen_device,
+            "run": str(plan.folder.path),
+            "store": str(plan.store) if config.share else "none: nothing is shared",
+        },
         methods=tuple(_forecast(plan, search) for search in plan.searches()),
         at_once=min(config.workers or fit, fit) if local else None,
         resumes=(plan.folder.path / "trials").is_dir(),
@@ -135,112 +129,132 @@ def dry_run(plan: Plan) -> DryRun:
 
 
 def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
-    method, seeds = search.space.method, plan.config.seeds
     rounds = list(_rounds(search))
-    configurations = [settings for one in rounds for settings in one]
-    stages: dict[str, int] = {}  # address -> session
-    bases: set[str] = set()
-    chains: list[list[str]] = []
-    chain: Chain | None = None
-    with tempfile.TemporaryDirectory() as nowhere:  # a chain that is not stepped through writes nothing
-        for settings in configurations:
-            for triple in seeds:
-                described = plan.chain(method, settings, tuple(search.space.varied), triple)
-                # on this machine's processor: a GPU that only the cluster has need not be here
-                chain = Chain(described.model_copy(update={"device": "cpu"}), Path(nowhere), before=chain)
-                addresses = chain.addresses(plan.config.chosen_device)
-                bases.add(addresses[0])
-                # without sharing, a stage is that of its trial alone
-                own = "" if plan.config.share else described.trial
-                chains.append([own + address for address in addresses])
-                stages |= {address: index for index, address in enumerate(chains[-1])}
+    configurations = [settings for proposed in rounds for settings in proposed]
+    chains, record = _stages_of_chains(plan, search, configurations)
+    sessions = {stage: index for chain in chains for index, stage in enumerate(chain)}
     store = StageStore(plan.store)
-    missing = {address for address in stages if not (plan.config.share and store.has(address))}
-    costs = _costs(plan.config.runs, chain.record) if chain else {}
-    known = all(stages[address] in costs for address in missing)
-    left = [sum(costs.get(stages[one], 0.0) for one in addresses if one in missing) for addresses in chains]
-    trials = len(configurations) * len(seeds)
+    missing = {stage for stage in sessions if not (plan.config.share and store.has(stage.address))}
+    seconds = longest = None
+    costs = _session_costs(plan.config.runs, record) if record else {}
+    if all(sessions[stage] in costs for stage in missing):
+        per_chain = [sum(costs[sessions[stage]] for stage in chain if stage in missing) for chain in chains]
+        seconds, longest = sum(costs[sessions[stage]] for stage in missing), max(per_chain, default=0.0)
     return Forecast(
-        method=method,
+        method=search.space.method,
         configurations=len(configurations),
-        trials=trials,
-        sessions=trials * plan.sessions,
-        stages=len(stages),
-        bases=len(bases),
-        found=len(stages) - len(missing),
+        trials=len(chains),
+        sessions=len(chains) * plan.sessions,
+        stages=len(sessions),
+        bases=len({chain[0].address for chain in chains}),
+        cached=len(sessions) - len(missing),
         exact=len(rounds) < 2,
-        seconds=sum(costs[stages[address]] for address in missing) if known else None,
-        longest=max(left, default=0.0) if known else None,
+        seconds=seconds,
+        longest=longest,
     )
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """A stage that trials would compute, or find in the store.
+
+    Attributes:
+        address: in the store.
+        trial: the only trial that uses it, if trials share nothing; else empty.
+    """
+
+    address: str
+    trial: str
+
+
+def _stages_of_chains(
+    plan: Plan, search: MethodSearch, configurations: list[dict[str, Any]]
+) -> tuple[list[list[_Stage]], TrialRecord | None]:
+    """The stages of each chain, session by session, and the record of one of the chains, if there is any."""
+    chains: list[list[_Stage]] = []
+    chain: Chain | None = None
+    for settings in configurations:
+        for seeds in plan.config.seeds:
+            config = plan.chain(search.space.method, settings, tuple(search.space.varied), seeds)
+            trial = "" if plan.config.share else config.trial
+            # on the CPU: this machine need not have the GPUs of the cluster. A chain writes nothing before it steps
+            config = config.model_copy(update={"device": "cpu"})
+            chain = Chain(config, plan.folder.trial(config.trial), before=chain)
+            chains.append([_Stage(address, trial) for address in chain.addresses(plan.config.chosen_device)])
+    return chains, chain.record if chain else None
+
+
 def _rounds(search: MethodSearch) -> Iterator[list[dict[str, Any]]]:
-    """All rounds of configurations, as if no result were heard of."""
-    while asked := search.ask():
-        search.tell([None] * len(asked))
-        yield asked
+    """All rounds of configurations, as if there were no results."""
+    while proposed := search.ask():
+        search.tell([None] * len(proposed))
+        yield proposed
 
 
-def _costs(runs: Path, like: TrialRecord) -> dict[int, float]:
-    """Median seconds of each session that earlier runs computed: same method, benchmark, protocol and backbone."""
-    found: dict[int, list[float]] = defaultdict(list)
-    folders = sorted(runs.glob("*/trials"), key=lambda path: path.stat().st_mtime, reverse=True)[:RECENT]
+def _session_costs(runs: Path, like: TrialRecord) -> dict[int, float]:
+    """Median seconds per session, by index, from earlier runs with the same `SAME_KEYS`."""
+    seconds: dict[int, list[float]] = defaultdict(list)
+    folders = sorted(runs.glob("*/trials"), key=lambda path: path.stat().st_mtime, reverse=True)[:RECENT_RUNS]
     for folder in folders:
         for path in folder.glob(f"{like.method}-*/trial.json"):
             try:
                 record = TrialRecord.load(path.parent)
-            except EarshotError:  # of another version, or damaged: it tells nothing
+            except EarshotError:  # of another version, or damaged
                 continue
-            if all(getattr(record, key) == getattr(like, key) for key in SAME):
+            if all(getattr(record, key) == getattr(like, key) for key in SAME_KEYS):
                 for session in record.sessions:
-                    found[session.index].append(session.seconds)
-    return {index: statistics.median(seconds) for index, seconds in found.items()}
+                    seconds[session.index].append(session.seconds)
+    return {index: statistics.median(values) for index, values in seconds.items()}
 
 
-def _told(classes: list[int]) -> str:
-    """'5 + 4 x 5' of the classes that sessions bring."""
-    base, later = classes[0], classes[1:]
+def _protocol_text(plan: Plan) -> str:
+    """'ffcac-25: 5 sessions of 5 + 4 x 5 classes, 5 shots, 3 seeds'."""
+    base, *later = (len(session.labels) for session in next(iter(plan.chains.values())))
     if not later:
-        return str(base)
-    if len(set(later)) == 1:
-        return f"{base} + {len(later)} x {later[0]}"
-    return " + ".join(map(str, classes))
+        classes = str(base)
+    elif len(set(later)) == 1:
+        classes = f"{base} + {len(later)} x {later[0]}"
+    else:
+        classes = " + ".join(map(str, (base, *later)))
+    protocol, seeds = plan.config.protocol, plural(len(plan.config.seeds), "seed")
+    sessions = plural(plan.sessions, "session")
+    return f"{protocol.name}: {sessions} of {classes} classes, {protocol.shot} shots, {seeds}"
 
 
-def show(found: DryRun, console: Console) -> None:
-    """Prints it for a person."""
+def show(result: DryRun, console: Console) -> None:
+    """Prints a dry run."""
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in found.facts.items():
+    for name, value in result.facts.items():
         facts.add_row(Text(name, style="bold"), Text(value))
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("method")
-    for name in ("configurations", "trials", "sessions", "to compute", "shared", "in the store", "on one slot"):
+    for name in ("configurations", "trials", "sessions", "to compute", "shared", "in the store", "serial time"):
         table.add_column(name, justify="right")
-    for one in found.methods:
-        about = "" if one.exact else "about "
-        cells = [one.method, one.configurations, one.trials, one.sessions, f"{about}{one.stages - one.found}"]
-        cells += [f"{about}{one.sessions - one.stages}", one.found]
-        cells += ["not known" if one.seconds is None else f"about {format_duration(one.seconds)}"]
+    for method in result.methods:
+        about = "" if method.exact else "about "
+        cells = [method.method, method.configurations, method.trials, method.sessions]
+        cells += [f"{about}{method.stages - method.cached}", f"{about}{method.sessions - method.stages}", method.cached]
+        cells += ["unknown" if method.seconds is None else f"about {format_duration(method.seconds)}"]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(facts)
     console.print()
     console.print(table)
     console.print()
-    at_once = "as many trials at a time as the cluster has room for"
-    if found.at_once is not None:
-        at_once = f"{plural(found.at_once, 'trial')} at a time"
-    console.print(f"{at_once}; {_time(found)}", soft_wrap=True)
-    if any(not one.exact for one in found.methods):
-        console.print("about: tpe proposes all but its first configurations when it has heard of results")
-    if found.resumes:
-        console.print("the run is there already: the sweep would go on with it")
+    parallel = "as many trials in parallel as fit into the cluster"
+    if result.at_once is not None:
+        parallel = f"{plural(result.at_once, 'trial')} in parallel"
+    console.print(f"{parallel}; {_time_text(result)}", soft_wrap=True)
+    if any(not method.exact for method in result.methods):
+        console.print("about: tpe proposes all but its first configurations when it has results")
+    if result.resumes:
+        console.print("the run folder exists: the sweep would resume it")
     console.print("nothing was run and nothing written (--dry-run)")
 
 
-def _time(found: DryRun) -> str:
-    if found.seconds is not None:
-        return f"about {format_duration(found.seconds)} of computing, by what sessions took in earlier runs"
-    unknown = [one.method for one in found.methods if one.seconds is None]
+def _time_text(result: DryRun) -> str:
+    if result.seconds is not None:
+        return f"about {format_duration(result.seconds)}, from the time of sessions in earlier runs"
+    unknown = [method.method for method in result.methods if method.seconds is None]
     if unknown:
-        return f"how long is not known: no earlier run here has computed {', '.join(unknown)} on this benchmark"
-    return "how long depends on what the cluster has room for"
+        return f"time unknown: no earlier run here has computed {', '.join(unknown)} on this benchmark"
+    return "the time depends on how many trials fit into the cluster"

@@ -1,23 +1,23 @@
-"""What a sweep will do, checked before anything runs: search spaces, benchmark, sessions, and where results go."""
+"""The plan of a sweep, checked before anything runs: search spaces, benchmark, sessions, and where results go."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.benchmark.manifest import FILE_NAME
 from datasets.benchmark.protocol import Session, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from datasets.utils.suggestion import suggestion
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
+from orchestrator.tuning.inputs import find_benchmark as find_benchmark
 from orchestrator.tuning.search import MethodSearch
-from orchestrator.tuning.warm_start import WarmStart, find_run, warm_start
-from search_spaces.loader import MethodSpace, load_space, shipped
-from trainables.chain import ChainConfig
+from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_start
+from search_spaces.files import shipped, space_file
+from search_spaces.loader import MethodSpace, load_space
+from trainables.chain_config import ChainConfig
 from trainables.methods.registry import check_protocol, find_method
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
@@ -25,19 +25,19 @@ from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
 DEFAULT_TRIALS = 8  # configurations of a method
-SPACE = "space.yaml"  # in a run folder: the search space that it was started with
+SPACE = "space.yaml"  # in a run folder: a copy of the search space
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep whose benchmark is there.
+    """A sweep over a benchmark that exists.
 
     Attributes:
-        config: with absolute places.
+        config: with absolute paths.
         spaces: one per method.
-        benchmark: its place.
+        benchmark: its location.
         chains: the sessions of a chain, by seeds.
-        known: what earlier runs have found.
+        known: results of earlier runs that the search starts from.
         what: what the results depend on, in JSON types.
         folder: of the run.
     """
@@ -52,12 +52,12 @@ class Plan:
 
     @property
     def sessions(self) -> int:
-        """Sessions of a chain."""
+        """Number of sessions of a chain."""
         return len(next(iter(self.chains.values())))
 
     @property
     def store(self) -> Location:
-        """Where stages and embeddings lie."""
+        """Where stages and embeddings are stored."""
         return Location.of(self.config.storage or self.config.runs) / "store"
 
     def chain(self, method: str, settings: dict[str, Any], varied: tuple[str, ...], seeds: SeedTriple) -> ChainConfig:
@@ -79,11 +79,11 @@ class Plan:
         )
         if config.share:
             return chain
-        alone = self.folder.output(chain.trial) / "store"
-        return chain.model_copy(update={"store": alone.address})
+        private = self.folder.output(chain.trial) / "store"
+        return chain.model_copy(update={"store": private.address})
 
     def searches(self) -> list[MethodSearch]:
-        """What to try, method by method; made anew, they ask the same questions."""
+        """A search per method. Searches of the same plan propose the same configurations."""
         config = self.config
         trials = config.trials or (None if config.search == "grid" else DEFAULT_TRIALS)
         objectives = [OBJECTIVES[name] for name in config.objective]
@@ -93,81 +93,52 @@ class Plan:
         ]
 
     def keep_space(self) -> None:
-        """Copies the file of the search space into the run folder, so that it can be resumed without."""
+        """Copies the file of the search space into the run folder, so that the run can be resumed without it."""
         if self.config.space is not None and self.config.space.is_file():
-            kept = self.folder.path / SPACE
-            if not (kept.exists() and kept.samefile(self.config.space)):
-                shutil.copyfile(self.config.space, kept)
+            copy = self.folder.path / SPACE
+            if not (copy.exists() and copy.samefile(self.config.space)):
+                shutil.copyfile(self.config.space, copy)
 
     def where(self) -> dict[str, Any]:
         """The configuration that a run is resumed with, in JSON types."""
-        kept = self.folder.path / SPACE
-        return {**self.config.model_dump(mode="json"), **({"space": str(kept)} if kept.exists() else {})}
+        copy = self.folder.path / SPACE
+        return {**self.config.model_dump(mode="json"), **({"space": str(copy)} if copy.exists() else {})}
 
 
 def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
-    """The search spaces of the sweep: the one given, the methods' own, or the demo's.
+    """The search spaces of the sweep: the given one, those of the given methods, or the demo.
 
     Raises:
-        EarshotError: a method or a space is not known, or not what it should be.
+        EarshotError: a method or a space does not exist or is invalid.
     """
     for method in config.method:
         find_method(method)
     if config.space is not None:
-        path = config.space
-        if not path.exists() and str(path) in shipped():
-            path = shipped()[str(path)]
+        path = space_file(config.space)
         spaces = load_space(path)
-        if config.method:
-            named = {space.method for space in spaces}
-            missing = [method for method in config.method if method not in named]
-            if missing:
-                raise EarshotError(f"{path}: methods: has no '{missing[0]}', which --method asks for")
-            spaces = tuple(space for space in spaces if space.method in config.method)
-        return spaces
+        missing = [method for method in config.method if method not in {space.method for space in spaces}]
+        if missing:
+            raise EarshotError(f"{path}: methods: has no '{missing[0]}', which --method asks for")
+        return tuple(space for space in spaces if not config.method or space.method in config.method)
+    files = shipped()
     if config.method:
         return tuple(
             space
             for method in config.method
-            for space in (load_space(shipped()[method]) if method in shipped() else (MethodSpace(method),))
+            for space in (load_space(files[method]) if method in files else (MethodSpace(method),))
         )
-    return load_space(shipped()["demo"])
-
-
-def find_benchmark(config: SweepConfig) -> Location:
-    """The folder of the benchmark; the demo's may have to be filled yet.
-
-    Raises:
-        EarshotError: there is none.
-    """
-    place = Location.of(config.benchmark)
-    if (place / FILE_NAME).size() is not None:
-        return place
-    if place.local is None:
-        raise EarshotError(f"benchmark {place}: no {FILE_NAME} there; make it with orchestrator.prepare --out {place}")
-    named = config.data / config.benchmark
-    if named.resolve().is_relative_to(config.data.resolve()) and (
-        (named / FILE_NAME).exists() or config.benchmark == "demo"
-    ):
-        return Location.of(named)
-    there = [path.parent.name for path in config.data.glob(f"*/{FILE_NAME}")]
-    meant = suggestion(config.benchmark, there) if there else ""
-    raise EarshotError(
-        f"benchmark '{config.benchmark}': no {FILE_NAME} in {place} nor in {named}; "
-        + (f"{meant} Or " if meant.startswith("did") else "")
-        + f"make it with: python -m orchestrator.prepare CORPUS --source DIR --out {named}"
-    )
+    return load_space(files["demo"])
 
 
 def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan:
-    """The plan of a sweep over a benchmark that is there.
+    """The plan of a sweep over a benchmark that exists.
 
     Raises:
-        EarshotError: what is wrong with the shards, the protocol, the backbone or the storage.
+        EarshotError: the shards, the protocol, the backbone or the storage are invalid.
     """
     what = _what(config, spaces, benchmark)
     objectives = tuple(OBJECTIVES[name] for name in config.objective)
-    earlier = [find_run(name, config.runs).resolve() for name in config.warm_start]
+    earlier = [find_earlier_run(name, config.runs).resolve() for name in config.warm_start]
     known = warm_start(earlier, spaces, objectives, config.seeds, what)
     if earlier:
         what = {**what, "warm_start": known.described()}
@@ -176,12 +147,12 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
     storage = Location.of(config.storage) if config.storage else None
     shared = storage / path.name if storage is not None and storage.local != config.runs else None
     chains = _chains(config, spaces, Shards(benchmark))
-    config.refuse_chains_of(len(chains[config.seeds[0]]))
+    config.check_stopping(len(chains[config.seeds[0]]))
     return Plan(config, spaces, benchmark, chains, known, what, RunFolder(path, shared))
 
 
 def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> SweepConfig:
-    """The configuration with places that hold in any folder, as workers have their own."""
+    """The configuration with absolute paths: workers run in other folders."""
     backbone = Path(config.backbone)
     space = config.space
     return config.model_copy(
@@ -200,14 +171,18 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
 def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> dict[str, Any]:
     """What the results of the sweep depend on, in JSON types."""
     described = [
-        {"method": s.method, "fixed": s.fixed, "varied": {k: str(d) for k, d in sorted(s.varied.items())}}
-        for s in spaces
+        {
+            "method": space.method,
+            "fixed": space.fixed,
+            "varied": {key: str(distribution) for key, distribution in sorted(space.varied.items())},
+        }
+        for space in spaces
     ]
     return {**config.what(), "benchmark": Shards(benchmark).manifest.fingerprint, "spaces": described}
 
 
 def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location, what: dict[str, Any]) -> str:
-    """The run's name, made from what its results depend on: the same sweep again is the same run."""
+    """The name of the run, derived from what its results depend on: the same sweep has the same name."""
     methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
     return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
 
@@ -215,8 +190,8 @@ def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
 def _chains(
     config: SweepConfig, spaces: tuple[MethodSpace, ...], shards: Shards
 ) -> dict[SeedTriple, tuple[Session, ...]]:
-    """The sessions of a chain, by seeds; finds what is wrong with the shards, the protocol or the backbone."""
-    shards.verify()
+    """The sessions of a chain, by seeds; checks shards, protocol and backbone."""
+    shards.verify_without_page_checksums()
     chains = {
         seeds: make_sessions(
             config.protocol,

@@ -1,14 +1,14 @@
-"""Which configurations a sweep tries: Optuna over configurations, every configuration with every seed.
+"""Which configurations a sweep tries: Optuna over configurations, each of which runs with every seed.
 
-Configurations are asked for in rounds of a fixed size, and a round is told when all its trials have ended, in the order
-in which it was asked. What is tried therefore depends on the space, the search and its seed alone: not on the number of
-workers, nor on which trial ended first. A sweep that is run again asks the same questions, and finds its finished
-sessions in the store: no state of the search has to survive.
+Configurations are proposed in rounds of a fixed size. When all trials of a round have ended, their values are passed to
+Optuna in the order in which the configurations were proposed. What is tried therefore depends on the space, the search
+and its seed only: neither on the number of workers nor on the order in which trials end. A sweep that is run again
+proposes the same configurations, and their completed sessions are in the store: no state of the search is saved.
 
-With one objective, Optuna is told its mean over seeds; with several, the mean of each. A configuration of which a chain
-was stopped early (orchestrator/tuning/asha.py) is told as pruned, with what its objective was after each session that
-all its seeds have. With several objectives Optuna knows no pruning: such a configuration is told as failed, that is,
-not learned from. A configuration of which a trial failed is always told as failed.
+With one objective, Optuna gets its mean over seeds; with several, the mean of each. A configuration with a chain that
+was stopped early (orchestrator/tuning/asha.py) is reported as pruned, with its objective after each session that all
+its seeds have completed. With several objectives Optuna has no pruning: such a configuration is reported as failed, so
+the sampler ignores it. A configuration with a failed trial is always reported as failed.
 """
 
 import itertools
@@ -33,13 +33,13 @@ from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
 from trainables.trial import FINISHED
 
-ROUND = 4  # configurations that TPE proposes before it hears of them
-ATTEMPTS = 20  # at a configuration that was not proposed before; after that the space counts as exhausted
+ROUND = 4  # configurations that TPE proposes before it gets their values
+PROPOSALS = 20  # attempts to propose a configuration that is new; after that the space counts as exhausted
 
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to be: a configuration under a triple of seeds."""
+    """A trial to run: a configuration with a triple of seeds."""
 
     method: str
     settings: dict[str, Any]
@@ -49,10 +49,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The answer of a configuration of which a chain was stopped early.
+    """The answer for a configuration with a chain that was stopped early.
 
     Attributes:
-        curve: finished sessions -> mean over seeds of the objective so far, where all seeds have one.
+        curve: completed sessions -> mean over seeds of the objective so far, where all seeds have one.
     """
 
     curve: dict[int, float]
@@ -63,20 +63,21 @@ Answer = tuple[float, ...] | Pruned | None
 
 
 class MethodSearch:
-    """Proposes configurations of one method, none of them twice.
+    """Proposes configurations of one method, each at most once.
 
-    A space of choices alone that has no more points than are asked for is searched as a grid, whatever the strategy.
+    A space of choices that has no more points than the number to try is searched as a grid, whatever the strategy.
 
     Args:
-        space: what is fixed and what varies.
+        space: the fixed and the varied settings.
         strategy: `tpe`, `random` or `grid`.
         configurations: how many to try; the whole grid where None.
         seed: of the sampler.
-        objectives: what is improved.
-        known: configurations whose values an earlier run has found; they are learned from and not proposed.
+        objectives: to optimise.
+        known: configurations with the values that an earlier run found; the sampler learns from them, and they are not
+            proposed.
 
     Raises:
-        EarshotError: a grid over a range, which has no end.
+        EarshotError: a grid over a range, which is infinite.
     """
 
     def __init__(
@@ -90,32 +91,11 @@ class MethodSearch:
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
-        self._known = [one.chosen for one in known]
-        points = _points(space)
-        if points is None and strategy == "grid":
-            ranges = [key for key, d in space.varied.items() if not isinstance(d, CategoricalDistribution)]
-            raise EarshotError(
-                f"search 'grid': method {space.method}: {ranges[0]} is a range; a grid needs a choice of values "
-                "(or take --search tpe or random)"
-            )
-        if points is not None:
-            points = [point for point in points if point not in self._known]
-        wanted = configurations or 1
-        if points is not None and (strategy == "grid" or len(points) <= wanted):
-            self._grid: list[dict[str, Any]] | None = points[:configurations]
-            self.total = len(self._grid)
-        else:
-            self._grid = None
-            self.total = wanted
+        self._known = [configuration.chosen for configuration in known]
+        self._grid = _grid(space, strategy, configurations, self._known)
+        self.total = (configurations or 1) if self._grid is None else len(self._grid)
         self._round = ROUND if strategy == "tpe" and self._grid is None else self.total
-        self._study = _study(strategy, seed, self.objectives)
-        for one in known:
-            self._study.add_trial(
-                optuna.trial.create_trial(params=one.chosen, distributions=space.varied, values=one.values)
-            )
-        default = _default_inside(space)
-        if default and default not in self._known:
-            self._study.enqueue_trial(default)
+        self._study = _study(space, strategy, seed, self.objectives, known)
         self._proposed: list[dict[str, Any]] = []
         self._open: list[optuna.trial.Trial] = []
 
@@ -127,14 +107,14 @@ class MethodSearch:
             self._proposed += self._grid[first:last]
         else:
             self._open = []
-            for _ in range(ATTEMPTS * (last - first)):
+            for _ in range(PROPOSALS * (last - first)):
                 if len(self._proposed) == last:
                     break
                 self._propose()
         return [{**self.space.fixed, **chosen} for chosen in self._proposed[first:]]
 
     def tell(self, answers: Sequence[Answer]) -> None:
-        """What became of each configuration of the round, in the order asked."""
+        """Takes the values of the round's configurations, in the order of `ask`."""
         for trial, answer in zip(self._open, answers, strict=False):
             if isinstance(answer, tuple) and not any(map(math.isnan, answer)):
                 self._study.tell(trial, answer)
@@ -156,13 +136,13 @@ class MethodSearch:
 
 
 class SeededSearch(Searcher):
-    """Hands jobs to Tune: rounds of configurations of every method, each with every seed.
+    """The searcher that Tune asks for trials: rounds of configurations of every method, each with every seed.
 
     Args:
         searches: one per method, all with the same objectives.
-        seeds: triples; an objective is told as the mean over them.
-        chain: makes Tune's trial configuration of a job.
-        over: whether no trial is to begin any more, asked before each.
+        seeds: triples; the value of an objective is the mean over them.
+        trial_config: makes Tune's configuration of a trial.
+        over: whether no more trials may start; called before each.
 
     Raises:
         EarshotError: nothing is left to try.
@@ -172,11 +152,11 @@ class SeededSearch(Searcher):
         self,
         searches: list[MethodSearch],
         seeds: list[SeedTriple],
-        chain: Callable[[Job], dict[str, Any]],
+        trial_config: Callable[[Job], dict[str, Any]],
         over: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
-        self._chain = chain
+        self._trial_config = trial_config
         self._over = over
         self._seeds = seeds
         self._searches = searches
@@ -184,7 +164,7 @@ class SeededSearch(Searcher):
             raise EarshotError("warm_start: all configurations of the space are known already; widen it")
         self._keys = [objective.key for objective in searches[0].objectives]
         self._rounds = [_Round(search, seeds) for search in searches]
-        self._running: dict[str, tuple[_Round, int, _End]] = {}
+        self._running: dict[str, tuple[_Round, int, _TrialValues]] = {}
 
     @property
     def total(self) -> int:
@@ -197,74 +177,91 @@ class SeededSearch(Searcher):
         return all(current.ended for current in self._rounds)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial's configuration, None while a round has to end first, or the end."""
-        waiting = [] if self._over() else [current for current in self._rounds if current.jobs]
-        if waiting:
-            index, job = waiting[0].jobs.popleft()
-            self._running[trial_id] = (waiting[0], index, _End())
-            return self._chain(job)
+        """The configuration of the next trial; None while a round has to end first; `FINISHED` at the end."""
+        pending = [] if self._over() else [current for current in self._rounds if current.jobs]
+        if pending:
+            index, job = pending[0].jobs.popleft()
+            self._running[trial_id] = (pending[0], index, _TrialValues())
+            return self._trial_config(job)
         if not self.ended and not self._over():
             return None
-        finished: Any = Searcher.FINISHED  # a string, which Ray's own annotation forgets
+        finished: Any = Searcher.FINISHED  # a string, which Ray's annotation does not allow
         return finished
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Takes note of a session of a trial that goes on."""
+        """Takes the result of a session after which the trial continues."""
         if trial_id in self._running:
-            self._running[trial_id][2].take(result, self._keys)
+            self._running[trial_id][2].add(result, self._keys[0])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Takes note of how a trial ended; tells and asks when its round is complete."""
+        """Takes the last result of a trial; the last trial of a round starts the next round."""
         if trial_id in self._running:
-            current, index, end = self._running.pop(trial_id)
+            current, index, values = self._running.pop(trial_id)
             if result is not None and not error:
-                end.take(result, self._keys)
-                end.stopped = result.get(FINISHED, 0) < result.get("sessions", 0)
-                values = [result.get(key) for key in self._keys]
-                if not end.stopped and None not in values:
-                    end.values = tuple(float(value) for value in values if value is not None)
-            current.finish(index, end)
+                values.end(result, self._keys)
+            current.trial_ended(index, values)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: a sweep that is run again asks the same questions."""
+        """Saves nothing: a sweep that is run again proposes the same configurations."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Restores nothing."""
 
 
 @dataclass
-class _End:
-    """What a trial has reported: `values` where it finished, and its first objective after each session."""
+class _TrialValues:
+    """What a trial has reported.
 
-    values: tuple[float, ...] | None = None
+    Attributes:
+        last: value of each objective; None where the trial did not complete all sessions.
+        stopped: whether it ended with fewer sessions, without a failure.
+        curve: completed sessions -> first objective so far.
+    """
+
+    last: tuple[float, ...] | None = None
     stopped: bool = False
     curve: dict[int, float] = field(default_factory=dict)
 
-    def take(self, result: dict[str, Any], keys: list[str]) -> None:
-        if result.get(FINISHED) and result.get(keys[0]) is not None:
-            self.curve[result[FINISHED]] = float(result[keys[0]])
+    def add(self, result: dict[str, Any], key: str) -> None:
+        """Takes the result of a session; `key` is that of the first objective."""
+        if result.get(FINISHED) and result.get(key) is not None:
+            self.curve[result[FINISHED]] = float(result[key])
+
+    def end(self, result: dict[str, Any], keys: list[str]) -> None:
+        """Takes the last result; `keys` are those of the objectives."""
+        self.add(result, keys[0])
+        self.stopped = result.get(FINISHED, 0) < result.get("sessions", 0)
+        values = [result.get(key) for key in keys]
+        if not self.stopped and None not in values:
+            self.last = tuple(float(value) for value in values if value is not None)
 
 
 class _Round:
-    """The configurations of one method that are under way."""
+    """The configurations of one method that are running or waiting to run.
+
+    Attributes:
+        jobs: that wait, each with the index of its configuration.
+        ended: whether the search has no more configurations.
+    """
 
     def __init__(self, search: MethodSearch, seeds: list[SeedTriple]) -> None:
         self._search = search
         self._seeds = seeds
         self.jobs: deque[tuple[int, Job]] = deque()
         self.ended = False
-        self._ends: list[list[_End]] = []
+        self._values: list[list[_TrialValues]] = []  # of the trials that ended, by configuration
         self._next()
 
-    def finish(self, index: int, end: _End) -> None:
-        self._ends[index].append(end)
-        if all(len(ends) == len(self._seeds) for ends in self._ends):
-            self._search.tell([_answer(ends) for ends in self._ends])
+    def trial_ended(self, index: int, values: _TrialValues) -> None:
+        """Adds a trial of a configuration; after the last of the round, begins the next round."""
+        self._values[index].append(values)
+        if all(len(trials) == len(self._seeds) for trials in self._values):
+            self._search.tell([_answer(trials) for trials in self._values])
             self._next()
 
     def _next(self) -> None:
         proposals = self._search.ask()
-        self._ends = [[] for _ in proposals]
+        self._values = [[] for _ in proposals]
         varied = tuple(self._search.space.varied)
         for index, settings in enumerate(proposals):
             for seeds in self._seeds:
@@ -272,46 +269,71 @@ class _Round:
         self.ended = not proposals
 
 
-def _answer(ends: list[_End]) -> Answer:
-    """What a configuration's trials say together."""
-    values = [end.values for end in ends if end.values is not None]
-    if len(values) == len(ends):
-        return tuple(_mean(column) for column in zip(*values, strict=True))
-    if any(end.values is None and not end.stopped for end in ends):
+def _answer(trials: list[_TrialValues]) -> Answer:
+    """The answer for a configuration, from its trials."""
+    complete = [trial.last for trial in trials if trial.last is not None]
+    if len(complete) == len(trials):
+        return tuple(_mean(column) for column in zip(*complete, strict=True))
+    if any(trial.last is None and not trial.stopped for trial in trials):
         return None
-    shared = set.intersection(*(set(end.curve) for end in ends))
-    means = {sessions: _mean([end.curve[sessions] for end in ends]) for sessions in sorted(shared)}
+    shared = set.intersection(*(set(trial.curve) for trial in trials))
+    means = {sessions: _mean([trial.curve[sessions] for trial in trials]) for sessions in sorted(shared)}
     return Pruned({sessions: mean for sessions, mean in means.items() if not math.isnan(mean)})
 
 
 def _mean(values: Sequence[float]) -> float:
-    # fsum: the order in which trials end must not change the last bit that the sampler sees
+    # fsum: the order in which trials end must not change the last bit that the sampler gets
     return math.fsum(values) / len(values)
 
 
-def _points(space: MethodSpace) -> list[dict[str, Any]] | None:
-    """All points of a space of choices; None where a range has no end of them."""
-    axes = []
-    for key, distribution in space.varied.items():
-        if not isinstance(distribution, CategoricalDistribution):
-            return None
-        axes.append([(key, value) for value in distribution.choices])
-    return [dict(point) for point in itertools.product(*axes)]
+def _grid(
+    space: MethodSpace, strategy: Strategy, configurations: int | None, known: list[dict[str, Any]]
+) -> list[dict[str, Any]] | None:
+    """The points to try where the space is searched as a grid; None where configurations are sampled."""
+    ranges = [key for key, d in space.varied.items() if not isinstance(d, CategoricalDistribution)]
+    if ranges and strategy == "grid":
+        raise EarshotError(
+            f"search 'grid': method {space.method}: {ranges[0]} is a range; a grid needs a choice of values "
+            "(or use --search tpe or random)"
+        )
+    if ranges:
+        return None
+    points = [point for point in _points(space) if point not in known]
+    return points[:configurations] if strategy == "grid" or len(points) <= (configurations or 1) else None
 
 
-def _study(strategy: Strategy, seed: int, objectives: Sequence[Objective]) -> optuna.Study:
+def _points(space: MethodSpace) -> list[dict[str, Any]]:
+    """All points of a space of choices."""
+    choices = {key: d.choices for key, d in space.varied.items() if isinstance(d, CategoricalDistribution)}
+    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+
+
+def _study(
+    space: MethodSpace, strategy: Strategy, seed: int, objectives: Sequence[Objective], known: Sequence[Known]
+) -> optuna.Study:
+    """An Optuna study that has the known configurations and tries the published setting first."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna calls its multivariate sampler experimental
+        warnings.simplefilter("ignore")  # Optuna's multivariate sampler is experimental
         sampler: optuna.samplers.BaseSampler = (
             optuna.samplers.TPESampler(seed=seed, multivariate=True)
             if strategy == "tpe"
             else optuna.samplers.RandomSampler(seed=seed)
         )
-    return optuna.create_study(directions=[objective.direction for objective in objectives], sampler=sampler)
+    study = optuna.create_study(directions=[objective.direction for objective in objectives], sampler=sampler)
+    for configuration in known:
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=configuration.chosen, distributions=space.varied, values=configuration.values
+            )
+        )
+    default = _default_inside(space)
+    if default and all(default != configuration.chosen for configuration in known):
+        study.enqueue_trial(default)
+    return study
 
 
 def _default_inside(space: MethodSpace) -> dict[str, Any]:
-    """The method's default of every varied setting, where all of them lie inside the space: tried first."""
+    """The method's default of every varied setting; empty where one lies outside the space."""
     defaults = find_method(space.method).Settings.model_validate(space.fixed).model_dump()
     return space.within(defaults) or {}

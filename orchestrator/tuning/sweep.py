@@ -1,4 +1,4 @@
-"""A sweep as a function: plan, start Ray, run the trials, count what they did."""
+"""A sweep as a function: plan, start Ray, run the trials, count the sessions."""
 
 import time
 from contextlib import ExitStack
@@ -9,25 +9,26 @@ from rich.console import Console
 from rich.markup import escape
 
 from datasets.benchmark.manifest import FILE_NAME
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.errors import EarshotError, Interrupted, error_line
 from datasets.utils.location import Location
 from datasets.utils.text import typed_path
 from orchestrator.cluster.session import start_ray
 from orchestrator.monitoring.events import SweepEvents
-from orchestrator.monitoring.live_report import PAGE, LivePage
+from orchestrator.monitoring.listener import Listener
+from orchestrator.monitoring.live_report import PAGE, LiveReport
 from orchestrator.monitoring.loggers import loggers
+from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
-from orchestrator.monitoring.store_eviction import StoreKeeper
-from orchestrator.monitoring.watcher import Watcher
+from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
-from orchestrator.reporting.summary import SUMMARY_WIDTH
+from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run, show
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.precompute import embed
-from orchestrator.tuning.trials import ATTEMPTS, room, run_trials
+from orchestrator.tuning.trials import ATTEMPTS, concurrent_trials, run_trials
 from search_spaces.loader import MethodSpace
 
 
@@ -38,10 +39,10 @@ class Outcome:
     Attributes:
         folder: of the run.
         trials: number of trials that were started.
-        failed: reasons by trial.
+        failed: trial -> reason.
         complete: whether all trials of the sweep have ended; false where the budget was used up.
-        tally: what became of the trials.
-        seconds: wall time, of trials alone.
+        tally: number of sessions computed and cached, and of trials stopped.
+        seconds: wall time, without the start of Ray and the report.
     """
 
     folder: Path
@@ -53,103 +54,122 @@ class Outcome:
 
 
 def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> Outcome:
-    """Runs a sweep to its end; the report is another's (`orchestrator.report`).
+    """Runs a sweep to its end, without its report (`orchestrator.reporting.write`).
 
     Args:
         config: what to run.
-        console: where progress is drawn.
-        events: hears of the progress instead.
+        console: for progress.
+        events: gets the progress instead of the console.
 
     Raises:
-        EarshotError: anything that is wrong with the configuration, before any trial starts; or what ended the sweep.
+        EarshotError: the configuration is invalid, which is found before the first trial; or Ray or the file system
+            ended the sweep.
+        OSError: a folder cannot be written.
+        Interrupted: Ctrl-C.
     """
     spaces = find_spaces(config)
     benchmark = find_benchmark(config)
-    plan = _planned(config, spaces, benchmark)  # what is wrong is told before Ray starts
+    plan = _make_plan_if_prepared(config, spaces, benchmark)  # invalid input is reported before Ray starts
     config.runs.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        with console.status("starting Ray"):
-            url = stack.enter_context(
-                start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
-            )
-        if url is not None:
-            console.print(f"dashboard: {url}")
-        if plan is None:
-            with console.status("preparing the demo benchmark (once)"):
-                manifest = prepare("demo", None, benchmark)
-            console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
-            plan = make_plan(config, spaces, benchmark)
-        try:
+    try:
+        with ExitStack() as stack:
+            with console.status("starting Ray"):
+                url = stack.enter_context(
+                    start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
+                )
+            if url is not None:
+                console.print(f"dashboard: {url}")
+            if plan is None:
+                with console.status("preparing the demo benchmark (once)"):
+                    manifest = prepare("demo", None, benchmark)
+                console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
+                plan = make_plan(config, spaces, benchmark)
             return _run(plan, console, events)
-        except OSError as error:
-            raise EarshotError(
-                f"{error_line(error).removeprefix('error: ')}; completed sessions are saved. Fix the "
-                f"problem and resume with --resume {typed_path(plan.folder.path)}"
-            ) from error
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(typed_path(plan.folder.path)) from None
+    except KeyboardInterrupt:
+        if plan is None:
+            raise Interrupted("interrupted before the first trial; run the same command again") from None
+        raise Interrupted(f"interrupted; completed sessions are saved. {_how_to_resume(plan)}") from None
 
 
-def foretell(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> None:
-    """Tells what a sweep would do (`--dry-run`).
+def preview(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> None:
+    """Prints what a sweep would do, and does nothing (`--dry-run`).
+
+    Args:
+        config: of the sweep.
+        console: where to print.
+        events: gets the result instead of the console.
 
     Raises:
-        EarshotError: what the sweep would raise before its first trial; or the demo's benchmark is not there yet.
+        EarshotError: what the sweep would raise before its first trial; or the demo benchmark is not prepared yet.
+        OSError: a file cannot be read.
     """
     benchmark = find_benchmark(config)
-    plan = _planned(config, find_spaces(config), benchmark)
+    plan = _make_plan_if_prepared(config, find_spaces(config), benchmark)
     if plan is None:
         raise EarshotError(
-            f"{benchmark}: the sweep would prepare the demo benchmark first; to be told more, do that now: "
-            f"python -m orchestrator.prepare demo --out {benchmark}"
+            f"{benchmark}: the sweep would first prepare the demo benchmark; for a dry run, prepare it now: "
+            f"earshot prepare demo --out {benchmark}"
         )
-    found = dry_run(plan)
+    result = dry_run(plan)
     if events is None:
-        show(found, console)
+        show(result, console)
     else:
-        events.foretold(found.document())
+        events.dry_run(result.document())
 
 
-def _planned(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan | None:
-    """The plan, where the benchmark is there; the demo's may have to be made yet."""
+def _make_plan_if_prepared(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan | None:
+    """The plan; None if the benchmark is the demo's, which is not prepared yet."""
     return None if (benchmark / FILE_NAME).size() is None else make_plan(config, spaces, benchmark)
 
 
 def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     config, folder = plan.config, plan.folder
-    at_once = room(config)
-    totals = {search.space.method: search.total * len(config.seeds) for search in plan.searches()}
+    at_once = concurrent_trials(config)
     budget = Budget(config.budget)
     started = time.monotonic()
-    watching: list[Watcher] = [LivePage(folder, plan.benchmark)]
-    watching += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
+    monitor = TuneMonitor(_listeners(plan, console, events, at_once))
+    try:
+        with folder.lock(plan.what, plan.where()):
+            plan.keep_space()
+            if config.share:
+                with console.status("embedding the clips") as status:
+                    embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
+            with monitor:
+                outcomes = run_trials(plan, at_once, budget, monitor)
+            folder.gather()
+            tally = folder.close(outcomes.names, outcomes.failed, outcomes.stopped, complete=outcomes.complete)
+    except OSError as error:
+        reason = error_line(error).removeprefix("error: ")
+        raise EarshotError(
+            f"{reason}; completed sessions are saved. Fix the problem. {_how_to_resume(plan)}"
+        ) from error
+    seconds = time.monotonic() - started
+    return Outcome(folder.path, len(outcomes.names), outcomes.failed, outcomes.complete, tally, seconds)
+
+
+def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once: int) -> list[Listener]:
+    """Everything that follows the trials; also announces the sweep on the console or in the events."""
+    config, folder = plan.config, plan.folder
+    listeners: list[Listener] = [LiveReport(folder, plan.benchmark)]
+    listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
     if config.share:
-        watching.append(StoreKeeper(plan.store, config.store_size))
-    if events is None:
-        # between the messages of --verbose a live view would be torn
-        plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
-        console.print(f"page, from the first session on: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
-        watching.append(SweepProgress(plain, totals, plan.sessions, ATTEMPTS))
-    else:
-        watching.append(events)
+        listeners.append(StoreEviction(plan.store, config.store_size))
+    trials = {search.space.method: search.total * len(config.seeds) for search in plan.searches()}
+    if events is not None:
         events.sweep_started(
             folder.path,
             benchmark=str(plan.benchmark),
             protocol=config.protocol.model_dump(mode="json"),
-            methods=totals,
+            methods=trials,
             sessions=plan.sessions,
             at_once=at_once,
         )
-    with folder.held(plan.what, plan.where()):
-        plan.keep_space()
-        if config.share:
-            with console.status("embedding the clips") as status:
-                embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
-        with ExitStack() as stack:
-            for watcher in watching:
-                stack.enter_context(watcher)
-            ended = run_trials(plan, at_once, budget, watching)
-        folder.gather()
-        tally = folder.close(ended.names, ended.failed, ended.stopped, complete=ended.complete)
-    seconds = time.monotonic() - started
-    return Outcome(folder.path, len(ended.names), ended.failed, ended.complete, tally, seconds)
+        return [*listeners, events]
+    # the messages of --verbose would tear a live view apart
+    plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
+    console.print(f"report, updated after each session: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
+    return [*listeners, SweepProgress(plain, trials, plan.sessions, ATTEMPTS)]
+
+
+def _how_to_resume(plan: Plan) -> str:
+    return f"Resume with earshot sweep --resume {typed_path(plan.folder.path)}"

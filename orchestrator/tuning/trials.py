@@ -1,11 +1,10 @@
-"""Runs the trials of a plan with Ray Tune, whatever dies on the way."""
+"""Runs the trials of a plan with Ray Tune, and again where Ray gives up on all of them together."""
 
 import logging
 import os
 import re
 import uuid
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,32 +12,33 @@ from typing import Any
 from ray import tune
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import one_line, typed_path
 from orchestrator.cluster.temp_dir import ray_folder
-from orchestrator.monitoring.watcher import Watcher
+from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.tuning.asha import SessionHalving, ended_before
 from orchestrator.tuning.budget import Budget
-from orchestrator.tuning.config import SweepConfig
+from orchestrator.tuning.config import ATTEMPTS, SweepConfig
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import Job, SeededSearch
 from trainables.records import TrialRecord
 from trainables.trial import ChainTrial
 
-ATTEMPTS = 4  # at a trial whose worker process dies
 RESTARTS = 20  # of all trials, where Ray gives up on them together
 NEVER = "1000000000"  # seconds
 
+# in the message of Ray's memory monitor
 _KILLED = re.compile(r"Actor\(([0-9a-f]+)\):.*?actual memory used=([0-9.]+)GB")
 
 
 @dataclass
-class Ended:
+class TrialOutcomes:
     """How the trials of a sweep ended.
 
     Attributes:
         names: every trial that was proposed.
-        failed: reasons by trial.
-        stopped: sessions after which the scheduler ended a trial, by trial.
-        complete: whether the search proposed all that it was to, and all of it ended.
+        failed: trial -> reason.
+        stopped: trial -> sessions after which the scheduler stopped it.
+        complete: whether the search proposed all its trials, and all of them ended.
     """
 
     names: list[str] = field(default_factory=list)
@@ -47,105 +47,141 @@ class Ended:
     complete: bool = False
 
 
-class _Fates(tune.Callback):
-    """Which trial runs in which actor, as Ray names the actor whose memory it took, and why trials failed."""
-
-    def __init__(self) -> None:
-        self.actors: dict[str, str] = {}
-        self.failed: dict[str, str] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune: a trial begins in an actor, perhaps one that had another before."""
-        actor = trial.temporary_state.ray_actor
-        if actor is not None:
-            self.actors[actor._ray_actor_id.hex()] = trial.config["name"]
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune: a trial is over; it may have said that it failed."""
-        reason = (trial.last_result or {}).get("failed")
-        if reason:
-            self.failed[trial.config["name"]] = reason
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune: the worker died once too often."""
-        self.failed[trial.config["name"]] = f"its worker process died {ATTEMPTS} times"
-
-
-def run_trials(plan: Plan, at_once: int, budget: Budget, watching: Sequence[Watcher]) -> Ended:
+def run_trials(plan: Plan, at_once: int, budget: Budget, monitor: TuneMonitor) -> TrialOutcomes:
     """Runs every trial of a plan to its end, or until the budget is used up.
+
+    Tune starts a trial again whose worker dies. Where Ray's memory monitor kills the worker, `Tuner.fit()` itself
+    raises whatever `max_failures` is: then all trials are started again (their completed sessions are cached), and the
+    trial that used most memory is given up after as many attempts.
 
     Args:
         plan: of the sweep.
         at_once: trials at a time.
         budget: of time.
-        watching: hear of everything.
+        monitor: follows the trials.
 
     Raises:
-        EarshotError: Ray ends the sweep, again and again.
-        KeyboardInterrupt: the user does.
+        EarshotError: Ray ended the sweep, or ran out of memory `RESTARTS` times.
+        KeyboardInterrupt: Ctrl-C.
     """
     if plan.config.show != "verbose":
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it tells the death of a worker in a page
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # else it prints a page for a worker that died
     launch = uuid.uuid4().hex
-    deaths: Counter[str] = Counter()
+    kills: Counter[str] = Counter()
     given_up: dict[str, str] = {}
     for _ in range(RESTARTS):
-        fates = _Fates()
-        names: list[str] = []
-        search = _search(plan, launch, given_up, budget, names)
-        stopping = _stopping(plan)
+        fit = _Fit(plan, launch, given_up, budget)
         try:
-            with ray_folder() as scratch:  # Tune's own state, pickles among it; nobody reads it
-                _tuner(plan, search, stopping, at_once, budget, [fates, *watching], scratch).fit()
+            fit.run(at_once, monitor)
         except Exception as error:
-            # Ray raises where its memory monitor ends a worker, whatever the retries
-            why = " ".join(str(error).split())
-            killed = [(float(used), actor) for actor, used in _KILLED.findall(why) if actor in fates.actors]
-            if not killed:
+            trial = _killed_trial(error, monitor.workers)
+            if trial is None:
                 raise EarshotError(
-                    f"Ray ended the sweep ({why[:300]}); go on from the finished sessions with --resume "
-                    f"{plan.folder.path}"
+                    f"Ray ended the sweep ({one_line(error)[:300]}); completed sessions are saved. Resume with "
+                    f"earshot sweep --resume {typed_path(plan.folder.path)}"
                 ) from error
-            trial = fates.actors[max(killed)[1]]  # the largest of those whose workers were ended together
-            deaths[trial] += 1
-            if deaths[trial] == ATTEMPTS:
+            kills[trial] += 1
+            if kills[trial] == ATTEMPTS:
                 given_up[trial] = f"its node ran out of memory {ATTEMPTS} times while it ran; lower --workers"
-            for watcher in watching:
-                watcher.restarted(f"a node ran out of memory, Ray ended {trial}")
-            if stopping is not None:
-                plan.folder.close(names, {}, stopping.stopped, complete=False)
-            continue
-        if not search.ended and not budget.over:  # Tune swallows Ctrl-C and returns what there is
-            raise KeyboardInterrupt
-        return Ended(names, fates.failed, stopping.stopped if stopping else {}, search.ended)
+            monitor.restart(f"a node ran out of memory, Ray ended {trial}")
+            fit.record_stopped_trials()
+        else:
+            return fit.outcomes(monitor.failed)
     raise EarshotError(
-        f"Ray ran out of memory {RESTARTS} times; lower --workers, or find out who with --memory-per-trial"
+        f"Ray ran out of memory {RESTARTS} times; lower --workers, or set --memory-per-trial to fail the trials that "
+        "use too much"
     )
 
 
-def _search(plan: Plan, launch: str, given_up: dict[str, str], budget: Budget, names: list[str]) -> SeededSearch:
-    """The search; `names` fills with the trials that it proposes."""
+def _killed_trial(error: Exception, workers: dict[str, str]) -> str | None:
+    """The trial whose worker Ray's memory monitor killed; of several, the one that used most memory.
 
-    def chain(job: Job) -> dict[str, Any]:
-        described = plan.chain(job.method, job.settings, job.varied, job.seeds)
-        names.append(described.trial)
+    Args:
+        error: from `Tuner.fit()`.
+        workers: ID of a worker's actor -> trial.
+
+    Returns:
+        None if the error is not about memory.
+    """
+    killed = [(float(used), actor) for actor, used in _KILLED.findall(one_line(error)) if actor in workers]
+    return workers[max(killed)[1]] if killed else None
+
+
+class _Fit:
+    """One call of `Tuner.fit()`, with its own search and scheduler."""
+
+    def __init__(self, plan: Plan, launch: str, given_up: dict[str, str], budget: Budget) -> None:
+        self._plan = plan
+        self._launch = launch
+        self._given_up = given_up
+        self._budget = budget
+        self._names: list[str] = []
+        self._search = SeededSearch(plan.searches(), list(plan.config.seeds), self._trial_config, lambda: budget.over)
+        self._scheduler = _scheduler(plan)
+
+    def run(self, at_once: int, monitor: TuneMonitor) -> None:
+        """Runs the trials; raises whatever `Tuner.fit()` raises."""
+        with ray_folder() as scratch:  # for Tune's own state, with pickles; it is never read
+            self._tuner(at_once, monitor, scratch).fit()
+        if not self._search.ended and not self._budget.over:  # Tune swallows Ctrl-C and returns what there is
+            raise KeyboardInterrupt
+
+    def outcomes(self, failed: dict[str, str]) -> TrialOutcomes:
+        """How the trials ended, after `run` returned."""
+        return TrialOutcomes(self._names, dict(failed), self._stopped, self._search.ended)
+
+    def record_stopped_trials(self) -> None:
+        """Writes the scheduler's decisions to the records of the trials, after `run` raised: they are final."""
+        if self._scheduler is not None:
+            self._plan.folder.close(self._names, {}, self._stopped, complete=False)
+
+    @property
+    def _stopped(self) -> dict[str, int]:
+        return self._scheduler.stopped if self._scheduler else {}
+
+    def _trial_config(self, job: Job) -> dict[str, Any]:
+        """Tune's configuration of a trial (`trainables.trial.ChainTrial`)."""
+        chain = self._plan.chain(job.method, job.settings, job.varied, job.seeds)
+        self._names.append(chain.trial)
         return {
-            "name": described.trial,
-            "chain": described.model_dump(mode="json"),
-            "folder": plan.folder.output(described.trial).address,
-            "launch": launch,
-            "memory": plan.config.memory_per_trial,
-            "given_up": given_up.get(described.trial, ""),
+            "name": chain.trial,
+            "chain": chain.model_dump(mode="json"),
+            "folder": self._plan.folder.output(chain.trial).address,
+            "launch": self._launch,
+            "memory": self._plan.config.memory_per_trial,
+            "given_up": self._given_up.get(chain.trial, ""),
         }
 
-    return SeededSearch(plan.searches(), list(plan.config.seeds), chain, lambda: budget.over)
+    def _tuner(self, at_once: int, monitor: TuneMonitor, scratch: Path) -> tune.Tuner:
+        config = self._plan.config
+        # With a searcher, Tune starts one worker at a time, and importing PyTorch takes each of them seconds.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)
+        os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = NEVER  # of the state of the experiment: ours is in the store
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # ours are in orchestrator.monitoring.loggers
+        return tune.Tuner(
+            tune.with_resources(ChainTrial, _resources(config)),
+            tune_config=tune.TuneConfig(
+                search_alg=self._search,
+                scheduler=self._scheduler,
+                num_samples=self._search.total,
+                max_concurrent_trials=at_once,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.config["name"]),
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(scratch),
+                verbose=2 if config.show == "verbose" else 0,
+                callbacks=[monitor],
+                stop=self._budget,
+                failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the stage is the checkpoint
+            ),
+        )
 
 
-def _stopping(plan: Plan) -> SessionHalving | None:
-    """The scheduler that ends chains early, where one is wanted; what it decided before is decided."""
+def _scheduler(plan: Plan) -> SessionHalving | None:
+    """The scheduler that stops chains early, if configured, with the decisions of earlier launches."""
     config, folder = plan.config, plan.folder
     if config.stopping == "none":
         return None
@@ -154,63 +190,33 @@ def _stopping(plan: Plan) -> SessionHalving | None:
     return SessionHalving(plan.sessions, config.grace, config.reduction, before)
 
 
-def _tuner(
-    plan: Plan,
-    search: SeededSearch,
-    stopping: SessionHalving | None,
-    at_once: int,
-    budget: Budget,
-    callbacks: list[tune.Callback],
-    scratch: Path,
-) -> tune.Tuner:
-    config = plan.config
-    resources = {"cpu": config.cpus_per_trial, "gpu": config.gpus_per_trial}
+def _resources(config: SweepConfig) -> dict[str, float]:
+    """What a trial asks Ray for."""
+    resources: dict[str, float] = {"cpu": config.cpus_per_trial, "gpu": config.gpus_per_trial}
     if config.memory_per_trial is not None:
         resources["memory"] = config.memory_per_trial
-    # With a searcher, Tune starts one worker at a time, and importing torch takes each of them seconds.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = NEVER  # of the state of the experiment: ours is in the store
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # ours are orchestrator.monitoring.loggers
-    return tune.Tuner(
-        tune.with_resources(ChainTrial, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=search,
-            scheduler=stopping,
-            num_samples=search.total,
-            max_concurrent_trials=at_once,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: str(trial.config["name"]),
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            verbose=2 if config.show == "verbose" else 0,
-            callbacks=callbacks,
-            stop=budget,
-            failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the stage is the checkpoint
-        ),
-    )
+    return resources
 
 
-def room(config: SweepConfig) -> int:
-    """How many trials the cluster has room for; Ray would wait for ever for what no node has.
+def concurrent_trials(config: SweepConfig) -> int:
+    """How many trials the cluster can run at a time; Ray would wait forever for resources that no node has.
 
     Raises:
-        EarshotError: not even for one.
+        EarshotError: not even one.
     """
     import ray
 
-    there = ray.cluster_resources()
-    found = []
-    wanted_of = {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial, "memory": config.memory_per_trial or 0}
-    for kind, wanted in wanted_of.items():
-        if wanted > there.get(kind, 0):
+    available = ray.cluster_resources()
+    fits = []
+    requests = {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial, "memory": config.memory_per_trial or 0}
+    for kind, requested in requests.items():
+        total = available.get(kind, 0)
+        if requested > total:
             option = "memory-per-trial" if kind == "memory" else f"{kind.lower()}s-per-trial"
             raise EarshotError(
-                f"a trial asks for {wanted:g} {kind}, the cluster has {there.get(kind, 0):g} in all; "
+                f"a trial requests {requested:g} {kind}, the cluster has {total:g} in total; "
                 f"lower --{option} or join a larger cluster with --address"
             )
-        if wanted:
-            found.append(int(there[kind] / wanted))
-    return min([*found, config.workers or min(found)])
+        if requested:
+            fits.append(int(total / requested))
+    return min([*fits, config.workers or min(fits)])

@@ -1,9 +1,9 @@
-"""What earlier runs found: configurations that a search learns from without running them again.
+"""Warm start: results of earlier runs that a search learns from without running their configurations again.
 
-A configuration of an earlier run is taken if it lies inside the search space (the same method, the same fixed settings,
-the varied ones within their ranges) and if it has a finished chain for every triple of seeds of this sweep: its values
-are the means over exactly those, from stored validation predictions, so they compare with the sweep's own. Methods of
-which nothing varies are not searched, so nothing is taken for them.
+A configuration of an earlier run is used if it lies inside the search space (the same method, the same fixed settings,
+the varied ones within their ranges) and has a finished chain for every triple of seeds of this sweep. Its values are
+the means over exactly these chains, from stored validation predictions, so they are comparable with those of the sweep.
+Methods with nothing to vary are not searched and use no earlier results.
 """
 
 import math
@@ -16,17 +16,18 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
+from orchestrator.results.run_folder import RunFolder
 from search_spaces.loader import MethodSpace
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple, TrialRecord
 
-ALIKE = ("benchmark", "protocol", "backbone", "frontend", "precision")
-"""Keys of `what` in sweep.json that both sweeps must share for their values to compare."""
+COMPARED_KEYS = ("benchmark", "protocol", "backbone", "frontend", "precision")
+"""Keys of `what` in sweep.json that must be equal in both sweeps: else their values are not comparable."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A configuration of an earlier run.
+    """A configuration with results in an earlier run.
 
     Attributes:
         chosen: its varied settings.
@@ -39,16 +40,16 @@ class Known:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a search knows before its first question, by method."""
+    """The known configurations that a search starts from, by method."""
 
     known: dict[str, tuple[Known, ...]] = field(default_factory=dict)
 
     def of(self, method: str) -> tuple[Known, ...]:
-        """The known configurations of a method, in the order in which the search hears of them."""
+        """The known configurations of a method, in the order in which they are given to the search."""
         return self.known.get(method, ())
 
     def described(self) -> list[dict[str, Any]]:
-        """The same in JSON types: what is tried depends on it, so it belongs to what a run is."""
+        """The same in JSON types, for `what` in sweep.json: the configurations that are tried depend on it."""
         return [
             {"method": method, "settings": one.chosen, "values": list(one.values)}
             for method, configurations in sorted(self.known.items())
@@ -63,87 +64,86 @@ def warm_start(
     seeds: Sequence[SeedTriple],
     what: dict[str, Any],
 ) -> WarmStart:
-    """Reads earlier runs; of a configuration that several of them have, the first counts.
+    """Reads earlier runs. If several have the same configuration, the first is used.
 
     Args:
         runs: their folders.
         spaces: of this sweep.
         objectives: of this sweep.
         seeds: of this sweep.
-        what: what its results depend on, as it will be stored in sweep.json; `ALIKE` are compared.
+        what: what the results of this sweep depend on, as in sweep.json; `COMPARED_KEYS` are compared.
 
     Raises:
-        EarshotError: a folder is no run, is of another benchmark or protocol, or has no configuration that fits.
+        EarshotError: a folder is not a run, has another benchmark or protocol, or has no suitable configuration.
     """
-    found: dict[str, list[Known]] = {space.method: [] for space in spaces}
+    known: dict[str, list[Known]] = {space.method: [] for space in spaces}
     for path in runs:
         run = Run.load(path)
-        _refuse_other(run, what)
-        fits = False
+        _check_comparable(run, what)
+        suitable = False
         for space in spaces:
-            for chosen, records in _inside(run, space):
+            for chosen, records in _configurations_inside(run, space):
                 values = _values(run, records, objectives, seeds)
                 if values is None:
                     continue
-                fits = True
-                if all(chosen != one.chosen for one in found[space.method]):
-                    found[space.method].append(Known(chosen, values))
-        if not fits:
+                suitable = True
+                if all(chosen != earlier.chosen for earlier in known[space.method]):
+                    known[space.method].append(Known(chosen, values))
+        if not suitable:
             methods = ", ".join(space.method for space in spaces if space.varied) or "any method"
             raise EarshotError(
                 f"--warm-start {path}: expected a configuration inside the search space of {methods} with finished "
                 f"chains for the seeds {', '.join(map(str, seeds))}, found none among {len(run.configurations())}; "
                 "leave it out, or give the space or the seeds of that run"
             )
-    return WarmStart({method: tuple(known) for method, known in found.items() if known})
+    return WarmStart({method: tuple(configurations) for method, configurations in known.items() if configurations})
 
 
-def find_run(name: str, runs: Path) -> Path:
-    """The run folder that is called `name`: a path, or the name of one in `runs`.
+def find_earlier_run(name: str, runs: Path) -> Path:
+    """The folder of a run that `--warm-start` names: a path, or a name in `runs`.
 
     Raises:
-        EarshotError: there is none.
+        EarshotError: there is no such run.
     """
-    for path in (Path(name), runs / name):
-        if (path / "trials").is_dir():
-            return path
-    raise EarshotError(
-        f"--warm-start {printable(name)}: expected the run folder of a sweep, or the name of one in {runs}, found no "
-        "trials there; check the name"
-    )
+    try:
+        return RunFolder.find(name, runs).path
+    except EarshotError as error:
+        raise EarshotError(f"--warm-start {error}") from None
 
 
-def _refuse_other(run: Run, what: dict[str, Any]) -> None:
-    theirs = run.sweep.get("what")
-    if not isinstance(theirs, dict):
+def _check_comparable(run: Run, what: dict[str, Any]) -> None:
+    earlier = run.sweep.get("what")
+    if not isinstance(earlier, dict):
         raise EarshotError(f"--warm-start {run.path}: expected the record of a sweep in sweep.json, found none there")
-    for key in ALIKE:
-        found, ours = (Path(str(one)).name if key == "backbone" else one for one in (theirs.get(key, ""), what[key]))
-        if found != ours:
+    for key in COMPARED_KEYS:
+        found, expected = earlier.get(key, ""), what[key]
+        if key == "backbone":  # the same, wherever its folder lies
+            found, expected = Path(str(found)).name, Path(str(expected)).name
+        if found != expected:
             raise EarshotError(
                 f"--warm-start {run.path}: {key}: expected that of this sweep, found another "
-                f"({printable(str(found))[:120]}), so its values would not compare; leave it out"
+                f"({printable(str(found))[:120]}), so its values are not comparable; leave it out"
             )
 
 
-def _inside(run: Run, space: MethodSpace) -> list[tuple[dict[str, Any], tuple[TrialRecord, ...]]]:
-    """The run's configurations that lie inside a space, with their trials, by name."""
-    found = []
+def _configurations_inside(run: Run, space: MethodSpace) -> list[tuple[dict[str, Any], tuple[TrialRecord, ...]]]:
+    """The configurations of a run that lie inside a space, as varied settings and trials, by name."""
+    inside = []
     model = find_method(space.method).Settings
     for name in run.configurations(space.method) if space.varied else ():
         records = run.of(name)
         settings = records[0].settings
         if settings.keys() == model.model_fields.keys() and (chosen := space.within(settings)) is not None:
-            ours = model.model_validate({**space.fixed, **chosen}).model_dump(mode="json")
-            if ours == settings:
-                found.append((chosen, records))
-    return found
+            expected = model.model_validate({**space.fixed, **chosen}).model_dump(mode="json")
+            if expected == settings:
+                inside.append((chosen, records))
+    return inside
 
 
 def _values(
     run: Run, records: Sequence[TrialRecord], objectives: Sequence[Objective], seeds: Sequence[SeedTriple]
 ) -> tuple[float, ...] | None:
-    """The mean of each objective over the seeds; None where a seed, or a value, is missing."""
+    """The mean of each objective over the seeds; None if a seed or a value is missing."""
     by_seeds = {record.seeds: record.trial for record in records if has_finished(record)}
     if not by_seeds.keys() >= set(seeds):
         return None

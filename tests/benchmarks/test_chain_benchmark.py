@@ -14,12 +14,12 @@ from benchmarks.plain import Measured, Plain, Recomputed, run
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
-from trainables.chain import ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.networks.backbone import load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import FrontEndSpec
-from trainables.store.arrays import ArrayStore, Joined
+from trainables.store.arrays import ArrayStore, ConcatRows
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, sessions=2, validation=1)
 
@@ -73,10 +73,10 @@ def test_rows_of_the_plain_way_are_the_stored_ones_and_nothing_is_stored(feature
         computed = tokens[:]
     assert ran == [32, 8, 32, 8]
     ran.clear()
-    some = Joined([tokens, tokens])[torch.tensor([3, 41])]
+    some = ConcatRows([tokens, tokens])[torch.tensor([3, 41])]
     assert ran == [1, 1]
-    assert features.store.depot is not None
-    assert len(list(features.store.depot.folder.rglob("*.npy"))) == 1  # the spectrograms
+    assert features.store.shared_files is not None
+    assert len(list(features.store.shared_files.folder.rglob("*.npy"))) == 1  # the spectrograms
 
     stored = features.tokens(backbone.digest, positions, backbone)
     assert torch.equal(computed, stored[:])

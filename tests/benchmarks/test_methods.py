@@ -10,9 +10,10 @@ from benchmarks.precision import average_accuracy
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from search_spaces.loader import load_space, shipped
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.methods.registry import methods
 from trainables.records import SeedTriple
+from trainables.session_chain import Chain
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, class_order="seeded")
 

@@ -12,7 +12,7 @@ from benchmarks.watch import CommandError, watch
 
 
 @pytest.mark.parametrize(
-    ("begun", "ended", "workers", "wanted"),
+    ("started", "ended", "workers", "expected"),
     [
         # two workers, each an hour of audio in 10 s, four times
         ([0, 0, 10, 10, 20, 20], [10, 10, 20, 20, 30, 30], 2, 2 / 10),
@@ -22,22 +22,24 @@ from benchmarks.watch import CommandError, watch
         ([0, 12, 24], [10, 22, 34], 1, 3 / 34),
         # fewer units than workers
         ([0, 1], [10, 9], 16, (0.8 + 1) / 8),
-        # never at work together
+        # never busy at the same time
         ([0, 10], [10, 20], 2, 0.0),
     ],
 )
-def test_the_speed_while_all_workers_work(begun: list[float], ended: list[float], workers: int, wanted: float) -> None:
-    units = [str(number) for number in range(len(begun))]
-    found = steady_speed(
-        dict(zip(units, begun, strict=True)),
+def test_the_speed_while_all_workers_are_busy(
+    started: list[float], ended: list[float], workers: int, expected: float
+) -> None:
+    units = [str(number) for number in range(len(started))]
+    speed = steady_speed(
+        dict(zip(units, started, strict=True)),
         dict(zip(units, ended, strict=True)),
         dict.fromkeys(units, 1.0),
         workers,
     )
-    assert found == pytest.approx(3600 * wanted)
+    assert speed == pytest.approx(3600 * expected)
 
 
-def test_the_corpus_is_of_the_length_asked_for_and_made_once(tmp_path: Path) -> None:
+def test_the_corpus_has_the_given_length_and_is_written_once(tmp_path: Path) -> None:
     folder = tmp_path / "speech"
     write_speech(folder, 0.02)
     files = sorted(folder.glob("*/*/*.flac"))

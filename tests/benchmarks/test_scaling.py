@@ -15,7 +15,7 @@ PLAIN = Shape(
     sessions=3,
     base_seconds=10,
     later_seconds=2,
-    found_seconds=0,
+    cached_seconds=0,
     between_seconds=0,
     driver_seconds=0,
 )

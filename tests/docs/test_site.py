@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from orchestrator.__main__ import COMMANDS
 from orchestrator.tuning.config import SweepConfig
 from tests.support.documented_commands import ROOT
@@ -43,7 +43,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 
 def test_the_reference_is_generated_from_the_code(site: Path) -> None:
     reference = {path.stem: text_of(path) for path in (site / "reference").glob("*.html")}
-    assert all(f"usage: python -m {module}" in reference["commands"] for module, _ in COMMANDS.values())
+    assert all(f"usage: earshot {command} " in reference["commands"] for command in COMMANDS)
     assert all(key in reference["configuration"] for key in SweepConfig.model_fields)
     assert all(name in reference["methods"] for name in methods())
     assert all(key in reference["methods"] for method in methods().values() for key in method.Settings.model_fields)

@@ -1,4 +1,4 @@
-"""The tutorial, word by word: its commands on real recordings, in the order of the page, with nothing else."""
+"""Runs the commands of the tutorial on real recordings, in the order of the page."""
 
 import re
 import shutil
@@ -24,18 +24,19 @@ def test_the_tutorial(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         shutil.copy(notes[FILES], tmp_path / "unheard.mp3")
     (space,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "space.yaml").write_text(space)
-    told = []
+    outputs = []
     for command in commands_of(PAGE):
-        assert command.words[:2] == ["python", "-m"]
-        told.append(run([sys.executable, *command.words[1:]], environment={"PYTHONPATH": str(ROOT)}))
-    prepared, _, foretold, swept, resumed, reported, compared, exported, predicted = told
+        assert command.words[0] == "earshot"
+        program = [sys.executable, "-m", "orchestrator", *command.words[1:]]
+        outputs.append(run(program, environment={"PYTHONPATH": str(ROOT)}))
+    prepared, _, dry_run, swept, resumed, reported, compared, exported, predicted = outputs
     assert "6 classes" in " ".join(prepared.split()) or re.search(r"classes +6", prepared)
-    assert "nothing was run and nothing written" in foretold
+    assert "nothing was run and nothing written" in dry_run
     assert "12 trials" in swept and "runs/first/report/report.html" in swept
     assert "0 sessions computed" in resumed
     assert "report.html" in reported
     assert "mfcc-ncm" in compared and "seed" in compared
     assert "models/mine" in exported
     assert "unheard.mp3" in predicted
-    left = {path.suffix for path in (tmp_path / "runs" / "first" / "report").iterdir()}
-    assert {".html", ".tex", ".xlsx", ".csv", ".png", ".pdf", ".md"} <= left
+    suffixes = {path.suffix for path in (tmp_path / "runs" / "first" / "report").iterdir()}
+    assert {".html", ".tex", ".xlsx", ".csv", ".png", ".pdf", ".md"} <= suffixes

@@ -1,4 +1,4 @@
-"""What the tests of the orchestrator share: run folders, Ray, benchmarks for the audit."""
+"""Fixtures of the tests of the orchestrator: run folders, Ray, benchmarks for the audit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from trainables.records import TrialRecord
 
 @pytest.fixture(scope="session")
 def write_trial_to() -> WriteTrial:
-    """The function `trial`, for fixtures that outlive a test."""
+    """The function `trial`, for fixtures of a wider scope than a test."""
     return trial
 
 
@@ -32,24 +32,24 @@ def write_trial(tmp_path: Path) -> WriteTrial:
 
 @pytest.fixture(scope="module")
 def ray_up() -> Iterator[None]:
-    """Ray with two workers, for the tests of a module."""
+    """Ray with two CPUs, for the tests of a module."""
     with start_ray(cpus=2):
         yield
 
 
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark without any defect."""
+    """A benchmark without defects."""
     return write_clean(tmp_path_factory.mktemp("clean") / "it")
 
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark with every defect once."""
+    """A benchmark with one defect of every kind."""
     return write_planted(tmp_path_factory.mktemp("planted") / "it")
 
 
 @pytest.fixture(scope="session")
 def audited(planted: Path) -> Audit:
-    """What the audit says of it."""
+    """The audit of that benchmark."""
     return audit(planted)

@@ -1,4 +1,4 @@
-"""A benchmark with every defect planted once, and one without any: each is found exactly."""
+"""The audit finds exactly the defects of a benchmark with each defect once, and none in a clean benchmark."""
 
 import csv
 import io
@@ -16,10 +16,10 @@ import pytest
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.audit import _with_lists, main, parser
+from orchestrator.audit import _listed_corpora, main, parser
 from orchestrator.auditing import measure
 from orchestrator.auditing.audit import audit
-from orchestrator.auditing.files import document
+from orchestrator.auditing.files import format_markdown
 from orchestrator.auditing.findings import KINDS, Finding, findings, merged_ceilings
 from tests.support.audited_benchmarks import NAMES
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def found(audited: Audit) -> dict[str, Finding]:
+def results(audited: Audit) -> dict[str, Finding]:
     return {finding.kind: finding for finding in findings(audited)}
 
 
@@ -35,9 +35,9 @@ def ids(audited: Audit, finding: Finding) -> list[str]:
     return [audited.clips.table.clip_ids[position] for position in finding.positions]
 
 
-def test_every_planted_defect_is_found_and_nothing_else(audited: Audit, found: dict[str, Finding]) -> None:
-    assert tuple(found) == KINDS
-    assert {kind: ids(audited, finding) for kind, finding in found.items()} == {
+def test_exactly_the_planted_defects_are_found(audited: Audit, results: dict[str, Finding]) -> None:
+    assert tuple(results) == KINDS
+    assert {kind: ids(audited, finding) for kind, finding in results.items()} == {
         "labels": ["0-test-0", "0-train-0", "1-test-0", "1-val-1"],
         "splits": ["0-train-0", "1-val-1", "2-test-3", "2-train-0"],
         "repeats": ["3-train-1"],
@@ -47,15 +47,15 @@ def test_every_planted_defect_is_found_and_nothing_else(audited: Audit, found: d
         "loudness": [],
         "imbalance": [],
     }
-    verdicts = {kind: finding.verdict for kind, finding in found.items()}
+    verdicts = {kind: finding.verdict for kind, finding in results.items()}
     assert verdicts == {
         "labels": "warning", "splits": "warning", "repeats": "note", "sources": "warning",
         "silent": "warning", "clipped": "warning", "loudness": "note", "imbalance": "note",
     }  # fmt: skip
 
 
-def test_findings_in_words(found: dict[str, Finding]) -> None:
-    assert {kind: (finding.found, finding.example) for kind, finding in found.items() if kind != "loudness"} == {
+def test_text_of_findings(results: dict[str, Finding]) -> None:
+    assert {kind: (finding.result, finding.example) for kind, finding in results.items() if kind != "loudness"} == {
         "labels": ("4 clips, 1 pair of labels", "0=1"),
         "splits": ("1 test clip also in train; 1 val clip also in train", "2-train-0 = 2-test-3"),
         "repeats": ("1 clip twice or more", "3-train-1"),
@@ -64,21 +64,21 @@ def test_findings_in_words(found: dict[str, Finding]) -> None:
         "clipped": ("1 clip", "5-train-2: 4 samples"),
         "imbalance": ("5 to 8, median 8", "base train: 1.6 times"),
     }
-    assert found["clipped"].details == ("4 samples",) and found["sources"].details == ("5/shared.wav",) * 2
-    assert found["loudness"].example.startswith(f"4 '{'f' * 31}…' to ")
+    assert results["clipped"].details == ("4 samples",) and results["sources"].details == ("5/shared.wav",) * 2
+    assert results["loudness"].example.startswith(f"4 '{'f' * 31}…' to ")
 
 
-def test_a_clean_benchmark_has_no_finding(clean: Path) -> None:
+def test_clean_benchmark_has_no_findings(clean: Path) -> None:
     result = audit(clean)
     assert [finding.verdict for finding in findings(result)] == ["ok"] * len(KINDS)
-    assert result.ceiling == 1 and [one.protocol for one in result.ceilings] == ["ffcac-100", "fcac", "free"]
+    assert result.ceiling == 1 and [ceiling.protocol for ceiling in result.ceilings] == ["ffcac-100", "fcac", "free"]
 
 
-def test_the_ceilings_of_the_protocols_that_fit(audited: Audit) -> None:
-    """24 test clips, of which one of class 0 and one of class 1 are the same."""
+def test_ceilings_of_the_protocols_that_fit(audited: Audit) -> None:
+    """There are 24 test clips, and one of class 0 is identical to one of class 1."""
     assert audited.ceiling == 23 / 24
-    named = {one.protocol: (one.classes, one.accuracy) for one in audited.ceilings}
-    assert named == {
+    ceilings = {ceiling.protocol: (ceiling.classes, ceiling.accuracy) for ceiling in audited.ceilings}
+    assert ceilings == {
         "ffcac-100": ((5, 6), (19 / 20, 23 / 24)),
         "fcac": ((4, 6), (15 / 16, 23 / 24)),
         "free": ((4, 6), (15 / 16, 23 / 24)),
@@ -86,18 +86,18 @@ def test_the_ceilings_of_the_protocols_that_fit(audited: Audit) -> None:
     assert [names for names, _ in merged_ceilings(audited)] == ["ffcac-100", "fcac, free"]
 
 
-def test_ray_measures_what_one_process_measures(
+def test_measures_on_ray_equal_those_of_one_process(
     planted: Path, audited: Audit, ray_up: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measure, "SMALL", 0)
-    heard: list[int] = []
-    found = measure.measure_clips(Shards(planted), listener=heard.append)
-    assert audited.measures is not None and heard[-1] == len(audited.clips.table) and heard == sorted(heard)
+    counts: list[int] = []
+    measures = measure.measure_clips(Shards(planted), listener=counts.append)
+    assert audited.measures is not None and counts[-1] == len(audited.clips.table) and counts == sorted(counts)
     for name in ("contents", "rms_db", "clipped"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(audited.measures, name))
+        np.testing.assert_array_equal(getattr(measures, name), getattr(audited.measures, name))
 
 
-def test_a_damaged_clip_is_told_from_a_worker_too(
+def test_damaged_clip_is_reported_by_one_process_and_by_workers(
     clean: Path, tmp_path: Path, ray_up: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "shards").mkdir()
@@ -109,7 +109,9 @@ def test_a_damaged_clip_is_told_from_a_worker_too(
         (tmp_path / path.relative_to(clean)).write_bytes(content)
     for small in (measure.SMALL, 0):
         monkeypatch.setattr(measure, "SMALL", small)
-        with pytest.raises(EarshotError, match=r"00001\.parquet: clip '\d-\w+-\d': .* prepare the benchmark again"):
+        with pytest.raises(
+            EarshotError, match=r"00001\.parquet: not readable \(could not verify page .* prepare the benchmark again"
+        ):
             audit(tmp_path)
 
 
@@ -121,7 +123,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command line: exit code, what it printed, what it complained of."""
+    """Runs the command line; returns exit status, standard output and standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:
@@ -134,7 +136,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
-def test_the_table_is_short_and_tells_all(command: Command, planted: Path) -> None:
+def test_printed_tables(command: Command, planted: Path) -> None:
     code, out, err = command(planted)
     assert (code, err) == (0, "") and len(out.splitlines()) < 25 and "written" not in out
     assert "planted: 6 classes, 81 clips of 0.1 s (train 45, val 12, test 24)" in out
@@ -143,11 +145,11 @@ def test_the_table_is_short_and_tells_all(command: Command, planted: Path) -> No
         r"all classes at once +6 +95.83",
         r"ffcac-100 +5 to 6 +95 95.83 +95.42",
     ):
-        assert any(re.fullmatch(line + r"[ -]*", found) for found in out.splitlines()), line
+        assert any(re.fullmatch(line + r"[ -]*", printed) for printed in out.splitlines()), line
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "kinds", "code", "told"),
+    ("benchmark", "kinds", "code", "failed"),
     [
         ("planted", "any", 1, "labels, splits, repeats, sources, silent, clipped, loudness, imbalance"),
         ("planted", "labels,clipped", 1, "labels, clipped"),
@@ -157,10 +159,10 @@ def test_the_table_is_short_and_tells_all(command: Command, planted: Path) -> No
     ],
 )
 def test_exit_status(
-    command: Command, request: pytest.FixtureRequest, benchmark: str, kinds: str, code: int, told: str
+    command: Command, request: pytest.FixtureRequest, benchmark: str, kinds: str, code: int, failed: str
 ) -> None:
     status, _, err = command(request.getfixturevalue(benchmark), "--fail-on", kinds)
-    assert status == code and err == (f"failed: found what --fail-on names: {told}\n" if told else "")
+    assert status == code and err == (f"failed: findings matched --fail-on: {failed}\n" if failed else "")
 
 
 def test_files(command: Command, planted: Path, tmp_path: Path) -> None:
@@ -173,11 +175,11 @@ def test_files(command: Command, planted: Path, tmp_path: Path) -> None:
     assert all(f"written: {path}" in printed for path in out.iterdir())
     content = json.loads((out / "audit.json").read_text())
     assert content["clips"] == {"train": 45, "val": 12, "test": 24} and content["with_audio"]
-    assert {one["kind"]: one["clips"] for one in content["findings"]} == {
+    assert {finding["kind"]: finding["clips"] for finding in content["findings"]} == {
         "labels": 4, "splits": 4, "repeats": 1, "sources": 2, "silent": 1, "clipped": 1, "loudness": 0, "imbalance": 0,
     }  # fmt: skip
     assert content["label_pairs"] == [{"labels": [0, 1], "contents": 2, "clips": {"train": 1, "val": 1, "test": 2}}]
-    assert [one["name"] for one in content["classes"]] == list(NAMES)
+    assert [entry["name"] for entry in content["classes"]] == list(NAMES)
     rows = list(csv.DictReader(io.StringIO((out / "clips.csv").read_text())))
     assert len(rows) == 13
     assert rows[0] | {"detail": ""} == {
@@ -187,29 +189,31 @@ def test_files(command: Command, planted: Path, tmp_path: Path) -> None:
     assert same == ["0-test-0", "1-test-0"]
 
 
-def test_the_class_name_of_a_formula_is_quoted(audited: Audit, command: Command, tmp_path: Path, planted: Path) -> None:
+def test_class_name_that_is_a_formula_is_quoted(
+    audited: Audit, command: Command, tmp_path: Path, planted: Path
+) -> None:
     command(planted, "--out", tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "clips.csv").read_text())))
     assert {row["class_name"] for row in rows if row["label"] == "2"} == {"'=1+1"}
 
 
-def test_names_survive_in_the_page(audited: Audit) -> None:
-    page = document(audited, findings(audited))
+def test_names_are_escaped_in_markdown(audited: Audit) -> None:
+    page = format_markdown(audited, findings(audited))
     assert r"| 0 '&lt;b&gt;\$x\$&lt;/b&gt;' | 1 'b\|\*c\*' | 2 | 1 | 1 | 2 |" in page
     assert "![Ceilings" in page and "<b>" not in page
 
 
-def test_lists_alone(command: Command, shared: Path, tmp_path: Path) -> None:
+def test_lists_without_audio(command: Command, shared: Path, tmp_path: Path) -> None:
     meta = shared / "published" / "ls100"
     code, out, err = command(
         "ls100-published", "--meta", meta, "--protocol", "ffcac-25", "--fail-on", "labels", "--out", tmp_path
     )
-    assert (code, err) == (1, "failed: found what --fail-on names: labels\n")
-    for line in ("12=13, 14=15, 17=18, 53=54, 92=93", "100 100 93.33 85 88", "from lists alone", "need audio"):
+    assert (code, err) == (1, "failed: findings matched --fail-on: labels\n")
+    for line in ("12=13, 14=15, 17=18, 53=54, 92=93", "100 100 93.33 85 88", "from lists only", "need audio"):
         assert line in out
     assert "ffcac-50" not in out
     page = (tmp_path / "audit.md").read_text()
-    assert "| 12 '19' | 13 '1926' | 750 | 1000 | 300 | 200 |" in page and "not known without audio" in page
+    assert "| 12 '19' | 13 '1926' | 750 | 1000 | 300 | 200 |" in page and "unknown without audio" in page
     assert len((tmp_path / "clips.csv").read_text().splitlines()) == 1 + 7500
 
 
@@ -232,9 +236,9 @@ def test_lists_alone(command: Command, shared: Path, tmp_path: Path) -> None:
         (["PLANTED", "--order-seed", "-1"], "(?s).*--order-seed: expected a number from 0 to "),
         (
             ["nowhere", "--out", "s3://key:secret@x/y"],
-            "(?s).*--out: expected a folder of this machine, found a URI; .*$",
+            "(?s).*--out: expected a folder on this machine, found a URI; .*$",
         ),
-        (["nowhere", "--out", ""], "(?s).*--out: expected a folder of this machine, found nothing$"),
+        (["nowhere", "--out", ""], "(?s).*--out: expected a folder on this machine, found nothing$"),
         (["PLANTED", "--fail-on", ","], "(?s).*--fail-on: expected any or some of labels, .* found ','"),
         (["PLANTED", "--out", "FILE/x"], "error: .*/x: expected a folder to write to, found: "),
         (["PLANTED", "--fail-on", "label"], "(?s).*--fail-on: expected any or some of labels, .* found 'label'"),
@@ -254,7 +258,7 @@ def test_errors_are_one_line_and_status_2(
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
 
 
-def test_a_mistake_of_the_program_is_not_taken_for_a_defect(
+def test_exception_has_another_exit_status_than_a_defect(
     command: Command, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.audit.findings", lambda result: 1 / 0)
@@ -263,27 +267,27 @@ def test_a_mistake_of_the_program_is_not_taken_for_a_defect(
 
 
 @pytest.mark.parametrize("reader", ["all", "none"])
-def test_a_poor_terminal_changes_nothing_but_the_letters(planted: Path, reader: str) -> None:
-    """One that is ASCII, or one that closes at once: a level is told with "±", and the status is that of a defect."""
+def test_ascii_terminal_and_closed_pipe_do_not_change_the_exit_status(planted: Path, reader: str) -> None:
+    """The output contains "±", which ASCII cannot encode, and the exit status is that of a defect."""
     words = [sys.executable, "-m", "orchestrator.audit", str(planted), "--protocol", "fcac", "--fail-on", "labels"]
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(words, env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=ROOT, **pipe)
     if reader == "none":
         process.stdout.close()
-        assert process.stderr.read() == "failed: found what --fail-on names: labels\n"
+        assert process.stderr.read() == "failed: findings matched --fail-on: labels\n"
     else:
         out, err = process.communicate()
-        assert "within a class ?" in out and err == "failed: found what --fail-on names: labels\n"
+        assert "within a class ?" in out and err == "failed: findings matched --fail-on: labels\n"
     assert process.wait() == 1
 
 
-def test_lists_cannot_fail_on_what_takes_audio(command: Command, shared: Path) -> None:
+def test_fail_on_a_check_that_needs_audio_is_rejected_for_lists(command: Command, shared: Path) -> None:
     code, _, err = command("nsynth100", "--meta", shared / "published" / "nsynth", "--fail-on", "silent")
     assert code == 2
-    assert err == "error: --fail-on silent: expected audio, found lists alone; audit the prepared benchmark\n"
+    assert err == "error: --fail-on silent: expected audio, found only lists; audit the prepared benchmark\n"
 
 
-def test_a_seeded_order_of_the_classes(command: Command, planted: Path) -> None:
+def test_seeded_class_order(command: Command, planted: Path) -> None:
     steps = {
         next(line for line in command(planted, "--protocol", "ffcac-100", "--order-seed", seed)[1].splitlines()
              if line.startswith("ffcac-100"))
@@ -292,11 +296,8 @@ def test_a_seeded_order_of_the_classes(command: Command, planted: Path) -> None:
     assert {" ".join(line.split()[4:6]) for line in steps} == {"95 95.83", "100 95.83"}
 
 
-@pytest.mark.parametrize("name", sorted(_with_lists()))
-def test_every_published_list_has_its_options_here(name: str, command: Command) -> None:
+@pytest.mark.parametrize("name", sorted(_listed_corpora()))
+def test_help_of_every_published_list_has_its_options(name: str, command: Command) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0 and f"options of {name}" in out and "--meta" in out
     assert parser().parse_args(["x"]).protocol is None
-
-
-# --- figure

@@ -1,4 +1,4 @@
-"""All commands: one name, help, suggestions, completion in a real bash, exit statuses."""
+"""All commands: their name in the help, suggestions, completion in a real bash, exit statuses."""
 
 import importlib
 import shutil
@@ -10,21 +10,30 @@ import pytest
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
-from orchestrator.__main__ import COMMANDS, completion, main
+from orchestrator.__main__ import COMMANDS, EXIT_STATUSES, completion, main
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import find_benchmark
 from trainables.methods.registry import find_method
 from trainables.networks.backbone import load_backbone
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    told = capsys.readouterr().out
-    assert told.startswith(f"usage: python -m {COMMANDS[command][0]}")
-    assert f"    python -m {COMMANDS[command][0]} " in told.split("options:")[0], "an example"
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: earshot {command} ")
+    assert f"    earshot {command} " in printed.split("options:")[0], "an example"
+    assert "python -m" not in printed
+
+
+def test_help_is_the_same_when_a_command_is_run_as_a_module() -> None:
+    module = [sys.executable, "-m", "orchestrator.stages", "--help"]
+    printed = subprocess.run(module, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed.startswith("usage: earshot stages ")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -33,18 +42,22 @@ def test_every_option_is_explained(command: str) -> None:
     assert [action.option_strings for action in parser._actions if not action.help and action.option_strings] == []
 
 
-def test_all_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_all_commands_and_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([])
-    told = capsys.readouterr().out
-    assert all(f"  {name} " in told and text in told for name, (_, text) in COMMANDS.items())
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: earshot COMMAND [options]\n")
+    assert all(f"  {name} " in printed and text in printed for name, (_, text) in COMMANDS.items())
+    statuses = " ".join(printed.split("exit statuses:")[1].split("options:")[0].split())
+    assert statuses == " ".join(f"{status} {text}" for status, text in EXIT_STATUSES.items())
+    assert list(EXIT_STATUSES) == [0, 1, 2, 3, 130]
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out.startswith("earshot 0.")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["swep"], "no command 'swep'; did you mean 'sweep'?"),
         (["completion", "cmd"], "completion: expected one of bash, zsh"),
@@ -53,14 +66,14 @@ def test_all_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["audit", "nowhere"], "nowhere"),
     ],
 )
-def test_bad_input_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["sweep", "--protocl", "fcac"], "no option --protocl; did you mean '--protocol'?"),
         (["prepare", "nsynt100"], "no 'nsynt100'; did you mean 'nsynth100'?"),
@@ -69,11 +82,11 @@ def test_bad_input_is_one_line(words: list[str], told: str, capsys: pytest.Captu
         (["predict", "model"], "the following arguments are required: FILE"),
     ],
 )
-def test_bad_usage_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_usage_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(words)
     error = capsys.readouterr().err
-    assert told in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
 
 
 def test_suggestions() -> None:

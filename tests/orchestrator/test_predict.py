@@ -1,10 +1,8 @@
-"""Recordings of any kind through an exported model, and what the command line says."""
+"""Predictions for recordings of any kind, and the predict command."""
 
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,13 @@ from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.folder import Folder, FolderOptions
 from datasets.utils.errors import EarshotError
-from orchestrator import export as exporting
-from orchestrator.export import export
+from orchestrator.export import main as export_main
+from orchestrator.exporting.export import export
 from orchestrator.predict import main
+from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import write_clips, write_run
-from trainables.inference.exported_model import FILE_NAME, ExportedModel, load_model
+from trainables.inference.description import FILE_NAME
+from trainables.inference.exported_model import ExportedModel, load_model
 from trainables.inference.prediction import predict
 from trainables.records import TrialRecord
 
@@ -33,9 +33,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def model_folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of mfcc-ncm, which tells the tones well."""
+    """An export of mfcc-ncm, which classifies the tones well."""
     root = tmp_path_factory.mktemp("predict")
-    export(str(root / "it"), write_run(root, tones, "mfcc-ncm"), root / "model")
+    trial = write_run(root, tones, "mfcc-ncm")
+    export(RunFolder(root / "it"), trial, root / "model")
     return root / "model"
 
 
@@ -51,10 +52,10 @@ def clips(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
 
 
 def cut(source: Path, out: Path, options: FolderOptions) -> Shards:
-    """The `folder` benchmark of `source`, made in this process."""
+    """A benchmark of the corpus `folder`, cut in this process."""
     corpus = Folder()
     plan = corpus.plan(source, corpus.inventory(source, options), options)
-    units = [[one for one in corpus.cut(source, unit, options) if isinstance(one, Clip)] for unit in plan.units]
+    units = [[clip for clip in corpus.cut(source, unit, options) if isinstance(clip, Clip)] for unit in plan.units]
     (out / "shards").mkdir(parents=True)
     counts: list[dict[str, int]] = [{} for _ in plan.classes]
     for clip in (clip for unit in units for clip in unit):
@@ -81,7 +82,7 @@ def cut(source: Path, out: Path, options: FolderOptions) -> Shards:
 
 
 def stored(run: Path, trial: str) -> dict[tuple[str, str], int]:
-    """By head and clip id: the prediction after the last session for the test clips."""
+    """Predictions after the last session for the test clips, by head and clip id."""
     record = TrialRecord.load(run / "trials" / trial)
     frame = pq.read_table(run / "trials" / trial / record.sessions[-1].predictions).to_pandas()
     frame = frame[frame["split"] == "test"]
@@ -89,20 +90,20 @@ def stored(run: Path, trial: str) -> dict[tuple[str, str], int]:
 
 
 @pytest.mark.parametrize("method", ["ede", "simplecil", "mfcc-ncm"])
-def test_files_of_the_test_clips_get_the_stored_predictions(
+def test_files_of_test_clips_get_the_stored_predictions(
     method: str, tones: Path, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     trial = write_run(tmp_path, tones, method)
-    export(str(tmp_path / "it"), trial, tmp_path / "model")
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     expected = stored(tmp_path / "it", trial)
     head = loaded.description.default_head
-    found = {(head, name): predict(loaded, path).classes[0].label for name, path in clips.items()}
-    assert found == {key: label for key, label in expected.items() if key[0] == head}
+    labels = {(head, name): predict(loaded, path).classes[0].label for name, path in clips.items()}
+    assert labels == {key: label for key, label in expected.items() if key[0] == head}
 
 
-def test_recordings_that_a_benchmark_was_cut_from(tmp_path: Path) -> None:
-    """Another rate, two channels, loudness: predict makes of the recording what prepare made of it."""
+def test_recordings_that_a_benchmark_was_cut_from_get_the_stored_predictions(tmp_path: Path) -> None:
+    """Predict converts sample rate, channels and loudness as prepare does."""
     random = np.random.default_rng(0)
     names: dict[str, Path] = {}
     for label in range(4):
@@ -115,8 +116,8 @@ def test_recordings_that_a_benchmark_was_cut_from(tmp_path: Path) -> None:
             names[f"c{label}/{number}.flac"] = path
     shards = cut(tmp_path / "source", tmp_path / "bench", FolderOptions(clip_seconds=0.3, loudness=True))
     trial = write_run(tmp_path, tmp_path / "bench", "mfcc-ncm")
-    described = export(str(tmp_path / "it"), trial, tmp_path / "model")
-    assert described.loudness
+    model = export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    assert model.loudness
     loaded = load_model(tmp_path / "model")
     expected = stored(tmp_path / "it", trial)
     sources = dict(zip(shards.table.clip_ids, shards.sources, strict=True))
@@ -124,11 +125,11 @@ def test_recordings_that_a_benchmark_was_cut_from(tmp_path: Path) -> None:
     assert len(first) == 8
     scores = {}
     for clip, label in first.items():
-        found = predict(loaded, names[sources[clip]], timeline=True, hop=0.3, top=4)
-        assert found.timeline[0].label == label
-        scores[clip] = found.classes[0].score
-    quiet = predict(loaded, names[sources[clip]], top=4, hop=0.3, loudness=False)
-    assert quiet.classes[0].score != scores[clip]
+        prediction = predict(loaded, names[sources[clip]], timeline=True, hop=0.3, top=4)
+        assert prediction.timeline[0].label == label
+        scores[clip] = prediction.classes[0].score
+    unnormalised = predict(loaded, names[sources[clip]], top=4, hop=0.3, loudness=False)
+    assert unnormalised.classes[0].score != scores[clip]
 
 
 def test_any_rate_number_of_channels_and_length(model: ExportedModel, clips: dict[str, Path], tmp_path: Path) -> None:
@@ -144,25 +145,26 @@ def test_any_rate_number_of_channels_and_length(model: ExportedModel, clips: dic
         long = predict(model, tmp_path / "long.wav", timeline=True)
         assert (long.seconds, long.windows) == (pytest.approx(1.2), 5)
         assert long.classes[0].label == expected.label, name
-        assert [(one.start, one.end) for one in long.timeline] == [
+        assert [(window.start, window.end) for window in long.timeline] == [
             (pytest.approx(0.2 * k), pytest.approx(0.2 * k + 0.4)) for k in range(5)
         ]
 
 
 def test_probabilities_are_the_softmax_of_mean_scores(model: ExportedModel, clips: dict[str, Path]) -> None:
-    found = predict(model, next(iter(clips.values())), top=6).classes
-    scores = np.array([one.score for one in found])
+    classes = predict(model, next(iter(clips.values())), top=6).classes
+    scores = np.array([entry.score for entry in classes])
     assert (np.diff(scores) <= 0).all()
-    np.testing.assert_allclose([one.probability for one in found], np.exp(scores) / np.exp(scores).sum(), rtol=1e-6)
+    expected = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose([entry.probability for entry in classes], expected, rtol=1e-6)
     assert len(predict(model, next(iter(clips.values())), top=2).classes) == 2
 
 
-def test_a_hop_shorter_than_a_sample(model: ExportedModel, clips: dict[str, Path]) -> None:
+def test_a_hop_shorter_than_a_sample_raises(model: ExportedModel, clips: dict[str, Path]) -> None:
     with pytest.raises(EarshotError, match=r"--hop: expected at least a sample, 6.25e-05 s, found 1e-05"):
         predict(model, next(iter(clips.values())), hop=1e-5)
 
 
-def test_a_bad_file_is_one_line_and_the_others_are_done(
+def test_a_bad_file_is_one_line_and_the_others_are_classified(
     model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = clips["5-14"]
@@ -199,17 +201,17 @@ def test_json(model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys
     assert {key: type(value) for key, value in first.items()} == {
         "file": str, "error": type(None), "seconds": float, "windows": int, "classes": list, "timeline": list,
     }  # fmt: skip
-    assert [set(one) for one in first["classes"]] == [{"label", "name", "probability", "score"}] * 2
-    assert [set(one) for one in first["timeline"]] == [{"start", "end", "label", "name", "probability"}]
+    assert [set(entry) for entry in first["classes"]] == [{"label", "name", "probability", "score"}] * 2
+    assert [set(window) for window in first["timeline"]] == [{"start", "end", "label", "name", "probability"}]
     assert second == {"file": str(tmp_path / "none.wav"), "error": "cannot be opened (No such file or directory)"}
 
 
-def test_names_of_classes_are_text(
+def test_names_of_classes_are_untrusted_text(
     model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content: dict[str, Any] = json.loads((model_folder / FILE_NAME).read_text())
-    for one in content["classes"]:
-        one["name"] = "[bold]\x1b[31mx\n"
+    for entry in content["classes"]:
+        entry["name"] = "[bold]\x1b[31mx\n"
     for path in model_folder.rglob("*.safetensors"):
         (tmp_path / path.relative_to(model_folder)).parent.mkdir(exist_ok=True)
         (tmp_path / path.relative_to(model_folder)).write_bytes(path.read_bytes())
@@ -219,12 +221,12 @@ def test_names_of_classes_are_text(
     assert r"[bold]\x1b[31mx\n" in shown and "\x1b" not in shown
 
 
-def test_a_wrong_command(model_folder: Path, clips: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_arguments(model_folder: Path, clips: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     good = str(next(iter(clips.values())))
     assert main([str(model_folder), good, "--head", "linear"]) == 2
     assert capsys.readouterr().err == "error: --head linear: mfcc-ncm has nearest-mean\n"
     assert main([str(model_folder / "parts"), good]) == 2
-    assert "expected a folder that orchestrator.export wrote" in capsys.readouterr().err
+    assert "expected a folder written by earshot export" in capsys.readouterr().err
     for wrong in (["--top", "0"], ["--hop", "0"], ["--hop", "nan"], ["--hop", "x"], ["--device", "tpu"]):
         with pytest.raises(SystemExit) as caught:
             main([str(model_folder), good, *wrong])
@@ -246,21 +248,10 @@ def test_the_commands_of_the_page(
     page = (ROOT / "docs/predict.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     for line in block.splitlines():
-        _, _, module, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
+        _, verb, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
         capsys.readouterr()
-        assert {"orchestrator.export": exporting.main, "orchestrator.predict": main}[module](arguments) == 0
-    assert [one["file"] for one in json.loads(capsys.readouterr().out)["recordings"]] == ["recording.wav", "other.flac"]
-
-
-def test_starts_fast_and_without_ray() -> None:
-    code = """
-import sys
-from orchestrator.predict import main
-try: main(["model", "file", "--top", "0"])
-except SystemExit: pass
-print("torch" in sys.modules)
-import trainables.inference.exported_model, trainables.inference.windows, trainables.chain
-print("ray" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split() == ["False", "False"]
+        assert {"export": export_main, "predict": main}[verb](arguments) == 0
+    assert [recording["file"] for recording in json.loads(capsys.readouterr().out)["recordings"]] == [
+        "recording.wav",
+        "other.flac",
+    ]

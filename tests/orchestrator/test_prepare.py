@@ -1,5 +1,8 @@
+"""Prepare: as a function and as a command, resumed, interrupted, on invalid input."""
+
 import csv
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +11,11 @@ import soundfile
 
 from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.shards import Shards
-from datasets.corpora.corpus import corpora
+from datasets.corpora.registry import corpora
 from datasets.utils.errors import EarshotError
+from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
+from orchestrator.preparation.output_folder import LOCK, OutputFolder
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.prepare import main
 from tests.support.prepare_processes import FLAGS, OPTIONS, RATE, contents, speech
@@ -22,15 +27,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(source: Path, tmp_path_factory: pytest.TempPathFactory, ray_up: object) -> Path:
-    """A finished benchmark; tests must not change it."""
-    out = tmp_path_factory.mktemp("made")
+def prepared(source: Path, tmp_path_factory: pytest.TempPathFactory, ray_up: object) -> Path:
+    """A finished benchmark; tests must not modify it."""
+    out = tmp_path_factory.mktemp("prepared")
     prepare("librispeech", source, out, OPTIONS)
     return out
 
 
-def test_a_benchmark_is_complete_and_its_clips_are_the_recordings(made: Path, source: Path) -> None:
-    shards = Shards(made)
+def test_benchmark_is_complete_and_contains_the_recordings(prepared: Path, source: Path) -> None:
+    shards = Shards(prepared)
     shards.verify()
     manifest = shards.manifest
     assert manifest.class_names == ("0", "1", "2", "3") and len(manifest.shards) == 4
@@ -42,21 +47,23 @@ def test_a_benchmark_is_complete_and_its_clips_are_the_recordings(made: Path, so
     first = soundfile.read(source / "2/1/2-1-0000.flac", dtype="float32")[0]
     position = shards.table.clip_ids.index("2_1")
     assert np.array_equal(shards.audio([position])[0], first[8000:16000])
-    assert (made / "rejected.csv").read_text() == "file,reason\n"
-    assert sorted(path.name for path in made.iterdir()) == [
+    assert (prepared / "rejected.csv").read_text() == "file,reason\n"
+    assert sorted(path.name for path in prepared.iterdir()) == [
         ".prepare.lock", "manifest.json", "rejected.csv", "shards",
     ]  # fmt: skip
 
 
-def test_a_second_run_does_nothing(made: Path, source: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in made.rglob("*.*") if path.name != ".prepare.lock"}
-    assert main(["librispeech", "--source", str(source), "--out", str(made), "--no-loudness", *FLAGS]) == 0
+def test_second_run_does_nothing(prepared: Path, source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in prepared.rglob("*.*") if path.name != ".prepare.lock"}
+    assert main(["librispeech", "--source", str(source), "--out", str(prepared), "--no-loudness", *FLAGS]) == 0
     out, err = capfd.readouterr()
-    assert err == f"nothing to do: {made} is complete and up to date\n" and "0 cut, 4 already done" in out
+    assert err == f"nothing to do: {prepared} is complete and up to date\n" and re.search(
+        r"units +0 computed, 4 cached\n", out
+    )
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_benchmark_made_otherwise_is_never_touched_without_force(
+def test_benchmark_with_other_settings_is_not_modified_without_force(
     source: Path, tmp_path: Path, ray_up: object
 ) -> None:
     prepare("librispeech", source, tmp_path, OPTIONS)
@@ -71,7 +78,7 @@ def test_a_benchmark_made_otherwise_is_never_touched_without_force(
     Shards(tmp_path).verify()
 
 
-def test_a_changed_source_is_told_and_only_its_unit_made_again(tmp_path: Path, ray_up: object) -> None:
+def test_changed_source_is_reported_and_only_its_unit_is_recomputed(tmp_path: Path, ray_up: object) -> None:
     source, out = speech(tmp_path / "in"), tmp_path / "out"
     prepare("librispeech", source, out, OPTIONS)
     before = {path.name: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
@@ -83,22 +90,24 @@ def test_a_changed_source_is_told_and_only_its_unit_made_again(tmp_path: Path, r
     assert [name for name in before if before[name] != after[name]] == ["00001.parquet"]
 
 
-def test_damaged_and_lost_shards_are_made_again(source: Path, made: Path, tmp_path: Path, ray_up: object) -> None:
+def test_damaged_and_missing_shards_are_recomputed(
+    source: Path, prepared: Path, tmp_path: Path, ray_up: object
+) -> None:
     prepare("librispeech", source, tmp_path, OPTIONS)
     path = tmp_path / "shards/00002.parquet"
     path.unlink()
     prepare("librispeech", source, tmp_path, OPTIONS)
-    assert contents(tmp_path) == contents(made)
+    assert contents(tmp_path) == contents(prepared)
     content = bytearray(path.read_bytes())
     content[1000] ^= 255
     path.write_bytes(content)
     with pytest.raises(EarshotError, match=r"00002\.parquet: expected SHA-256"):
         Shards(tmp_path).verify()
     prepare("librispeech", source, tmp_path, OPTIONS, force=True)
-    assert contents(tmp_path) == contents(made)
+    assert contents(tmp_path) == contents(prepared)
 
 
-def test_bad_files_are_rejected_with_reasons_up_to_a_limit(tmp_path: Path, ray_up: object) -> None:
+def test_invalid_files_are_rejected_with_reasons_up_to_a_limit(tmp_path: Path, ray_up: object) -> None:
     source, out = speech(tmp_path / "in", speakers=2, seconds=1.2), tmp_path / "out"
     folder = source / "0/1"
     cut = folder / "0-1-0003.flac"
@@ -110,13 +119,13 @@ def test_bad_files_are_rejected_with_reasons_up_to_a_limit(tmp_path: Path, ray_u
     soundfile.write(folder / "0-1-0006.wav", samples, RATE, subtype="FLOAT")
     with pytest.raises(EarshotError, match=r"2 of 11 files are unusable, more than --max-rejected 0.01 allows"):
         prepare("librispeech", source, out, OPTIONS)
-    assert contents(out) == {}  # two are known before any work begins
+    assert contents(out) == {}  # two are detected before any unit is computed
     with pytest.raises(EarshotError, match=r"4 of 11 files are unusable, more than --max-rejected 0.2 allows"):
         prepare("librispeech", source, out, OPTIONS, max_rejected=0.2)
-    kept = contents(out)
-    assert len(kept) == 2 and not (out / "manifest.json").exists()
+    finished = contents(out)
+    assert len(finished) == 2 and not (out / "manifest.json").exists()
     manifest = prepare("librispeech", source, out, OPTIONS, max_rejected=0.5)
-    assert contents(out) == kept and manifest.source.rejected == 4
+    assert contents(out) == finished and manifest.source.rejected == 4
     with (out / "rejected.csv").open() as file:
         rows = {row["file"].split("/")[-1]: row["reason"] for row in csv.DictReader(file)}
     assert rows["0-1-0003.flac"].startswith("truncated or damaged")
@@ -125,7 +134,7 @@ def test_bad_files_are_rejected_with_reasons_up_to_a_limit(tmp_path: Path, ray_u
     assert rows["0-1-0006.wav"] == "holds NaN or infinite samples"
 
 
-def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, ray_up: object) -> None:
+def test_class_without_clips_is_an_error_and_leaves_no_manifest(tmp_path: Path, ray_up: object) -> None:
     source, out = speech(tmp_path / "in", speakers=2), tmp_path / "out"
     for number in range(2):
         path = source / f"1/1/1-1-000{number}.flac"
@@ -135,17 +144,16 @@ def test_a_class_left_without_clips_is_an_error_and_no_manifest(tmp_path: Path, 
     assert not (out / "manifest.json").exists()
 
 
-def test_two_runs_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
-    from orchestrator.preparation.output_folder import Destination
-
+def test_two_runs_at_a_time_are_rejected(source: Path, tmp_path: Path) -> None:
     with (
-        Destination(Location.of(tmp_path)).locked(),
-        pytest.raises(EarshotError, match="another prepare is at work here"),
+        OutputFolder(Location.of(tmp_path)).locked(),
+        pytest.raises(EarshotError, match=r"another prepare is running in this folder; wait for it to end$"),
     ):
         prepare("librispeech", source, tmp_path, OPTIONS)
+    assert (tmp_path / LOCK).exists()  # released, but still marks the folder as ours
 
 
-def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> None:
+def test_folder_with_other_files_is_rejected(source: Path, tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards/00009.parquet").write_text("mine")
     with pytest.raises(EarshotError, match="expected an empty folder or a benchmark, found other files"):
@@ -158,12 +166,12 @@ def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> N
     [
         (
             ["--train=0"],
-            "error: --train: input should be greater than 0, found 0; see prepare librispeech --help\n",
+            "error: prepare librispeech: --train: input should be greater than 0, found '0'\n",
         ),
-        (["--clip-seconds=x"], "error: --clip-seconds: input should be a valid number"),
+        (["--clip-seconds=x"], "error: prepare librispeech: --clip-seconds: input should be a valid number"),
         (
             ["--clip-seconds=0.00001"],
-            "error: --clip-seconds: input should be greater than or equal to 0.1, found 0.00001; see prepare",
+            "error: prepare librispeech: --clip-seconds: input should be greater than or equal to 0.1, found '0.00001'",
         ),
         (
             ["--out=/proc/nope"],
@@ -175,7 +183,7 @@ def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> N
         ),
     ],
 )
-def test_errors_are_one_line_and_exit_code_2(
+def test_errors_are_one_line_with_exit_status_2(
     arguments: list[str], message: str, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["librispeech", "--source", str(source), "--out", str(tmp_path / "out"), *arguments]) == 2
@@ -183,9 +191,7 @@ def test_errors_are_one_line_and_exit_code_2(
     assert out == "" and err.startswith(message) and err.count("\n") == 1
 
 
-def test_what_the_file_system_refuses_is_one_line(
-    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_file_system_errors_are_one_line(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     assert main(["librispeech", "--source", str(source), "--out", str(loop), *FLAGS]) == 2
@@ -196,11 +202,11 @@ def test_what_the_file_system_refuses_is_one_line(
     assert main(["librispeech", "--source", str(source), "--out", str(out), *FLAGS]) == 2
     err = capfd.readouterr().err
     assert err.startswith(f"error: {out}/shards/00000.parquet: ") and err.count("\n") == 1
-    assert err.endswith("; mend that and run the same command to resume\n")
+    assert err.endswith("; fix this and run the same command to resume\n")
 
 
 @pytest.mark.parametrize("name", sorted(corpora()))
-def test_every_corpus_has_a_help_from_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_every_corpus_lists_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([name, "--help"])
     text = capsys.readouterr().out
@@ -210,13 +216,13 @@ def test_every_corpus_has_a_help_from_its_options(name: str, capsys: pytest.Capt
         assert field.description, f"{name}: {option} has no description"
 
 
-def test_a_generated_corpus_needs_no_source(tmp_path: Path, ray_up: object) -> None:
+def test_generated_corpus_needs_no_source(tmp_path: Path, ray_up: object) -> None:
     options = {"classes": 6, "clips_per_class": 5, "seconds": 0.25}
     manifest = prepare("demo", None, tmp_path, options)
     assert len(manifest.classes) == 6 and manifest.base_classes == 5
     when = (tmp_path / "manifest.json").stat().st_mtime_ns
     for path in (tmp_path / "source").rglob("*.wav"):
-        path.unlink()  # the recordings are not needed any more
+        path.unlink()  # the recordings are no longer needed
     assert prepare("demo", None, tmp_path, options) == manifest
     assert (tmp_path / "manifest.json").stat().st_mtime_ns == when
     with pytest.raises(EarshotError, match="clips_per_class: 5 -> 6"):
@@ -225,17 +231,17 @@ def test_a_generated_corpus_needs_no_source(tmp_path: Path, ray_up: object) -> N
         prepare("folder", None, tmp_path / "x")
 
 
-def test_recordings_left_by_a_killed_generation_are_cleared_for_another_corpus(
+def test_partially_generated_recordings_are_removed_by_a_run_of_another_corpus(
     source: Path, tmp_path: Path, ray_up: object
 ) -> None:
     (tmp_path / ".prepare.lock").touch()
-    (tmp_path / ".source.aside/flute").mkdir(parents=True)
+    (tmp_path / f".source{TEMPORARY_SUFFIX}/flute").mkdir(parents=True)
     prepare("librispeech", source, tmp_path, OPTIONS)
-    assert not (tmp_path / ".source.aside").exists()
+    assert not (tmp_path / f".source{TEMPORARY_SUFFIX}").exists()
 
 
 @pytest.mark.slow
-def test_published_notes_as_a_folder(shared: Path, tmp_path: Path, ray_up: object) -> None:
+def test_folder_corpus_on_published_notes(shared: Path, tmp_path: Path, ray_up: object) -> None:
     options = {"sample_rate": 44100, "clip_seconds": 2.0}
     manifest = prepare("folder", shared / "corpora/philharmonia", tmp_path, options)
     assert len(manifest.classes) == 15 and manifest.source.files == 900 and manifest.source.rejected == 0

@@ -1,6 +1,7 @@
-"""Reports of whole, partial and broken runs: files, numbers in them, what the command line says."""
+"""Reports of complete, partial and damaged runs: files, their numbers, output of the command line."""
 
 import csv
+import html
 import io
 import json
 import os
@@ -11,14 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import openpyxl
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from datasets.utils.errors import EarshotError
 from orchestrator.report import main
+from orchestrator.reporting.facts import choices_of, what_ran
+from orchestrator.reporting.latex import escape as latex_escape
 from orchestrator.reporting.markdown import escape, table
 from orchestrator.reporting.run_figures import figures_of
+from orchestrator.reporting.sentences import methods_caption, notes, selection
 from orchestrator.reporting.summary import summary_table
 from orchestrator.reporting.write import ReportPaths, write_report
 from orchestrator.results.run import Run
@@ -35,7 +40,7 @@ def run_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def two_methods(write_trial_to: WriteTrial, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of ede two configurations (b wins on validation, a on test), of icarl one."""
+    """Two configurations of ede (b is better on validation, a on test clips), one of icarl."""
     run_dir = tmp_path_factory.mktemp("two") / "run"
     for seed, final in ((0, 0.5), (1, 0.7)):
         heads = {"linear": [[0.5], [0.4, 0.2]]}
@@ -57,14 +62,14 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def printed(run: Path, width: int = 110) -> str:
-    """The table as a terminal of that width shows it."""
+    """The summary table in a terminal of that width."""
     console = Console(file=io.StringIO(), width=width)
     console.print(summary_table(Run.load(run), width))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_summary_csv(written: ReportPaths) -> None:
+def test_summary_csv_has_a_row_per_configuration_and_head(written: ReportPaths) -> None:
     rows = {(r["configuration"], r["head"]): r for r in read_csv(written.summary)}
     assert len(rows) == 5
     row = rows["ede-0000000b", "prototype"]
@@ -93,22 +98,22 @@ def test_summary_csv(written: ReportPaths) -> None:
     assert rows["ede-0000000a", "prototype"]["selected"] == "no"
 
 
-def test_sessions_csv(written: ReportPaths) -> None:
+def test_sessions_csv_has_a_row_per_session(written: ReportPaths) -> None:
     rows = read_csv(written.sessions)
     assert len(rows) == (2 * 2 + 1) * 2 * 2  # heads of the configurations, splits, sessions
-    places = {(r["configuration"], r["head"], r["split"], r["session"]): r for r in rows}
-    row = places["ede-0000000b", "prototype", "test", "1"]
+    by_key = {(r["configuration"], r["head"], r["split"], r["session"]): r for r in rows}
+    row = by_key["ede-0000000b", "prototype", "test", "1"]
     assert float(row["micro_mean"]) == pytest.approx(0.7)
     assert float(row["micro_std"]) == pytest.approx(0.1 / 2**0.5, abs=1e-6)
     assert (row["micro_n"], row["novel_n"]) == ("2", "2")
     assert float(row["base_mean"]) == pytest.approx(0.8)
     assert float(row["novel_mean"]) == pytest.approx(0.6)
     assert float(row["harmonic_mean"]) == pytest.approx((0.8 / 1.3 + 1.12 / 1.5) / 2, abs=1e-6)
-    first = places["ede-0000000b", "prototype", "test", "0"]
+    first = by_key["ede-0000000b", "prototype", "test", "0"]
     assert (first["novel_mean"], first["novel_n"], first["harmonic_mean"]) == ("", "0", "")
 
 
-def test_report_md(written: ReportPaths) -> None:
+def test_report_md_states_facts_and_results(written: ReportPaths) -> None:
     text = written.report.read_text(encoding="utf-8")
     assert "| trials | 6: 6 finished, 0 running, 0 failed |" in text
     assert "| protocol | name ffcac-25, way 2, shot 5 |" in text
@@ -116,19 +121,18 @@ def test_report_md(written: ReportPaths) -> None:
     row = ["ede", "ede-0000000b", "prototype", "2", "90.0", "70.0", "80.0 ± 3.5", "48.2 to 111.8"]
     assert " | ".join(["", *row, "20.0", "10.0", "70.0", "60.0", ""]).strip() in text
     assert "ddof 1" in text and "validation" in text
-    assert "Provisional" not in text and "lack something" not in text
+    assert "Provisional" not in text and "Incomplete" not in text
     assert "| **ede-0000000b** | lr 0.1 | 2 |" in text and "\n| ede-0000000a |" in text
     assert "| 1 | 2 | class 2, class 3 |" in text
 
 
 def test_every_embedded_figure_exists_and_every_figure_is_embedded(written: ReportPaths) -> None:
-    paths = written
-    embedded = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", paths.report.read_text(encoding="utf-8"))
+    embedded = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", written.report.read_text(encoding="utf-8"))
     assert sorted(embedded) == ["accuracy.png", "heads.png", "matrix-ede.png", "matrix-icarl.png"]
-    assert {path.name for path in paths.figures} == {
+    assert {path.name for path in written.figures} == {
         name.replace(".png", ending) for name in embedded for ending in (".png", ".svg")
     }
-    for path in paths.figures:
+    for path in written.figures:
         if path.suffix == ".png":
             with Image.open(path) as image:
                 image.verify()
@@ -136,21 +140,18 @@ def test_every_embedded_figure_exists_and_every_figure_is_embedded(written: Repo
             assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_the_same_run_gives_the_same_bytes_and_nothing_else_is_left(
-    two_methods: Path, written: ReportPaths, tmp_path: Path
-) -> None:
-    first = written
+def test_the_same_run_gives_the_same_files(two_methods: Path, written: ReportPaths, tmp_path: Path) -> None:
     again = write_report(two_methods, tmp_path / "elsewhere" / "report")
-    names = {path.name for path in first.report.parent.iterdir()}
+    names = {path.name for path in written.report.parent.iterdir()}
     assert names == {path.name for path in again.report.parent.iterdir()}
     grids = {f"{name}.csv" for name in ("methods", "summary", "sessions", "classes", "confusion")}
     others = {"report.md", "report.html", "methods.md", "methods.tex", "tables.xlsx"}
-    assert names == grids | others | {path.name for path in first.figures}
+    assert names == grids | others | {path.name for path in written.figures}
     for name in names - {"report.html"}:
-        assert (first.report.parent / name).read_bytes() == (again.report.parent / name).read_bytes(), name
+        assert (written.report.parent / name).read_bytes() == (again.report.parent / name).read_bytes(), name
 
 
-def test_summary_table(two_methods: Path) -> None:
+def test_the_summary_table_has_a_row_per_method(two_methods: Path) -> None:
     text = printed(two_methods)
     assert re.search(r"ede +0000000b +2 +90\.0 70\.0 +80\.0 ± 3\.5 +20\.0 +10\.0 +70\.0", text)
     # icarl: A_0 = 0.8, A_1 = 0.3
@@ -168,10 +169,10 @@ def test_summary_table(two_methods: Path) -> None:
         (20, "a-method-of-a-long-name", 110, 5),
     ],
 )
-def test_the_table_fits(
+def test_the_summary_table_fits_into_the_terminal(
     run_dir: Path, write_trial: WriteTrial, sessions: int, method: str, width: int, shown: int
 ) -> None:
-    matrix = [[1.0] * (t + 1) for t in range(sessions)]  # 100.0 is the widest that there is
+    matrix = [[1.0] * (t + 1) for t in range(sessions)]  # 100.0 is the widest value
     for name in (method, "ede"):
         write_trial(f"{name}-0123abcd", 0, matrix, way=1, clips=2)
         write_trial(f"{name}-0123abcd", 1, matrix, way=1, clips=2, status="running")
@@ -185,7 +186,7 @@ def test_the_table_fits(
         assert "100.0 ± -" in row and "1/2" in row and row.endswith("100.0")
 
 
-def test_one_seed_has_no_std(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_a_single_seed_has_no_std(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
     paths = write_report(run_dir)
     assert "80.0 ± -" in paths.report.read_text(encoding="utf-8")
@@ -193,7 +194,7 @@ def test_one_seed_has_no_std(run_dir: Path, write_trial: WriteTrial) -> None:
     assert (row["aa_std"], row["aa_n"], row["aa_low"]) == ("", "1", "")
 
 
-def test_a_partial_run_counts_what_is_there(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_a_partial_run_counts_finished_sessions(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
     write_trial("ede-0000000a", 1, [[0.7]], planned=2)
     write_trial("ede-0000000a", 2, [[0.5]], planned=2, status="failed", error="RuntimeError: boom | at\nepoch 3")
@@ -219,8 +220,8 @@ def test_a_partial_run_counts_what_is_there(run_dir: Path, write_trial: WriteTri
     assert [path.stem for path in paths.figures if path.suffix == ".png"] == ["accuracy", "heads", "matrix-ede"]
 
 
-def test_stopped_chains_are_shown_as_stopped(run_dir: Path, write_trial: WriteTrial) -> None:
-    """Their missing sessions count nowhere: not as zeros, not as failures."""
+def test_stopped_chains_are_reported_as_stopped(run_dir: Path, write_trial: WriteTrial) -> None:
+    """Their missing sessions are not counted: neither as zeros nor as failures."""
     for seed in (0, 1):
         write_trial("ede-0000000a", seed, [[0.6], [0.6, 0.6]])
     write_trial("ede-0000000b", 0, [[0.9], [0.9, 0.9]])
@@ -229,7 +230,7 @@ def test_stopped_chains_are_shown_as_stopped(run_dir: Path, write_trial: WriteTr
     paths = write_report(run_dir)
     text = paths.report.read_text(encoding="utf-8")
     assert "| trials | 5: 3 finished, 0 running, 0 failed, 2 stopped |" in text
-    assert "| ede-0000000b-s1 | stopped | 1 of 2 | stopped early: behind others of its method" in text
+    assert "| ede-0000000b-s1 | stopped | 1 of 2 | stopped early by ASHA: behind other trials of its method" in text
     assert "| ede-0000000c-s0 | stopped | 1 of 2 | stopped early: the budget was used up |" in text
     assert re.search(r"\| ede-0000000b \| lr 0\.1 \| 1/2 \| 90\.0 ± - \| .* \| 1 \|", text)
     assert re.search(r"\| \*\*ede-0000000a\*\* \| lr 0\.1 \| 2 \| 60\.0 ± 0\.0 \| .* \| - \|", text)
@@ -244,10 +245,10 @@ def test_stopped_chains_are_shown_as_stopped(run_dir: Path, write_trial: WriteTr
     assert sessions["ede-0000000b", "1"]["micro_n"] == "1" and ("ede-0000000c", "1") not in sessions
     shown = printed(run_dir)
     assert re.search(r"ede +0000000a +2 +60\.0 60\.0", shown)
-    assert "2 chains stopped early; only whole configurations compete" in shown
+    assert "2 chains stopped early; only complete configurations are compared" in shown
 
 
-def test_a_run_before_its_first_session(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_a_run_without_sessions_has_a_report(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [], planned=5)
     paths = write_report(run_dir)
     assert paths.figures == ()
@@ -257,7 +258,7 @@ def test_a_run_before_its_first_session(run_dir: Path, write_trial: WriteTrial) 
     assert "ede" in printed(run_dir)
 
 
-def test_several_class_orders_are_told(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_the_number_of_class_orders_is_reported(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]])
     record = write_trial("ede-0000000a", 1, [[0.9], [0.8, 0.6]])
     for session in record.sessions:
@@ -268,7 +269,7 @@ def test_several_class_orders_are_told(run_dir: Path, write_trial: WriteTrial) -
     assert "the run has 2 orders" in write_report(run_dir).report.read_text(encoding="utf-8")
 
 
-def test_strange_names(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_names_are_escaped_in_every_file(run_dir: Path, write_trial: WriteTrial) -> None:
     names = ("=1+1", "a|b", "<b>x</b>", "two\nlines")
     write_trial("@m|[x]-0000000a", 0, [[0.9], [0.8, 0.6]], class_names=names, benchmark="[red]demo")
     write_trial("$m$-0000000b", 0, [[0.9], [0.8, 0.6]], class_names=names, benchmark="[red]demo")
@@ -286,7 +287,7 @@ def test_strange_names(run_dir: Path, write_trial: WriteTrial) -> None:
     assert "[red]demo" in printed(run_dir) and "@m|[x]" in printed(run_dir)
 
 
-def test_negative_numbers_stay_numbers(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_negative_numbers_are_not_escaped_in_csv(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, [[0.5], [0.8, 0.6]])
     row = read_csv(write_report(run_dir).summary)[0]
     assert float(row["pd_mean"]) == pytest.approx(-0.2) and row["pd_mean"].startswith("-")
@@ -304,17 +305,19 @@ def test_negative_numbers_stay_numbers(run_dir: Path, write_trial: WriteTrial) -
         ("\\|", r"\\\|"),
     ],
 )
-def test_escape(text: str, shown: str) -> None:
+def test_text_is_escaped_for_markdown(text: str, shown: str) -> None:
     assert escape(text) == shown
 
 
-def test_table() -> None:
+def test_a_markdown_table() -> None:
     assert table(["name", ">n"], [["a|b", 1], ["c", 2]], bold=[(1, 0)]) == (
         "| name | n |\n| --- | ---: |\n| a\\|b | 1 |\n| **c** | 2 |"
     )
 
 
-def test_command_line(run_dir: Path, write_trial: WriteTrial, tmp_path: Path) -> None:
+def test_the_command_writes_the_report_and_prints_the_table(
+    run_dir: Path, write_trial: WriteTrial, tmp_path: Path
+) -> None:
     write_trial("ede-0000000b", 0, [[0.9]])
     out = tmp_path / "out"
     done = subprocess.run(
@@ -362,32 +365,34 @@ def test_classes_and_confusion(written: ReportPaths) -> None:
 
 def test_the_report_says_how_sure_it_is(written: ReportPaths) -> None:
     text = written.report.read_text(encoding="utf-8")
-    assert "that of the winner is reported once" in text
-    assert "A claim needs at least 10 draws of the seeds; the least here is 2." in text
+    assert "the test accuracy of the chosen configuration is reported once" in text
+    assert "A claim needs at least 10 seeds; the smallest number here is 2." in text
     # icarl is 0.55 on validation clips, ede 0.6: on test 0.775 and 0.825 against 0.55 and 0.55
     assert "- Not decided: ede is ahead of icarl by 25.0 points of AA" in text
     assert (
         "| forgetting (l = T included) | down | 10.0 ± 0.0 | 60.0 ± 0.0 |" in text
         and "| intransigence | down | - | - |" in text
     )
-    assert "cannot be told: it takes seeds that are crossed" in text
+    assert "cannot be estimated: this needs seeds that are crossed" in text
 
 
-def test_the_ceiling_of_the_data_is_told(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_the_ceiling_is_reported(run_dir: Path, write_trial: WriteTrial) -> None:
     fingerprint = write_trial("ede-0000000a", 0, [[0.5], [0.5, 0.5]]).benchmark_fingerprint
     # of the ten test clips of labels 0 and 1 each, four have the same content: 16 of 20, then 36 of 40 can be right
-    twins = {"fingerprint": fingerprint, "clips": [10] * 4, "shared": [[[0, 4], [1, 4]]]}
-    (run_dir / "ceilings.json").write_text(json.dumps(twins))
+    shared = {"fingerprint": fingerprint, "clips": [10] * 4, "shared": [[[0, 4], [1, 4]]]}
+    (run_dir / "ceilings.json").write_text(json.dumps(shared))
     paths = write_report(run_dir)
     text = paths.report.read_text(encoding="utf-8")
-    assert "identical clips under several labels allow no more than 80.0 / 90.0." in text
+    assert (
+        "2 labels share identical test clips, so no classifier can exceed 80.0 / 90.0 % after sessions 0 to 1." in text
+    )
     assert "    Ceiling & 80.0 & 90.0 & 85.0 & -- \\\\\n" in (paths.report.parent / "methods.tex").read_text()
     run = Run.load(run_dir)
     axes = figures_of(run, Estimates(run), [run.best("ede")])["accuracy"].axes[0]
-    assert {one.get_text() for one in axes.texts} == {"ede  50.0", "ceiling  90.0"}
+    assert {label.get_text() for label in axes.texts} == {"ede  50.0", "ceiling  90.0"}
 
 
-def test_spread_and_importance_where_they_can_be_told(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_variance_components_and_importances_are_reported(run_dir: Path, write_trial: WriteTrial) -> None:
     for number in range(5):
         varied = {"lr": number}
         for seed, (support, start) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
@@ -396,7 +401,7 @@ def test_spread_and_importance_where_they_can_be_told(run_dir: Path, write_trial
             write_trial(f"ede-0000000{number}", seed, [[value]], settings=varied, varied=varied, seeds=seeds)
     text = write_report(run_dir).report.read_text(encoding="utf-8")
     assert "| ede | lr | 100.0 |" in text
-    # AA of the best: 45 45 / 50 55: rows 45, 52.5; columns 47.5, 50: SS 56.25, 6.25, rest 6.25
+    # AA of the best configuration: 45 45 / 50 55: rows 45, 52.5; columns 47.5, 50: SS 56.25, 6.25, rest 6.25
     assert "| ede | support draw | 2 | 5.0 | 80.0 |  |" in text
     assert "| ede | interaction | - | 2.5 | 20.0 |  |" in text
 
@@ -420,5 +425,55 @@ def test_command_line_errors(
 def test_an_unwritable_folder_is_one_error(run_dir: Path, write_trial: WriteTrial, tmp_path: Path) -> None:
     write_trial("ede-0000000a", 0, [[0.9]])
     (tmp_path / "file").write_text("")
-    with pytest.raises(EarshotError, match=r"file/report: expected a folder to write the report to"):
+    with pytest.raises(
+        EarshotError,
+        match=r"file/report: expected a folder to write to, found: Not a directory; name another with --out",
+    ):
         write_report(run_dir, tmp_path / "file" / "report")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(
+    run_dir: Path, write_trial: WriteTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trial("ede-0000000a", 0, [[0.9]])
+    record = run_dir / "trials" / "ede-0000000a-s1" / "trial.json"
+    record.mkdir(parents=True)
+    assert main([str(run_dir)]) == 2
+    assert capsys.readouterr() == ("", f"error: {record}: Is a directory\n")
+
+
+def test_runs_are_found_by_name(run_dir: Path, write_trial: WriteTrial, capsys: pytest.CaptureFixture[str]) -> None:
+    write_trial("ede-0000000a", 0, [[0.9]])
+    assert main(["run", "--runs", str(run_dir.parent)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {run_dir / 'report' / 'report.html'}"
+    assert main(["rum", "--runs", str(run_dir.parent)]) == 2
+    assert "did you mean 'run'?" in capsys.readouterr().err
+
+
+def test_the_files_state_the_same_sentences(written: ReportPaths, two_methods: Path) -> None:
+    run = Run.load(two_methods)
+    estimates, choices = Estimates(run), choices_of(run)
+    for note in notes(run, estimates, choices):
+        assert escape(note) in written.report.read_text(encoding="utf-8")
+        assert note in html.unescape(written.page.read_text(encoding="utf-8"))
+    workbook = openpyxl.load_workbook(written.report.parent / "tables.xlsx")
+    cells = {row[0].value: row[1].value for row in workbook["read-me"].iter_rows()}
+    assert cells["how chosen"] == selection(choices)
+    for name, value in what_ran(run):
+        assert f"| {escape(name)} | {escape(value)} |" in written.report.read_text(encoding="utf-8")
+        assert f'<th scope="row">{name}</th><td>{value}</td>' in written.page.read_text(encoding="utf-8")
+        assert cells[name] == value
+    assert escape(methods_caption(run, "n chains")) in (written.report.parent / "methods.md").read_text()
+    assert latex_escape(methods_caption(run, "2 seeds")) in (written.report.parent / "methods.tex").read_text()
+
+
+def test_facts_of_the_provenance_and_of_cached_sessions(run_dir: Path, write_trial: WriteTrial) -> None:
+    record = write_trial("ede-0000000a", 0, [[0.9], [0.8, 0.6]], backbone="small")
+    cached = record.sessions[0].model_copy(update={"cached": True, "seconds": 30.0})
+    record.model_copy(update={"sessions": (cached, record.sessions[1])}).save(run_dir / "trials" / record.trial)
+    write_trial("icarl-0000000b", 0, [[0.9], [0.8, 0.6]])
+    (run_dir / "sweep.json").write_text('{"made": {"began": "2026-01-01 10:00 UTC", "seconds": 240, "commit": "abc+"}}')
+    facts = dict(what_ran(Run.load(run_dir)))
+    assert facts["sessions"] == "4: 3 computed in 4 s, 1 cached (saved 30 s)"
+    assert facts["backbone"] == "small (ede); tiny (icarl)" and facts["front end"] == "kaldi"
+    assert (facts["began"], facts["wall time"], facts["code"]) == ("2026-01-01 10:00 UTC", "4 min", "abc+")

@@ -1,8 +1,10 @@
-"""`python -m orchestrator.stages`: what it shows, what it finds damaged, what it refuses."""
+"""`earshot stages`: tables, eviction, detected damage, errors."""
 
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from datasets.utils.location import Location
 from orchestrator.stages import main
 from trainables.records import PREDICTIONS
 from trainables.store.arrays import ArrayStore
-from trainables.store.inventory import holdings
+from trainables.store.inventory import list_store
 from trainables.store.layout import address_of
 from trainables.store.lease import Lease
 from trainables.store.stages import Stage, StageStore
@@ -24,7 +26,7 @@ from trainables.store.state import State
 
 
 def publish(store: Path, method: str, session: int, parts: str, parent: str | None = None, seconds: float = 2.0) -> str:
-    """A stage with these parts; parts of one letter are equal, 1.1 kB each."""
+    """Publishes a stage with these parts; parts of one letter are equal, 1.1 kB each."""
     rows = {"split": ["test"], "clip_id": ["a"], "label": [0], "head": ["h"], "prediction": [ord(parts[-1])]}
     depends_on = {"method": method, "session": session, "parent": parent, "data": "d" * 64}
     stage = Stage(address_of(depends_on), depends_on, pa.table(rows, schema=PREDICTIONS), seconds, 10, 7)
@@ -44,23 +46,29 @@ def store(tmp_path: Path) -> Path:
     return place
 
 
-def some(store: Path, pattern: str) -> Path:
+def first_file(store: Path, pattern: str) -> Path:
     return sorted(store.rglob(pattern))[0]
 
 
 def test_ls_counts_shared_parts_once(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ls", str(store), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     on_disk = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    assert found["size"] == on_disk
-    rows = [[row[key] for key in ("method", "session", "stages", "shared_parts")] for row in found["sessions"]]
+    assert summary["size"] == on_disk
+    rows = [[row[key] for key in ("method", "session", "stages", "shared_parts")] for row in summary["sessions"]]
     assert rows == [["ede", 0, 1, 1], ["ede", 1, 1, 1], ["simplecil", 0, 1, 0]]
-    part = some(store, "*.safetensors").stat().st_size
-    assert found["parts"] == {"count": 4, "shared": 1, "size": 4 * part, "size_unshared": 5 * part}
-    assert sum(row["size"] for row in found["sessions"]) + found["embeddings"]["size"] == on_disk
-    first, second, _ = found["stages"]
+    part = first_file(store, "*.safetensors").stat().st_size
+    assert summary["parts"] == {"count": 4, "shared": 1, "size": 4 * part, "size_unshared": 5 * part}
+    assert sum(row["size"] for row in summary["sessions"]) + summary["embeddings"]["size"] == on_disk
+    first, second, _ = summary["stages"]
     assert first["size"] - second["size"] in range(part - 100, part + 100)
-    assert found["embeddings"]["count"] == 2 and found["computing"] == found["others"]["count"] == 0
+    assert summary["embeddings"]["count"] == 2 and summary["computing"] == summary["others"]["count"] == 0
+
+
+def test_the_module_runs_as_a_program(store: Path) -> None:
+    command = [sys.executable, "-m", "orchestrator.stages", "ls", str(store)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "") and "3 stages with 4 parts" in process.stdout
 
 
 def test_ls_shows_tables(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,22 +81,23 @@ def test_ls_shows_tables(store: Path, capsys: pytest.CaptureFixture[str]) -> Non
     lease.release()
     assert "simplecil        0       1        5 min" in text
     assert "3 stages with 4 parts" in text and "1 shared" in text and "2 embeddings, 2.3 kB" in text
-    assert "1 lease: " in text and "1 file (4 B) that belong to no stage" in text and "none of the store's" in text
+    assert "1 active or stale lease\n" in text and "1 file (4 B) of no published stage\n" in text
+    assert "1 file (4 B) not managed by the store; ignored\n" in text
     assert main(["ls", str(store), "--stages"]) == 0
     text = capsys.readouterr().out
-    for address in holdings(Location.of(store)).described:
+    for address in list_store(Location.of(store)).descriptions:
         assert f"{address[:12]}" in text
     assert "dddddddd  " in text
 
 
-def test_what_a_stage_says_is_shown_as_text(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_of_a_stage_are_escaped(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish(store, "[red]x\x1b[2J", 0, "p")
     assert main(["ls", str(store)]) == 0
     text = capsys.readouterr().out
     assert "[red]x" in text and "\x1b[2J" not in text
 
 
-def test_a_run_is_its_store(
+def test_the_name_of_a_run_refers_to_its_store(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "runs" / "mine" / "trials").mkdir(parents=True)
@@ -98,19 +107,37 @@ def test_a_run_is_its_store(
         assert "3 stages" in capsys.readouterr().out
 
 
-def test_gc_tells_what_it_does(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    size = holdings(Location.of(store)).size
+def test_runs_is_the_folder_of_names_of_runs(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs" / "mine" / "trials").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for place in ([], ["mine"]):
+        assert main(["ls", *place, "--runs", "../runs"]) == 0
+        assert "3 stages" in capsys.readouterr().out
+        assert main(["verify", *place, "--runs", str(tmp_path / "runs")]) == 0
+        assert "3 stages" in capsys.readouterr().err
+    assert main(["ls", "mine"]) == 2
+    assert "mine: expected a store" in capsys.readouterr().err
+    assert main(["ls", "--runs", "nothing"]) == 2
+    assert "nothing/store: expected a store" in capsys.readouterr().err
+
+
+def test_gc_reports_what_it_removes(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = list_store(Location.of(store)).size
     assert main(["gc", str(store), "--max-size", "1kB"]) == 0
-    said = capsys.readouterr()
-    assert "0 stages, 0 parts, 0 embeddings, 0 leftovers removed" in said.out
-    assert "over --max-size stay: used within the last 60 min" in said.err
+    captured = capsys.readouterr()
+    assert "0 stages, 0 parts, 0 embeddings, 0 leftovers removed" in captured.out
+    assert "over --max-size are kept: used within the last 60 min" in captured.err
     for path in store.rglob("*"):
         os.utime(path, (time.time() - 86400, time.time() - 86400))
     (used,) = [path for path in store.rglob("*.npy") if path.name.startswith("1")]
     os.utime(used)
     assert main(["gc", str(store), "--unused-for", "1h30m", "--dry-run"]) == 0
-    assert "3 stages, 4 parts, 1 embedding, 0 leftovers would go" in capsys.readouterr().out
-    assert holdings(Location.of(store)).size == size
+    assert "3 stages, 4 parts, 1 embedding, 0 leftovers would be removed" in capsys.readouterr().out
+    assert list_store(Location.of(store)).size == size
     assert main(["gc", str(store), "--max-size", "2kB"]) == 0
     assert "-> 1.1 kB; 3 stages, 4 parts, 1 embedding, 0 leftovers removed" in capsys.readouterr().out
     assert [path for path in store.rglob("*") if path.is_file()] == [used]
@@ -131,7 +158,7 @@ def empty(path: Path) -> None:
 
 
 def swap(path: Path) -> None:
-    """Another stage's file under this name: whole, but not the right one."""
+    """Replaces the file by that of another stage: undamaged, but the wrong one."""
     other = sorted(path.parents[2].rglob(path.name))[1]
     shutil.copyfile(other, path)
 
@@ -146,20 +173,20 @@ DAMAGES: list[tuple[Callable[[Path], None], str, str]] = [
     (flip, "*.safetensors", "expected SHA-256"),
     (empty, "*.safetensors", "expected SHA-256"),
     (Path.unlink, "*.safetensors", "expected a file, found none; "),
-    (flip, "*.npy", "expected the contents that its checksum tells"),
+    (flip, "*.npy", "expected contents that match the checksum"),
     (cut, "*.npy", "expected 1143 bytes, found 1123"),
     (empty, "*.npy", "found a damaged header"),
 ]
 
 
 @pytest.mark.parametrize(("damage", "pattern", "reason"), DAMAGES, ids=lambda value: getattr(value, "__name__", value))
-def test_verify_finds_planted_damage_and_removes_it(
+def test_verify_detects_damage_and_removes_it(
     store: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], pattern: str, reason: str
 ) -> None:
     assert main(["verify", str(store)]) == 0
-    said = capsys.readouterr()
-    assert said.out == "" and "3 stages, 4 parts, 2 embeddings" in said.err and "all as published" in said.err
-    path = some(store, pattern)
+    captured = capsys.readouterr()
+    assert captured.out == "" and "3 stages, 4 parts, 2 embeddings" in captured.err and "no damage" in captured.err
+    path = first_file(store, pattern)
     damage(path)
     assert main(["verify", str(store)]) == 1
     (line,) = capsys.readouterr().out.splitlines()
@@ -175,16 +202,18 @@ def test_verify_names_every_damaged_file(store: Path, capsys: pytest.CaptureFixt
     for path in paths:
         flip(path)
     assert main(["verify", str(store)]) == 1
-    said = capsys.readouterr()
-    assert len(said.out.splitlines()) == len(paths) == 6 and "6 damaged" in said.err
-    assert "; 2 of the stages need it" in said.out
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == len(paths) == 6 and "6 damaged" in captured.err
+    assert "; needed by 2 stages" in captured.out
 
 
-def test_an_embedding_without_a_checksum_is_measured(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = some(store, "*.npy")
+def test_of_an_embedding_without_a_checksum_the_length_is_verified(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = first_file(store, "*.npy")
     np.save(path, np.ones((5, 100), np.float16))
     assert main(["verify", str(store)]) == 0
-    assert "2 embeddings (1 by length alone)" in capsys.readouterr().err
+    assert "2 embeddings (1 by length only)" in capsys.readouterr().err
     np.save(path, np.array([{"an": "object"}], dtype=object), allow_pickle=True)
     assert main(["verify", str(store)]) == 1
 
@@ -198,7 +227,7 @@ def test_an_embedding_without_a_checksum_is_measured(store: Path, capsys: pytest
         (["ls", ""], "empty text"),
     ],
 )
-def test_a_place_that_is_no_store_is_refused(
+def test_a_place_without_a_store_is_an_error(
     arguments: list[str],
     reason: str,
     tmp_path: Path,
@@ -214,7 +243,7 @@ def test_a_place_that_is_no_store_is_refused(
 @pytest.mark.parametrize(
     "flags", [["--max-size", "0"], ["--max-size", "much"], ["--unused-for", "-1d"], ["--max", "1"]]
 )
-def test_quantities_are_checked(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sizes_and_durations_are_checked(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["gc", *flags])
     assert exit_.value.code == 2 and "error: " in capsys.readouterr().err.splitlines()[-1]

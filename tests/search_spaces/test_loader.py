@@ -1,16 +1,30 @@
-"""Search spaces: the shipped ones, and bad ones."""
+"""Search spaces: the shipped ones, invalid ones, and how they are found."""
 
 from pathlib import Path
 
 import pytest
 
 from datasets.utils.errors import EarshotError
-from search_spaces.loader import load_space, shipped
-from trainables.methods.registry import methods
+from search_spaces.files import shipped, space_file
+from search_spaces.loader import load_space
+from trainables.methods.registry import method_names, methods
 
 
-def test_every_method_has_a_space_of_its_own() -> None:
+def test_every_method_has_its_own_space() -> None:
     assert set(methods()) <= set(shipped())
+
+
+def test_names_of_methods_are_known_without_importing_them() -> None:
+    assert method_names() == tuple(methods())
+
+
+def test_a_space_is_a_file_or_the_name_of_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert space_file(Path("ede")) == shipped()["ede"]
+    monkeypatch.chdir(tmp_path)
+    Path("ede").write_text("methods: {simplecil: {}}")
+    assert space_file(Path("ede")) == Path("ede")  # a file comes first
+    with pytest.raises(EarshotError, match=r"edee: no such file, and no search space of that name; did you mean 'ede'"):
+        space_file(Path("edee"))
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -48,7 +62,7 @@ def test_every_shipped_space_is_valid(name: str) -> None:
         ("!!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_name_the_key_and_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(EarshotError) as caught:
@@ -58,7 +72,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
+def test_numbers_with_an_exponent_are_not_text(tmp_path: Path) -> None:
     """YAML 1.1 reads 1e-4 as text."""
     path = tmp_path / "space.yaml"
     path.write_text("methods: {ede: {base_lr: 1e-2, incremental_lr: {loguniform: [1e-4, 1e-1]}}}")

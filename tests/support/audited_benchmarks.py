@@ -1,4 +1,4 @@
-"""Two small benchmarks for the audit: one with every defect planted once, one without any."""
+"""Two small benchmarks for the audit: one with each defect once, one without defects."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +15,15 @@ SPLITS = {"train": 8, "val": 2, "test": 4}
 
 
 def clips_of(label: int, amplitude: float = 0.1) -> dict[str, Clip]:
-    """Eight train, two val and four test clips of noise, each of a recording of its own, by split and number."""
+    """Eight train, two val and four test clips of noise by split and number, each from a separate recording."""
     random = np.random.default_rng(label)
-    found = {}
+    clips = {}
     for split, count in SPLITS.items():
         for number in range(count):
             name = f"{split}-{number}"
             wave = random.uniform(-amplitude, amplitude, SAMPLES).astype(np.float32)
-            found[name] = Clip(f"{label}-{name}", split, label, NAMES[label], f"{label}/{name}.wav", 0, wave)
-    return found
+            clips[name] = Clip(f"{label}-{name}", split, label, NAMES[label], f"{label}/{name}.wav", 0, wave)
+    return clips
 
 
 def write(root: Path, classes: list[dict[str, Clip]]) -> Path:
@@ -51,12 +51,12 @@ def write(root: Path, classes: list[dict[str, Clip]]) -> Path:
 
 
 def write_clean(root: Path) -> Path:
-    """Without any defect."""
+    """Writes a benchmark without defects."""
     return write(root, [clips_of(label) for label in range(6)])
 
 
 def write_planted(root: Path) -> Path:
-    """With every defect once; `test_audit` tells where."""
+    """Writes a benchmark with each defect once; `test_audit` lists the positions."""
     classes = [clips_of(label, 0.005 if label == 4 else 0.1) for label in range(6)]
 
     def copy(of: tuple[int, str], to: tuple[int, str]) -> None:

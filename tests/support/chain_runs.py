@@ -8,9 +8,10 @@ import soundfile
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
 from orchestrator.results.run_folder import RunFolder
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
+from trainables.session_chain import Chain
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)
 
@@ -25,7 +26,7 @@ def write_run(runs: Path, benchmark: Path, method: str, name: str = "it", **chan
     folder = RunFolder(runs.resolve() / name)
     fields = {"benchmark": benchmark, "method": method, "settings": quick(method), "protocol": PROTOCOL}
     config = ChainConfig.model_validate({**fields, "store": folder.store, **changes})
-    with folder.held({}, {"benchmark": str(benchmark), "data": "data"}):
+    with folder.lock({}, {"benchmark": str(benchmark), "data": "data"}):
         chain = Chain(config, folder.trial(config.trial))
         while not chain.done:
             chain.step()

@@ -5,6 +5,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.__main__ import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -23,8 +25,21 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """What a shell makes of it; redirections left out."""
-        return shlex.split(self.line.split(" > ")[0], comments=True)
+        """The words of the command as `python -m MODULE ...`, also of `earshot VERB ...`; without redirections."""
+        words = shlex.split(self.line.split(" > ")[0], comments=True)
+        if words[:1] == ["earshot"] and words[1:2] and words[1] in COMMANDS:
+            return ["python", "-m", COMMANDS[words[1]][0], *words[2:]]
+        return words
+
+    @property
+    def module(self) -> str | None:
+        """The module of a command of ours; None for other programs."""
+        return self.words[2] if self.words[:2] == ["python", "-m"] else None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of a command of ours."""
+        return self.words[3:]
 
     def __str__(self) -> str:
         return f"{self.page}: {' '.join(self.line.split())}"

@@ -1,4 +1,4 @@
-"""What the tests of prepare share: speech in LibriSpeech's layout, and the command line as a process."""
+"""Shared by the tests of prepare: speech in the layout of LibriSpeech, and the command as a process."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ FLAGS = [f"--{key}={value}".replace("_", "-") for key, value in OPTIONS.items() 
 
 
 def speech(root: Path, speakers: int = 4, seconds: float = 1.0) -> Path:
-    """Speech in LibriSpeech's layout, four utterances per speaker."""
+    """Writes speech in the layout of LibriSpeech, with four utterances per speaker."""
     for speaker in range(speakers):
         folder = root / f"{speaker}/1"
         folder.mkdir(parents=True)
@@ -37,12 +37,12 @@ def start(source: Path, out: Path, *arguments: str) -> "subprocess.Popen[str]":
         [sys.executable, "-m", "orchestrator.prepare", "librispeech", f"--source={source}", f"--out={out}",
          *FLAGS, *arguments],
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=_hear_interrupts,
+        preexec_fn=_enable_interrupts,
     )  # fmt: skip
 
 
-def _hear_interrupts() -> None:
-    """A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C."""
+def _enable_interrupts() -> None:
+    """If a shell starts the tests in the background, they and their child processes ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -58,7 +58,7 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 
 
 def workers_below(driver: int, title: str) -> list[int]:
-    """The processes below a driver whose title begins so: Ray's workers, named by what they do."""
+    """Descendants of a driver whose title starts with `title`: Ray names its workers after their tasks."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -67,12 +67,12 @@ def workers_below(driver: int, title: str) -> list[int]:
         except OSError:
             continue
         parents[int(path.parent.name)] = (int(fields[1]), command)
-    found = []
+    workers = []
     for pid, (_, command) in parents.items():
-        above = pid
-        while above in parents and above != driver:
-            above = parents[above][0]
-        if above == driver and command.startswith(title):
-            found.append(pid)
-    assert found
-    return found
+        ancestor = pid
+        while ancestor in parents and ancestor != driver:
+            ancestor = parents[ancestor][0]
+        if ancestor == driver and command.startswith(title):
+            workers.append(pid)
+    assert workers
+    return workers

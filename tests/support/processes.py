@@ -1,4 +1,4 @@
-"""Looking at processes of this machine: who descends from whom, and what listens where."""
+"""Inspects processes of this machine: descendants, states, listening sockets."""
 
 import time
 from collections.abc import Callable
@@ -14,20 +14,20 @@ def descendants(process: int) -> list[int]:
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-    found, newest = [], [process]
-    while newest:
-        newest = [child for child, parent in parents.items() if parent in newest]
-        found += newest
-    return found
+    descendants, generation = [], [process]
+    while generation:
+        generation = [child for child, parent in parents.items() if parent in generation]
+        descendants += generation
+    return descendants
 
 
 def running(processes: list[int]) -> list[int]:
-    """Those that have not ended (one that nobody has waited for yet has)."""
+    """The processes that are running; zombies are not."""
     return [process for process in processes if _state(process) not in ("", "Z")]
 
 
 def listening(processes: list[int]) -> set[str]:
-    """The addresses, in hexadecimal, on which processes listen for TCP."""
+    """Hexadecimal addresses on which the processes listen for TCP connections."""
     sockets = set()
     for process in processes:
         for number in Path(f"/proc/{process}/fd").glob("*"):
@@ -42,10 +42,14 @@ def listening(processes: list[int]) -> set[str]:
 
 
 def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    """Waits until something is so."""
+    """Waits until a condition holds.
+
+    Raises:
+        AssertionError: it does not hold after so many seconds.
+    """
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition does not hold in time"
         time.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""Run folders of which every accuracy is known: real records and Parquet files, as a sweep leaves them."""
+"""Run folders with known accuracies: records and Parquet files like those of a sweep."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,13 +9,9 @@ import pyarrow.parquet as pq
 
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 
-Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; as many rows as sessions are finished
-
-
+Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; one row per finished session
 WriteTrial = Callable[..., TrialRecord]
-
-
-WAY, CLIPS = 2, 20  # classes and clips that each session brings
+WAY, CLIPS = 2, 20  # classes and clips of each session
 
 
 def trial(
@@ -31,18 +27,18 @@ def trial(
     clips: int = CLIPS,
     **changes: Any,
 ) -> TrialRecord:
-    """Writes a trial; its default head 'prototype' has `matrix` on test clips, `val` on validation clips.
+    """Writes a trial whose default head 'prototype' has the accuracies `matrix` on test and `val` on validation clips.
 
     Args:
         run: the run folder.
         configuration: '{method}-{digits}'.
-        seed: of all three kinds.
-        matrix: accuracies on test clips; each times `clips` is a whole number.
-        val: accuracies on validation clips; `matrix` where it is None.
+        seed: order, support and initialisation seed.
+        matrix: accuracies on test clips; each times `clips` is an integer.
+        val: accuracies on validation clips; `matrix` if None.
         heads: other heads and their accuracies, on both splits.
-        planned: sessions that the chain was to have; as many as it has where it is None.
-        way: classes that each session brings.
-        clips: clips of each split that each session brings.
+        planned: planned sessions; the finished ones if None.
+        way: classes of each session.
+        clips: clips of each split and session.
         changes: other fields of the record.
     """
     others = heads or {}
@@ -54,8 +50,8 @@ def trial(
     sessions = []
     for t in range(len(matrix)):
         rows: list[tuple[str, str, int, str, int]] = []
-        for split, own in splits.items():
-            for head, table in {"prototype": own, **others}.items():
+        for split, accuracies in splits.items():
+            for head, table in {"prototype": accuracies, **others}.items():
                 if t < len(table):
                     rows += _rows(split, head, table[t], way, clips)
         columns = [
@@ -73,7 +69,7 @@ def trial(
                 stage="0" * 64,
                 predictions=f"session-{t:02d}.parquet",
                 seconds=1.5,
-                reused=False,
+                cached=False,
                 parameters_stored=1000 * (t + 1),
                 parameters_used=500 * (t + 1),
             )
@@ -103,14 +99,14 @@ def trial(
 
 
 def _rows(split: str, head: str, row: Sequence[float], way: int, clips: int) -> list[tuple[str, str, int, str, int]]:
-    """Rows of `PREDICTIONS`: of the clips that session j brought, the first `row[j] * clips` are right."""
+    """Rows of `PREDICTIONS`: of the clips of session j, the first `row[j] * clips` are predicted correctly."""
     rows = []
     seen = len(row) * way
     for j, share in enumerate(row):
         right = round(share * clips)
-        assert abs(right - share * clips) < 1e-9, f"{share} of {clips} clips is no whole number"
+        assert abs(right - share * clips) < 1e-9, f"{share} of {clips} clips is not an integer"
         for clip in range(clips):
             label = j * way + clip % way
-            guess = label if clip < right else (label + 1) % seen
-            rows.append((split, f"{split}-{j}-{clip}", label, head, guess))
+            prediction = label if clip < right else (label + 1) % seen
+            rows.append((split, f"{split}-{j}-{clip}", label, head, prediction))
     return rows

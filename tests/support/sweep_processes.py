@@ -1,4 +1,4 @@
-"""Sweeps as processes of their own: started, watched, killed, resumed; and what must not be left of them."""
+"""Sweeps as separate processes: started, killed, resumed; and the processes and files that they leave."""
 
 import hashlib
 import os
@@ -21,22 +21,34 @@ methods:
 PROTOCOL = ["--protocol", "free", "--base", "2", "--way", "2", "--shot", "3"]
 
 
-def command(tones: Path, runs: Path, *more: str, epochs: int = 2) -> list[str]:
-    """A sweep of 3 configurations x 2 seeds, 3 sessions each, in RUNS/run."""
+def command(tones: Path, runs: Path, *options: str, epochs: int = 2, space: str = SPACE) -> list[str]:
+    """A sweep of 3 configurations x 2 seeds, 3 sessions each, in RUNS/run.
+
+    Args:
+        tones: the benchmark.
+        runs: folder of the run; is created, and gets the search space.
+        options: more options; the last of each counts.
+        epochs: of an incremental session.
+        space: the search space, YAML.
+    """
     runs.mkdir(exist_ok=True)
-    space = runs / "space.yaml"
-    space.write_text(SPACE.format(epochs=epochs))
-    where = ["--benchmark", str(tones), "--space", str(space), "--runs", str(runs), "--name", "run"]
-    return [sys.executable, "-m", "orchestrator.sweep", *where, "--seeds", "2", *PROTOCOL, *more]
+    path = runs / "space.yaml"
+    path.write_text(space.format(epochs=epochs) if space is SPACE else space)
+    folders = ["--benchmark", str(tones), "--space", str(path), "--runs", str(runs), "--name", "run"]
+    return [sys.executable, "-m", "orchestrator.sweep", *folders, "--seeds", "2", *PROTOCOL, *options]
 
 
-def resume(runs: Path, *more: str) -> list[str]:
-    """What goes on with it."""
-    return [sys.executable, "-m", "orchestrator.sweep", "--resume", str(runs / "run"), *more]
+def resume(runs: Path, *options: str) -> list[str]:
+    """The command that resumes the sweep of `command`."""
+    return [sys.executable, "-m", "orchestrator.sweep", "--resume", str(runs / "run"), *options]
 
 
 def run(arguments: list[str], expect: int = 0, environment: Mapping[str, str] | None = None) -> str:
-    """Runs a command to its end; what it printed."""
+    """Runs a command to its end.
+
+    Returns:
+        its output, standard error last.
+    """
     done = subprocess.run(
         arguments,
         capture_output=True,
@@ -51,14 +63,20 @@ def run(arguments: list[str], expect: int = 0, environment: Mapping[str, str] | 
 
 
 def start(arguments: list[str], mark: Path, **environment: str) -> "subprocess.Popen[str]":
-    """Starts a command; all its processes carry `mark` in their environment."""
+    """Starts a command.
+
+    All its processes have `mark`, a folder, in their environment. Libraries leave temporary folders behind when their
+    process is killed (W&B, which Tune imports where it is installed, two of them); they are created beside `mark`.
+    """
+    temporary = mark.parent / "temporary"
+    temporary.mkdir(exist_ok=True)
     return subprocess.Popen(
         arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "EARSHOT_TEST_MARK": str(mark), **environment},
+        env={**os.environ, "EARSHOT_TEST_MARK": str(mark), "TMPDIR": str(temporary), **environment},
     )
 
 
@@ -77,29 +95,29 @@ def records(runs: Path) -> list[TrialRecord]:
 
 
 def stages(runs: Path) -> dict[str, int]:
-    """When the session of each stage was computed, by address."""
+    """Inode of each stage's description, by address; it changes if the session is computed again."""
     return {path.parent.name: path.stat().st_ino for path in runs.glob("store/stages/*/*/stage.json")}
 
 
 def wait_for_stages(driver: "subprocess.Popen[str]", runs: Path, count: int) -> None:
-    """Waits until so many sessions are finished, which must be before the sweep is."""
+    """Waits until at least `count` sessions are completed while the sweep still runs."""
     wait_for(lambda: len(stages(runs)) >= count or driver.poll() is not None, 180)
     assert driver.poll() is None, driver.communicate()[0]
 
 
 def processes_with(mark: Path) -> list[int]:
-    """Processes of this machine that were started with a mark, and live."""
-    found = []
+    """Running processes of this machine that were started with a mark."""
+    processes = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
                 if f"EARSHOT_TEST_MARK={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
+                    processes.append(int(folder.name))
             except OSError:
                 continue
-    return found
+    return processes
 
 
 def left_over(runs: Path) -> list[Path]:
-    """Leases and locks."""
+    """Leases and locks below a folder."""
     return [path for path in runs.rglob("*") if path.name.endswith((".lease", ".lock"))]

@@ -1,75 +1,75 @@
-"""Trials that are told to watchers as Tune tells them, without Ray."""
+"""Trials whose events are reported directly to listeners, as `TuneMonitor` reports them, without Ray."""
 
-from types import SimpleNamespace
+import time
+from collections.abc import Callable
 from typing import Any
 
-from orchestrator.monitoring.watcher import Watcher
+from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
+from trainables.chain_config import ChainConfig
 
 
-class Telling:
-    """One trial of `sessions` sessions; each method is one call of Tune to all watchers."""
+def trial_name(seed: int, method: str = "ede") -> str:
+    return f"{method}-1f0c22d4-s{seed}"
 
-    def __init__(self, *watchers: Watcher, seed: int = 0, method: str = "ede", sessions: int = 3, **chain: Any) -> None:
-        self._watchers = watchers
+
+def chain_fields(seed: int = 0, method: str = "ede", **fields: Any) -> dict[str, Any]:
+    """The fields of a `ChainConfig`, in JSON types."""
+    seeds = {"order": seed, "support": seed, "initialisation": seed}
+    return {
+        "benchmark": "/data/tones",
+        "method": method,
+        "seeds": seeds,
+        "protocol": {"name": "ffcac-25"},
+        **fields,
+    }
+
+
+class TrialEvents:
+    """One trial of `sessions` sessions; each method reports one event to all listeners."""
+
+    def __init__(
+        self, *listeners: Listener, seed: int = 0, method: str = "ede", sessions: int = 3, **chain: Any
+    ) -> None:
+        self._listeners = listeners
         self._sessions = sessions
-        seeds = {"order": seed, "support": seed, "initialisation": seed}
-        fields = {"benchmark": "/data/tones", "method": method, "seeds": seeds, "protocol": {"name": "ffcac-25"}}
-        self.name = f"{method}-1f0c22d4-s{seed}"
-        config = {"name": self.name, "chain": {**fields, **chain}, "folder": f"/runs/run/trials/{self.name}"}
-        self._trial = SimpleNamespace(trial_id=self.name, config=config, last_result={})
+        self.name = trial_name(seed, method)
+        self.state = TrialState(self.name, ChainConfig.model_validate(chain_fields(seed, method, **chain)))
 
-    def start(self) -> "Telling":
-        """A worker has opened the trial."""
-        return self._tell("on_trial_start")
+    def start(self) -> "TrialEvents":
+        """A worker starts the trial."""
+        self.state.began = time.monotonic()
+        return self._notify(lambda listener: listener.trial_started(self.state))
 
-    def session(self, index: int, *, found: bool = False, seconds: float = 2.0, value: float = 0.5) -> "Telling":
-        """A session ended; all accuracies are `value`."""
-        result = {
-            "session": index,
-            "sessions": self._sessions,
-            "reused": found,
-            "session_seconds": seconds,
-            "parameters_used": 1000 + index,
-            "validation_accuracy_mean": value,
-            "validation/final": value,
-            "val/prototype": value,
-            "test/prototype": value,
-            "done": index + 1 == self._sessions,
-            "time_total_s": 7.0,
-            "pid": 1,
-        }
-        return self._tell("on_trial_result", result=result)
+    def session(self, index: int, *, cached: bool = False, seconds: float = 2.0, value: float = 0.5) -> "TrialEvents":
+        """A session is completed; all accuracies are `value`."""
+        accuracy = {"val/prototype": value, "test/prototype": value}
+        result = SessionResult(index, cached, seconds, 1000 + index, accuracy, {"aa": value, "final": value})
+        self.state.sessions = index + 1
+        self.state.planned = self._sessions
+        self.state.computed += not cached
+        self.state.validation = value
+        return self._notify(lambda listener: listener.session_finished(self.state, result))
 
-    def fail(self, reason: str) -> "Telling":
-        """The chain raised: a result without a session."""
-        return self._tell("on_trial_result", result={"done": True, "failed": reason, "validation_accuracy_mean": None})
+    def worker_dies(self) -> "TrialEvents":
+        """The worker died; the trial will be started again."""
+        self._notify(lambda listener: listener.worker_died(self.state))
+        self.state.attempt += 1
+        return self
 
-    def die(self) -> "Telling":
-        """The worker died; the trial is to be started again."""
-        return self._tell("on_trial_recover")
+    def end(self, status: Status = "finished", failure: str = "") -> "TrialEvents":
+        """The trial ended."""
+        self.state.failure = failure
+        return self._notify(lambda listener: listener.trial_ended(self.state, status))
 
-    def die_for_good(self) -> "Telling":
-        """The worker died once too often."""
-        return self._tell("on_trial_error")
-
-    def complete(self) -> "Telling":
-        """The trial is over, by itself or stopped."""
-        self._trial.last_result["done"] = True
-        return self._tell("on_trial_complete")
-
-    def taken_down(self) -> "Telling":
-        """Tune goes down, as it does when Ray gives up on all trials together, and says that the trial is over."""
-        return self._tell("on_trial_complete")
-
-    def _tell(self, what: str, **more: Any) -> "Telling":
-        for watcher in self._watchers:
-            getattr(watcher, what)(iteration=1, trials=[self._trial], trial=self._trial, **more)
+    def _notify(self, event: Callable[[Listener], None]) -> "TrialEvents":
+        for listener in self._listeners:
+            event(listener)
         return self
 
 
-def chain_of(telling: Telling, sessions: int = 3) -> Telling:
-    """A trial that goes well."""
-    telling.start()
+def finish(trial: TrialEvents, sessions: int = 3) -> TrialEvents:
+    """Reports a trial that completes all its sessions."""
+    trial.start()
     for index in range(sessions):
-        telling.session(index)
-    return telling.complete()
+        trial.session(index)
+    return trial.end()

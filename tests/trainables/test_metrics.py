@@ -1,4 +1,4 @@
-"""Metrics against values computed by hand."""
+"""Metrics compared with values computed by hand."""
 
 import math
 
@@ -9,7 +9,7 @@ from trainables import metrics
 
 NAN = float("nan")
 
-# Three sessions; the last row is where each session's classes ended.
+# Three sessions; the last row has the final accuracies of each session's classes.
 MATRIX = np.array(
     [
         [0.9, NAN, NAN],
@@ -45,7 +45,7 @@ def test_session_of_labels() -> None:
         metrics.session_of_labels([[0, 1], [1]])
 
 
-def test_accuracy_row_groups_by_the_session_that_brought_the_label() -> None:
+def test_accuracy_row_groups_by_the_session_that_introduced_the_label() -> None:
     session_of = metrics.session_of_labels([[4, 0], [2], [1]])
     row = metrics.accuracy_row([4, 0, 0, 0, 2, 2], [4, 0, 2, 0, 4, 2], session_of, 4)
     np.testing.assert_allclose(row, [0.75, 0.5, NAN, NAN])
@@ -78,7 +78,7 @@ def test_missing_sessions_are_nan_and_never_zero() -> None:
         assert math.isnan(getattr(summary, name)), name
 
 
-def test_no_session_at_all() -> None:
+def test_a_chain_without_sessions() -> None:
     scores = metrics.score_chain([], [], planned=3)
     assert np.isnan(scores.micro).all()
     assert math.isnan(metrics.summarise(scores).aa)
@@ -120,7 +120,7 @@ def test_forgetting_takes_the_best_before_the_last_session() -> None:
     assert metrics.forgetting(MATRIX) == pytest.approx(0.15)
 
 
-def test_forgetting_is_not_the_difference_to_the_first_time() -> None:
+def test_forgetting_is_not_the_difference_from_the_first_accuracy() -> None:
     matrix = np.array([[0.5, NAN, NAN], [0.9, 0.6, NAN], [0.4, 0.6, 0.8]])
     assert metrics.forgetting(matrix) == pytest.approx((0.5 + 0.0) / 2)
     assert metrics.backward_transfer(matrix) == pytest.approx((-0.1 + 0.0) / 2)
@@ -148,11 +148,11 @@ def test_the_three_forgettings_differ() -> None:
     assert metrics.forgetting_including_last(matrix) == pytest.approx(((0.9 - 0.4) + (0.7 - 0.7)) / 2)
     assert metrics.forgetting_avalanche(matrix) == pytest.approx(((0.5 - 0.4) + (0.6 - 0.7)) / 2)
     assert metrics.forgetting_avalanche(matrix) == pytest.approx(-metrics.backward_transfer(matrix))
-    for one in (metrics.forgetting, metrics.forgetting_including_last, metrics.forgetting_avalanche):
-        assert math.isnan(one([[0.9]])) and math.isnan(one([[0.9, NAN], [NAN, NAN]]))
+    for metric in (metrics.forgetting, metrics.forgetting_including_last, metrics.forgetting_avalanche):
+        assert math.isnan(metric([[0.9]])) and math.isnan(metric([[0.9, NAN], [NAN, NAN]]))
 
 
-def test_intransigence_is_what_joint_training_would_have_learned_of_new_classes() -> None:
+def test_intransigence_is_the_difference_from_joint_training_on_new_classes() -> None:
     joint = np.array([[0.9, NAN, NAN], [0.9, 0.8, NAN], [0.9, 0.8, 0.7]])
     assert metrics.intransigence(MATRIX, joint) == pytest.approx(((0.8 - 0.6) + (0.7 - 0.4)) / 2)
     assert metrics.intransigence(joint, joint) == pytest.approx(0)
@@ -203,7 +203,7 @@ def test_summary_of_a_whole_chain() -> None:
     assert (summary.forgetting_including_last, summary.forgetting_avalanche) == pytest.approx((0.5 / 2, 0.25 / 2))
 
 
-def test_micro_and_macro_part_where_classes_have_unequal_clips() -> None:
+def test_micro_and_macro_differ_if_classes_have_unequal_numbers_of_clips() -> None:
     # session 0: class 0, four clips, all right; session 1: class 1, one clip, wrong, and class 0 has 2 of 4
     sessions = [([0] * 4, [0] * 4), ([0, 0, 0, 0, 1], [0, 0, 1, 1, 0])]
     summary = metrics.summarise(metrics.score_chain(sessions, [[0], [1]], planned=2))

@@ -1,1 +1,1 @@
-"""A trained chain in use: exported models and predictions."""
+"""Trained chains in use: exported models and predictions."""

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.inference.exported_model import ExportedModel
+from trainables.inference.windows import read
 
-WINDOWS_AT_A_TIME = 32
+WINDOWS_PER_BATCH = 32
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class and how likely it is.
+    """A class and its probability.
 
     Attributes:
         label: of the benchmark.
@@ -30,7 +33,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Window:
-    """The likeliest class of a window, from `start` to `end` in seconds."""
+    """The most probable class of a window, from `start` to `end` in seconds."""
 
     start: float
     end: float
@@ -41,13 +44,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a recording is.
+    """The classes of a recording.
 
     Attributes:
         seconds: length of the recording.
         windows: number of windows.
-        classes: the likeliest first.
-        timeline: the windows in order; empty where it was not asked for.
+        classes: the most probable first.
+        timeline: the windows in order; empty if it was not requested.
     """
 
     seconds: float
@@ -73,57 +76,59 @@ def predict(
         model: from `trainables.inference.exported_model.load_model`.
         path: any file that libsndfile reads.
         head: of the method (default: the trial's).
-        top: so many classes.
+        top: number of classes in the result.
         hop: seconds from one window to the next (default: half a window).
-        timeline: whether to tell the windows one by one.
-        loudness: whether to bring it to -23 LUFS (default: as the model's benchmark was made).
-        listener: gets the numbers of windows done and in all.
+        timeline: whether the result lists the windows.
+        loudness: whether to normalise the recording to -23 LUFS (default: as the model's benchmark).
+        listener: called with the numbers of windows done and in total.
 
     Raises:
-        RejectedError: the file cannot be trusted; says why, without its name.
+        RejectedError: the file is not valid; the message gives the reason without the file's name.
         EarshotError: there is no such head, or the hop is shorter than a sample.
     """
-    import torch
-
-    from trainables.inference.windows import read
-
-    known = model.description
+    description = model.description
     head = check_head(model, head)
-    step = known.num_samples // 2 or 1 if hop is None else round(hop * known.sample_rate)
+    step = description.num_samples // 2 or 1 if hop is None else round(hop * description.sample_rate)
     if step < 1:
-        raise EarshotError(f"--hop: expected at least a sample, {1 / known.sample_rate:g} s, found {hop:g}")
-    recording = read(path, known.sample_rate, loudness=known.loudness if loudness is None else loudness)
-    starts = recording.starts(known.num_samples, step)
-    total = torch.zeros(len(known.classes), dtype=torch.float64)
+        raise EarshotError(f"--hop: expected at least a sample, {1 / description.sample_rate:g} s, found {hop:g}")
+    recording = read(path, description.sample_rate, loudness=description.loudness if loudness is None else loudness)
+    starts = recording.starts(description.num_samples, step)
+    total = torch.zeros(len(description.classes), dtype=torch.float64)
     windows: list[Window] = []
-    for first in range(0, len(starts), WINDOWS_AT_A_TIME):
-        part = starts[first : first + WINDOWS_AT_A_TIME]
-        scores = model.score(recording.windows(part, known.num_samples))[head].double()
+    for first in range(0, len(starts), WINDOWS_PER_BATCH):
+        batch = starts[first : first + WINDOWS_PER_BATCH]
+        scores = model.score(recording.windows(batch, description.num_samples))[head].double()
         total += scores.sum(dim=0)
         if timeline:
-            for start, probabilities in zip(part.tolist(), scores.softmax(dim=1), strict=True):
+            for start, probabilities in zip(batch.tolist(), scores.softmax(dim=1), strict=True):
                 best = int(probabilities.argmax())
-                end = min(start + known.num_samples, len(recording.samples)) / known.sample_rate
-                one = known.classes[best]
-                windows.append(Window(start / known.sample_rate, end, one.label, one.name, float(probabilities[best])))
+                end = min(start + description.num_samples, len(recording.samples)) / description.sample_rate
+                entry = description.classes[best]
+                probability = float(probabilities[best])
+                windows.append(Window(start / description.sample_rate, end, entry.label, entry.name, probability))
         if listener:
-            listener(first + len(part), len(starts))
-    means = total / len(starts)
-    order = torch.argsort(means, descending=True, stable=True)[:top].tolist()
-    likely = means.softmax(dim=0)
-    classes = tuple(
-        ClassScore(known.classes[i].label, known.classes[i].name, float(likely[i]), float(means[i])) for i in order
-    )
+            listener(first + len(batch), len(starts))
+    classes = _top_classes(model, total / len(starts), top)
     return Prediction(recording.seconds, len(starts), classes, tuple(windows))
 
 
+def _top_classes(model: ExportedModel, scores: torch.Tensor, top: int) -> tuple[ClassScore, ...]:
+    """The `top` most probable classes for mean scores `[classes]`."""
+    probabilities = scores.softmax(dim=0)
+    order = torch.argsort(scores, descending=True, stable=True)[:top].tolist()
+    classes = model.description.classes
+    return tuple(
+        ClassScore(classes[i].label, classes[i].name, float(probabilities[i]), float(scores[i])) for i in order
+    )
+
+
 def check_head(model: ExportedModel, head: str | None) -> str:
-    """The head's name, the trial's default where it is None.
+    """The head's name; the trial's default head if it is None.
 
     Raises:
-        EarshotError: the method has none of that name.
+        EarshotError: the method has no head of that name.
     """
-    known = model.description
-    if head is not None and head not in known.heads:
-        raise EarshotError(f"--head {printable(head)}: {known.method} has {', '.join(known.heads)}")
-    return head or known.default_head
+    description = model.description
+    if head is not None and head not in description.heads:
+        raise EarshotError(f"--head {printable(head)}: {description.method} has {', '.join(description.heads)}")
+    return head or description.default_head

@@ -1,4 +1,4 @@
-"""A recording as windows of a model's length, overlapping, at the model's rate.
+"""A recording as overlapping windows of a model's clip length and sample rate.
 
     recording   |------------------------|
     windows     |-- 0 --|                     one every hop
@@ -7,7 +7,7 @@
                             ...
                                 |-- n --|     the last one ends where the recording ends
 
-A recording that is shorter than a window gives one, padded with zeros at its end, as in a prepared benchmark.
+A recording shorter than a window gives one window, padded with zeros at its end, as in a prepared benchmark.
 """
 
 import os
@@ -25,12 +25,12 @@ FULL_SCALE = np.float32(32768)  # clips of a benchmark have 16 bits
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording on disk.
+    """A decoded recording on disk.
 
     Attributes:
         samples: [samples] float32, mono, memory-mapped.
         rate: in Hz.
-        gain: that brings it to the benchmark's loudness; 1 where that leaves the loudness alone.
+        gain: brings it to the benchmark's loudness; 1 if the benchmark's loudness is not normalised.
     """
 
     samples: np.ndarray
@@ -39,44 +39,44 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length."""
         return len(self.samples) / self.rate
 
     def starts(self, num_samples: int, hop: int) -> np.ndarray:
         """First sample of every window, int64 [windows].
 
         Args:
-            num_samples: of a window.
+            num_samples: length of a window.
             hop: samples from one window to the next.
         """
         last = max(0, len(self.samples) - num_samples)
         return np.append(np.arange(0, last, hop), last)
 
     def windows(self, starts: np.ndarray, num_samples: int) -> np.ndarray:
-        """Windows as `prepare` would have stored them: `[windows, num_samples]`, 16 bits as float32 in [-1, 1)."""
-        found: np.ndarray = np.zeros((len(starts), num_samples), np.float32)
+        """Windows as `prepare` would store them: `[windows, num_samples]`, 16 bits as float32 in [-1, 1)."""
+        windows: np.ndarray = np.zeros((len(starts), num_samples), np.float32)
         for row, start in enumerate(starts):
             part = self.samples[start : start + num_samples]
-            found[row, : len(part)] = part
+            windows[row, : len(part)] = part
         if self.gain != 1:
-            found = (found * self.gain).astype(np.float32, copy=False)
-        return np.rint(found * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
+            windows = (windows * self.gain).astype(np.float32, copy=False)
+        return np.rint(windows * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
 
 
 def read(path: Path, rate: int, *, loudness: bool) -> Recording:
-    """Reads a recording of any length, rate and number of channels.
+    """Reads a recording of any length, sample rate and number of channels.
 
-    It is decoded and resampled block by block into an unnamed temporary file (4 bytes a sample), so that memory does
-    not grow with its length and its loudness can be measured as a whole.
+    It is decoded and resampled block by block into an unnamed temporary file (4 bytes a sample), so that memory use
+    does not grow with its length and its loudness can be measured over the whole recording.
 
     Args:
         path: any file that libsndfile reads.
-        rate: wanted, in Hz.
-        loudness: whether to bring it to -23 LUFS as `prepare` does.
+        rate: sample rate of the result, Hz.
+        loudness: whether to normalise to -23 LUFS, as `prepare` does.
 
     Raises:
-        RejectedError: it cannot be trusted; see `datasets.audio.recordings.read_recording`.
-        EarshotError: at this rate loudness cannot be measured.
+        RejectedError: the file is not valid; see `datasets.audio.recordings.read_recording`.
+        EarshotError: loudness cannot be measured at this sample rate.
     """
     real = Path(os.path.realpath(path))
     with tempfile.TemporaryFile() as file:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trainables.networks.backbone import Backbone
 from trainables.networks.frontend import FrontEnd
-from trainables.store.arrays import ArrayStore, Joined, Rows
+from trainables.store.arrays import ArrayRows, ArrayStore, ConcatRows, Rows
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
 TOKENS: type[np.floating] = np.float16  # how token maps are stored; the effect is measured in docs/methods.md
@@ -110,7 +110,7 @@ class Features:
 
     def inputs_of_groups(self, groups: Sequence[tuple[int, ...]]) -> Rows:
         """Normalised log-mel of several groups of clips, one after the other: rows of `[frames, 128]`."""
-        return Joined([self.inputs(group) for group in groups])
+        return ConcatRows([self.inputs(group) for group in groups])
 
     def inputs_request(self, positions: tuple[int, ...]) -> FeatureRequest:
         """The request of `inputs`."""
@@ -223,7 +223,7 @@ class Features:
 
     def get(self, request: FeatureRequest) -> Rows:
         """The array of a request, computed where the store does not have it."""
-        return Rows(self._array(request), self.device)
+        return ArrayRows(self._array(request), self.device)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:

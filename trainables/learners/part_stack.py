@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainables.learners.features import Features
 from trainables.networks.backbone import Backbone, weights_digest
 from trainables.networks.classifier import count_values, frozen
-from trainables.store.arrays import Joined, Rows
+from trainables.store.arrays import ConcatRows, Rows
 from trainables.store.state import State
 
 Group = tuple[int, ...]
@@ -65,7 +65,7 @@ class PartStack:
 
     def inputs(self, groups: Sequence[Group]) -> Rows:
         """What a part reads of groups of clips: G(x), rows of `[tokens, dim]` in 16 bits, or spectrograms."""
-        return Joined([self._inputs(group) for group in groups])
+        return ConcatRows([self._inputs(group) for group in groups])
 
     def embed(self, positions: Group) -> Tensor:
         """e(x) of a group of clips: `[clips, dim (t + 1)]`."""

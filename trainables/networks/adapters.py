@@ -1,12 +1,13 @@
-"""AdaptFormer adapters (Chen et al. 2022, arXiv 2205.13535), and the adaptation to the first session that uses them.
+"""AdaptFormer adapters (Chen et al. 2022, arXiv 2205.13535), for the adaptation to the first session.
 
-An adapter is a bottleneck beside the MLP of a transformer block:
+An adapter is a bottleneck in parallel with the MLP of a transformer block:
 
     x' = x + attention(LN(x))
     y  = x' + MLP(LN(x')) + s up(ReLU(down(x')))
 
-The up-projection starts at zero, so an adapted network starts as the network itself, bit for bit. As in the releases of
-AdaptFormer, RanPAC and PILOT no LayerNorm is ahead of `down`; unlike there, no dropout is in the adapter (theirs: 0.1).
+The up-projection is initialised to zero, so an adapted network initially equals the original one, bit for bit. As in
+the releases of AdaptFormer, RanPAC and PILOT, `down` has no LayerNorm before it; unlike there, the adapter has no
+dropout (theirs: 0.1).
 """
 
 import hashlib
@@ -28,7 +29,7 @@ class Adapter(nn.Module):
     Args:
         dim: width of a token.
         bottleneck: width of the adapter.
-        generator: draws the down-projection, uniform in +- 1 / sqrt(dim); everything else starts at zero.
+        generator: draws the down-projection, uniform in +- 1 / sqrt(dim); all other weights are zero.
     """
 
     def __init__(self, dim: int, bottleneck: int, generator: torch.Generator) -> None:
@@ -38,8 +39,8 @@ class Adapter(nn.Module):
         bound = 1 / math.sqrt(dim)
         with torch.no_grad():
             self.down.weight.uniform_(-bound, bound, generator=generator)
-            for zero in (self.down.bias, self.up.weight, self.up.bias):
-                zero.zero_()
+            for parameter in (self.down.bias, self.up.weight, self.up.bias):
+                parameter.zero_()
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[..., dim]` to the same."""
@@ -48,24 +49,24 @@ class Adapter(nn.Module):
 
 
 class AdaptedBackbone(nn.Module):
-    """A frozen backbone with an adapter in every block. Its state and its parameters are the adapters' alone.
+    """A frozen backbone with an adapter in every block. Its state and parameters are those of the adapters only.
 
     Args:
-        backbone: P; not copied, and frozen here.
+        backbone: P; frozen in place, not copied.
         bottleneck: width of the adapters.
-        generator: draws them.
+        generator: draws their weights.
     """
 
     def __init__(self, backbone: Backbone, bottleneck: int, generator: torch.Generator) -> None:
         super().__init__()
-        self._held = (frozen(backbone),)  # in a tuple, torch does not take it for a part of this module
+        self._backbone = (frozen(backbone),)  # a tuple, so that torch does not register it as a submodule
         adapters = [Adapter(backbone.dim, bottleneck, generator) for _ in backbone.ast.layers]
         self.adapters = nn.ModuleList(adapters).to(next(backbone.parameters()).device)
 
     @property
     def backbone(self) -> Backbone:
-        """P."""
-        return self._held[0]
+        """The frozen backbone P."""
+        return self._backbone[0]
 
     @property
     def digest(self) -> str:
@@ -86,7 +87,7 @@ class AdaptedBackbone(nn.Module):
 
 
 def restored_adapters(backbone: Backbone, state: dict[str, Tensor]) -> AdaptedBackbone:
-    """The adapted network whose `state_dict()` was stored, frozen."""
+    """Restores a frozen adapted network from its `state_dict()`."""
     network = AdaptedBackbone(backbone, len(state["adapters.0.down.bias"]), torch.Generator())
     network.load_state_dict(state)
     return frozen(network)

@@ -1,11 +1,11 @@
-"""The Audio Spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778) as a source of token maps.
+"""The Audio Spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778) as a feature extractor.
 
-A backbone is named by one string:
+A backbone is identified by one string:
 
-    earshot-tiny                                comes with the package: small, pretrained on synthetic sources
-    random-tiny | random-small | random-base    random weights of a named size, always the same ones
+    earshot-tiny                                shipped with the package: small, pretrained on synthetic sources
+    random-tiny | random-small | random-base    random weights of a named size, always the same
     weights.pth | weights.safetensors           a checkpoint with the parameter names of the original AST code
-    folder/                                     a folder that `transformers` saved
+    folder/                                     a folder saved by `transformers`
     owner/name                                  a model on the Hugging Face hub
 """
 
@@ -21,11 +21,11 @@ from transformers import ASTConfig, ASTModel
 from transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogram_transformer import ASTLayer
 from transformers.utils.logging import disable_progress_bar
 
-from datasets.utils.errors import EarshotError
+from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.suggestion import suggestion
 from trainables.networks.frontend import MEL_BINS
-from trainables.networks.original_ast import config_of_original, convert_block, convert_original
-from trainables.networks.shipped import checked, shipped
+from trainables.networks.original_ast import config_of_original, convert_original
+from trainables.networks.shipped import shipped, verified_folder
 from trainables.networks.specs import DEFAULT, RANDOM
 
 ARCHITECTURE = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "frequency_stride", "time_stride")
@@ -34,14 +34,14 @@ HUB_TIMEOUT = 5.0  # seconds
 
 
 class Backbone(nn.Module):
-    """An AST whose position grid fits one input length.
+    """An AST whose position grid is fitted to one input length.
 
     Args:
-        model: a transformer with the position grid that it was trained with.
+        model: a transformer with its original position grid.
         frames: length of the inputs, spectrogram frames.
 
     Attributes:
-        digest: SHA-256 of weights and architecture before the grid was cut: the same for every input length.
+        digest: SHA-256 of weights and architecture with the original grid: the same for every input length.
         dim: width of a token.
     """
 
@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         return embedded
 
     def blocks(self, hidden: Tensor, first: int = 0, last: int | None = None) -> Tensor:
-        """Transformer blocks `first` up to but without `last`: `[clips, tokens, dim]` to the same."""
+        """Transformer blocks `first` (inclusive) to `last` (exclusive): `[clips, tokens, dim]` to the same."""
         for block in self.ast.layers[first:last]:
             hidden = block(hidden, None)
         return hidden
@@ -76,7 +76,7 @@ class Backbone(nn.Module):
         return self.pool(self(inputs))
 
     def new_part(self, generator: torch.Generator | None = None) -> "SpecialisedPart":
-        """A specialised part of this backbone's width; random weights where a generator is given."""
+        """A specialised part of this backbone's width; weights are uninitialised without a generator."""
         return SpecialisedPart(self.ast.config, generator)
 
 
@@ -85,7 +85,7 @@ class SpecialisedPart(nn.Module):
 
     def __init__(self, config: ASTConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        with torch.device("meta"):  # materialised below: no draw from the global generator
+        with torch.device("meta"):  # allocated below: no draw from the global generator
             self.block = ASTLayer(config)
             self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.to_empty(device="cpu")
@@ -97,28 +97,20 @@ class SpecialisedPart(nn.Module):
         hidden: Tensor = self.norm(self.block(tokens, None))
         return hidden.mean(dim=1)
 
-    def load_original(self, state: dict[str, Tensor]) -> None:
-        """Loads weights with the names of the released EDE (`norm.*`, `last_block.*`)."""
-        block = {
-            key.removeprefix("last_block."): value for key, value in state.items() if key.startswith("last_block.")
-        }
-        self.block.load_state_dict(convert_block(block))
-        self.norm.load_state_dict({"weight": state["norm.weight"], "bias": state["norm.bias"]})
-
 
 @functools.lru_cache(maxsize=2)
 def load_backbone(name: str, frames: int) -> Backbone:
-    """Loads the backbone called `name` for inputs of `frames` frames; kept for the next trial in this process.
+    """Loads the backbone called `name` for inputs of `frames` frames; cached for the next trial in this process.
 
     It is frozen; callers that train copy it first (`trainables.networks.classifier.trainable`).
 
     Raises:
-        EarshotError: there is no such backbone, the file is not a checkpoint of an AST, or the hub is out of reach.
+        EarshotError: there is no such backbone, the file is not a checkpoint of an AST, or the hub cannot be reached.
     """
     if name in RANDOM:
         model = _random(*RANDOM[name])
     elif name in shipped():
-        model = _pretrained(str(checked(name)), local=True)
+        model = _pretrained(str(verified_folder(name)), local=True)
     elif name.endswith((".pth", ".pt", ".safetensors")):
         model = _from_original(Path(name))
     elif Path(name).is_dir():
@@ -138,7 +130,7 @@ def weights_digest(module: nn.Module) -> str:
     """SHA-256 over the architecture, and over names, shapes and bytes of all parameters, in order of name."""
     digest = hashlib.sha256()
     config = getattr(getattr(module, "ast", module), "config", None)
-    if config is not None:  # heads and epsilon change the output and leave no trace in the parameters
+    if config is not None:  # heads and epsilon change the output but not the parameters
         digest.update(repr([(key, getattr(config, key)) for key in ARCHITECTURE]).encode())
     for key, value in sorted(module.state_dict().items()):
         array = value.detach().cpu().contiguous()
@@ -148,7 +140,7 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Weights as the original ViT initialises them: truncated normal (std 0.02), biases 0, LayerNorm 1 and 0."""
+    """Initialises weights as the original ViT: truncated normal (std 0.02), biases 0, LayerNorm 1 and 0."""
     for name, parameter in sorted(module.named_parameters()):
         with torch.no_grad():
             if parameter.ndim > 1:
@@ -172,7 +164,7 @@ def _random(width: int, blocks: int, heads: int) -> ASTModel:
 
 def _empty(config: ASTConfig) -> ASTModel:
     config._attn_implementation = "sdpa"
-    with torch.device("meta"):  # no draw from the global generator, no work that is thrown away
+    with torch.device("meta"):  # no draw from the global generator, no initialisation
         model = ASTModel(config)
     return model.to_empty(device="cpu")
 
@@ -185,9 +177,8 @@ def _from_original(path: Path) -> ASTModel:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each library has its own zoo of exceptions for a bad file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EarshotError(f"backbone '{path}': not a checkpoint of plain tensors ({reason[:200]})") from None
+    except Exception as error:  # each library raises many types of exception for a bad file
+        raise EarshotError(f"backbone '{path}': not a checkpoint of plain tensors ({first_line(error)})") from None
     config = config_of_original(state, path)
     model = _empty(config)
     model.load_state_dict(convert_original(state, config.num_hidden_layers))
@@ -204,16 +195,16 @@ def _from_hub(name: str) -> ASTModel:
     from huggingface_hub import HfApi
 
     try:
-        return _pretrained(name, local=True)  # downloaded before
+        return _pretrained(name, local=True)  # already downloaded
     except EarshotError:
         pass
     try:
         HfApi().model_info(name, timeout=HUB_TIMEOUT)
     except Exception as error:
         raise EarshotError(
-            f"backbone '{name}': not in the local cache and the Hugging Face hub did not answer "
-            f"({type(error).__name__}); download it where there is a network and give its folder or a .pth or "
-            f".safetensors file instead, or take the one in the box: --backbone {DEFAULT}"
+            f"backbone '{name}': not in the local cache, and the Hugging Face hub did not answer "
+            f"({type(error).__name__}); download it on a machine with network access and give its folder or a .pth or "
+            f".safetensors file, or use the shipped one: --backbone {DEFAULT}"
         ) from None
     return _pretrained(name, local=False)
 
@@ -225,19 +216,22 @@ def _pretrained(name: str, *, local: bool) -> ASTModel:
             name, local_files_only=local, attn_implementation="sdpa", dtype=torch.float32
         )
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EarshotError(f"backbone '{name}': cannot be loaded by transformers.ASTModel ({reason[:200]})") from None
+        reason = first_line(error)
+        raise EarshotError(f"backbone '{name}': cannot be loaded by transformers.ASTModel ({reason})") from None
     return model
 
 
 def _fit_to(model: ASTModel, frames: int) -> ASTModel:
-    """The same model with its position grid cut to the centre (or stretched, past its length) for `frames` frames.
+    """A copy of a model whose position grid is fitted to `frames` frames: cropped to its centre, or interpolated.
 
-    A grid of T time steps is cut to `[T // 2 - t // 2, T // 2 - t // 2 + t)`; a longer input takes the grid
-    interpolated bilinearly, as the original AST code does.
+    A grid of T time steps is cropped to `[T // 2 - t // 2, T // 2 - t // 2 + t)`; for a longer input it is interpolated
+    bilinearly, as in the original AST code.
+
+    Raises:
+        EarshotError: the model expects another number of mel bins, or the input is shorter than a patch.
     """
     old = model.config
-    # dropout would draw from the global generator; no method that is published here trains with it
+    # dropout would draw from the global generator; no method here trains with it
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     config = ASTConfig(**{**old.to_dict(), **no_dropout, "max_length": frames})
     if config.num_mel_bins != MEL_BINS:
@@ -248,13 +242,13 @@ def _fit_to(model: ASTModel, frames: int) -> ASTModel:
             f"clips of {frames} frames are shorter than one patch of {patch}; use longer clips or a shorter hop"
         )
     bands, steps = (int(size) for size in fitted.embeddings.get_shape(config))
-    bands_before, steps_before = (int(size) for size in model.embeddings.get_shape(old))
+    old_bands, old_steps = (int(size) for size in model.embeddings.get_shape(old))
     state = dict(model.state_dict())
     positions = state["embeddings.position_embeddings"]
     special, grid = positions[:, :2], positions[:, 2:]
-    grid = grid.transpose(1, 2).reshape(1, -1, bands_before, steps_before)
-    if steps <= steps_before:
-        first = steps_before // 2 - steps // 2
+    grid = grid.transpose(1, 2).reshape(1, -1, old_bands, old_steps)
+    if steps <= old_steps:
+        first = old_steps // 2 - steps // 2
         grid = grid[..., first : first + steps]
     else:
         grid = nn.functional.interpolate(grid, size=(bands, steps), mode="bilinear")

@@ -1,4 +1,4 @@
-"""Networks that methods train: a copy of the backbone, with or without a head."""
+"""Trainable networks: a copy of the backbone, with or without a head."""
 
 import copy
 from typing import TypeVar
@@ -13,24 +13,24 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def trainable(module: Module) -> Module:
-    """A copy of a network, to be trained."""
-    made = copy.deepcopy(module).train().requires_grad_(True)
-    if isinstance(made, Backbone):
-        made.digest = ""  # it was P's
-    return made
+    """A trainable copy of a network."""
+    network = copy.deepcopy(module).train().requires_grad_(True)
+    if isinstance(network, Backbone):
+        network.digest = ""  # that of the pretrained weights is no longer valid
+    return network
 
 
 def frozen(module: Module) -> Module:
-    """The network itself, from now on as it is."""
+    """Freezes a network in place and returns it."""
     return module.eval().requires_grad_(False)
 
 
 class Classifier(nn.Module):
-    """A backbone and a linear head: the network of the methods that fine-tune.
+    """A backbone with a linear head: the network of methods that fine-tune.
 
     Args:
         backbone: copied.
-        classes: outputs of the head.
+        classes: number of outputs of the head.
         generator: draws the head's weights.
     """
 
@@ -50,13 +50,13 @@ class Classifier(nn.Module):
         return logits
 
     def grow(self, classes: int, generator: torch.Generator) -> None:
-        """Makes the head cover `classes` classes; what it knows of the first ones is kept."""
+        """Extends the head to `classes` classes; the weights of the first ones are copied."""
         device = self.head.weight.device
         self.head = linear_head(self.head.in_features, classes, generator, grown_from=self.head).to(device)
 
 
 def restored_classifier(backbone: Backbone, state: dict[str, Tensor]) -> Classifier:
-    """The classifier whose `state_dict()` was stored, on the backbone's device."""
+    """Restores a classifier from its `state_dict()`, on the backbone's device."""
     network = Classifier(backbone, len(state["head.bias"]), torch.Generator())
     network.load_state_dict(state)
     return network
@@ -70,7 +70,7 @@ def restored_backbone(backbone: Backbone, state: dict[str, Tensor]) -> Backbone:
 
 
 def restored_linear(state: dict[str, Tensor], device: torch.device) -> nn.Linear:
-    """The linear head whose `state_dict()` was stored."""
+    """Restores a linear head from its `state_dict()`."""
     weight = state["weight"]
     head = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias="bias" in state)
     head.load_state_dict(state)
@@ -78,5 +78,5 @@ def restored_linear(state: dict[str, Tensor], device: torch.device) -> nn.Linear
 
 
 def count_values(*modules: nn.Module) -> int:
-    """Number of values that networks hold."""
+    """Number of parameter values of networks."""
     return sum(p.numel() for module in modules for p in module.parameters())

@@ -1,6 +1,6 @@
 """Waveform to normalised log-mel spectrogram.
 
-`reference` is the front end of the released EDE: a Slaney mel filter bank in dB (10 log10), in front of normalisation
+`reference` is the front end of the released EDE: a Slaney mel filter bank in dB (10 log10), with normalisation
 constants that were measured on natural-log features. `kaldi` is the filter bank that AST was pretrained with
 (Gong et al. 2021, arXiv 2104.01778).
 """
@@ -19,7 +19,7 @@ class FrontEnd:
     """Log-mel spectrograms of clips of one length and rate.
 
     Args:
-        spec: which front end; see `FrontEndSpec.resolved` for what is filled in.
+        spec: the front end; see `FrontEndSpec.resolved` for its defaults.
         sample_rate: of the clips, Hz.
         num_samples: length of the clips.
         device: where the transform runs.

@@ -1,4 +1,4 @@
-"""From embeddings to class scores."""
+"""Heads: class scores from embeddings."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-COSINE_SCALE = 16.0  # of the released EDE; it changes scores, not predictions
+COSINE_SCALE = 16.0  # of the released EDE; affects scores, not predictions
 
 
 def class_means(embeddings: Tensor, labels: Sequence[int], classes: Sequence[int]) -> Tensor:
@@ -44,15 +44,15 @@ def distance_scores(embeddings: Tensor, means: Tensor) -> Tensor:
 def linear_head(
     inputs: int, outputs: int, generator: torch.Generator, grown_from: nn.Linear | None = None
 ) -> nn.Linear:
-    """A linear head; where it grows from an old one, the old block of weights is kept and the rest is new.
+    """A linear head; if it extends an old one, the old weights are copied.
 
-    Weights are uniform with variance 1 / inputs, biases 0 (as in PyCIL, on which the released EDE is built).
+    Weights are uniform with variance 1 / inputs, biases 0 (as in PyCIL, which the released EDE is based on).
 
     Args:
         inputs: size of the embedding.
         outputs: number of classes seen so far.
         generator: draws the new weights.
-        grown_from: the head over the first of these inputs and classes.
+        grown_from: a head for the first of these inputs and classes.
     """
     head = nn.utils.skip_init(nn.Linear, inputs, outputs)
     bound = math.sqrt(3.0 / inputs)
@@ -66,11 +66,11 @@ def linear_head(
 
 
 def align_weights(head: nn.Linear, known: int) -> None:
-    """Weight align (Zhao et al. 2020, arXiv 1911.07053, eq. 6-8): new classes' weights get the old ones' mean norm.
+    """Weight aligning (Zhao et al. 2020, arXiv 1911.07053, eq. 6-8): scales new weights to the mean norm of old ones.
 
     Args:
         head: changed in place.
-        known: its first classes, which are old.
+        known: number of old classes, which come first.
     """
     with torch.no_grad():
         norms = head.weight.norm(dim=1)

@@ -1,4 +1,4 @@
-"""Checkpoints with the parameter names of the original AST code, brought to the names of `transformers`.
+"""Converts checkpoints with the parameter names of the original AST code to those of `transformers`.
 
 The original wraps a timm ViT: `module.v.blocks.0.attn.qkv.weight` and so on.
 """
@@ -35,18 +35,19 @@ STEM_NAMES = {
 
 
 def vit_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ViT's own parameters (`blocks.0...`) of an original checkpoint, whatever they are nested in."""
+    """The parameters of the ViT (`blocks.0...`) in an original checkpoint, without the prefixes of its wrappers."""
     prefix = re.compile(r"^(module\.)?v\.")
     return {prefix.sub("", key): value for key, value in state.items() if prefix.match(key)}
 
 
 def config_of_original(state: object, path: Path) -> ASTConfig:
-    """Reads the size of the network off the shapes of an original checkpoint.
+    """Infers the size of the network from the shapes of an original checkpoint.
 
-    Heads leave no trace in the shapes: 64 values a head, as in every published ViT, or 32 where that does not divide.
+    The number of heads is not in the shapes: 64 values per head are assumed, as in every published ViT, or 32 where the
+    width is not a multiple of 64.
 
     Raises:
-        EarshotError: the file has no parameters of an AST.
+        EarshotError: the file does not contain an AST.
     """
     vit = vit_state(state) if isinstance(state, Mapping) else {}
     missing = [key for key in STEM_NAMES if key not in vit]
@@ -75,7 +76,7 @@ def config_of_original(state: object, path: Path) -> ASTConfig:
 
 
 def convert_original(state: Mapping[str, Tensor], blocks: int) -> dict[str, Tensor]:
-    """An original checkpoint as a state of `transformers.ASTModel`; classification heads are left out."""
+    """Converts an original checkpoint to a state of `transformers.ASTModel`, without classification heads."""
     vit = vit_state(state)
     converted = {new: vit[old] for old, new in STEM_NAMES.items()}
     for index in range(blocks):
@@ -86,7 +87,7 @@ def convert_original(state: Mapping[str, Tensor], blocks: int) -> dict[str, Tens
 
 
 def convert_block(block: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One timm transformer block as a state of `transformers`' `ASTLayer`; the joint qkv is split in three."""
+    """Converts a timm transformer block to a state of `transformers`' `ASTLayer`; the joint qkv is split in three."""
     converted = {}
     for old, new in BLOCK_NAMES.items():
         for kind in ("weight", "bias"):

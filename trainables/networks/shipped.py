@@ -1,57 +1,51 @@
-"""Backbones that come with the package, checked against their SHA-256 before they are used."""
+"""Backbones that are shipped with the package, verified against their SHA-256 before use; imports no PyTorch."""
 
 import json
 from pathlib import Path
 
-from datasets.utils.errors import EarshotError
+from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.files import file_digest
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-
-
 FILES = ("config.json", "model.safetensors")
 
-
-AGAIN = "install the package again"
+_REINSTALL = "reinstall the package"
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the backbones that come with the package, sorted."""
+    """Names of the backbones that are shipped with the package, sorted."""
     return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/made.json")))
 
 
-def checked(name: str, weights: Path = WEIGHTS) -> Path:
-    """The folder of a backbone, after its files were compared with their digests.
+def verified_folder(name: str, weights: Path = WEIGHTS) -> Path:
+    """The folder of a backbone, whose files were verified against their digests.
 
     Args:
         name: one of `shipped()`.
-        weights: where the folders lie.
+        weights: parent of the folders.
 
     Raises:
-        EarshotError: a file is missing, or is not what was shipped.
+        EarshotError: a file is missing, or differs from the shipped one.
     """
     folder = weights / name
     try:
         expected = json.loads((folder / "made.json").read_bytes())["sha256"]
         for file in FILES:
-            if (found := file_digest(folder / file)) != expected[file]:
-                raise EarshotError(f"{folder / file}: expected SHA-256 {expected[file]}, found {found}; {AGAIN}")
+            digest = file_digest(folder / file)
+            if digest != expected[file]:
+                raise EarshotError(f"{folder / file}: expected SHA-256 {expected[file]}, found {digest}; {_REINSTALL}")
     except (OSError, ValueError, KeyError) as error:
-        raise EarshotError(f"backbone '{name}': {folder}: cannot be read ({_reason(error)}); {AGAIN}") from None
+        raise EarshotError(f"backbone '{name}': {folder}: cannot be read ({first_line(error)}); {_REINSTALL}") from None
     return folder
 
 
 def recipe_of(backbone: str) -> dict[str, object] | None:
-    """How a backbone was made: one that comes with the package, or the folder `model/` of a run; else nothing."""
+    """The recipe of a shipped backbone, or of the folder `model/` of a pretraining run; None for any other backbone."""
     try:
         if backbone in shipped():
-            made = json.loads((WEIGHTS / backbone / "made.json").read_bytes())["recipe"]
+            recipe = json.loads((WEIGHTS / backbone / "made.json").read_bytes())["recipe"]
         else:
-            made = json.loads((Path(backbone).parent / "recipe.json").read_bytes())
+            recipe = json.loads((Path(backbone).parent / "recipe.json").read_bytes())
     except (OSError, ValueError, KeyError):
         return None
-    return made if isinstance(made, dict) else None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return recipe if isinstance(recipe, dict) else None

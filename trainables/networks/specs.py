@@ -4,11 +4,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+DEFAULT = "earshot-tiny"
+"""The default backbone."""
+
+RANDOM = {  # name: width, blocks, heads
+    "random-tiny": (96, 2, 3),
+    "random-small": (192, 4, 3),
+    "random-base": (768, 12, 12),
+}
 LONGEST_FINE_CLIP = 3.0  # seconds
 
 
 class FrontEndSpec(BaseModel):
-    """Which front end, and its window where that is a choice."""
+    """The front end, and its window if it is configurable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,16 +25,16 @@ class FrontEndSpec(BaseModel):
     hop: int | None = Field(None, ge=16, description="reference: step between windows, samples")
 
     @model_validator(mode="after")
-    def _window_is_a_choice(self) -> "FrontEndSpec":
+    def _check_window(self) -> "FrontEndSpec":
         if self.kind == "kaldi" and (self.window or self.hop):
-            raise ValueError("a window or hop goes with kind: reference; kaldi has 25 ms every 10 ms")
+            raise ValueError("window and hop need kind: reference; kaldi uses 25 ms every 10 ms")
         return self
 
     def resolved(self, sample_rate: int, num_samples: int) -> "FrontEndSpec":
-        """Fills in the window for clips of `num_samples` at `sample_rate` Hz.
+        """Sets the default window for clips of `num_samples` at `sample_rate` Hz.
 
-        The releases use 400/160 samples (25 ms every 10 ms) for 2 s at 16 kHz and 2048/1024 for 4 s at 16 kHz and for
-        44.1 kHz. The rule that covers all three: the fine window for clips of at most 3 s at up to 16 kHz.
+        The releases use 400/160 samples (25 ms every 10 ms) for 2 s at 16 kHz, and 2048/1024 for 4 s at 16 kHz and for
+        44.1 kHz. A rule that covers all three: the fine window for clips of at most 3 s at up to 16 kHz.
         """
         if self.kind == "kaldi":
             return FrontEndSpec(kind="kaldi")
@@ -39,13 +47,3 @@ class FrontEndSpec(BaseModel):
 
     def __str__(self) -> str:
         return self.kind if self.window is None else f"{self.kind} {self.window}/{self.hop}"
-
-
-DEFAULT = "earshot-tiny"
-
-
-RANDOM = {  # name: width, blocks, heads
-    "random-tiny": (96, 2, 3),
-    "random-small": (192, 4, 3),
-    "random-base": (768, 12, 12),
-}

@@ -1,1 +1,1 @@
-"""Pretraining a small Audio Spectrogram Transformer: sound sources made on the spot, networks, objective, score."""
+"""Pretraining a small Audio Spectrogram Transformer: generated and recorded sources, network, objective, score."""

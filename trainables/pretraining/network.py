@@ -1,4 +1,4 @@
-"""The network that is pretrained: an Audio Spectrogram Transformer that does not care where in time a clip begins."""
+"""The network for pretraining: an Audio Spectrogram Transformer that is invariant to where in time a clip starts."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from transformers import ASTConfig, ASTModel
 
 from trainables.networks.backbone import initialise
 from trainables.networks.frontend import MEL_BINS
+from trainables.pretraining.recipe import Size
 
 SPECIAL = 2  # class and distillation token
 PATCH = 16  # bins and frames of a patch
@@ -15,32 +16,12 @@ LONGEST = 1024  # frames of the position grid that is exported: 10.24 s
 
 
 @dataclass(frozen=True)
-class Size:
-    """Architecture of a named size.
-
-    Attributes:
-        width: of a token.
-        blocks: transformer blocks.
-        heads: of their attention.
-        stride: of the 16 x 16 patches, in frequency and time.
-    """
-
-    width: int
-    blocks: int
-    heads: int
-    stride: int = 16
-
-
-SIZES = {"tiny": Size(192, 4, 3), "small": Size(384, 12, 6, stride=10)}
-
-
-@dataclass(frozen=True)
 class View:
-    """What of a batch is read.
+    """The patches of a batch that are used.
 
     Attributes:
-        steps: time steps of the grid that the patches take, int64 `[steps]`.
-        patches: which patches, int64 `[clips, kept]`.
+        steps: time steps of the position grid, int64 `[steps]`.
+        patches: indices of the patches, int64 `[clips, kept]`.
     """
 
     steps: Tensor
@@ -50,11 +31,11 @@ class View:
 class Network(nn.Module):
     """An AST in training.
 
-    A position is that of its band plus that of its time step, and a clip is placed anywhere in the grid: so a long
-    grid is learned from short clips, and what is learned does not depend on the time of an event. Of the patches only a
-    share is read (Koutini et al. 2022, "Efficient training of audio transformers with patchout", arXiv 2110.05069):
-    less to compute, and no patch can be relied on. What comes out is centred and scaled by its mean and standard
-    deviation over clips: an untrained network says nearly the same of all of them, and a cosine sees only that.
+    A position embedding is the sum of one for the band and one for the time step, and a clip is placed anywhere in the
+    grid: so a long grid is learned from short clips, independently of the time of an event. Only a fraction of the
+    patches is used (Koutini et al. 2022, "Efficient training of audio transformers with patchout", arXiv 2110.05069),
+    which saves computation and regularises. The output is centred and scaled by its mean and standard deviation over
+    clips: the embeddings of an untrained network are nearly equal, and cosines would depend on their common part only.
 
     Args:
         size: the architecture.
@@ -91,11 +72,11 @@ class Network(nn.Module):
         initialise(self, torch.Generator().manual_seed(seed))
 
     def forward(self, inputs: Tensor, view: View | None = None) -> Tensor:
-        """What EDE and SimpleCIL read: the mean over tokens of LN, `[clips, frames, 128]` to `[clips, width]`.
+        """The embedding of EDE and SimpleCIL: mean over tokens of LN, `[clips, frames, 128]` to `[clips, width]`.
 
         Args:
             inputs: normalised log-mel.
-            view: what is read of it; all patches, in the middle of the grid, where None.
+            view: the patches that are used (default: all, in the middle of the grid).
         """
         embeddings = self.ast.embeddings
         patches = embeddings.patch_embeddings.projection(inputs.transpose(1, 2)[:, None])
@@ -111,24 +92,28 @@ class Network(nn.Module):
         pooled: Tensor = self.centred(self.ast.layernorm(hidden).float().mean(1))
         return pooled
 
-    def take_over(self, model: ASTModel) -> None:
-        """Goes on from a pretrained model, as one that this class exported: its weights become those of this network.
+    def load_backbone(self, model: ASTModel) -> None:
+        """Copies the weights of a pretrained model, such as one that this class exported.
 
-        Of a position grid that is no sum of a band and a time step, the nearest such sum is taken.
+        A position grid that is not a sum of bands and time steps is replaced by the nearest such sum.
 
         Args:
             model: of this architecture, with a grid of 10.24 s.
 
         Raises:
-            ValueError: it has another architecture.
+            ValueError: the model has another architecture.
         """
         state = model.state_dict()
         positions = state.pop("embeddings.position_embeddings")[0]
-        own = {key: value.shape for key, value in self.ast.state_dict().items()}
-        found = {key: value.shape for key, value in state.items()}
+        expected = {key: value.shape for key, value in self.ast.state_dict().items()}
+        shapes = {key: value.shape for key, value in state.items()}
         grid = positions[SPECIAL:]
         heads = model.config.num_attention_heads
-        if own != found or len(grid) != len(self.band) * len(self.step) or heads != self.config.num_attention_heads:
+        if (
+            expected != shapes
+            or len(grid) != len(self.band) * len(self.step)
+            or heads != self.config.num_attention_heads
+        ):
             raise ValueError("another architecture")
         grid = grid.unflatten(0, (len(self.band), len(self.step)))
         self.ast.load_state_dict(state)
@@ -138,7 +123,7 @@ class Network(nn.Module):
             self.step.copy_(grid.mean(0) - grid.mean((0, 1)))
 
     def view(self, inputs: Tensor, keep: float, generator: torch.Generator) -> View:
-        """Draws a share of the patches for each clip, and where in the grid the batch lies."""
+        """Draws a fraction of the patches for each clip, and the place of the batch in the grid."""
         steps = (inputs.shape[1] - PATCH) // self.stride + 1
         device = generator.device
         first = torch.randint(len(self.step) - steps + 1, (1,), generator=generator, device=device)
@@ -146,14 +131,14 @@ class Network(nn.Module):
         return View(first + torch.arange(steps, device=device), order[:, : max(1, round(keep * order.shape[1]))])
 
     def exported(self) -> ASTModel:
-        """The network as a plain `ASTModel` with a grid of 10.24 s; the last LayerNorm takes over what centres it."""
+        """The network as a plain `ASTModel` with a grid of 10.24 s; the last LayerNorm includes the centring."""
         model = ASTModel(self.config)
         assert self.centred.running_mean is not None and self.centred.running_var is not None
         scale = (self.centred.running_var + self.centred.eps).rsqrt()
-        placed = (self.band[:, None] + self.step).flatten(0, 1)
+        grid = (self.band[:, None] + self.step).flatten(0, 1)
         state = self.ast.state_dict()
         state["layernorm.weight"] = state["layernorm.weight"] * scale
         state["layernorm.bias"] = (state["layernorm.bias"] - self.centred.running_mean) * scale
-        state["embeddings.position_embeddings"] = torch.cat([self.special, placed])[None]
+        state["embeddings.position_embeddings"] = torch.cat([self.special, grid])[None]
         model.load_state_dict({key: value.detach().float().cpu() for key, value in state.items()})
         return model.eval()

@@ -1,27 +1,27 @@
-"""The objective: which source made this clip, by the nearest prototype of the other clips."""
+"""The objective: classify a clip by the nearest prototype of the sources' other clips."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Prototypes(nn.Module):
-    """Each clip is classified by cosine against the mean of every source's clips, itself left out.
+    """Classifies each clip by its cosine with the mean of every source's clips, excluding the clip itself.
 
     The generalised end-to-end loss of speaker verification (Wan et al. 2018, arXiv 1710.10467; softmax variant,
-    equation 6, with the exclusive centroids of equation 8). A chain's prototype classifier does the same with
-    embeddings of new classes.
+    equation 6, with the exclusive centroids of equation 8). The prototype classifier of a chain does the same with new
+    classes.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor(2.0))  # logarithm
+        self.scale = nn.Parameter(torch.tensor(2.0))  # logarithm of the temperature's inverse
 
     def forward(self, embeddings: Tensor, sources: int) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and share of clips that are classified right.
+        """Cross-entropy, and fraction of clips that are classified correctly.
 
         Args:
-            embeddings: `[sources * clips, width]`, the clips of a source one after the other, two at least.
-            sources: how many there are.
+            embeddings: `[sources * clips, width]`, the clips of a source in a row, at least two.
+            sources: number of sources.
         """
         clips = embeddings.unflatten(0, (sources, -1))
         count = clips.shape[1]

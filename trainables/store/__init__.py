@@ -1,1 +1,1 @@
-"""Stages and embeddings by content address."""
+"""The store of stages and embeddings, by content address."""

@@ -2,8 +2,8 @@
 
     STORE/features/ab/ADDRESS.npy
 
-Behind the array, where NumPy does not look, its file ends with a checksum of what comes before: `crc32 89abcdef` and a
-line feed. It is written as the array is, so it is there whenever the array is, and costs a quarter of a second a GB.
+Each file ends with a checksum of the bytes before it, behind the array, where NumPy does not read: `crc32 89abcdef` and
+a line feed. It is computed while the array is written, which takes a quarter of a second per GB.
 """
 
 import io
@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,19 +19,31 @@ from torch import Tensor
 
 from trainables.store.layout import array_file, trailer
 from trainables.store.lease import find_or_compute
-from trainables.store.shared_files import MARK, Place, SharedFiles, mark
+from trainables.store.shared_files import MARK_SECONDS, Place, SharedFiles, mark_used
 
-RESIDENT = 64 << 20  # bytes: rows of an array up to this size stay on the device, larger ones are read batch by batch
+RESIDENT = 64 << 20  # bytes: arrays up to this size are kept on the device, larger ones are read batch by batch
 
 
-class Rows:
-    """The rows of an array that may be larger than memory.
+class Rows(Protocol):
+    """Rows of data that may be larger than memory, as float32 tensors on a device."""
 
-    `rows[batch]` gives the rows that a batch names, as float32 on the device; `rows[:]` gives all of them.
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`[rows, ...]`."""
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        """The rows at these indices (int64 `[n]`), or of a slice: `[n, ...]`."""
+
+
+class ArrayRows:
+    """The rows of a memory-mapped array.
 
     Args:
-        array: `[rows, ...]`, memory-mapped.
-        device: where the rows are wanted.
+        array: `[rows, ...]`.
+        device: of the tensors.
     """
 
     def __init__(self, array: np.ndarray, device: torch.device | str) -> None:
@@ -54,19 +67,19 @@ class Rows:
             if self._resident is None:
                 self._resident = torch.from_numpy(np.array(self._array)).to(self._device)
             return self._resident[rows.to(self._device)].float()
-        self._mark()
+        self._mark_used()
         return torch.from_numpy(self._array[rows.cpu().numpy()]).to(self._device).float()
 
-    def _mark(self) -> None:
-        """Whoever makes room must not take a file away that is read for hours: over NFS that would end the reader."""
+    def _mark_used(self) -> None:
+        """Keeps eviction from removing a file that is read for hours: over NFS that would end the reader."""
         now = time.monotonic()
-        if isinstance(self._array, np.memmap) and now - self._marked > MARK:
+        if isinstance(self._array, np.memmap) and now - self._marked > MARK_SECONDS:
             self._marked = now
-            mark(Path(str(self._array.filename)))
+            mark_used(Path(str(self._array.filename)))
 
 
-class Joined(Rows):
-    """The rows of several arrays, one after the other.
+class ConcatRows:
+    """The rows of several members, one after the other.
 
     Args:
         members: with rows of one shape.
@@ -88,69 +101,69 @@ class Joined(Rows):
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else rows.cpu().numpy()
         member = np.searchsorted(self._starts, wanted, side="right") - 1
         groups = [np.flatnonzero(member == index) for index in range(len(self._members))]
-        found = [
+        blocks = [
             self._members[index][torch.from_numpy(wanted[group] - self._starts[index])]
             for index, group in enumerate(groups)
             if len(group)
         ]
-        back = np.argsort(np.concatenate(groups), kind="stable")
-        together = torch.cat(found)
-        return together[torch.from_numpy(back).to(together.device)]
+        order = np.argsort(np.concatenate(groups), kind="stable")
+        concatenated = torch.cat(blocks)
+        return concatenated[torch.from_numpy(order).to(concatenated.device)]
 
 
 class ArrayStore:
     """Arrays on disk by content address.
 
     Args:
-        place: folder or URI, a folder is made when first needed; None keeps nothing (each array is computed in memory).
+        place: folder or URI, a folder is created when first needed; None computes all arrays in memory.
     """
 
     def __init__(self, place: Place | None) -> None:
-        self.depot = None if place is None else SharedFiles(place)
+        self.shared_files = None if place is None else SharedFiles(place)
 
     def has(self, address: str) -> bool:
-        """Whether the array at `address` is there for all, without a look at its contents."""
-        return self.depot is not None and self.depot.has(array_file(address))
+        """Whether the array at `address` is published; its contents are not checked."""
+        return self.shared_files is not None and self.shared_files.has(array_file(address))
 
     def get(
         self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]], *, shared: bool = False
     ) -> np.ndarray:
-        """The array at `address`, memory-mapped; computed by one process, while others that want it wait.
+        """The array at `address`, memory-mapped; one process computes it while others that need it wait.
 
         It is written batch by batch, so it need not fit into memory. A file that cannot be read is computed again.
 
         Args:
             address: SHA-256 hex of everything that the array depends on.
             count: length of the array.
-            batches: makes the array where nobody has yet, `[clips, ...]` at a time.
-            shared: whether machines that do not share the folder should have it too.
+            batches: computes the array if it is not stored yet, `[clips, ...]` at a time.
+            shared: whether machines that do not share the folder need the array too.
         """
-        if self.depot is None:
+        if self.shared_files is None:
             return np.concatenate(list(batches()))
-        depot, name = self.depot, array_file(address)
+        files, name = self.shared_files, array_file(address)
 
         def find() -> np.ndarray | None:
-            path = depot.fetch(name) if shared else depot.path(name)
-            array = _mapped(path)
+            path = files.fetch(name) if shared else files.path(name)
+            array = _memory_map(path)
             if array is not None:
-                depot.mark(name)
+                files.mark_used(name)
             elif shared and path is not None:
-                depot.forget(name)  # it is damaged; where there was none, another process may have made it by now
+                files.remove_local(name)  # damaged; if there was none, another process may have written it by now
             return array
 
         def compute() -> np.ndarray:
-            with depot.published(name, shared=shared) as aside:
-                _write(aside, count, batches())
-            array = _mapped(depot.path(name))
+            with files.publish(name, shared=shared) as temporary:
+                _write(temporary, count, batches())
+            array = _memory_map(files.path(name))
             assert array is not None, name
             return array
 
         array = find()
-        return array if array is not None else find_or_compute(depot.lease_here(name), find, compute)[0]
+        return array if array is not None else find_or_compute(files.local_lease(name), find, compute)[0]
 
 
 def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
-    """Writes batch by batch; not through a map, as a full disk would then kill the process instead of raising."""
+    """Writes batch by batch; not through a memory map, as a full disk would then kill the process."""
     done = checksum = 0
     with path.open("wb") as file:
         for batch in batches:
@@ -169,7 +182,7 @@ def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
         file.write(trailer(checksum))
 
 
-def _mapped(path: Path | None) -> np.ndarray | None:
+def _memory_map(path: Path | None) -> np.ndarray | None:
     if path is None:
         return None
     try:

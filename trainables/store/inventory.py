@@ -1,6 +1,6 @@
-"""What a store holds: its stages with their parts, its embeddings, and what the dead have left.
+"""Lists the files of a store: stages and their parts, embeddings, leases and temporary files.
 
-Only names that a store gives are taken for its own; whatever else lies there is counted and never touched.
+Only file names that the store itself creates are recognised; all other files are counted and never touched.
 """
 
 import re
@@ -14,8 +14,8 @@ from datasets.utils.location import Found, Location
 from datasets.utils.text import printable
 from trainables.store.layout import (
     FEATURES,
-    description,
     embedding_file,
+    parse_description,
     part_file,
     predictions_file,
     stage_file,
@@ -23,11 +23,11 @@ from trainables.store.layout import (
 from trainables.store.lease import SUFFIX
 from trainables.store.shared_files import SharedFiles
 
-REQUESTS = 16  # files that are asked for at a time behind a URI
+CONCURRENT_REQUESTS = 16  # to a server behind a URI
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-_FOLDER = re.compile(r"stages/[0-9a-f]{2}/([0-9a-f]{64})")
-_ASIDE = re.compile(rf"(?:(?:stages|parts|{FEATURES})/(?:.*/)?)?\.[^/]*{re.escape(TEMPORARY_SUFFIX)}")
+_STAGE_FOLDER = re.compile(r"stages/[0-9a-f]{2}/([0-9a-f]{64})")
+_TEMPORARY = re.compile(rf"(?:(?:stages|parts|{FEATURES})/(?:.*/)?)?\.[^/]*{re.escape(TEMPORARY_SUFFIX)}")
 _LEASE = re.compile(rf"((?:stages|{FEATURES})/.*[^/]){re.escape(SUFFIX)}")
 
 Item = TypeVar("Item")
@@ -36,19 +36,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class StageFiles:
-    """A stage as files.
+    """The files of a stage.
 
     Attributes:
         address: of the stage.
-        used: when it was published or last used, in seconds since 1970.
+        last_used: when it was published or last used, in seconds since 1970.
         size: bytes of its description and predictions, without parts.
-        parts: digests of its parts; none where the description is damaged.
-        depends_on: everything that determines it; empty where the description is damaged.
-        seconds: that computing it took.
+        parts: digests of its parts; empty if the description is damaged.
+        depends_on: everything that determines it; empty if the description is damaged.
+        seconds: computing time.
     """
 
     address: str
-    used: float
+    last_used: float
     size: int
     parts: tuple[str, ...] = ()
     depends_on: dict[str, Any] = field(default_factory=dict)
@@ -56,143 +56,144 @@ class StageFiles:
 
     @property
     def method(self) -> str:
-        """Its method, for people; '?' where the description does not say."""
+        """Printable name of its method; '?' if unknown."""
         return printable(str(self.depends_on.get("method", "?")))
 
     @property
     def session(self) -> int:
-        """Its session; -1 where the description does not say."""
-        found = self.depends_on.get("session")
-        return found if isinstance(found, int) else -1
+        """Index of its session; -1 if unknown."""
+        session = self.depends_on.get("session")
+        return session if isinstance(session, int) else -1
 
     @property
     def parent(self) -> str | None:
-        """The address of the stage before it."""
-        found = self.depends_on.get("parent")
-        return found if isinstance(found, str) else None
+        """The address of the previous stage of its chain."""
+        parent = self.depends_on.get("parent")
+        return parent if isinstance(parent, str) else None
 
     @property
     def data(self) -> str:
-        """Fingerprint of the benchmark, for people; '?' where the description does not say."""
+        """Printable fingerprint of the benchmark; '?' if unknown."""
         return printable(str(self.depends_on.get("data", "?")))
 
 
 @dataclass
-class Holdings:
-    """The files of a store by what they are; names are relative to the store.
+class Inventory:
+    """The files of a store by kind; names are relative to the store.
 
     Attributes:
         place: of the store.
-        features: of its embeddings.
-        described: files named stage.json, by the address of the stage.
+        features: folder of its embeddings.
+        descriptions: files named stage.json, by the address of the stage.
         predictions: by the address of the stage.
-        folders: of stages, by address.
+        stage_folders: by the address of the stage.
         parts: by digest.
         arrays: embeddings, by address.
-        asides: files that are or were being written, by name.
+        temporary: files that are or were being written, by name.
         leases: by the name of the file that they guard.
-        others: files that no store makes.
+        foreign: files that were not created by a store.
     """
 
     place: Location
     features: Location
-    described: dict[str, Found] = field(default_factory=dict)
+    descriptions: dict[str, Found] = field(default_factory=dict)
     predictions: dict[str, Found] = field(default_factory=dict)
-    folders: dict[str, Found] = field(default_factory=dict)
+    stage_folders: dict[str, Found] = field(default_factory=dict)
     parts: dict[str, Found] = field(default_factory=dict)
     arrays: dict[str, Found] = field(default_factory=dict)
-    asides: dict[str, Found] = field(default_factory=dict)
+    temporary: dict[str, Found] = field(default_factory=dict)
     leases: dict[str, Found] = field(default_factory=dict)
-    others: list[Found] = field(default_factory=list)
+    foreign: list[Found] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        """Bytes of all files that the store has made."""
-        kinds = (self.described, self.predictions, self.parts, self.arrays, self.asides)
-        return sum(found.size or 0 for kind in kinds for found in kind.values())
+        """Bytes of all files that the store has created, without leases."""
+        kinds = (self.descriptions, self.predictions, self.parts, self.arrays, self.temporary)
+        return sum(file.size or 0 for kind in kinds for file in kind.values())
 
     def at(self, name: str) -> Location:
-        """Where a file of the store lies."""
+        """The location of a file of the store."""
         head, _, rest = name.partition("/")
         return self.features / rest if head == FEATURES else self.place / name
 
     def stages(self) -> list[StageFiles]:
-        """The stages, by address; reads the description of each.
+        """The stages, sorted by address; reads the description of each.
 
         Raises:
-            OSError: a description is there and cannot be read.
-            EarshotError: the file system behind a URI does not answer, or refuses.
+            OSError: a description exists and cannot be read.
+            EarshotError: the file system behind a URI does not answer, or denies access.
         """
-        found = each(self.place, self._stage, sorted(self.described))
-        return [stage for stage in found if stage is not None]
+        stages = map_files(self.place, self._stage, sorted(self.descriptions))
+        return [stage for stage in stages if stage is not None]
 
     def _stage(self, address: str) -> StageFiles | None:
-        file, predictions = self.described[address], self.predictions.get(address)
+        file, predictions = self.descriptions[address], self.predictions.get(address)
         size = (file.size or 0) + ((predictions.size or 0) if predictions else 0)
         try:
-            described = description(self.at(stage_file(address)).read_bytes(), address)
+            description = parse_description(self.at(stage_file(address)).read_bytes(), address)
         except FileNotFoundError:  # removed since it was listed
             return None
         except ValueError:
             return StageFiles(address, file.modified, size)
-        parts = tuple(dict.fromkeys(described["parts"].values()))
-        return StageFiles(address, file.modified, size, parts, described["depends_on"], float(described["seconds"]))
+        parts = tuple(dict.fromkeys(description["parts"].values()))
+        seconds = float(description["seconds"])
+        return StageFiles(address, file.modified, size, parts, description["depends_on"], seconds)
 
-    def _sort_in(self, found: Found) -> None:
-        name = found.name
-        if found.size is None:
-            if folder := _FOLDER.fullmatch(name):
-                self.folders[folder[1]] = found
-        elif _ASIDE.fullmatch(name):
-            self.asides[name] = found
+    def _add(self, file: Found) -> None:
+        name = file.name
+        if file.size is None:
+            if folder := _STAGE_FOLDER.fullmatch(name):
+                self.stage_folders[folder[1]] = file
+        elif _TEMPORARY.fullmatch(name):
+            self.temporary[name] = file
         elif lease := _LEASE.fullmatch(name):
-            self.leases[lease[1]] = found
+            self.leases[lease[1]] = file
         else:
             digest = _DIGEST.search(name)
             kinds = (
-                (stage_file, self.described),
+                (stage_file, self.descriptions),
                 (predictions_file, self.predictions),
                 (part_file, self.parts),
                 (embedding_file, self.arrays),
             )
-            for named, kind in kinds:
-                if digest is not None and name == named(digest[0]):
-                    kind[digest[0]] = found
+            for name_of, kind in kinds:
+                if digest is not None and name == name_of(digest[0]):
+                    kind[digest[0]] = file
                     return
-            self.others.append(found)
+            self.foreign.append(file)
 
 
-def holdings(place: Location, features: Location | None = None) -> Holdings:
-    """What lies in a store, without a look into its files.
+def list_store(place: Location, features: Location | None = None) -> Inventory:
+    """Lists the files of a store without reading them.
 
     Args:
         place: of the store.
-        features: of its embeddings, where that is not the folder `features` in it.
+        features: folder of its embeddings, unless that is the folder `features` in it.
 
     Raises:
         OSError: a folder cannot be read.
-        EarshotError: the file system behind a URI does not answer, or refuses.
+        EarshotError: the file system behind a URI does not answer, or denies access.
     """
-    held = Holdings(place, features or place / FEATURES)
-    for found in place.walk():
-        held._sort_in(found)
-    for found in features.walk() if features is not None else ():
-        held._sort_in(Found(f"{FEATURES}/{found.name}", found.size, found.modified))
-    return held
+    inventory = Inventory(place, features or place / FEATURES)
+    for file in place.walk():
+        inventory._add(file)
+    for file in features.walk() if features is not None else ():
+        inventory._add(Found(f"{FEATURES}/{file.name}", file.size, file.modified))
+    return inventory
 
 
-def copy_of(place: Location) -> Holdings | None:
-    """What lies in this machine's copy of a store behind a URI; None where the store is a folder."""
+def list_local_copy(place: Location) -> Inventory | None:
+    """Lists this machine's copy of a store behind a URI; None if the store is a folder."""
     stages, arrays = SharedFiles(place), SharedFiles(place / FEATURES)
     if not stages.is_copied:
         return None
-    return holdings(Location.of(stages.folder), Location.of(arrays.folder))
+    return list_store(Location.of(stages.folder), Location.of(arrays.folder))
 
 
-def each(place: Location, action: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Does something to each item, in order; many at a time where every one is a request to a server."""
+def map_files(place: Location, action: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Applies a function to each item, in order; concurrently if `place` is behind a URI."""
     if place.local is not None:
         yield from map(action, items)
         return
-    with ThreadPoolExecutor(REQUESTS) as pool:
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         yield from pool.map(action, items)

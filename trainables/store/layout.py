@@ -5,33 +5,33 @@ import json
 import re
 from typing import Any
 
-IS_DIGEST = re.compile("[0-9a-f]{64}").fullmatch  # it becomes a path
+IS_DIGEST = re.compile("[0-9a-f]{64}").fullmatch  # digests become paths
 
 
 def address_of(depends_on: dict[str, Any]) -> str:
-    """SHA-256 hex of JSON data, whatever the order of its keys."""
+    """SHA-256 hex of JSON data; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def description(content: bytes, address: str) -> dict[str, Any]:
-    """What a stage.json says.
+def parse_description(content: bytes, address: str) -> dict[str, Any]:
+    """Parses and checks the contents of a stage.json.
 
     Raises:
-        ValueError: it is damaged, or not that of the stage at `address`.
+        ValueError: it is damaged, or belongs to another stage than the one at `address`.
     """
     try:
-        described: dict[str, Any] = json.loads(content)
-        named = (described["predictions"], *described["parts"].values())
-        numbers = [float(described[key]) for key in ("seconds", "parameters_stored", "parameters_used")]
-        if address == address_of(described["depends_on"]) and all(map(IS_DIGEST, named)) and min(numbers) >= 0:
-            return described
+        description: dict[str, Any] = json.loads(content)
+        digests = (description["predictions"], *description["parts"].values())
+        numbers = [float(description[key]) for key in ("seconds", "parameters_stored", "parameters_used")]
+        if address == address_of(description["depends_on"]) and all(map(IS_DIGEST, digests)) and min(numbers) >= 0:
+            return description
     except (KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise ValueError("not the description of the stage at its address")
 
 
 def stage_file(address: str) -> str:
-    """The name of a stage's description; without it there is no stage."""
+    """The name of a stage's description; a stage without it does not exist."""
     return f"stages/{address[:2]}/{address}/stage.json"
 
 
@@ -51,7 +51,7 @@ def array_file(address: str) -> str:
 
 
 def trailer(checksum: int) -> bytes:
-    """How an array's file ends.
+    """The last bytes of an array's file.
 
     Args:
         checksum: CRC-32 of all bytes before.

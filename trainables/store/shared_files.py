@@ -1,6 +1,6 @@
 """Finished files that all nodes share: a folder, or a place behind a URI with a copy on every machine that reads it.
 
-A file is there whole or not at all, and never changes: its name says what is in it.
+A file is published as a whole and never changes: its name identifies its contents.
 """
 
 import hashlib
@@ -14,22 +14,23 @@ from typing import TypeAlias
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import atomic_path
 from datasets.utils.location import Location
+from datasets.utils.text import one_line
 from trainables.store.lease import SUFFIX, Lease
 
 Place: TypeAlias = str | Path | Location
 
-MARK = 900.0  # seconds after which a file that is in use is marked as used again; whoever makes room waits longer
+MARK_SECONDS = 900.0  # a file in use is marked as used at most this often; eviction spares files for longer
 
 
 class SharedFiles:
-    """Files by name, relative and with `/`; names are ours, never outside text.
+    """Files by name. Names are relative, use `/`, and never contain text from outside.
 
     Args:
-        place: folder (NFS included) or URI of `pyarrow.fs`; a folder is made when first needed.
+        place: folder (NFS included) or URI of `pyarrow.fs`; a folder is created when first needed.
 
     Attributes:
         place: where all nodes find the files.
-        folder: where they lie on this machine: the place itself, or its copy.
+        folder: where the files are on this machine: the place itself, or its local copy.
     """
 
     def __init__(self, place: Place) -> None:
@@ -38,23 +39,27 @@ class SharedFiles:
 
     @property
     def is_copied(self) -> bool:
-        """Whether this machine reads a copy."""
+        """Whether this machine reads a local copy."""
         return self.place.local is None
 
     def path(self, name: str) -> Path:
-        """Where a file lies on this machine, once it is there."""
+        """The path of a file on this machine, whether or not it exists."""
         return self.folder / name
 
     def at(self, name: str) -> Location:
-        """Where a file lies for all."""
+        """The shared location of a file."""
         return self.place / name
 
     def has(self, name: str) -> bool:
-        """Whether the file is there for all."""
+        """Whether the file is published."""
         return self.at(name).size() is not None
 
     def fetch(self, name: str) -> Path | None:
-        """The file on this machine, brought here if need be; None where nobody has published it."""
+        """The file on this machine, downloaded if necessary; None if it is not published.
+
+        Raises:
+            EarshotError: it cannot be downloaded.
+        """
         path = self.path(name)
         if path.exists():
             return path
@@ -63,81 +68,85 @@ class SharedFiles:
         try:
             with self.at(name).open() as source:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(path) as aside, aside.open("wb") as file:
+                with atomic_path(path) as temporary, temporary.open("wb") as file:
                     while block := source.read(1 << 20):
                         file.write(block)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise EarshotError(f"{self.at(name)}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+            raise EarshotError(f"{self.at(name)}: cannot be read ({one_line(error)[:200]})") from None
         return path
 
     @contextmanager
-    def published(self, name: str, *, shared: bool = True) -> Iterator[Path]:
-        """Gives a path to write to; at the end of the block the file is there for all, at once and whole.
+    def publish(self, name: str, *, shared: bool = True) -> Iterator[Path]:
+        """Yields a temporary path to write to; at the end of the block the file is published atomically.
 
         Args:
             name: of the file.
-            shared: whether other machines should have it too; false saves an upload.
+            shared: whether machines without this folder need the file; False saves an upload.
         """
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as aside:
-            yield aside
+        with atomic_path(path) as temporary:
+            yield temporary
         if shared and self.is_copied:
             self.at(name).upload(path)
 
-    def mark(self, name: str) -> None:
-        """Marks this machine's file as used, unless that was done a short while ago."""
-        mark(self.path(name))
+    def mark_used(self, name: str) -> None:
+        """Marks this machine's file as used, unless it was marked recently."""
+        mark_used(self.path(name))
 
-    def keep(self, name: str) -> bool:
-        """Whether the file is there for all; from then on, whoever makes room leaves it alone for a while."""
+    def protect(self, name: str) -> bool:
+        """Marks the published file as used, so that eviction spares it for a while.
+
+        Returns:
+            Whether the file is published.
+        """
         if not self.is_copied:
             try:
                 os.utime(self.path(name))
             except FileNotFoundError:
                 return False
-            except OSError:  # another user's: it cannot be marked
+            except OSError:  # the file of another user, which cannot be marked
                 return self.path(name).exists()
             return True
         modified = self.at(name).modified()
         if modified is None:
             return False
-        if time.time() - modified > MARK:  # behind a URI the only mark is the time of writing
+        if time.time() - modified > MARK_SECONDS:  # behind a URI, only writing a file marks it
             path = self.fetch(name)
             if path is None:
                 return False
             self.at(name).upload(path)
         return True
 
-    def forget(self, name: str) -> None:
+    def remove_local(self, name: str) -> None:
         """Removes this machine's file, so that it is fetched again."""
         self.path(name).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Removes the file for all."""
-        self.forget(name)
+        """Removes the file for all nodes."""
+        self.remove_local(name)
         if self.is_copied:
             self.at(name).remove()
 
     def lease(self, name: str) -> Lease:
-        """The right to compute a file, among all machines."""
+        """The lease to compute a file, among all machines."""
         return Lease(self.at(name + SUFFIX))
 
-    def lease_here(self, name: str) -> Lease:
-        """The same among all that share this machine's folder: everybody, unless it is a copy."""
+    def local_lease(self, name: str) -> Lease:
+        """The lease to compute a file, among the processes that share this machine's folder."""
         return Lease(Location.of(self.path(name + SUFFIX)))
 
 
-def mark(path: Path) -> None:
-    """Marks a file as used, unless that was done a short while ago; not an error where it cannot be done."""
+def mark_used(path: Path) -> None:
+    """Marks a file as used, unless it was marked recently; does nothing if that is not permitted."""
     with suppress(OSError):
-        if time.time() - path.stat().st_mtime > MARK:
+        if time.time() - path.stat().st_mtime > MARK_SECONDS:
             os.utime(path)
 
 
 def _cache() -> Path:
-    """Where copies lie: `EARSHOT_CACHE`, or the user's folder for such things."""
+    """The folder of local copies: `EARSHOT_CACHE`, or the user's cache folder."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(os.environ.get("EARSHOT_CACHE") or Path(caches) / "earshot")

@@ -1,20 +1,21 @@
-"""Finished sessions by content address: shared between trials, found again after any death.
+"""Finished sessions by content address: shared between trials, and reused after a crash.
 
-    STORE/stages/ab/ADDRESS/stage.json          what it depends on, which parts, notes, cost
+    STORE/stages/ab/ADDRESS/stage.json          what it depends on, its parts, notes, cost
                            /predictions.parquet per-clip predictions of every head
     STORE/parts/cd/DIGEST.safetensors           tensors, by their own digest: equal parts are stored once
 
-A stage's address is the SHA-256 of everything that it depends on, its parent's address among it. Its stage.json is
-published last and by one rename, so a stage is there whole or not at all.
+A stage's address is the SHA-256 of everything that it depends on, including its parent's address. Its stage.json is
+published last and by one rename, so a stage is either complete or absent.
 """
 
 import hashlib
 import json
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,12 +24,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from datasets.utils.files import TEMPORARY_SUFFIX, file_digest
-from trainables.store.layout import description, part_file, predictions_file, stage_file
+from trainables.store.layout import parse_description, part_file, predictions_file, stage_file
 from trainables.store.lease import Lease
 from trainables.store.shared_files import Place, SharedFiles
 from trainables.store.state import State
 
 SCHEMA_VERSION = 1
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Stage:
         depends_on: everything that determines the session, in JSON types.
         predictions: per clip and head; `trainables.records.PREDICTIONS`.
         seconds: wall time of learning and scoring.
-        parameters_stored: values that the learner keeps.
-        parameters_used: values that scoring a clip uses.
-        peak_bytes: most memory at a time while it was computed; None where that is not known.
+        parameters_stored: number of values in the learner's state.
+        parameters_used: number of values used to score a clip.
+        peak_bytes: peak memory while it was computed; None if unknown.
     """
 
     address: str
@@ -55,61 +58,62 @@ class Stage:
 
 
 class StageStore:
-    """The store of stages; any number of processes on any number of machines may use it at once.
+    """The store of stages; any number of processes on any number of machines may use it concurrently.
 
     Args:
-        place: folder or URI; a folder is made when first needed.
+        place: folder or URI; a folder is created when first needed.
     """
 
     def __init__(self, place: Place) -> None:
-        self.depot = SharedFiles(place)
+        self.shared_files = SharedFiles(place)
 
     def find(self, address: str) -> Stage | None:
-        """The stage at `address`, or None; one whose files are not what was published is removed."""
-        described, predictions = self._intact(address)
-        if described is None:
+        """The stage at `address`, or None; a stage with damaged files is removed."""
+        description, predictions = self._read_stage(address)
+        if description is None:
             return None
-        self.depot.mark(stage_file(address))
+        self.shared_files.mark_used(stage_file(address))
         return Stage(
             address=address,
-            depends_on=described["depends_on"],
+            depends_on=description["depends_on"],
             predictions=pq.read_table(pa.BufferReader(predictions)),
-            seconds=described["seconds"],
-            parameters_stored=described["parameters_stored"],
-            parameters_used=described["parameters_used"],
-            peak_bytes=described.get("peak_bytes"),
+            seconds=description["seconds"],
+            parameters_stored=description["parameters_stored"],
+            parameters_used=description["parameters_used"],
+            peak_bytes=description.get("peak_bytes"),
         )
 
     def has(self, address: str) -> bool:
-        """Whether the stage at `address` was published; its files are not looked into."""
-        return self.depot.has(stage_file(address))
+        """Whether the stage at `address` is published; its files are not checked."""
+        return self.shared_files.has(stage_file(address))
 
     def state(self, address: str) -> State | None:
-        """The learner's state after the stage, or None where a part of it is gone or damaged."""
-        described = self._described(address)
-        if described is None:
+        """The learner's state after the stage; None if a part of it is missing or damaged."""
+        description = self._read_description(address)
+        if description is None:
             return None
         parts = {}
-        for name, digest in described["parts"].items():
-            content = self._part(digest)
+        for name, digest in description["parts"].items():
+            content = self._read_part(digest)
             if content is None:
                 return None
             parts[name] = load_tensors(content)
-        return State(parts, described["notes"])
+        return State(parts, description["notes"])
 
     def publish(self, stage: Stage, state: State) -> None:
-        """Makes a stage visible to everybody; it is there once its stage.json is, which comes last."""
+        """Publishes a stage. Its stage.json is written last and makes it visible to all processes."""
         parts = {}
-        before = (self._described(stage.depends_on.get("parent")) or {}).get("parts", {})
+        of_parent = (self._read_description(stage.depends_on.get("parent")) or {}).get("parts", {})
         for name, tensors in state.parts.items():
-            if name in state.settled and name in before and self.depot.keep(part_file(before[name])):
-                parts[name] = before[name]
+            settled = name in state.settled and name in of_parent
+            if settled and self.shared_files.protect(part_file(of_parent[name])):
+                parts[name] = of_parent[name]
             else:
                 parts[name] = self._write_part(tensors)
         predictions = parquet_bytes(stage.predictions)
-        with self.depot.published(predictions_file(stage.address)) as aside:
-            aside.write_bytes(predictions)
-        described = {
+        with self.shared_files.publish(predictions_file(stage.address)) as temporary:
+            temporary.write_bytes(predictions)
+        description = {
             "schema_version": SCHEMA_VERSION,
             "address": stage.address,
             "depends_on": stage.depends_on,
@@ -121,70 +125,72 @@ class StageStore:
             "parameters_used": stage.parameters_used,
             "peak_bytes": stage.peak_bytes,
         }
-        with self.depot.published(stage_file(stage.address)) as aside:
-            aside.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        with self.shared_files.publish(stage_file(stage.address)) as temporary:
+            temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
     def lease(self, address: str) -> Lease:
-        """The right to compute the stage at `address`."""
-        return self.depot.lease(stage_file(address))
+        """The lease to compute the stage at `address`."""
+        return self.shared_files.lease(stage_file(address))
 
-    def _intact(self, address: str) -> tuple[dict[str, Any] | None, bytes]:
-        for mend in (self.depot.forget, self.depot.remove):  # a damaged copy is fetched again
-            described = self._described(address)
-            path = self.depot.fetch(predictions_file(address)) if described is not None else None
+    def _read_stage(self, address: str) -> tuple[dict[str, Any] | None, bytes]:
+        """Description and predictions of a stage; None and no bytes if it is absent or damaged."""
+        files = self.shared_files
+        for remove_damaged in (files.remove_local, files.remove):  # a damaged local copy is fetched again
+            description = self._read_description(address)
+            path = files.fetch(predictions_file(address)) if description is not None else None
             content = b""
-            with suppress(FileNotFoundError):  # it was evicted just now
+            with suppress(FileNotFoundError):  # it has just been evicted
                 content = path.read_bytes() if path is not None else b""
-            if described is None or _digest(content) == described["predictions"]:
-                return described, content
-            mend(stage_file(address))
-            mend(predictions_file(address))
+            if description is None or _digest(content) == description["predictions"]:
+                return description, content
+            remove_damaged(stage_file(address))
+            remove_damaged(predictions_file(address))
         return None, b""
 
-    def _described(self, address: str | None) -> dict[str, Any] | None:
-        """The contents of a stage's stage.json; None where there is no such stage, or its file is damaged."""
+    def _read_description(self, address: str | None) -> dict[str, Any] | None:
+        """The contents of a stage's stage.json; None if there is no such stage or the file is damaged."""
         if address is None:
             return None
-        for mend in (self.depot.forget, self.depot.remove):
-            path = self.depot.fetch(stage_file(address))
+        return self._read(stage_file(address), lambda content: parse_description(content, address))
+
+    def _read_part(self, digest: str) -> bytes | None:
+        """The bytes of a part; None if it is missing or damaged."""
+
+        def check(content: bytes) -> bytes:
+            if _digest(content) != digest:
+                raise ValueError(f"not the part {digest}")
+            return content
+
+        return self._read(part_file(digest), check)
+
+    def _read(self, name: str, parse: Callable[[bytes], Content]) -> Content | None:
+        """Reads a file, None if there is none; one for which `parse` raises `ValueError` is damaged and removed."""
+        files = self.shared_files
+        for remove_damaged in (files.remove_local, files.remove):  # a damaged local copy is fetched again
+            path = files.fetch(name)
             if path is None:
                 return None
             try:
-                return description(path.read_bytes(), address)
+                return parse(path.read_bytes())
             except FileNotFoundError:
                 return None
             except ValueError:
-                mend(stage_file(address))
-        return None
-
-    def _part(self, digest: str) -> bytes | None:
-        """The bytes of a part; None where it is gone or damaged."""
-        for mend in (self.depot.forget, self.depot.remove):
-            path = self.depot.fetch(part_file(digest))
-            if path is None:
-                return None
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:
-                return None
-            if _digest(content) == digest:
-                return content
-            mend(part_file(digest))
+                remove_damaged(name)
         return None
 
     def _write_part(self, tensors: dict[str, Tensor]) -> str:
-        """Writes a part under its digest, which it returns; not by way of bytes in memory, as it may be large."""
-        folder = self.depot.path("parts")
+        """Writes a part and returns its digest; directly to disk, as it may be large."""
+        folder = self.shared_files.path("parts")
         folder.mkdir(parents=True, exist_ok=True)
-        made = folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+        file = folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
-            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, made)
-            digest = file_digest(made)
-            if not self.depot.keep(part_file(digest)):
-                with self.depot.published(part_file(digest)) as aside:
-                    os.replace(made, aside)
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, file)
+            digest = file_digest(file)
+            if not self.shared_files.protect(part_file(digest)):
+                with self.shared_files.publish(part_file(digest)) as temporary:
+                    os.replace(file, temporary)
         finally:
-            made.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         return digest
 
 

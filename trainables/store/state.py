@@ -1,4 +1,4 @@
-"""What a learner knows after a session, as the store keeps it."""
+"""The state of a learner after a session, as it is stored."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,12 +8,12 @@ from torch import Tensor
 
 @dataclass
 class State:
-    """Everything that a learner knows after a session.
+    """The complete state of a learner after a session.
 
     Attributes:
         parts: groups of named tensors; a part that does not change between sessions is stored once.
-        notes: the rest, in JSON types (remembered clips, counters).
-        settled: names of parts that no later session changes; later stages need not look at them again.
+        notes: the rest, in JSON types (exemplars, counters).
+        settled: names of parts that later sessions do not change; later stages need not hash them again.
     """
 
     parts: dict[str, dict[str, Tensor]] = field(default_factory=dict)

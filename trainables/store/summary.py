@@ -1,70 +1,76 @@
-"""Describes what a store holds, one row per group of stages."""
+"""Summarises the contents of a store: one row per stage, one per session of a method, and totals."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from trainables.store.inventory import Holdings, StageFiles
+from datasets.utils.location import Found
+from trainables.store.inventory import Inventory, StageFiles
+
+Row = dict[str, Any]
 
 
-def described(held: Holdings, stages: Sequence[StageFiles]) -> dict[str, Any]:
-    """What a store holds, in JSON types; times are seconds since 1970, sizes bytes.
+def summarize(inventory: Inventory, stages: Sequence[StageFiles]) -> dict[str, Any]:
+    """Summarises a store in JSON types; times are seconds since 1970, sizes are bytes.
 
-    A part that several stages have is counted once, with the first session that has it.
+    A part that several stages refer to is counted once, with the first session that has it.
+
+    Args:
+        inventory: of the store.
+        stages: `inventory.stages()`.
     """
-    owners: dict[str, StageFiles] = {}
-    for stage in sorted(stages, key=lambda one: (one.session, one.method, one.address)):
-        for digest in stage.parts:
-            owners.setdefault(digest, stage)
     references = Counter(digest for stage in stages for digest in stage.parts)
-    own: dict[str, int] = defaultdict(int)
-    for digest, stage in owners.items():
-        own[stage.address] += _size(held.parts, digest)
-    rows = [
+    rows = _stage_rows(inventory, stages, references)
+    return {
+        "place": str(inventory.place),
+        "size": inventory.size,
+        "stages": rows,
+        "sessions": _session_rows(rows, stages, references),
+        "parts": _parts(inventory, references),
+        "embeddings": {
+            **_count_and_size(inventory.arrays.values()),
+            "used": max((file.modified for file in inventory.arrays.values()), default=None),
+        },
+        "unreferenced": _count_and_size(_unreferenced(inventory, references)),
+        "computing": len(inventory.leases),
+        "others": _count_and_size(inventory.foreign),
+    }
+
+
+def _stage_rows(inventory: Inventory, stages: Sequence[StageFiles], references: Counter[str]) -> list[Row]:
+    part_sizes = _sizes_of_new_parts(inventory, stages)
+    return [
         {
             "address": stage.address,
             "method": stage.method,
             "session": stage.session,
             "data": stage.data,
             "seconds": stage.seconds,
-            "size": stage.size + own[stage.address],
+            "size": stage.size + part_sizes[stage.address],
             "shared_parts": sum(references[digest] > 1 for digest in stage.parts),
-            "used": stage.used,
+            "used": stage.last_used,
         }
-        for stage in sorted(stages, key=lambda one: (one.method, one.session, one.address))
+        for stage in sorted(stages, key=lambda stage: (stage.method, stage.session, stage.address))
     ]
-    left = [part for digest, part in held.parts.items() if digest not in references]
-    left += [found for address, found in held.predictions.items() if address not in held.described]
-    left += held.asides.values()
-    return {
-        "place": str(held.place),
-        "size": held.size,
-        "stages": rows,
-        "sessions": _sessions(rows, stages, references),
-        "parts": {
-            "count": len(references),
-            "shared": sum(count > 1 for count in references.values()),
-            "size": sum(_size(held.parts, digest) for digest in references),
-            "size_unshared": sum(count * _size(held.parts, digest) for digest, count in references.items()),
-        },
-        "embeddings": {
-            "count": len(held.arrays),
-            "size": sum(found.size or 0 for found in held.arrays.values()),
-            "used": max((found.modified for found in held.arrays.values()), default=None),
-        },
-        "unreferenced": {"count": len(left), "size": sum(found.size or 0 for found in left)},
-        "computing": len(held.leases),
-        "others": {"count": len(held.others), "size": sum(found.size or 0 for found in held.others)},
-    }
 
 
-def _sessions(
-    rows: Sequence[dict[str, Any]], stages: Sequence[StageFiles], references: Counter[str]
-) -> list[dict[str, Any]]:
-    """The stages of a method's session together."""
-    grouped: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+def _sizes_of_new_parts(inventory: Inventory, stages: Sequence[StageFiles]) -> dict[str, int]:
+    """Bytes of the parts that appear first in each stage, by its address."""
+    first: dict[str, StageFiles] = {}
+    for stage in sorted(stages, key=lambda stage: (stage.session, stage.method, stage.address)):
+        for digest in stage.parts:
+            first.setdefault(digest, stage)
+    sizes: dict[str, int] = defaultdict(int)
+    for digest, stage in first.items():
+        sizes[stage.address] += _part_size(inventory, digest)
+    return sizes
+
+
+def _session_rows(rows: Sequence[Row], stages: Sequence[StageFiles], references: Counter[str]) -> list[Row]:
+    """One row for all stages of a method's session."""
+    groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
-        grouped[row["method"], row["session"]].append(row)
+        groups[row["method"], row["session"]].append(row)
     shared: dict[tuple[str, int], set[str]] = defaultdict(set)
     for stage in stages:
         shared[stage.method, stage.session].update(digest for digest in stage.parts if references[digest] > 1)
@@ -78,9 +84,32 @@ def _sessions(
             "shared_parts": len(shared[method, session]),
             "used": max(row["used"] for row in group),
         }
-        for (method, session), group in grouped.items()
+        for (method, session), group in groups.items()
     ]
 
 
-def _size(files: dict[str, Any], key: str) -> int:
-    return (files[key].size or 0) if key in files else 0
+def _parts(inventory: Inventory, references: Counter[str]) -> dict[str, int]:
+    sizes = {digest: _part_size(inventory, digest) for digest in references}
+    return {
+        "count": len(references),
+        "shared": sum(count > 1 for count in references.values()),
+        "size": sum(sizes.values()),
+        "size_unshared": sum(count * sizes[digest] for digest, count in references.items()),
+    }
+
+
+def _unreferenced(inventory: Inventory, references: Counter[str]) -> list[Found]:
+    """Parts and predictions of no published stage, and temporary files."""
+    files = [part for digest, part in inventory.parts.items() if digest not in references]
+    files += [file for address, file in inventory.predictions.items() if address not in inventory.descriptions]
+    return [*files, *inventory.temporary.values()]
+
+
+def _part_size(inventory: Inventory, digest: str) -> int:
+    part = inventory.parts.get(digest)
+    return (part.size or 0) if part is not None else 0
+
+
+def _count_and_size(files: Iterable[Found]) -> dict[str, Any]:
+    sizes = [file.size or 0 for file in files]
+    return {"count": len(sizes), "size": sum(sizes)}

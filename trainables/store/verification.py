@@ -1,4 +1,4 @@
-"""Whether the files of a store are what was published: every stage, part and embedding against its checksum."""
+"""Verifies a store: every stage, part and embedding against its checksum."""
 
 import errno
 import math
@@ -12,19 +12,20 @@ import numpy as np
 
 from datasets.utils.files import stream_digest
 from datasets.utils.location import Found
-from trainables.store.inventory import Holdings, each
-from trainables.store.layout import description, part_file, predictions_file, stage_file, trailer
+from datasets.utils.text import plural
+from trainables.store.inventory import Inventory, map_files
+from trainables.store.layout import parse_description, part_file, predictions_file, stage_file, trailer
 
-BLOCK = 1 << 20  # bytes that are read at a time
+BLOCK = 1 << 20  # bytes read at a time
 
 Result = TypeVar("Result")
-Listener = Callable[[int], None]
-"""Hears how many bytes more are checked."""
+Progress = Callable[[int], None]
+"""Receives the number of bytes verified so far."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what was published.
+    """A file that differs from what was published.
 
     Attributes:
         name: of the file, relative to the store.
@@ -37,21 +38,21 @@ class Damage:
     stages: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        more = f"; {len(self.stages)} of the stages need it" if self.name.startswith("parts/") else ""
-        return f"{self.name}: {self.reason}{more}"
+        needed = f"; needed by {plural(len(self.stages), 'stage')}" if self.name.startswith("parts/") else ""
+        return f"{self.name}: {self.reason}{needed}"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is wrong with a store.
+class Verification:
+    """The outcome of verifying a store.
 
     Attributes:
-        damages: by name of the file.
-        stages: how many were checked.
-        parts: how many were checked.
-        arrays: how many embeddings were checked.
-        unsummed: embeddings without a checksum, of which the length alone was checked.
-        size: bytes that were read.
+        damages: sorted by name of the file.
+        stages: number of verified stages.
+        parts: number of verified parts.
+        arrays: number of verified embeddings.
+        unsummed: number of embeddings without a checksum, of which only the length was verified.
+        size: bytes read.
     """
 
     damages: tuple[Damage, ...]
@@ -62,103 +63,118 @@ class Verdict:
     size: int
 
 
-def verify(held: Holdings, listener: Listener = lambda size: None) -> Verdict:
-    """Reads all of a store. Sweeps may run meanwhile: what is evicted under our eyes is no damage.
+def verify(inventory: Inventory, progress: Progress = lambda size: None) -> Verification:
+    """Reads a whole store. Sweeps may run at the same time: what they evict meanwhile is not reported as damage.
 
     Raises:
-        OSError: a file is there and may not be read.
-        EarshotError: the file system behind a URI does not answer, or refuses.
+        OSError: a file exists and cannot be read.
+        EarshotError: the file system behind a URI does not answer, or denies access.
     """
     damages: list[Damage] = []
-    referring: dict[str, list[str]] = defaultdict(list)
-    for address, found in zip(held.described, each(held.place, lambda a: _stage(held, a), held.described), strict=True):
-        described, damage = found
+    used_by: dict[str, list[str]] = defaultdict(list)
+    done = 0
+    addresses = list(inventory.descriptions)
+    checked = map_files(inventory.place, lambda address: _verify_stage(inventory, address), addresses)
+    for address, (description, damage) in zip(addresses, checked, strict=True):
         if damage is not None:
             damages.append(damage)
-        if described is not None:
-            for digest in set(described["parts"].values()):
-                referring[digest].append(address)
-        listener(_size(held.described[address]) + _size(held.predictions.get(address)))
+        if description is not None:
+            for digest in set(description["parts"].values()):
+                used_by[digest].append(address)
+        done += _size(inventory.descriptions[address]) + _size(inventory.predictions.get(address))
+        progress(done)
 
-    def checked(digest: str) -> Damage | None:
-        damage = _digest(held, part_file(digest), digest)
-        listener(_size(held.parts.get(digest)))
-        if damage is None:
-            return None
-        needed = tuple(address for address in referring[digest] if _is_there(held, address))
-        if held.at(damage.name).size() is None and not needed:
-            return None  # evicted with its stages, since they were listed
-        return Damage(damage.name, damage.reason, needed)
+    parts = sorted({*inventory.parts, *used_by})
+    part_damages = map_files(inventory.place, lambda digest: _verify_part(inventory, digest, used_by[digest]), parts)
+    for digest, damage in zip(parts, part_damages, strict=True):
+        if damage is not None:
+            damages.append(damage)
+        done += _size(inventory.parts.get(digest))
+        progress(done)
 
-    def embedding(found: Found) -> tuple[Damage | None, bool]:
-        result = _array(held, found)
-        listener(_size(found))
-        return result
+    unsummed = 0
+    arrays = list(inventory.arrays.values())
+    array_damages = map_files(inventory.place, lambda file: _verify_array(inventory, file), arrays)
+    for file, (damage, has_checksum) in zip(arrays, array_damages, strict=True):
+        if damage is not None:
+            damages.append(damage)
+        unsummed += not has_checksum
+        done += _size(file)
+        progress(done)
 
-    parts = sorted({*held.parts, *referring})
-    damages += [damage for damage in each(held.place, checked, parts) if damage is not None]
-    arrays = list(each(held.place, embedding, held.arrays.values()))
-    damages += [damage for damage, _ in arrays if damage is not None]
-    return Verdict(
+    return Verification(
         tuple(sorted(damages, key=lambda damage: damage.name)),
-        stages=len(held.described),
+        stages=len(inventory.descriptions),
         parts=len(parts),
         arrays=len(arrays),
-        unsummed=sum(not summed for _, summed in arrays),
-        size=held.size,
+        unsummed=unsummed,
+        size=inventory.size,
     )
 
 
-def remove(held: Holdings, damages: Sequence[Damage]) -> None:
-    """Removes what is damaged, and the stages that cannot be used without it; the next sweep computes them again.
+def remove_damaged(inventory: Inventory, damages: Sequence[Damage]) -> None:
+    """Removes damaged files and the stages that cannot be used without them; the next sweep computes them again.
 
     Raises:
         OSError: a file cannot be removed.
-        EarshotError: the file system behind a URI does not answer, or refuses.
+        EarshotError: the file system behind a URI does not answer, or denies access.
     """
     for damage in damages:
         for address in damage.stages:
-            held.at(stage_file(address)).remove()
-            held.at(predictions_file(address)).remove()
-        held.at(damage.name).remove()
+            inventory.at(stage_file(address)).remove()
+            inventory.at(predictions_file(address)).remove()
+        inventory.at(damage.name).remove()
 
 
-def _stage(held: Holdings, address: str) -> tuple[dict[str, Any] | None, Damage | None]:
-    """What a stage's description says, where it can be read, and what is wrong with its own files."""
+def _verify_stage(inventory: Inventory, address: str) -> tuple[dict[str, Any] | None, Damage | None]:
+    """Description of a stage, None if it cannot be read, and the damage to its description or predictions."""
     name = stage_file(address)
-    found = _read(held, name, lambda file: file.read())
-    if isinstance(found, Damage):
-        return None, Damage(name, found.reason, (address,)) if _is_there(held, address) else None
+    content = _read(inventory, name, lambda file: file.read())
+    if isinstance(content, Damage):
+        return None, Damage(name, content.reason, (address,)) if _is_published(inventory, address) else None
     try:
-        described = description(found, address)
+        description = parse_description(content, address)
     except ValueError:
         return None, Damage(name, "expected the description of this stage, found a damaged one", (address,))
-    damage = _digest(held, predictions_file(address), described["predictions"])
-    if damage is None or not _is_there(held, address):
-        return described, None
-    return described, Damage(damage.name, damage.reason, (address,))
+    damage = _verify_digest(inventory, predictions_file(address), description["predictions"])
+    if damage is None or not _is_published(inventory, address):
+        return description, None
+    return description, Damage(damage.name, damage.reason, (address,))
 
 
-def _digest(held: Holdings, name: str, expected: str) -> Damage | None:
-    """What is wrong with a file of which the SHA-256 is known."""
-    found = _read(held, name, stream_digest)
-    if isinstance(found, Damage) or found == expected:
-        return found if isinstance(found, Damage) else None
-    return Damage(name, f"expected SHA-256 {expected[:12]}..., found {found[:12]}...")
+def _verify_part(inventory: Inventory, digest: str, used_by: Sequence[str]) -> Damage | None:
+    """The damage to a part, with those of the stages using it that are still published."""
+    damage = _verify_digest(inventory, part_file(digest), digest)
+    if damage is None:
+        return None
+    stages = tuple(address for address in used_by if _is_published(inventory, address))
+    if inventory.at(damage.name).size() is None and not stages:
+        return None  # evicted with its stages since they were listed
+    return Damage(damage.name, damage.reason, stages)
 
 
-def _array(held: Holdings, found: Found) -> tuple[Damage | None, bool]:
-    """What is wrong with an embedding, and whether it has a checksum."""
-    read = _read(held, found.name, lambda file: _array_reason(file, _size(found)))
-    if isinstance(read, Damage):
-        evicted = held.at(found.name).size() is None
-        return None if evicted else read, True
-    reason, summed = read
-    return Damage(found.name, reason) if reason else None, summed
+def _verify_digest(inventory: Inventory, name: str, expected: str) -> Damage | None:
+    """Compares a file with its SHA-256."""
+    digest = _read(inventory, name, stream_digest)
+    if isinstance(digest, Damage):
+        return digest
+    if digest == expected:
+        return None
+    return Damage(name, f"expected SHA-256 {expected[:12]}..., found {digest[:12]}...")
+
+
+def _verify_array(inventory: Inventory, file: Found) -> tuple[Damage | None, bool]:
+    """The damage to an embedding, and whether it has a checksum."""
+    result = _read(inventory, file.name, lambda opened: _array_reason(opened, _size(file)))
+    if isinstance(result, Damage):
+        is_evicted = inventory.at(file.name).size() is None
+        return None if is_evicted else result, True
+    reason, has_checksum = result
+    return Damage(file.name, reason) if reason else None, has_checksum
 
 
 def _array_reason(file: Any, size: int) -> tuple[str, bool]:
-    """What is wrong with an embedding's file, empty if nothing is, and whether it has a checksum."""
+    """Why an embedding's file is damaged, empty if it is not, and whether it has a checksum."""
     try:
         version = np.lib.format.read_magic(file)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -166,26 +182,26 @@ def _array_reason(file: Any, size: int) -> tuple[str, bool]:
         if dtype.hasobject:
             raise ValueError("objects")
     except (ValueError, KeyError, EOFError):
-        return "expected an array of NumPy, found a damaged header", True
+        return "expected a NumPy array, found a damaged header", True
     length = file.tell() + dtype.itemsize * math.prod(shape)
     if size not in (length, length + len(trailer(0))):
         return f"expected {length + len(trailer(0))} bytes, found {size}", True
     file.seek(0)
-    checksum, left = 0, length
-    while left and (block := file.read(min(BLOCK, left))):
+    checksum, remaining = 0, length
+    while remaining and (block := file.read(min(BLOCK, remaining))):
         checksum = zlib.crc32(block, checksum)
-        left -= len(block)
+        remaining -= len(block)
     end = file.read()
     if end and end != trailer(checksum):
-        return "expected the contents that its checksum tells, found others", True
+        return "expected contents that match the checksum, found others", True
     return "", bool(end)
 
 
-def _read(held: Holdings, name: str, read: Callable[[Any], Result]) -> Result | Damage:
-    """What `read` makes of a file, or why it cannot be read."""
-    place = held.at(name)
+def _read(inventory: Inventory, name: str, read: Callable[[Any], Result]) -> Result | Damage:
+    """The result of `read` for an open file, or why the file cannot be read."""
+    place = inventory.at(name)
     try:
-        # not mapped into memory: there a bad block of the disk would end this process
+        # not memory-mapped: a bad disk block would then kill this process
         with place.local.open("rb") if place.local is not None else place.open() as file:
             return read(file)
     except FileNotFoundError:
@@ -196,9 +212,9 @@ def _read(held: Holdings, name: str, read: Callable[[Any], Result]) -> Result | 
         return Damage(name, f"cannot be read ({error.strerror})")
 
 
-def _is_there(held: Holdings, address: str) -> bool:
-    return held.at(stage_file(address)).size() is not None
+def _is_published(inventory: Inventory, address: str) -> bool:
+    return inventory.at(stage_file(address)).size() is not None
 
 
-def _size(found: Found | None) -> int:
-    return (found.size or 0) if found is not None else 0
+def _size(file: Found | None) -> int:
+    return (file.size or 0) if file is not None else 0

@@ -1,11 +1,9 @@
-"""One page that tells what a run found: `report.html`, self-contained, interactive, read from the run folder alone.
+"""`report.html`: a self-contained, interactive page of the results of a run.
 
-    write_page(run, path)
-
-`numbers` turns a run into plain data, `words` says in sentences what they mean, `page.html.j2` shows them, `page.css`
-dresses them and `page.js` draws the charts with Plotly. Nothing is fetched from anywhere: the page may be mailed.
+`payload` turns a run into plain data, `orchestrator.reporting.sentences` supplies the text, `page.html.j2` is the
+template, `page.css` the style, and `page.js` draws the charts with Plotly. The page loads nothing from a network.
 """
 
-from orchestrator.reporting.html.write import write_page
+from orchestrator.reporting.html.write import page, write_page
 
-__all__ = ["write_page"]
+__all__ = ["page", "write_page"]

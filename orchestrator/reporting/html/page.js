@@ -1,5 +1,5 @@
 "use strict";
-// State lies in the address (#head=linear&off=icarl), so a link shows what its sender saw and a live page keeps it.
+// The state is in the URL fragment (#head=linear&off=icarl): a link reproduces the view, and a live page keeps it.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ROOT = document.documentElement;
@@ -9,20 +9,20 @@ const DASHES = ["solid", "dash", "dot", "dashdot"];
 const SYMBOLS = ["circle", "square", "diamond", "triangle-down", "triangle-up", "pentagon", "x"];
 const state = { off: new Set(), head: "", measure: "micro", focus: "", session: DATA.sessions - 1, theme: "" };
 
-// --- text: Plotly reads some HTML in labels, so names are escaped for it; elsewhere only textContent is used
+// --- text: Plotly interprets some HTML in labels, so names are escaped for it; everything else uses textContent
 
 const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-const short = (text, most = 24) => (String(text).length > most ? String(text).slice(0, most - 1) + "…" : String(text));
+const short = (text, length = 24) => (String(text).length > length ? String(text).slice(0, length - 1) + "…" : String(text));
 const percent = (value) => (value === null || value === undefined ? "-" : (100 * value).toFixed(1));
 const hundred = (value) => (value === null || value === undefined ? null : 100 * value);
 const css = (name) => getComputedStyle(ROOT).getPropertyValue(name).trim();
 const narrow = () => window.innerWidth < 640;
 
-// --- what is shown
+// --- selection
 
 const shown = () => DATA.methods.filter((method) => !state.off.has(method.name) && headOf(method));
 const headOf = (method) => (state.head ? (method.heads[state.head] ? state.head : null) : method.head);
-const found = (method) => method.heads[headOf(method)];
+const result = (method) => method.heads[headOf(method)];
 const colour = (method) => COLOURS[method.colour % COLOURS.length];
 const dash = (method) => DASHES[Math.floor(method.colour / COLOURS.length) % DASHES.length];
 const symbol = (method) => SYMBOLS[method.colour % SYMBOLS.length];
@@ -33,6 +33,9 @@ const ticks = () => DATA.seen.map((seen, t) => (seen === null ? String(t) : `${t
 
 // --- drawing
 
+// With a distance to the tick labels, Plotly reserves space for the title instead of drawing it over them.
+const spaced = (axis, distance) => (axis.title ? { ...axis, title: { standoff: distance, ...axis.title } } : axis);
+
 function layout(more = {}) {
   const axis = { gridcolor: css("--grid"), zerolinecolor: css("--line"), linecolor: css("--line"), fixedrange: true, automargin: true };
   const { xaxis = {}, yaxis = {}, ...rest } = more;
@@ -42,30 +45,30 @@ function layout(more = {}) {
     margin: { l: 52, r: narrow() ? 12 : 130, t: 12, b: 54 },
     height: narrow() ? 300 : 400, showlegend: false, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--soft"), font: { color: css("--ink"), size: 13 }, align: "left" },
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+    xaxis: { ...axis, ...spaced(xaxis, 10) }, yaxis: { ...axis, ...spaced(yaxis, 14) }, ...rest,
   };
 }
 
-function draw(id, traces, more, why) {
-  const place = $("chart-" + id);
-  const nothing = (place.hidden = traces.length === 0);
-  $("empty-" + id).hidden = !nothing;
-  $("empty-" + id).textContent = why || "";
-  place.closest("section").querySelector("details.table").hidden = nothing;
-  if (nothing) Plotly.purge(place);
-  else Plotly.react(place, traces, layout(more), { displayModeBar: false, responsive: true });
+function draw(id, traces, more, reason) {
+  const chart = $("chart-" + id);
+  const empty = (chart.hidden = traces.length === 0);
+  $("empty-" + id).hidden = !empty;
+  $("empty-" + id).textContent = reason || "";
+  chart.closest("section").querySelector("details.table").hidden = empty;
+  if (empty) Plotly.purge(chart);
+  else Plotly.react(chart, traces, layout(more), { displayModeBar: false, responsive: true });
 }
 
 function table(id, caption, header, rows) {
   const element = $("table-" + id);
   const line = (cells, tag) => {
     const row = document.createElement("tr");
-    cells.forEach((cell, place) => {
-      const one = document.createElement(place === 0 || tag === "th" ? "th" : "td");
-      one.scope = tag === "th" ? "col" : "row";
-      if (tag === "td" && place) { one.removeAttribute("scope"); one.className = "number"; }
-      one.textContent = cell;
-      row.append(one);
+    cells.forEach((cell, column) => {
+      const element = document.createElement(column === 0 || tag === "th" ? "th" : "td");
+      element.scope = tag === "th" ? "col" : "row";
+      if (tag === "td" && column) { element.removeAttribute("scope"); element.className = "number"; }
+      element.textContent = cell;
+      row.append(element);
     });
     return row;
   };
@@ -77,19 +80,19 @@ function table(id, caption, header, rows) {
   element.replaceChildren(title, head, body);
 }
 
-// Names at the ends of curves, moved apart where they would touch.
-function names(ends, low, high, gap) {
-  const places = ends.slice().sort((a, b) => a.y - b.y);
+// Labels at the ends of curves, moved apart where they would overlap.
+function endLabels(ends, low, high, gap) {
+  const labels = ends.slice().sort((a, b) => a.y - b.y);
   for (let round = 0; round < 50; round++) {
-    places.forEach((one, i) => {
-      const next = places[i + 1];
-      if (next && next.y - one.y < gap) { const half = (gap - next.y + one.y) / 2; one.y -= half; next.y += half; }
+    labels.forEach((lower, i) => {
+      const upper = labels[i + 1];
+      if (upper && upper.y - lower.y < gap) { const half = (gap - upper.y + lower.y) / 2; lower.y -= half; upper.y += half; }
     });
-    places.forEach((one) => { one.y = Math.min(high, Math.max(low, one.y)); });
+    labels.forEach((end) => { end.y = Math.min(high, Math.max(low, end.y)); });
   }
-  return places.map((one) => ({
-    x: 1, xref: "paper", xanchor: "left", xshift: 8, y: one.y, yanchor: "middle", showarrow: false, align: "left",
-    text: safe(short(one.text, 18)), font: { color: one.colour, size: 13 },
+  return labels.map((end) => ({
+    x: 1, xref: "paper", xanchor: "left", xshift: 8, y: end.y, yanchor: "middle", showarrow: false, align: "left",
+    text: safe(short(end.text, 18)), font: { color: end.colour, size: 13 },
   }));
 }
 
@@ -104,17 +107,17 @@ function curve(method, values, extra = {}) {
 }
 
 function band(method, values) {
-  const kept = values.map((v, t) => ({ ...v, t })).filter((v) => v.low !== null);
+  const defined = values.map((v, t) => ({ ...v, t })).filter((v) => v.low !== null);
   return {
     type: "scatter", mode: "lines", fill: "toself", hoverinfo: "skip", line: { width: 0 }, fillcolor: colour(method) + "2b",
-    x: [...kept.map((v) => v.t), ...kept.map((v) => v.t).reverse()],
-    y: [...kept.map((v) => hundred(v.high)), ...kept.map((v) => hundred(v.low)).reverse()],
+    x: [...defined.map((v) => v.t), ...defined.map((v) => v.t).reverse()],
+    y: [...defined.map((v) => hundred(v.high)), ...defined.map((v) => hundred(v.low)).reverse()],
   };
 }
 
 const sessionsAxis = () => ({ title: { text: "session (classes seen)" }, tickvals: DATA.seen.map((_, t) => t), ticktext: ticks(), range: [-0.15, DATA.sessions - 0.85] });
 const percentAxis = (text, range) => ({ title: { text }, ticksuffix: " %", ...(range ? { range } : {}) });
-const none = "Nothing to show: no method is selected, or none has this head or a finished session.";
+const none = "No data: no method is selected, or no selected method has this head or a finished session.";
 
 function span(methods, series) {
   const all = methods.flatMap((m) => series(m).flatMap((v) => [v.mean, v.low, v.high])).filter((v) => v !== null).map((v) => 100 * v);
@@ -123,7 +126,7 @@ function span(methods, series) {
 }
 
 function drawCurves() {
-  const series = (method) => found(method).sessions[state.measure];
+  const series = (method) => result(method).sessions[state.measure];
   const methods = shown().filter((method) => series(method).some((v) => v.mean !== null));
   const traces = [...methods.map((m) => band(m, series(m))), ...methods.map((m) => curve(m, series(m)))];
   let [low, high] = methods.length ? span(methods, series) : [0, 100];
@@ -139,37 +142,37 @@ function drawCurves() {
   if (limits && limits.some((value) => value < 1)) ends.push({ text: "ceiling", colour: css("--soft"), y: hundred(limits[limits.length - 1]) });
   draw("curves", traces, {
     xaxis: sessionsAxis(), yaxis: percentAxis("accuracy", [low, high]),
-    annotations: narrow() ? [] : names(ends, low, high, (high - low) * 0.055),
+    annotations: narrow() ? [] : endLabels(ends, low, high, (high - low) * 0.055),
   }, none);
-  $("told-curves").textContent = limits && limits.some((value) => value < 1) ? `Audit: ${DATA.ceilings.labels} labels share test clips with others, so no classifier can exceed the dotted line.` : "";
+  $("note-curves").textContent = limits && limits.some((value) => value < 1) ? `${DATA.ceilings.labels} labels share test clips with other labels; no classifier can exceed the dotted line.` : "";
   table("curves", "Accuracy on test clips, mean [95 % interval] (%)", ["method", ...DATA.seen.map((_, t) => `A_${t}`)],
     methods.map((m) => [label(m), ...series(m).map((v) => (v.low === null ? percent(v.mean) : `${percent(v.mean)} [${percent(v.low)}, ${percent(v.high)}]`))]));
 }
 
 function drawSides() {
-  const methods = shown().filter((m) => found(m).sessions.novel.some((v) => v.mean !== null));
+  const methods = shown().filter((m) => result(m).sessions.novel.some((v) => v.mean !== null));
   const traces = methods.flatMap((m) => [
-    curve(m, found(m).sessions.base, { hovertemplate: `<b>${safe(label(m))}</b>, base classes<br>session %{x}: %{y:.1f} %<extra></extra>` }),
-    curve(m, found(m).sessions.novel, {
+    curve(m, result(m).sessions.base, { hovertemplate: `<b>${safe(label(m))}</b>, base classes<br>session %{x}: %{y:.1f} %<extra></extra>` }),
+    curve(m, result(m).sessions.novel, {
       line: { color: colour(m), width: 1.6, dash: "dot" }, marker: { symbol: symbol(m) + "-open", size: 8, color: colour(m) },
       hovertemplate: `<b>${safe(label(m))}</b>, novel classes<br>session %{x}: %{y:.1f} %<extra></extra>`,
     }),
   ]);
-  draw("sides", traces, { xaxis: sessionsAxis(), yaxis: percentAxis("accuracy", [-3, 103]) }, DATA.sessions < 2 ? "There is one session, so all classes are base classes." : none);
+  draw("sides", traces, { xaxis: sessionsAxis(), yaxis: percentAxis("accuracy", [-3, 103]) }, DATA.sessions < 2 ? "With one session, all classes are base classes." : none);
   table("sides", "Base / novel accuracy (%)", ["method", ...DATA.seen.map((_, t) => `session ${t}`)],
-    methods.map((m) => [label(m), ...found(m).sessions.base.map((v, t) => `${percent(v.mean)} / ${percent(found(m).sessions.novel[t].mean)}`)]));
+    methods.map((m) => [label(m), ...result(m).sessions.base.map((v, t) => `${percent(v.mean)} / ${percent(result(m).sessions.novel[t].mean)}`)]));
 }
 
 function drawForgetting() {
-  const methods = shown().filter((m) => found(m).forgetting.some((v) => v.mean !== null));
+  const methods = shown().filter((m) => result(m).forgetting.some((v) => v.mean !== null));
   const traces = methods.map((m) => ({
-    type: "bar", name: safe(label(m)), x: found(m).forgetting.map((_, j) => j), y: found(m).forgetting.map((v) => hundred(v.mean)), marker: { color: colour(m) },
-    error_y: { type: "data", symmetric: false, color: css("--soft"), thickness: 1.2, width: 3, array: found(m).forgetting.map((v) => hundred(v.high === null ? 0 : v.high - v.mean)), arrayminus: found(m).forgetting.map((v) => hundred(v.low === null ? 0 : v.mean - v.low)) },
+    type: "bar", name: safe(label(m)), x: result(m).forgetting.map((_, j) => j), y: result(m).forgetting.map((v) => hundred(v.mean)), marker: { color: colour(m) },
+    error_y: { type: "data", symmetric: false, color: css("--soft"), thickness: 1.2, width: 3, array: result(m).forgetting.map((v) => hundred(v.high === null ? 0 : v.high - v.mean)), arrayminus: result(m).forgetting.map((v) => hundred(v.low === null ? 0 : v.mean - v.low)) },
     hovertemplate: `<b>${safe(label(m))}</b><br>classes of session %{x}: %{y:.1f} points<extra></extra>`,
   }));
-  draw("forgetting", traces, { xaxis: { title: { text: "the classes that session … brought" }, dtick: 1 }, yaxis: { title: { text: "points lost" } } }, "No chain is whole yet, or there is one session: nothing can be forgotten.");
-  table("forgetting", "Points lost by the end", ["method", ...(methods[0] ? found(methods[0]).forgetting.map((_, j) => `session ${j}`) : []), "mean"],
-    methods.map((m) => [label(m), ...found(m).forgetting.map((v) => percent(v.mean)), percent(found(m).chain.forgetting.mean)]));
+  draw("forgetting", traces, { xaxis: { title: { text: "classes of session" }, dtick: 1 }, yaxis: { title: { text: "points lost" } } }, "No chain is complete yet, or there is only one session.");
+  table("forgetting", "Points lost at the end", ["method", ...(methods[0] ? result(methods[0]).forgetting.map((_, j) => `session ${j}`) : []), "mean"],
+    methods.map((m) => [label(m), ...result(m).forgetting.map((v) => percent(v.mean)), percent(result(m).chain.forgetting.mean)]));
 }
 
 const blues = () => (isDark() ? [[0, "#1b1e24"], [0.5, "#1f5f8b"], [1, "#8fd0f5"]] : [[0, "#f5f9fd"], [0.5, "#6fb1d8"], [1, "#00456f"]]);
@@ -184,63 +187,64 @@ function drawMatrix() {
   const z = rows.map((row) => row.map(hundred));
   draw("matrix", rows.length ? [heat(z, rows.map((row) => row.map((v) => (v === null ? "" : percent(v)))), "after session %{y}, classes of session %{x}: %{z:.1f} %")] : [], {
     height: Math.min(560, 110 + 44 * rows.length), margin: { l: 52, r: 12, t: 12, b: 54 },
-    xaxis: { title: { text: "classes of session j" }, dtick: 1, showgrid: false }, yaxis: { title: { text: "after session t" }, autorange: "reversed", dtick: 1, showgrid: false },
+    xaxis: { title: { text: "classes of session j" }, dtick: 1, showgrid: false, zeroline: false },
+    yaxis: { title: { text: "after session t" }, autorange: "reversed", dtick: 1, showgrid: false, zeroline: false },
   }, "This method has no finished session with predictions yet.");
   table("matrix", "a[t, j] (%)", ["t", ...DATA.seen.map((_, j) => `j = ${j}`)], rows.map((row, t) => [t, ...row.map((v) => (v === null ? "" : percent(v)))]));
 }
 
-// With several class orders a class has no session of its own.
-const order = () => (DATA.orders > 1 ? [] : DATA.brought.flat());
-const bringer = (labelled) => (DATA.orders > 1 ? "differs" : DATA.brought.findIndex((labels) => labels.includes(labelled)));
+// With several class orders a class does not belong to one session.
+const order = () => (DATA.orders > 1 ? [] : DATA.session_classes.flat());
+const sessionOf = (label) => (DATA.orders > 1 ? "differs" : DATA.session_classes.findIndex((labels) => labels.includes(label)));
 
 function drawClasses() {
   const row = focusedHead().classes[state.session] || [];
-  const kept = row.map((v, c) => ({ v, c })).filter((one) => one.v !== null).sort((a, b) => b.v - a.v || a.c - b.c);
-  draw("classes", kept.length ? [{
-    type: "bar", orientation: "h", x: kept.map((one) => 100 * one.v), y: kept.map((_, i) => i), marker: { color: colour(focused()) },
-    customdata: kept.map((one) => [safe(DATA.classes[one.c]), bringer(one.c)]),
+  const bars = row.map((v, c) => ({ v, c })).filter((bar) => bar.v !== null).sort((a, b) => b.v - a.v || a.c - b.c);
+  draw("classes", bars.length ? [{
+    type: "bar", orientation: "h", x: bars.map((bar) => 100 * bar.v), y: bars.map((_, i) => i), marker: { color: colour(focused()) },
+    customdata: bars.map((bar) => [safe(DATA.classes[bar.c]), sessionOf(bar.c)]),
     hovertemplate: "<b>%{customdata[0]}</b>: %{x:.1f} %<br>session %{customdata[1]}<extra></extra>",
   }] : [], {
-    height: 90 + 20 * kept.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: { ...percentAxis("accuracy"), range: [0, 101], side: "bottom" },
-    yaxis: { tickvals: kept.map((_, i) => i), ticktext: kept.map((one) => safe(short(DATA.classes[one.c]))), range: [-0.6, kept.length - 0.4], showgrid: false },
+    height: 90 + 20 * bars.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: { ...percentAxis("accuracy"), range: [0, 101], side: "bottom" },
+    yaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => safe(short(DATA.classes[bar.c]))), range: [-0.6, bars.length - 0.4], showgrid: false },
   }, "This method has not finished this session.");
-  table("classes", `Accuracy after session ${state.session} (%)`, ["class", "session", "accuracy"], kept.slice().reverse().map((one) => [DATA.classes[one.c], bringer(one.c), percent(one.v)]));
+  table("classes", `Accuracy after session ${state.session} (%)`, ["class", "session", "accuracy"], bars.slice().reverse().map((bar) => [DATA.classes[bar.c], sessionOf(bar.c), percent(bar.v)]));
 }
 
 function drawConfusion() {
   const cells = focusedHead().confusion[state.session] || [];
   const present = new Set(cells.flatMap(([i, j]) => [i, j]));
   const labels = [...order().filter((c) => present.has(c)), ...[...present].filter((c) => !order().includes(c)).sort((a, b) => a - b)];
-  const place = new Map(labels.map((c, i) => [c, i]));
+  const index = new Map(labels.map((c, i) => [c, i]));
   const sums = new Map();
   cells.forEach(([i, , n]) => sums.set(i, (sums.get(i) || 0) + n));
   const z = labels.map(() => labels.map(() => 0));
-  cells.forEach(([i, j, n]) => { z[place.get(i)][place.get(j)] = (100 * n) / sums.get(i); });
+  cells.forEach(([i, j, n]) => { z[index.get(i)][index.get(j)] = (100 * n) / sums.get(i); });
   const few = labels.length <= (narrow() ? 12 : 45);
   const shownNames = labels.map((c) => safe(short(DATA.classes[c], 16)));
   const axis = { tickvals: few ? labels.map((_, i) => i) : [], ticktext: few ? shownNames : [], showgrid: false, tickfont: { size: 11 } };
-  draw("confusion", cells.length ? [heat(z, null, "%{customdata[0]} taken for %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(DATA.classes[a]), safe(DATA.classes[b])])) })] : [], {
+  draw("confusion", cells.length ? [heat(z, null, "true %{customdata[0]}, predicted %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(DATA.classes[a]), safe(DATA.classes[b])])) })] : [], {
     height: Math.min(900, Math.max(320, 150 + 18 * labels.length)), margin: { l: 60, r: 12, t: 8, b: 60 },
-    xaxis: { ...axis, title: { text: "taken for" }, tickangle: -60 }, yaxis: { ...axis, title: { text: "true class" }, autorange: "reversed" },
+    xaxis: { ...axis, title: { text: "predicted class" }, tickangle: -60 }, yaxis: { ...axis, title: { text: "true class" }, autorange: "reversed" },
   }, "This method has not finished this session.");
   const wrong = cells.filter(([i, j]) => i !== j).map(([i, j, n]) => [i, j, n / sums.get(i)]).sort((a, b) => b[2] - a[2]).slice(0, 30);
-  table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "taken for", "%"], wrong.map(([i, j, share]) => [DATA.classes[i], DATA.classes[j], percent(share)]));
+  table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "predicted class", "%"], wrong.map(([i, j, share]) => [DATA.classes[i], DATA.classes[j], percent(share)]));
 }
 
 function drawSeeds() {
-  const methods = shown().filter((m) => found(m).chains.length).reverse();
+  const methods = shown().filter((m) => result(m).chains.length).reverse();
   const traces = methods.flatMap((m, row) => [{
-    type: "scatter", mode: "markers", x: found(m).chains.map((c) => hundred(c.aa)), y: found(m).chains.map(() => row), marker: { color: colour(m), symbol: symbol(m), size: 11, opacity: 0.75 },
-    customdata: found(m).chains.map((c) => c.seeds.join(".")), hovertemplate: `<b>${safe(label(m))}</b><br>seeds %{customdata}: AA %{x:.1f} %<extra></extra>`,
+    type: "scatter", mode: "markers", x: result(m).chains.map((c) => hundred(c.aa)), y: result(m).chains.map(() => row), marker: { color: colour(m), symbol: symbol(m), size: 11, opacity: 0.75 },
+    customdata: result(m).chains.map((c) => c.seeds.join(".")), hovertemplate: `<b>${safe(label(m))}</b><br>seeds %{customdata}: AA %{x:.1f} %<extra></extra>`,
   }]);
   draw("seeds", traces, {
     height: 110 + 38 * methods.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: percentAxis("AA of a chain"),
     yaxis: { tickvals: methods.map((_, i) => i), ticktext: methods.map((m) => safe(short(label(m), 18))), range: [-0.6, methods.length - 0.4] },
-  }, "No chain is whole yet.");
-  const parts = (m) => (found(m).variance ? Object.entries(found(m).variance.shares).map(([name, share]) => `${name} ${percent(share)} %`).join(", ") : "cannot be told apart: seeds that change together, or too few");
-  $("told-seeds").textContent = methods.slice().reverse().filter((m) => found(m).variance).map((m) => `Spread of ${label(m)}: ${parts(m)}.`).join(" ");
-  table("seeds", "AA of each chain (seeds order.support.initialisation), and what the spread comes from", ["method", "std", "spread comes from", "chains"],
-    methods.slice().reverse().map((m) => [label(m), percent(found(m).chain.aa.std), parts(m), found(m).chains.map((c) => `${c.seeds.join(".")}: ${percent(c.aa)}`).join("; ")]));
+  }, "No chain is complete yet.");
+  const parts = (m) => (result(m).variance ? Object.entries(result(m).variance.shares).map(([name, share]) => `${name} ${percent(share)} %`).join(", ") : "unknown: the seeds change together, or there are too few");
+  $("note-seeds").textContent = methods.slice().reverse().filter((m) => result(m).variance).map((m) => `Variance of ${label(m)}: ${parts(m)}.`).join(" ");
+  table("seeds", "AA of each chain (seeds order.support.initialisation), and variance components", ["method", "std", "share of the variance", "chains"],
+    methods.slice().reverse().map((m) => [label(m), percent(result(m).chain.aa.std), parts(m), result(m).chains.map((c) => `${c.seeds.join(".")}: ${percent(c.aa)}`).join("; ")]));
 }
 
 function drawImportance() {
@@ -252,11 +256,11 @@ function drawImportance() {
   }] : [], {
     height: 100 + 28 * rows.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: { ...percentAxis("share of the differences"), range: [0, 101] },
     yaxis: { tickvals: rows.map((_, i) => i), ticktext: rows.map((r) => safe(`${r.method.name}: ${r.key}`)), range: [-0.6, rows.length - 0.4], showgrid: false },
-  }, "No method was searched, or too few configurations have finished to say.");
+  }, "No method has enough finished configurations with settings that differ.");
   table("importance", "Share of the differences in validation AA (%)", ["method", "hyperparameter", "share"], rows.slice().reverse().map((r) => [r.method.name, r.key, percent(r.share)]));
 }
 
-const told = (value) => (value === undefined ? "-" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const settingText = (value) => (value === undefined ? "-" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 function drawParallel() {
   const several = (name) => DATA.configurations.filter((c) => c.method === name && c.validation.mean !== null);
@@ -282,7 +286,7 @@ function drawParallel() {
     return {
       type: "scatter", mode: "lines+markers", x: [...axes.map((_, i) => i), last], y: [...axes.map((axis) => axis.at(row.varied[axis.key])), part],
       line: { color: colour(method), width: 1 + 2 * part }, marker: { size: 5, color: colour(method) }, opacity: 0.15 + 0.85 * part,
-      hovertemplate: `<b>${safe(row.name)}</b><br>${axes.map((axis) => `${safe(axis.key)} ${safe(told(row.varied[axis.key]))}`).join("<br>")}<br>validation AA ${percent(row.validation.mean)} %<extra></extra>`,
+      hovertemplate: `<b>${safe(row.name)}</b><br>${axes.map((axis) => `${safe(axis.key)} ${safe(settingText(row.varied[axis.key]))}`).join("<br>")}<br>validation AA ${percent(row.validation.mean)} %<extra></extra>`,
     };
   });
   const marks = [...axes.map((axis) => axis.marks), [[0, percent(low) + " %"], [1, percent(high) + " %"]]];
@@ -293,26 +297,26 @@ function drawParallel() {
     annotations: marks.flatMap((list, x) => list.map(([y, text]) => ({ x, y, text: safe(short(text, 14)), showarrow: false, xanchor: "left", xshift: 6, font: { size: 11, color: css("--soft") }, bgcolor: css("--paper") }))),
   }, "No method has several finished configurations with settings that differ.");
   table("parallel", method ? `Configurations of ${method.name}` : "", ["configuration", ...keys, "validation AA", "AA"],
-    rows.slice().sort((a, b) => b.validation.mean - a.validation.mean).map((row) => [row.name, ...keys.map((key) => told(row.varied[key])), percent(row.validation.mean), percent(row.test.mean)]));
+    rows.slice().sort((a, b) => b.validation.mean - a.validation.mean).map((row) => [row.name, ...keys.map((key) => settingText(row.varied[key])), percent(row.validation.mean), percent(row.test.mean)]));
 }
 
 function drawPareto() {
   const pareto = DATA.pareto;
   $("pareto").hidden = !pareto;
   if (!pareto) return;
-  const [up, across] = pareto.objectives;
-  const value = (one, k) => (one.values[k] === null ? null : pareto.objectives[k].share ? 100 * one.values[k] : one.values[k]);
+  const [vertical, horizontal] = pareto.objectives;
+  const value = (candidate, k) => (candidate.values[k] === null ? null : (pareto.objectives[k].share ? 100 : 1) * candidate.values[k]);
   const methods = DATA.methods.filter((m) => !state.off.has(m.name));
-  const traces = methods.flatMap((m) => [true, false].map((kept) => {
-    const own = pareto.candidates.filter((one) => one.method === m.name && one.kept === kept);
+  const traces = methods.flatMap((m) => [true, false].map((optimal) => {
+    const candidates = pareto.candidates.filter((candidate) => candidate.method === m.name && candidate.optimal === optimal);
     return {
-      type: "scatter", mode: "markers", x: own.map((one) => value(one, 1)), y: own.map((one) => value(one, 0)), customdata: own.map((one) => safe(one.configuration)),
-      marker: { color: colour(m), size: 11, symbol: symbol(m) + (kept ? "" : "-open") }, hovertemplate: `<b>%{customdata}</b><br>${up.title} %{y:.4g}<br>${across.title} %{x:.4g}<extra></extra>`,
+      type: "scatter", mode: "markers", x: candidates.map((c) => value(c, 1)), y: candidates.map((c) => value(c, 0)), customdata: candidates.map((c) => safe(c.configuration)),
+      marker: { color: colour(m), size: 11, symbol: symbol(m) + (optimal ? "" : "-open") }, hovertemplate: `<b>%{customdata}</b><br>${vertical.title} %{y:.4g}<br>${horizontal.title} %{x:.4g}<extra></extra>`,
     };
   })).filter((trace) => trace.x.length);
-  draw("pareto", traces, { xaxis: { title: { text: across.title + (across.share ? " (%)" : "") }, tickformat: across.share ? "" : "~s" }, yaxis: { title: { text: up.title + (up.share ? " (%)" : "") } } }, "No configuration has finished all its seeds.");
-  table("pareto", "The Pareto set of each method", ["method", "configuration", ...pareto.objectives.map((one) => one.title)],
-    pareto.candidates.filter((one) => one.kept).map((one) => [one.method, one.configuration, ...one.values.map((v, k) => (pareto.objectives[k].share ? percent(v) : String(v)))]));
+  draw("pareto", traces, { xaxis: { title: { text: horizontal.title + (horizontal.share ? " (%)" : "") }, tickformat: horizontal.share ? "" : "~s" }, yaxis: { title: { text: vertical.title + (vertical.share ? " (%)" : "") } } }, "No configuration has finished all its seeds.");
+  table("pareto", "The Pareto set of each method", ["method", "configuration", ...pareto.objectives.map((objective) => objective.title)],
+    pareto.candidates.filter((c) => c.optimal).map((c) => [c.method, c.configuration, ...c.values.map((v, k) => (pareto.objectives[k].share ? percent(v) : String(v)))]));
 }
 
 function drawCost() {
@@ -326,70 +330,70 @@ function drawCost() {
     rows.map(({ m, cost }) => [m.name, cost.seconds.reduce((a, b) => a + (b || 0), 0).toFixed(1), number(cost.used), number(cost.stored), ...(memory ? [cost.memory ? (cost.memory / 2 ** 20).toFixed(0) : "-"] : [])]));
 }
 
-function rows() {
+function filterRows() {
   document.querySelectorAll(".board tbody tr").forEach((row) => {
     row.hidden = state.off.has(row.dataset.method) || (state.head !== "" && row.dataset.head !== state.head);
   });
 }
 
-const CLOSER = [drawMatrix, drawClasses, drawConfusion];
-const ALL = [rows, drawCurves, drawSides, drawForgetting, ...CLOSER, drawSeeds, drawImportance, drawParallel, drawPareto, drawCost];
+const DETAILS = [drawMatrix, drawClasses, drawConfusion];
+const ALL = [filterRows, drawCurves, drawSides, drawForgetting, ...DETAILS, drawSeeds, drawImportance, drawParallel, drawPareto, drawCost];
 
 // --- state and controls
 
-function read() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  state.off = new Set(given.getAll("off"));
+function readState() {
+  const params = new URLSearchParams(location.hash.slice(1));
+  state.off = new Set(params.getAll("off"));
   const heads = [...$("head").options].map((option) => option.value);
-  state.head = heads.includes(given.get("head")) ? given.get("head") : "";
-  state.measure = ["micro", "macro", "base", "novel", "harmonic"].includes(given.get("measure")) ? given.get("measure") : "micro";
-  state.focus = DATA.methods.some((m) => m.name === given.get("focus")) ? given.get("focus") : [...DATA.methods].sort((a, b) => a.rank - b.rank)[0].name;
-  const session = Number(given.get("session") ?? DATA.sessions - 1);
+  state.head = heads.includes(params.get("head")) ? params.get("head") : "";
+  state.measure = ["micro", "macro", "base", "novel", "harmonic"].includes(params.get("measure")) ? params.get("measure") : "micro";
+  state.focus = DATA.methods.some((m) => m.name === params.get("focus")) ? params.get("focus") : [...DATA.methods].sort((a, b) => a.rank - b.rank)[0].name;
+  const session = Number(params.get("session") ?? DATA.sessions - 1);
   state.session = Number.isInteger(session) && session >= 0 && session < DATA.sessions ? session : DATA.sessions - 1;
-  state.theme = ["light", "dark"].includes(given.get("theme")) ? given.get("theme") : "";
+  state.theme = ["light", "dark"].includes(params.get("theme")) ? params.get("theme") : "";
   document.querySelectorAll("#methods input").forEach((box) => { box.checked = !state.off.has(box.value); });
   for (const id of ["head", "measure", "focus", "theme"]) $(id).value = state[id];
   $("session").value = state.session;
 }
 
-function write() {
-  const told = new URLSearchParams();
-  state.off.forEach((name) => told.append("off", name));
-  for (const key of ["head", "theme"]) if (state[key]) told.set(key, state[key]);
-  if (state.measure !== "micro") told.set("measure", state.measure);
-  told.set("focus", state.focus);
-  if (state.session !== DATA.sessions - 1) told.set("session", state.session);
-  history.replaceState(null, "", "#" + told);
+function writeState() {
+  const params = new URLSearchParams();
+  state.off.forEach((name) => params.append("off", name));
+  for (const key of ["head", "theme"]) if (state[key]) params.set(key, state[key]);
+  if (state.measure !== "micro") params.set("measure", state.measure);
+  params.set("focus", state.focus);
+  if (state.session !== DATA.sessions - 1) params.set("session", state.session);
+  history.replaceState(null, "", "#" + params);
 }
 
 function show(drawings = ALL) {
   if (state.theme) ROOT.dataset.theme = state.theme;
   else delete ROOT.dataset.theme;
   const seen = DATA.seen[state.session];
-  $("session-told").textContent = seen === null ? String(state.session) : `${state.session} (${seen} classes)`;
+  $("session-label").textContent = seen === null ? String(state.session) : `${state.session} (${seen} classes)`;
   drawings.forEach((drawing) => drawing());
 }
 
-function changed(drawings) { write(); show(drawings); }
+function changed(drawings) { writeState(); show(drawings); }
 $("methods").addEventListener("change", (event) => { state.off[event.target.checked ? "delete" : "add"](event.target.value); changed(); });
 $("head").addEventListener("change", (event) => { state.head = event.target.value; changed(); });
 $("measure").addEventListener("change", (event) => { state.measure = event.target.value; changed([drawCurves]); });
-$("focus").addEventListener("change", (event) => { state.focus = event.target.value; changed([...CLOSER, drawParallel]); });
+$("focus").addEventListener("change", (event) => { state.focus = event.target.value; changed([...DETAILS, drawParallel]); });
 $("session").addEventListener("input", (event) => { state.session = Number(event.target.value); changed([drawClasses, drawConfusion]); });
 $("theme").addEventListener("change", (event) => { state.theme = event.target.value; changed(); });
-window.addEventListener("hashchange", () => { read(); show(); });
+window.addEventListener("hashchange", () => { readState(); show(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show());
 let width = window.innerWidth;
 window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; show(); } });
 window.addEventListener("beforeprint", () => { ROOT.dataset.theme = "light"; ALL.forEach((drawing) => drawing()); });
 window.addEventListener("afterprint", () => show());
 
-// A live page loads itself again, unless somebody is in the middle of something.
+// A live page reloads itself, unless the reader is using a control or selecting text.
 if (ROOT.dataset.live === "yes") {
   setInterval(() => {
     const busy = document.activeElement.matches("select, input[type=range]") || String(getSelection());
     if (document.hidden || busy) return;
-    const open = [...document.querySelectorAll("details[open]")].map((one) => one.closest("section").id);
+    const open = [...document.querySelectorAll("details[open]")].map((element) => element.closest("section").id);
     sessionStorage.setItem("open", JSON.stringify(open));
     location.reload();
   }, Number(ROOT.dataset.reload) * 1000);
@@ -397,6 +401,6 @@ if (ROOT.dataset.live === "yes") {
 
 for (const id of JSON.parse(sessionStorage.getItem("open") || "[]")) $(id)?.querySelector("details")?.setAttribute("open", "");
 sessionStorage.removeItem("open");
-read();
+readState();
 show();
 ROOT.dataset.ready = "yes";

@@ -1,76 +1,83 @@
-"""A run as plain data for the page: numbers, names and nothing to read between the lines.
+"""A run as plain data for the page.
 
-Accuracies are fractions of one; a value that is undefined or not there yet is None.
+Accuracies are fractions of one; a value that is undefined or not available yet is None.
 """
 
+import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from datasets.utils.json_values import json_values
 from orchestrator.reporting import style
+from orchestrator.reporting.facts import work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
+from orchestrator.results.measures import SESSION_METRICS
 from orchestrator.results.objectives import Objective
-from orchestrator.results.run import SESSION_METRICS, Run, has_finished
+from orchestrator.results.run import Run, has_finished
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
 from orchestrator.statistics.hyperparameter_importance import importances
 from orchestrator.statistics.pareto import candidates, objectives_of
-from orchestrator.statistics.variance_components import split
+from orchestrator.statistics.variance_components import split_variance
 
 DIGITS = 5
-PALETTE = (*style.PALETTE[:-1], "#7F7F7F")  # black cannot be seen on a dark page
-CHAIN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
+PALETTE = (*style.PALETTE[:-1], "#7F7F7F")  # black is invisible on a dark page
+CHAIN_METRICS_SHOWN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
 
 
 def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
-    """Everything that the charts and tables of the page show.
+    """The data of all charts and tables of the page, in JSON types.
 
     Args:
         run: the run.
-        estimates: its means.
+        estimates: estimates of the run.
     """
     first = next(iter(run.trials.values()))
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
-    methods = [_method(run, estimates, name, place) for place, name in enumerate(run.methods)]
-    order = sorted(methods, key=lambda m: (m["validation"] is None, -(m["validation"] or 0), m["name"]))
+    methods = [_method(run, estimates, name, index) for index, name in enumerate(run.methods)]
+    order = sorted(methods, key=lambda m: (math.isnan(m["validation"]), -m["validation"], m["name"]))
     for rank, method in enumerate(order):
         method["rank"] = rank
-    return {
+    limits = ceilings(run)
+    data = {
         "name": run.name,
         "benchmark": first.benchmark,
         "classes": list(first.class_names),
         "palette": PALETTE,
         "sessions": run.planned_sessions,
-        "brought": [list(labels) for labels in longest],
-        "seen": _seen(run),
-        "orders": len({order for order in orders if not any(_begins(other, order) for other in orders)}),
+        "session_classes": [list(labels) for labels in longest],
+        "seen": run.classes_seen,
+        "orders": sum(not any(_is_prefix(order, other) for other in orders) for order in orders),
         "methods": methods,
         "heads": list(dict.fromkeys(head for method in methods for head in method["heads"])),
         "configurations": [_configuration(run, estimates, name) for name in run.configurations()],
         "pareto": _pareto(run, estimates),
-        "importance": {name: found for name in run.methods if (found := importances(run, name))},
-        "ceilings": ceilings(run),
+        "importance": {name: shares for name in run.methods if (shares := importances(run, name))},
+        "ceilings": limits and dataclasses.asdict(limits),
         "cost": [_cost(run, method["configuration"]) for method in methods],
-        "work": _work(run),
+        "work": dataclasses.asdict(work(run)),
     }
+    values: dict[str, Any] = json_values(data)
+    return values
 
 
-def _method(run: Run, estimates: Estimates, name: str, place: int) -> dict[str, Any]:
+def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, Any]:
     choice = run.best(name)
     chosen = choice.configuration
     return {
         "name": name,
-        "colour": place,
+        "colour": index,
         "configuration": chosen,
         "varied": dict(run.of(chosen)[0].varied),
         "head": run.default_head(chosen),
         "heads": {head: _head(run, estimates, chosen, head) for head in run.heads(name)},
         "trials": len(run.of(chosen)),
         "provisional": choice.provisional,
-        "validation": _number(choice.validation_aa),
+        "validation": _rounded(choice.validation_aa),
         "candidates": choice.candidates,
     }
 
@@ -80,12 +87,12 @@ def _head(run: Run, estimates: Estimates, chosen: str, head: str) -> dict[str, A
     chain = estimates.chain(chosen, head, "test")
     matrices = run.matrices(chosen, head)
     return {
-        "sessions": {name: [_estimate(found[name]) for found in sessions] for name in SESSION_METRICS},
-        "chain": {name: _estimate(chain[name]) for name in CHAIN},
+        "sessions": {name: [_estimate(session[name]) for session in sessions] for name in SESSION_METRICS},
+        "chain": {name: _estimate(chain[name]) for name in CHAIN_METRICS_SHOWN},
         "validation": _estimate(estimates.chain(chosen, head, "val")["aa"]),
-        "matrix": _rows(mean_matrix(matrices)),
-        "forgetting": [_estimate(one) for one in _forgetting(matrices)],
-        "classes": _rows(run.class_accuracies(chosen, head)),
+        "matrix": np.round(mean_matrix(matrices), DIGITS),
+        "forgetting": [_estimate(value) for value in _forgetting(matrices)],
+        "classes": np.round(run.class_accuracies(chosen, head), DIGITS),
         "confusion": [_sparse(run.confusion(chosen, head, t)) for t in range(run.reached(chosen))],
         "chains": _chains(run, chosen, head),
         "variance": _variance(run, chosen, head),
@@ -93,21 +100,21 @@ def _head(run: Run, estimates: Estimates, chosen: str, head: str) -> dict[str, A
 
 
 def _chains(run: Run, configuration: str, head: str) -> list[dict[str, Any]]:
-    """AA of each whole chain, with its seeds."""
+    """AA of each complete chain, with its seeds."""
     rows = run.chains
     rows = rows[(rows["configuration"] == configuration) & (rows["head"] == head) & (rows["split"] == "test")]
     seeds = ("order_seed", "support_seed", "initialisation_seed")
     return [
-        {"seeds": [int(row[seed]) for seed in seeds], "aa": _number(row["aa"])}
+        {"seeds": [int(row[seed]) for seed in seeds], "aa": _rounded(row["aa"])}
         for row in rows[rows["complete"].astype(bool)].to_dict("records")
     ]
 
 
 def _variance(run: Run, configuration: str, head: str) -> dict[str, Any] | None:
-    found = split(run, configuration, head)
-    if found is None:
+    variance = split_variance(run, configuration, head)
+    if variance is None:
         return None
-    return {"shares": {name: _number(share) for name, share in found.shares.items()}, "fixed": list(found.fixed)}
+    return {"shares": {name: _rounded(share) for name, share in variance.shares.items()}, "fixed": variance.fixed}
 
 
 def _configuration(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
@@ -131,15 +138,15 @@ def _pareto(run: Run, estimates: Estimates) -> dict[str, Any] | None:
     if len(objectives) < 2:
         return None
     return {
-        "objectives": [_objective(one) for one in objectives],
+        "objectives": [_objective(objective) for objective in objectives],
         "candidates": [
             {
-                "method": one.method,
-                "configuration": one.configuration,
-                "values": [_number(value.mean) for value in one.values],
-                "kept": one.kept,
+                "method": candidate.method,
+                "configuration": candidate.configuration,
+                "values": [_rounded(value.mean) for value in candidate.values],
+                "optimal": candidate.optimal,
             }
-            for one in candidates(run, estimates, objectives)
+            for candidate in candidates(run, estimates, objectives)
         ],
     }
 
@@ -149,11 +156,11 @@ def _objective(objective: Objective) -> dict[str, Any]:
 
 
 def _cost(run: Run, configuration: str) -> dict[str, Any]:
-    """Of the chosen configuration: means over its chains."""
+    """Cost of a configuration: seconds are means over its chains, the others maxima."""
     records = [record for record in run.of(configuration) if record.sessions]
     return {
         "seconds": [
-            _number(np.mean([r.sessions[t].seconds for r in records if len(r.sessions) > t] or [np.nan]))
+            _rounded(np.mean([r.sessions[t].seconds for r in records if len(r.sessions) > t] or [np.nan]))
             for t in range(run.planned_sessions)
         ],
         "memory": max((s.peak_bytes for r in records for s in r.sessions if s.peak_bytes is not None), default=None),
@@ -162,57 +169,25 @@ def _cost(run: Run, configuration: str) -> dict[str, Any]:
     }
 
 
-def _work(run: Run) -> dict[str, Any]:
-    """What was computed and what was found: a stage that several trials name was computed once at most."""
-    sessions = [session for record in run.trials.values() for session in record.sessions]
-    computed = [session for session in sessions if not session.reused]
-    return {
-        "sessions": len(sessions),
-        "computed": len(computed),
-        "seconds": _number(sum(session.seconds for session in computed)),
-        "saved": _number(sum(session.seconds for session in sessions if session.reused)),
-    }
-
-
-def _seen(run: Run) -> list[int | None]:
-    """Classes seen after each session, where all chains agree on it."""
-    found: list[set[int]] = [set() for _ in range(run.planned_sessions)]
-    for record in run.trials.values():
-        for place, total in enumerate(np.cumsum([len(session.classes) for session in record.sessions])):
-            found[place].add(int(total))
-    return [next(iter(totals)) if len(totals) == 1 else None for totals in found]
-
-
 def _forgetting(matrices: np.ndarray) -> list[Estimate]:
-    """What is forgotten of each session's classes by the end: best before less last, over whole chains."""
-    whole = matrices[~np.isnan(matrices[:, -1, 0])] if matrices.size else matrices
+    """Forgetting of the classes of each session at the end: best earlier minus last accuracy, over complete chains."""
+    complete = matrices[~np.isnan(matrices[:, -1, 0])] if matrices.size else matrices
     last = matrices.shape[1] - 1
-    return [estimate(np.max(whole[:, j:last, j], axis=1) - whole[:, last, j]) for j in range(last)]
+    return [estimate(np.max(complete[:, j:last, j], axis=1) - complete[:, last, j]) for j in range(last)]
 
 
-def _begins(longer: Sequence[Any], shorter: Sequence[Any]) -> bool:
-    return longer != shorter and tuple(longer[: len(shorter)]) == tuple(shorter)
+def _is_prefix(shorter: Sequence[Any], longer: Sequence[Any]) -> bool:
+    return longer != shorter and longer[: len(shorter)] == shorter
 
 
 def _sparse(counts: np.ndarray) -> list[list[int]]:
-    """[true, predicted, clips] of the cells that are not empty."""
+    """[true label, predicted label, clips] of the nonzero cells."""
     return [[int(i), int(j), int(counts[i, j])] for i, j in np.argwhere(counts)]
 
 
 def _estimate(value: Estimate) -> dict[str, Any]:
-    return {
-        "mean": _number(value.mean),
-        "std": _number(value.std),
-        "n": value.n,
-        "low": _number(value.low),
-        "high": _number(value.high),
-    }
+    return {name: number if name == "n" else _rounded(number) for name, number in dataclasses.asdict(value).items()}
 
 
-def _rows(values: np.ndarray) -> list[list[float | None]]:
-    return [[_number(value) for value in row] for row in values]
-
-
-def _number(value: float | np.floating[Any] | Iterable[Any]) -> float | None:
-    number = float(value)  # type: ignore[arg-type]
-    return round(number, DIGITS) if math.isfinite(number) else None
+def _rounded(value: float | np.floating[Any]) -> float:
+    return round(float(value), DIGITS)

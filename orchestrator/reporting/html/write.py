@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,15 +13,16 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from datasets.utils.errors import EarshotError
-from datasets.utils.files import write_atomically
+from datasets.utils.files import write_files
+from orchestrator.reporting.facts import choices_of, incomplete_trials, what_ran
+from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
-from orchestrator.reporting.html.text import spoken
-from orchestrator.results.chain_metrics import FORMULAE
+from orchestrator.reporting.sentences import answer, notes
+from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Run
-from orchestrator.statistics.estimates import NOTHING, Estimates
+from orchestrator.statistics.estimates import Estimates
 
-RELOAD = 30  # seconds between two looks of a live page
+RELOAD_SECONDS = 30  # between two reloads of a live page
 
 
 def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
@@ -29,8 +30,8 @@ def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
 
     Args:
         run: the run.
-        path: the file; its folder is made where it is not there.
-        live: whether the run goes on: the page says so, and loads itself again now and then.
+        path: the file; its folder is created.
+        live: whether the run is still running: the page states it, and reloads itself.
 
     Returns:
         `path`.
@@ -38,37 +39,43 @@ def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
     Raises:
         EarshotError: the run folder was damaged since it was loaded, or the page cannot be written.
     """
-    estimates = Estimates(run)
-    data = payload(run, estimates)
-    html = _html(data, spoken(run, estimates, data), live)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, html.encode())
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise EarshotError(f"{path}: expected a file to write the page to, found: {reason}") from None
+    write_files(path.parent, {path.name: page(run, Estimates(run), live=live).encode()})
     return path
 
 
-def _html(data: dict[str, Any], words: dict[str, Any], live: bool) -> str:
-    script = _asset("page.js")
-    return _template().render(
+def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
+    """The page of a run as HTML.
+
+    Args:
+        run: the run.
+        estimates: estimates of the run.
+        live: see `write_page`.
+
+    Raises:
+        EarshotError: the run folder was damaged since it was loaded.
+    """
+    data, script, choices = payload(run, estimates), _asset("page.js"), choices_of(run)
+    html: str = _template().render(
         data=data,
-        json=Markup(_inert(data)),
-        words=words,
+        json=Markup(_script_safe_json(data)),
+        answer=answer(run, estimates, choices),
+        notes=notes(run, estimates, choices),
+        facts=what_ran(run),
+        incomplete=incomplete_trials(run),
         formulae=FORMULAE,
         live=live,
-        reload=RELOAD,
-        written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        reload=RELOAD_SECONDS,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(_asset("page.css")),
         script=Markup(script),
         plotly=Markup(get_plotlyjs()),
         hashes=" ".join(f"'sha256-{digest}'" for digest in (_plotly_digest(), _digest(script))),
     )
+    return html
 
 
-def _inert(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element that it lies in, whatever names are in it."""
+def _script_safe_json(data: dict[str, Any]) -> str:
+    """JSON that cannot close the script element around it, whatever names it contains."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -82,12 +89,8 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = _percent
+    environment.filters["percent"] = lambda value: MISSING if value is None else percent(value)
     return environment.get_template("page.html.j2")
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f}"
 
 
 @cache
@@ -101,5 +104,5 @@ def _plotly_digest() -> str:
 
 
 def _digest(script: str) -> str:
-    """As a content security policy names an inline script."""
+    """Digest of an inline script in the form of a content security policy."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

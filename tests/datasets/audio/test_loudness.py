@@ -14,7 +14,7 @@ from datasets.audio.loudness import gated_loudness, integrated_loudness, k_weigh
 from datasets.audio.recordings import read_recording
 from datasets.utils.errors import EarshotError
 
-MONO_DB = 3.0103  # the standard's test signals have two equal channels: one alone must be that much louder
+MONO_DB = 3.0103  # the test signals of the standard have two equal channels; a single one must be louder by this
 
 
 def sine(hertz: float, rate: int, seconds: float, amplitude: float = 1.0, phase: float = 0.0) -> np.ndarray:
@@ -26,7 +26,7 @@ def noise(seed: int, samples: int) -> np.ndarray:
 
 
 def oversampled_peak(samples: np.ndarray) -> float:
-    """The definition: all of the signal, four times oversampled."""
+    """The definition: the whole signal, four times oversampled."""
     everywhere = resample_poly(samples.astype(np.float64), 4, 1)
     return max(np.abs(everywhere).max(initial=0.0), np.abs(samples).max(initial=0.0))
 
@@ -35,7 +35,7 @@ def oversampled_peak(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
-def test_the_reference_tone_of_the_standard(rate: int) -> None:
+def test_the_reference_tone_has_the_loudness_of_the_standard(rate: int) -> None:
     """BS.1770-4: a 997 Hz sine of full scale in one front channel reads -3.01 LKFS (EBU Tech 3341: +-0.1)."""
     assert integrated_loudness(sine(997, rate, 5), rate) == pytest.approx(-3.01, abs=0.1)
 
@@ -50,19 +50,21 @@ def test_the_reference_tone_of_the_standard(rate: int) -> None:
         ([(-26, 20), (-20, 20.1), (-26, 20)], -23),
     ],
 )
-def test_the_programmes_of_ebu_tech_3341(parts: list[tuple[float, float]], expected: float) -> None:
+def test_the_test_signals_of_ebu_tech_3341_have_their_loudness(
+    parts: list[tuple[float, float]], expected: float
+) -> None:
     """Cases 1 to 5 of table 1, 1 kHz sines of (dBFS, seconds) one after another: +-0.1 LU."""
     samples = np.concatenate([sine(1000, 48000, seconds, 10 ** ((level + MONO_DB) / 20)) for level, seconds in parts])
     assert integrated_loudness(samples, 48000) == pytest.approx(expected, abs=0.1)
 
 
 @pytest.mark.parametrize("level", [-23.0, -33.0, -60.0])
-def test_it_is_linear_in_decibels(level: float) -> None:
+def test_loudness_is_linear_in_decibels(level: float) -> None:
     samples = sine(997, 48000, 5, 10 ** ((level + 3.01) / 20))
     assert integrated_loudness(samples, 48000) == pytest.approx(level, abs=0.05)
 
 
-def test_k_weighting_has_the_response_of_the_standard() -> None:
+def test_k_weighting_has_the_frequency_response_of_the_standard() -> None:
     """BS.1770-4, tables 1 and 2: coefficients at 48 kHz."""
     standard = [
         [1.53512485958697, -2.69169618940638, 1.19839281085285, 1, -1.69065929318241, 0.73248077421585],
@@ -79,18 +81,18 @@ def test_k_weighting_has_the_response_of_the_standard() -> None:
         ([-20, -20, -20], -20),
         ([-20, -71], -20),  # absolute gate
         ([-20, -20, -32], -20),  # relative gate: the mean of all is -21.6
-        ([-20, -20, -32, -90, -90], -20),  # what the absolute gate took out does not lower the relative one
+        ([-20, -20, -32, -90, -90], -20),  # blocks below the absolute gate do not lower the relative gate
         ([-20, -31], 10 * np.log10((10**-2 + 10**-3.1) / 2)),  # the mean is -22.7: both are above -32.7
         ([-71, -90], -np.inf),
         ([-np.inf], -np.inf),
     ],
 )
-def test_both_gates(loudness: list[float], expected: float) -> None:
+def test_absolute_and_relative_gate(loudness: list[float], expected: float) -> None:
     assert gated_loudness(10 ** ((np.array(loudness) + 0.691) / 10)) == pytest.approx(expected, abs=1e-9)
 
 
-def judge(samples: np.ndarray, rate: int) -> float:
-    """pyloudnorm's opinion; of less than a block, of its repetition."""
+def reference_loudness(samples: np.ndarray, rate: int) -> float:
+    """The loudness by pyloudnorm; a recording shorter than a block is repeated."""
     samples = np.resize(samples, max(len(samples), int(0.4 * rate)))
     with np.errstate(divide="ignore"):
         return pyloudnorm.Meter(rate).integrated_loudness(samples)
@@ -100,24 +102,24 @@ def judge(samples: np.ndarray, rate: int) -> float:
     ("pattern", "rate"),
     [("ravdess-16k/*/*/*.flac", 16000), ("philharmonia/*/*.mp3", 44100)],
 )
-def test_real_recordings_are_as_loud_as_pyloudnorm_says(shared: Path, pattern: str, rate: int) -> None:
-    found = sorted((shared / "corpora").glob(pattern))
-    for path in found[:: len(found) // 15]:
-        samples, own_rate = read_recording(path)
-        assert own_rate == rate
-        assert integrated_loudness(samples, rate) == pytest.approx(judge(samples, rate), abs=1e-4), path
+def test_loudness_of_real_recordings_equals_that_of_pyloudnorm(shared: Path, pattern: str, rate: int) -> None:
+    paths = sorted((shared / "corpora").glob(pattern))
+    for path in paths[:: len(paths) // 15]:
+        samples, actual_rate = read_recording(path)
+        assert actual_rate == rate
+        assert integrated_loudness(samples, rate) == pytest.approx(reference_loudness(samples, rate), abs=1e-4), path
         assert true_peak(samples) == oversampled_peak(samples), path
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100])
 @pytest.mark.parametrize("seconds", [0.4, 0.41, 0.449, 0.451, 0.5, 1.234, 30])
-def test_any_length_and_rate_is_as_loud_as_pyloudnorm_says(rate: int, seconds: float) -> None:
+def test_loudness_at_any_length_and_rate_equals_that_of_pyloudnorm(rate: int, seconds: float) -> None:
     count = round(rate * seconds)
     samples = noise(0, count) * np.linspace(0.2, 0.01, count, dtype=np.float32)
-    assert integrated_loudness(samples, rate) == pytest.approx(judge(samples, rate), abs=1e-3)
+    assert integrated_loudness(samples, rate) == pytest.approx(reference_loudness(samples, rate), abs=1e-3)
 
 
-def test_filtering_piece_by_piece_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filtering_in_parts_does_not_change_the_loudness(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(0, 50_000) * 0.1
     whole = integrated_loudness(samples, 11025)
     monkeypatch.setattr(datasets.audio.loudness, "_HOPS_AT_A_TIME", 3)
@@ -125,7 +127,7 @@ def test_filtering_piece_by_piece_changes_nothing(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("rate", [1000, 3000])
-def test_rates_without_k_weighting_are_refused(rate: int) -> None:
+def test_rates_without_k_weighting_are_rejected(rate: int) -> None:
     with pytest.raises(EarshotError, match=f"above 3000 Hz, found {rate} Hz"):
         integrated_loudness(noise(0, 5000), rate)
     assert np.isfinite(integrated_loudness(noise(0, 5000), 3001))
@@ -138,7 +140,9 @@ def test_rates_without_k_weighting_are_refused(rate: int) -> None:
     ("divisor", "degrees", "amplitude", "expected"),
     [(4, 0, 0.5, -6), (4, 45, 0.5, -6), (6, 60, 0.5, -6), (8, 67.5, 0.5, -6), (4, 45, 1.41, 3)],
 )
-def test_the_true_peaks_of_ebu_tech_3341(divisor: int, degrees: float, amplitude: float, expected: float) -> None:
+def test_the_test_signals_of_ebu_tech_3341_have_their_true_peaks(
+    divisor: int, degrees: float, amplitude: float, expected: float
+) -> None:
     """Cases 15 to 19 of table 1, sines of rate / divisor: +0.2 / -0.4 dB."""
     samples = sine(48000 / divisor, 48000, 1, amplitude, np.radians(degrees))
     samples *= np.minimum(1, np.minimum(np.arange(48000), np.arange(48000)[::-1]) / 1000)  # no clicks at the ends
@@ -147,7 +151,7 @@ def test_the_true_peaks_of_ebu_tech_3341(divisor: int, degrees: float, amplitude
 
 @st.composite
 def recordings(draw: st.DrawFn) -> np.ndarray:
-    """Noise, bursts in near silence, clipped or not, with impulses; any length from none."""
+    """Noise, bursts in near silence, clipped or not, with impulses; of any length including zero."""
     count = draw(st.integers(0, 700))
     samples = noise(draw(st.integers(0, 2**32 - 1)), count) * np.float32(10 ** draw(st.floats(-6, 1)))
     for _ in range(draw(st.integers(0, 3))):
@@ -161,19 +165,19 @@ def recordings(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(recordings())
-def test_the_true_peak_is_exactly_that_of_oversampling_everything(samples: np.ndarray) -> None:
+def test_the_true_peak_equals_that_of_oversampling_the_whole_signal(samples: np.ndarray) -> None:
     assert true_peak(samples) == oversampled_peak(samples)
 
 
 @given(recordings(), st.floats(0, 3))
-def test_only_peaks_up_to_the_floor_may_differ(samples: np.ndarray, floor: float) -> None:
-    exact, found = oversampled_peak(samples), peak_above(samples, floor)
-    assert found == exact or found <= exact <= floor
+def test_only_peaks_below_the_floor_may_be_inexact(samples: np.ndarray, floor: float) -> None:
+    exact, peak = oversampled_peak(samples), peak_above(samples, floor)
+    assert peak == exact or peak <= exact <= floor
 
 
 @pytest.mark.parametrize("offset", [0, 1, 9, 10, 11, 107, 108, 109, 117, 118, 119, 127, 128, 200])
-def test_the_peak_may_lie_where_samples_are_less_than_half_as_loud(offset: int) -> None:
-    """Twenty samples with the signs of the filter's weights give 2.24 times their size between two of them."""
+def test_the_peak_may_lie_between_samples_of_less_than_half_its_size(offset: int) -> None:
+    """Twenty samples with the signs of the filter weights give 2.24 times their size between two of them."""
     weights = 4 * firwin(81, 0.25, window=("kaiser", 5.0))[2::4]
     samples = np.zeros(400, np.float32)
     samples[offset : offset + 20] = np.sign(weights) * 0.45
@@ -181,7 +185,7 @@ def test_the_peak_may_lie_where_samples_are_less_than_half_as_loud(offset: int) 
     assert true_peak(samples) == oversampled_peak(samples) == pytest.approx(0.45 * np.abs(weights).sum())
 
 
-def test_many_loud_places_are_looked_at_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loud_chunks_are_interpolated_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = np.clip(noise(0, 5000), -1, 1)
     monkeypatch.setattr(datasets.audio.loudness, "_CHUNKS_AT_A_TIME", 3)
     assert true_peak(samples) == oversampled_peak(samples)
@@ -191,7 +195,7 @@ def test_many_loud_places_are_looked_at_in_turn(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("seconds", [0.03, 0.2, 0.39, 0.4, 0.41, 2.0])
-def test_short_recordings_are_measured_too(seconds: float) -> None:
+def test_short_recordings_are_normalised_too(seconds: float) -> None:
     samples = sine(1000, 16000, seconds, 0.01)
     assert integrated_loudness(normalise(samples, 16000), 16000) == pytest.approx(-23, abs=0.3)
 
@@ -201,7 +205,7 @@ def test_short_recordings_are_repeated_to_fill_a_block() -> None:
     assert integrated_loudness(samples, 16000) == integrated_loudness(np.tile(samples, 4)[:6400], 16000)
 
 
-def test_speech_like_dynamics_reach_the_target() -> None:
+def test_a_signal_with_the_dynamics_of_speech_reaches_the_target() -> None:
     samples = noise(0, 80000) * 0.001
     samples[20000:60000] *= 10
     normalised = normalise(samples, 16000)
@@ -209,7 +213,7 @@ def test_speech_like_dynamics_reach_the_target() -> None:
     assert np.corrcoef(samples, normalised)[0, 1] == pytest.approx(1)  # one linear gain
 
 
-def test_the_true_peak_bounds_the_gain() -> None:
+def test_the_true_peak_limits_the_gain() -> None:
     click = sine(1000, 16000, 2, 1e-4)
     click[100] = 0.5
     normalised = normalise(click, 16000)
@@ -218,7 +222,7 @@ def test_the_true_peak_bounds_the_gain() -> None:
 
 
 @given(recordings().filter(np.any), st.floats(-40, -5))
-def test_the_gain_is_that_of_the_formula(samples: np.ndarray, target: float) -> None:
+def test_the_gain_follows_the_formula(samples: np.ndarray, target: float) -> None:
     loudness = integrated_loudness(samples, 8000)
     gain = min(10 ** ((target - loudness) / 20), 10 ** (-2 / 20) / oversampled_peak(samples))
     expected = samples if loudness == -np.inf else samples * gain
@@ -226,7 +230,7 @@ def test_the_gain_is_that_of_the_formula(samples: np.ndarray, target: float) -> 
 
 
 @pytest.mark.parametrize("samples", [np.zeros(16000, np.float32), np.zeros(10, np.float32), sine(997, 16000, 1, 1e-5)])
-def test_silence_gets_no_gain(samples: np.ndarray) -> None:
+def test_silence_is_unchanged(samples: np.ndarray) -> None:
     assert np.array_equal(normalise(samples, 16000), samples)
 
 
@@ -234,5 +238,5 @@ def test_importing_the_module_does_not_import_scipy() -> None:
     program = (
         "import sys, datasets.audio.loudness; print([name for name in sys.modules if name in ('scipy', 'pyloudnorm')])"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

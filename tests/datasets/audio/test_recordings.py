@@ -39,7 +39,7 @@ def reason(path: Path, **arguments: float) -> str:
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
-def test_whole_recordings_are_read(tmp_path: Path, container: str, subtype: str) -> None:
+def test_complete_recordings_are_read(tmp_path: Path, container: str, subtype: str) -> None:
     samples, rate = read_recording(write(tmp_path / "a", container, subtype))
     assert samples.dtype == np.float32 and samples.shape == (RATE,)
     assert rate == (48000 if subtype == "OPUS" else RATE)
@@ -49,7 +49,7 @@ def test_whole_recordings_are_read(tmp_path: Path, container: str, subtype: str)
 
 @pytest.mark.parametrize("where", [0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
-def test_cut_recordings_are_rejected(tmp_path: Path, container: str, subtype: str, where: float) -> None:
+def test_truncated_recordings_are_rejected(tmp_path: Path, container: str, subtype: str, where: float) -> None:
     path = write(tmp_path / "a", container, subtype)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * where)])
@@ -58,8 +58,8 @@ def test_cut_recordings_are_rejected(tmp_path: Path, container: str, subtype: st
     assert "\n" not in text
 
 
-def test_a_flac_cut_between_two_frames_is_rejected(tmp_path: Path) -> None:
-    """Every cut point of a small file: not one gives a shortened recording."""
+def test_a_flac_truncated_between_two_frames_is_rejected(tmp_path: Path) -> None:
+    """No cut point of a small file gives a shortened recording."""
     path = tmp_path / "a.flac"
     soundfile.write(path, NOISE[:12000], RATE, subtype="PCM_16")
     content = path.read_bytes()
@@ -68,7 +68,7 @@ def test_a_flac_cut_between_two_frames_is_rejected(tmp_path: Path) -> None:
         assert reason(path)
 
 
-def test_an_mp3_cut_between_two_frames_lacks_frames_that_its_header_promises(tmp_path: Path) -> None:
+def test_an_mp3_truncated_between_two_frames_has_fewer_frames_than_its_header_declares(tmp_path: Path) -> None:
     content = write(tmp_path / "a.mp3", "MP3", "MPEG_LAYER_III").read_bytes()
     assert b"Xing" in content[:200] or b"Info" in content[:200]
     sync = content[:2]
@@ -77,7 +77,7 @@ def test_an_mp3_cut_between_two_frames_lacks_frames_that_its_header_promises(tmp
     assert "MPEG frames, " in reason(tmp_path / "a.mp3")
 
 
-def test_published_mp3_without_such_a_header_cut_inside_a_frame(tmp_path: Path, shared: Path) -> None:
+def test_published_mp3_without_such_a_header_truncated_inside_a_frame(tmp_path: Path, shared: Path) -> None:
     for source in sorted((shared / "corpora/philharmonia").glob("*/*.mp3"))[::60]:
         assert len(read_recording(source)[0]) > 1000
         (tmp_path / "cut.mp3").write_bytes(source.read_bytes()[:-100])  # a frame has 261 bytes or more
@@ -85,7 +85,7 @@ def test_published_mp3_without_such_a_header_cut_inside_a_frame(tmp_path: Path, 
 
 
 def test_wav_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
-    """What ffmpeg and sox write into a pipe: the sizes are all ones."""
+    """As ffmpeg and sox write to a pipe: all bits of the sizes are set."""
     path = write(tmp_path / "a.wav", "WAV", "PCM_16")
     content = bytearray(path.read_bytes())
     content[4:8] = content[40:44] = struct.pack("<I", 0xFFFFFFFF)
@@ -94,7 +94,7 @@ def test_wav_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
     assert len(read_recording(path)[0]) == RATE
 
 
-def test_wav_with_a_cut_tail_after_its_samples_is_whole(tmp_path: Path) -> None:
+def test_wav_with_a_truncated_chunk_after_its_samples_is_complete(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", "WAV", "PCM_16")
     path.write_bytes(path.read_bytes() + b"LIST\xff\x00\x00\x00INFO")
     assert len(read_recording(path)[0]) == RATE
@@ -142,7 +142,7 @@ def test_paths_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
     (root / "inside.wav").write_bytes(b"x")
     (root / "good.wav").symlink_to("inside.wav")
     (root / "out.wav").symlink_to("../outside.wav")
-    (root / "dead.wav").symlink_to("nowhere.wav")
+    (root / "dangling.wav").symlink_to("nowhere.wav")
     (root / "loop.wav").symlink_to("loop.wav")
     assert checked_path(root, "good.wav") == root / "good.wav"
     for name, text in {
@@ -151,7 +151,7 @@ def test_paths_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
         "pipe.wav": "not a regular file",
         "out.wav": "symbolic link leads outside",
         "../outside.wav": "symbolic link leads outside",
-        "dead.wav": "cannot be opened",
+        "dangling.wav": "cannot be opened",
         "loop.wav": "cannot be opened",
         os.fsdecode(b"bad\xff.wav"): "file name is not UTF-8",
     }.items():
@@ -169,25 +169,25 @@ def test_flac_rounds_to_nearest_and_clips() -> None:
     assert np.array_equal(again, decoded)
 
 
-def test_damaged_flac_is_a_value_error() -> None:
+def test_damaged_flac_raises_a_value_error() -> None:
     content = encode_flac(NOISE, RATE)
     for bad in (b"", content[:100], content[: len(content) // 2], b"x" * 1000):
         with pytest.raises(ValueError, match=r"FLAC|samples"):
             decode_flac(bad)
 
 
-def test_resampling_keeps_a_tone_and_its_length() -> None:
+def test_resampling_preserves_a_tone_and_its_length() -> None:
     time = np.arange(RATE) / RATE
-    found = resample(np.sin(2 * np.pi * 440 * time).astype(np.float32), RATE, 16000)
-    wanted = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
-    assert found.shape == (16000,) and found.dtype == np.float32
-    assert np.abs(found - wanted)[100:-100].max() < 5e-3
+    resampled = resample(np.sin(2 * np.pi * 440 * time).astype(np.float32), RATE, 16000)
+    expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    assert resampled.shape == (16000,) and resampled.dtype == np.float32
+    assert np.abs(resampled - expected)[100:-100].max() < 5e-3
     assert resample(NOISE, RATE, RATE) is NOISE
     with pytest.raises(RejectedError, match="no ratio of small numbers"):
         resample(NOISE, 44101, 16000)
 
 
-def test_suffixes() -> None:
+def test_readable_suffixes_are_those_of_audio_files() -> None:
     assert {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff"} <= readable_suffixes()
     assert not {".raw", ".txt", ".json", ".csv", ".png"} & readable_suffixes()
 
@@ -200,16 +200,16 @@ def test_no_published_mp3_is_rejected(shared: Path) -> None:
         read_recording(recording)
 
 
-@pytest.mark.parametrize(("number", "passing"), [(errno.EIO, True), (errno.ESTALE, True), (errno.EACCES, False)])
-def test_a_disk_that_fails_says_nothing_about_the_file(
-    number: int, passing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "temporary"), [(errno.EIO, True), (errno.ESTALE, True), (errno.EACCES, False)])
+def test_temporary_errors_of_the_disk_do_not_reject_the_file(
+    number: int, temporary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise one bad moment would stay in a finished shard as a rejection."""
+    """Otherwise a temporary error would remain in a finished shard as a rejection."""
 
     def fail(path: Path) -> str:
         raise OSError(number, "refused")
 
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000)
     monkeypatch.setattr("datasets.audio.recordings.truncation", fail)
-    with pytest.raises(OSError if passing else RejectedError):
+    with pytest.raises(OSError if temporary else RejectedError):
         read_recording(tmp_path / "a.wav")

@@ -9,12 +9,12 @@ lengths = st.lists(st.integers(0, 40), max_size=12)
 
 
 def divided(stream: np.ndarray, sizes: list[int]) -> list[tuple[str, np.ndarray]]:
-    """The stream as recordings of these lengths, named 0, 1, 2, ..."""
+    """Splits the stream into recordings of these lengths, named 0, 1, 2, ..."""
     return [(str(i), part) for i, part in enumerate(np.split(stream, np.cumsum(sizes)[:-1]))]
 
 
 @given(lengths, st.integers(1, 25))
-def test_every_sample_is_in_one_window_in_order_but_for_a_remainder(sizes: list[int], num_samples: int) -> None:
+def test_every_sample_except_the_remainder_is_in_one_window_in_order(sizes: list[int], num_samples: int) -> None:
     stream = np.arange(sum(sizes), dtype=np.float32)
     windows = list(cut_stream(divided(stream, sizes), num_samples))
     joined = np.concatenate([np.zeros(0, np.float32), *(window.samples for window in windows)])
@@ -24,7 +24,7 @@ def test_every_sample_is_in_one_window_in_order_but_for_a_remainder(sizes: list[
 
 
 @given(lengths, st.integers(1, 25))
-def test_a_window_tells_where_it_starts(sizes: list[int], num_samples: int) -> None:
+def test_a_window_has_the_source_and_position_of_its_start(sizes: list[int], num_samples: int) -> None:
     stream = np.arange(sum(sizes), dtype=np.float32)
     for number, window in enumerate(cut_stream(divided(stream, sizes), num_samples)):
         assert window.start == number * num_samples == window.samples[0]
@@ -32,17 +32,19 @@ def test_a_window_tells_where_it_starts(sizes: list[int], num_samples: int) -> N
 
 
 @given(st.integers(1, 100), st.integers(1, 25), st.none() | st.integers(1, 5))
-def test_a_recording_gives_whole_windows_or_one_padded(length: int, num_samples: int, limit: int | None) -> None:
+def test_a_recording_gives_complete_windows_or_one_padded_window(
+    length: int, num_samples: int, limit: int | None
+) -> None:
     samples = np.arange(1, length + 1, dtype=np.float32)
     windows = list(cut_recording("r", samples, num_samples, limit))
     assert len(windows) == min(max(1, length // num_samples), limit or 1000)
     assert all(len(window.samples) == num_samples for window in windows)
     joined = np.concatenate([window.samples for window in windows])
-    kept = min(length, len(joined))
-    assert np.array_equal(joined[:kept], samples[:kept]) and not joined[kept:].any()
+    count = min(length, len(joined))
+    assert np.array_equal(joined[:count], samples[:count]) and not joined[count:].any()
 
 
-def test_a_hand_made_case() -> None:
+def test_windows_of_an_example() -> None:
     windows = list(cut_stream([("a", np.array([1.0, 2, 3])), ("b", np.array([4.0])), ("c", np.array([5.0, 6, 7]))], 2))
     assert [(w.source, w.start, w.samples.tolist()) for w in windows] == [
         ("a", 0, [1, 2]),
@@ -52,7 +54,7 @@ def test_a_hand_made_case() -> None:
 
 
 @pytest.mark.parametrize("num_samples", [0, -1])
-def test_a_window_without_samples_is_refused(num_samples: int) -> None:
+def test_a_window_without_samples_is_rejected(num_samples: int) -> None:
     samples = np.ones(3, np.float32)
     with pytest.raises(ValueError, match=f"num_samples: expected at least 1, found {num_samples}"):
         next(cut_stream([("a", samples)], num_samples))

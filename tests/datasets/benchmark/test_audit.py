@@ -27,7 +27,7 @@ from datasets.benchmark.audit import (
 )
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.shards import ClipTable
-from datasets.corpora.corpus import find_corpus
+from datasets.corpora.registry import find_corpus
 from datasets.utils.errors import EarshotError
 
 LSB = 1 / 32768
@@ -45,21 +45,21 @@ def table(labels: str, splits: str) -> ClipTable:
 
 
 @pytest.mark.parametrize(
-    ("contents", "labels", "brought", "ceilings"),
+    ("contents", "labels", "new_labels", "expected"),
     [
         ("abcd", "0011", [[0], [1]], [1, 1]),
         ("abab", "0011", [[0], [1]], [1, 1 / 2]),  # both clips of 1 are clips of 0
         ("abab", "0011", [[1], [0]], [1, 1 / 2]),
         ("abbc", "0011", [[0, 1]], [3 / 4]),
-        ("aaab", "0012", [[0], [1], [2]], [1, 2 / 3, 3 / 4]),  # the label with more clips of 'a' is answered
+        ("aaab", "0012", [[0], [1], [2]], [1, 2 / 3, 3 / 4]),  # the label with more clips of 'a' is predicted
         ("aaaa", "0123", [[0], [1], [2], [3]], [1, 1 / 2, 1 / 3, 1 / 4]),
         ("aabb", "0101", [[0, 1]], [1 / 2]),
-        ("aab", "002", [[1], [0]], [np.nan, 1]),  # no clips of class 1; repeats within a class cost nothing
+        ("aab", "002", [[1], [0]], [np.nan, 1]),  # no clips of class 1; repeats within a class do not lower the ceiling
     ],
 )
-def test_ceilings(contents: str, labels: str, brought: list[list[int]], ceilings: list[float]) -> None:
-    found = accuracy_ceilings(contents, table(labels, "t" * len(labels)), brought)
-    np.testing.assert_allclose(found, ceilings)
+def test_ceilings(contents: str, labels: str, new_labels: list[list[int]], expected: list[float]) -> None:
+    ceilings = accuracy_ceilings(contents, table(labels, "t" * len(labels)), new_labels)
+    np.testing.assert_allclose(ceilings, expected)
 
 
 def test_only_test_clips_count_for_the_ceiling() -> None:
@@ -67,17 +67,17 @@ def test_only_test_clips_count_for_the_ceiling() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), min_size=1, max_size=8))
-def test_the_ceiling_is_the_accuracy_of_the_best_answers(clips: list[tuple[str, int]]) -> None:
+def test_the_ceiling_is_the_accuracy_of_the_best_predictions(clips: list[tuple[str, int]]) -> None:
     contents, labels = [content for content, _ in clips], [label for _, label in clips]
     best = max(
-        np.mean([answers["abc".index(content)] == label for content, label in clips])
-        for answers in product(range(3), repeat=3)
+        np.mean([predictions["abc".index(content)] == label for content, label in clips])
+        for predictions in product(range(3), repeat=3)
     )
     clip_table = table("".join(map(str, labels)), "t" * len(clips))
     assert accuracy_ceilings(contents, clip_table, [set(labels)]) == (pytest.approx(best),)
 
 
-def test_a_protocol_brings_its_classes_in_its_order() -> None:
+def test_the_ceiling_of_a_protocol_follows_its_class_order() -> None:
     """Six classes of five train, one val and two test clips; the test clips of the labels 0 and 5 are the same."""
     labels = "".join(str(label) * 8 for label in range(6))
     clips = table(labels, "rrrrrvtt" * 6)
@@ -122,24 +122,24 @@ def test_label_pairs(
 
 
 @pytest.mark.parametrize(
-    ("keys", "splits", "found"),
-    [  # (keys of both, keys of test, test clips concerned)
+    ("keys", "splits", "expected"),
+    [  # (keys in both, keys in test, test clips with a key in both)
         ("abcd", "rrtt", (0, 2, ())),
         ("abbc", "rrtt", (1, 2, (2,))),
         ("aabaa", "rttvt", (1, 2, (1, 4))),
         ("aabb", "vtvt", (0, 2, ())),
     ],
 )
-def test_what_train_and_test_share(keys: str, splits: str, found: tuple[int, int, tuple[int, ...]]) -> None:
-    one = shared(keys, table("0" * len(keys), splits), "train", "test")
-    assert (one.keys, one.of, one.positions, one.by_label) == (*found, (len(found[2]),))
+def test_overlap_of_train_and_test(keys: str, splits: str, expected: tuple[int, int, tuple[int, ...]]) -> None:
+    overlap = shared(keys, table("0" * len(keys), splits), "train", "test")
+    assert (overlap.keys, overlap.of, overlap.positions, overlap.by_label) == (*expected, (len(expected[2]),))
 
 
-def test_what_is_shared_is_counted_in_the_class_of_the_second_split() -> None:
+def test_overlap_is_counted_by_the_classes_of_the_second_split() -> None:
     assert shared("aaab", table("0121", "rttt"), "train", "test").by_label == (0, 1, 1)
 
 
-def test_repeats_are_of_one_class_and_split() -> None:
+def test_repeats_are_within_one_class_and_split() -> None:
     assert repeats("aaaaab", table("001000", "rrrttr")) == (1, 4)
 
 
@@ -152,8 +152,8 @@ def tone(amplitude: float, samples: int = 8000) -> np.ndarray:
 
 def test_levels_are_relative_to_full_scale() -> None:
     audio = np.stack([tone(0), tone(1), tone(0.1), np.full(8000, 0.5), tone(0.001)]).astype(np.float32)
-    found = measure(audio)
-    np.testing.assert_allclose(found.rms_db, [-np.inf, -3.0103, -23.0103, -6.0206, -63.0103], atol=1e-3)
+    measures = measure(audio)
+    np.testing.assert_allclose(measures.rms_db, [-np.inf, -3.0103, -23.0103, -6.0206, -63.0103], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_run_of_three_samples_at_full_scale_is_clipped(samples: list[float], c
     assert measure(np.array([samples], np.float32)).clipped.tolist() == [clipped]
 
 
-def test_contents_are_equal_where_the_16_bit_samples_are() -> None:
+def test_contents_are_equal_if_the_16_bit_samples_are_equal() -> None:
     wave = np.round(tone(0.5) / LSB) * LSB
     louder = wave.copy()
     louder[4321] += LSB
@@ -194,13 +194,13 @@ def test_measures_do_not_depend_on_the_batch() -> None:
     assert len(Measures.concatenate([]).contents) == 0
 
 
-def test_loudness_of_classes_leaves_near_silent_clips_out() -> None:
+def test_class_loudness_excludes_near_silent_clips() -> None:
     levels = np.array([-20.0, -30, -90, -np.inf, -40, -61])
-    found = class_loudness(levels, np.array([0, 0, 0, 1, 2, 2]), 3)
-    np.testing.assert_allclose(found, [[-25, np.sqrt(50)], [np.nan, np.nan], [-40, np.nan]])
+    loudness = class_loudness(levels, np.array([0, 0, 0, 1, 2, 2]), 3)
+    np.testing.assert_allclose(loudness, [[-25, np.sqrt(50)], [np.nan, np.nan], [-40, np.nan]])
 
 
-def test_balance_of_base_and_novel_classes_apart() -> None:
+def test_base_and_novel_classes_are_balanced_separately() -> None:
     counts = np.array([[8, 2, 4], [4, 2, 4], [5, 0, 1], [5, 0, 3], [5, 0, 0]])
     assert balance(counts, 2) == (
         Balance("base", "train", 4, 6.0, 8),
@@ -209,8 +209,9 @@ def test_balance_of_base_and_novel_classes_apart() -> None:
         Balance("novel", "train", 5, 5.0, 5),
         Balance("novel", "test", 0, 1.0, 3),
     )
-    assert [one.ratio for one in balance(counts, None)] == [2, np.inf, np.inf]
-    assert {one.part for one in balance(counts, None)} == {"all"}
+    undivided = balance(counts, None)
+    assert [entry.ratio for entry in undivided] == [2, np.inf, np.inf]
+    assert {entry.part for entry in undivided} == {"all"}
 
 
 def test_a_benchmark_without_clips_is_an_error() -> None:
@@ -231,30 +232,30 @@ def published(shared_folder: Path, name: str, folder: str, **options: str) -> Au
 
 
 def test_ls100_as_published_has_five_pairs_of_labels_with_the_same_clips(shared: Path) -> None:
-    found = published(shared, "ls100-published", "ls100")
-    names = [(12, 13), (14, 15), (17, 18), (53, 54), (92, 93)]
-    assert found.pairs == tuple(LabelPair(*pair, 750, (1000, 300, 200)) for pair in names)
-    assert found.ceiling == 0.95
-    np.testing.assert_allclose(found.ceilings[0].accuracy, [1, 1, 14 / 15, 0.85, 0.88])
-    assert [one.keys for one in found.splits] == [0, 0, 0] and not found.repeats
+    audit = published(shared, "ls100-published", "ls100")
+    labels = [(12, 13), (14, 15), (17, 18), (53, 54), (92, 93)]
+    assert audit.pairs == tuple(LabelPair(*pair, 750, (1000, 300, 200)) for pair in labels)
+    assert audit.ceiling == 0.95
+    np.testing.assert_allclose(audit.ceilings[0].accuracy, [1, 1, 14 / 15, 0.85, 0.88])
+    assert [overlap.keys for overlap in audit.splits] == [0, 0, 0] and not audit.repeats
 
 
-def test_fsc89_setup1_shares_2643_soundscapes_all_novel(shared: Path) -> None:
-    found = published(shared, "fsc89", "fsc89", vocabulary="vocabulary.json")
-    leak = found.sources[0]
+def test_fsc89_setup1_shares_2643_soundscapes_all_of_novel_classes(shared: Path) -> None:
+    audit = published(shared, "fsc89", "fsc89", vocabulary="vocabulary.json")
+    leak = audit.sources[0]
     assert (leak.keys, leak.of, len(leak.positions)) == (2643, 15511, 3028)
     assert not any(leak.by_label[:59]) and all(leak.by_label[59:])
-    assert not found.pairs and not found.repeats and [one.keys for one in found.splits] == [0, 0, 0]
-    assert found.ceiling == 1 and found.ceilings[0].accuracy == (1,) * 5
+    assert not audit.pairs and not audit.repeats and [overlap.keys for overlap in audit.splits] == [0, 0, 0]
+    assert audit.ceiling == 1 and audit.ceilings[0].accuracy == (1,) * 5
 
 
 @pytest.mark.parametrize(("name", "classes"), [("nsynth100", 100), ("nsynth200", 200)])
 def test_nsynth_has_no_duplicates_and_no_overlap(shared: Path, name: str, classes: int) -> None:
-    found = published(shared, name, "nsynth")
-    assert len(found.counts) == classes and Counter(found.counts[:, 2].tolist()) == {100: classes}
-    assert not found.pairs and not found.repeats
-    assert not any(one.keys for one in (*found.splits, *found.sources))
-    assert [(one.part, one.split, one.least, one.most) for one in found.balance] == [
+    audit = published(shared, name, "nsynth")
+    assert len(audit.counts) == classes and Counter(audit.counts[:, 2].tolist()) == {100: classes}
+    assert not audit.pairs and not audit.repeats
+    assert not any(overlap.keys for overlap in (*audit.splits, *audit.sources))
+    assert [(entry.part, entry.split, entry.least, entry.most) for entry in audit.balance] == [
         ("base", "train", 200, 200),
         ("base", "val", 100, 100),
         ("base", "test", 100, 100),
@@ -263,6 +264,10 @@ def test_nsynth_has_no_duplicates_and_no_overlap(shared: Path, name: str, classe
     ]
 
 
-def test_an_audit_imports_no_torch_until_a_protocol_is_asked_for() -> None:
-    program = "import sys, datasets.benchmark.audit; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[3], check=False).returncode == 0
+@pytest.mark.parametrize("module", ["audit", "listing", "manifest", "protocol", "shard_writer", "shards"])
+def test_the_package_is_imported_without_heavy_libraries(module: str) -> None:
+    heavy = "{'torch', 'ray', 'pandas', 'scipy'}"
+    program = f"import sys, datasets.benchmark.{module}; print(sorted({heavy} & set(sys.modules)))"
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

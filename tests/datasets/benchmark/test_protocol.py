@@ -1,4 +1,4 @@
-"""Protocols: sizes of sessions, class order, support draw, validation clips."""
+"""Protocols: session sizes, class order, support draw, validation clips."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def sizes(protocol: Protocol, classes: int, base_classes: int | None = None) -> 
         (NAMED["ffcac-25"], 100, 60, [5] * 5),
         (NAMED["ffcac-50"], 100, 60, [5] * 10),
         (NAMED["ffcac-100"], 100, 60, [5] * 20),
-        (NAMED["ffcac-100"], 89, 59, [5] * 17 + [4]),  # the last one may be smaller
+        (NAMED["ffcac-100"], 89, 59, [5] * 17 + [4]),  # the last session may be smaller
         (NAMED["fcac"], 100, 60, [60] + [5] * 8),  # LS-100
         (NAMED["fcac"], 100, 55, [55] + [5] * 9),  # NSynth-100
         (NAMED["fcac"], 89, 59, [59] + [5] * 6),  # FSC-89
@@ -47,11 +47,11 @@ def sizes(protocol: Protocol, classes: int, base_classes: int | None = None) -> 
         (Protocol(base=10, way=3, sessions=2), 24, None, [10, 3]),
     ],
 )
-def test_sizes_of_sessions(protocol: Protocol, classes: int, base_classes: int | None, expected: list[int]) -> None:
+def test_session_sizes(protocol: Protocol, classes: int, base_classes: int | None, expected: list[int]) -> None:
     assert sizes(protocol, classes, base_classes) == expected
 
 
-def test_support_draw_is_that_of_the_releases(golden: dict[str, np.ndarray]) -> None:
+def test_the_support_draw_matches_the_released_code(golden: dict[str, np.ndarray]) -> None:
     draws = [key for key in golden if key.startswith("draw_seed")]
     assert len(draws) == 18
     for key in draws:
@@ -59,42 +59,42 @@ def test_support_draw_is_that_of_the_releases(golden: dict[str, np.ndarray]) -> 
         assert draw_support(count, 5, seed) == tuple(golden[key])
 
 
-def test_support_draw_leaves_the_global_generator_alone() -> None:
+def test_the_support_draw_does_not_use_the_global_generator() -> None:
     before = torch.random.get_rng_state()
     draw_support(50, 5, seed=3)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @given(seed=st.integers(0, 2**31), shot=st.integers(1, 7))
-def test_clips_of_a_class_have_one_role(seed: int, shot: int) -> None:
+def test_every_clip_of_a_class_has_at_most_one_role(seed: int, shot: int) -> None:
     for session in make_sessions(Protocol(way=2, shot=shot), table(6), order_seed=seed, support_seed=seed):
-        for one in session.classes:
-            assert len(one.support) == shot
-            assert len(one.query) == 4
-            roles = [*one.support, *one.validation, *one.query]
+        for clips in session.classes:
+            assert len(clips.support) == shot
+            assert len(clips.query) == 4
+            roles = [*clips.support, *clips.validation, *clips.query]
             assert len(set(roles)) == len(roles)
-            assert set(one.support) <= set(one.pool)
+            assert set(clips.support) <= set(clips.pool)
 
 
-def test_all_clips_of_a_base_class() -> None:
+def test_a_protocol_may_use_all_clips_of_base_classes() -> None:
     base, *later = make_sessions(NAMED["fcac"], table(12), order_seed=0, support_seed=0, base_classes=2)
-    assert [len(one.support) for one in base.classes] == [8, 8]
-    assert {len(one.support) for session in later for one in session.classes} == {5}
+    assert [len(clips.support) for clips in base.classes] == [8, 8]
+    assert {len(clips.support) for session in later for clips in session.classes} == {5}
 
 
-def test_validation_without_a_val_split_comes_from_outside_the_support() -> None:
+def test_without_a_val_split_validation_clips_are_train_clips_outside_the_support() -> None:
     for session in make_sessions(Protocol(way=2, shot=5), table(4, val=0), order_seed=0, support_seed=1):
-        for one in session.classes:
-            assert len(one.validation) == 3
-            assert not set(one.validation) & {*one.support, *one.query}
+        for clips in session.classes:
+            assert len(clips.validation) == 3
+            assert not set(clips.validation) & {*clips.support, *clips.query}
 
 
-def test_validation_is_limited() -> None:
+def test_the_number_of_validation_clips_is_limited() -> None:
     sessions = make_sessions(Protocol(way=2, validation=2), table(4), order_seed=0, support_seed=0)
-    assert {len(one.validation) for session in sessions for one in session.classes} == {2}
+    assert {len(clips.validation) for session in sessions for clips in session.classes} == {2}
 
 
-def test_seeded_order_permutes_the_protocols_own_classes() -> None:
+def test_a_seeded_order_permutes_the_classes_of_the_protocol() -> None:
     protocol = NAMED["ffcac-25"].model_copy(update={"class_order": "seeded"})
 
     def order(seed: int) -> list[int]:
@@ -106,7 +106,7 @@ def test_seeded_order_permutes_the_protocols_own_classes() -> None:
     assert order(0) != order(1)
 
 
-def test_three_seeds_are_independent() -> None:
+def test_order_and_support_seeds_are_independent() -> None:
     protocol = Protocol(way=2, class_order="seeded")
     first = make_sessions(protocol, table(6), order_seed=0, support_seed=0)
     other_support = make_sessions(protocol, table(6), order_seed=0, support_seed=1)
@@ -114,7 +114,7 @@ def test_three_seeds_are_independent() -> None:
     assert [s.support for s in first] != [s.support for s in other_support]
 
 
-def test_explicit_order() -> None:
+def test_an_explicit_order_is_used() -> None:
     protocol = Protocol(base=2, way=1, sessions=3, class_order=(5, 0, 3, 1))
     assert [s.labels for s in make_sessions(protocol, table(6), order_seed=0, support_seed=0)] == [
         (5, 0),
@@ -135,13 +135,15 @@ def test_explicit_order() -> None:
         (Protocol(way=2, class_order=(0, 1, 2)), table(4), "names 3 labels, protocol free needs 4"),
     ],
 )
-def test_what_does_not_fit_is_refused(protocol: Protocol, clips: ClipTable, message: str) -> None:
+def test_a_protocol_that_does_not_fit_the_benchmark_is_an_error(
+    protocol: Protocol, clips: ClipTable, message: str
+) -> None:
     with pytest.raises(EarshotError, match=message):
         make_sessions(protocol, clips, order_seed=0, support_seed=0)
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("value", "name"),
     [
         ("ffcac-50", "ffcac-50"),
         ({"name": "ffcac-50"}, "ffcac-50"),
@@ -153,27 +155,27 @@ def test_what_does_not_fit_is_refused(protocol: Protocol, clips: ClipTable, mess
         ({"name": "mine", "way": 2}, "mine"),
     ],
 )
-def test_a_published_name_stands_for_the_published_protocol(given: Any, name: str) -> None:
-    protocol = TypeAdapter(AnyProtocol).validate_python(given)
+def test_a_changed_protocol_loses_its_published_name(value: Any, name: str) -> None:
+    protocol = TypeAdapter(AnyProtocol).validate_python(value)
     assert protocol.name == name
     if name.startswith("ffcac-50"):
         assert protocol.sessions == 10
     assert TypeAdapter(AnyProtocol).validate_python(protocol.model_dump(mode="json")) == protocol
 
 
-@pytest.mark.parametrize("given", ["ffcac-51", {"name": "../escape"}, {"name": ["x"]}])
-def test_a_name_that_is_none(given: Any) -> None:
+@pytest.mark.parametrize("value", ["ffcac-51", {"name": "../escape"}, {"name": ["x"]}])
+def test_unknown_and_invalid_names_are_rejected(value: Any) -> None:
     with pytest.raises(ValidationError):
-        TypeAdapter(AnyProtocol).validate_python(given)
+        TypeAdapter(AnyProtocol).validate_python(value)
 
 
-def test_validation_is_never_in_the_pool() -> None:
-    """Without a val split, `compat: reference` must not herd from what selection looks at."""
+def test_validation_clips_are_never_in_the_pool() -> None:
+    """Without a val split, `compat: reference` must not choose exemplars among the clips for model selection."""
     for session in make_sessions(Protocol(way=2, shot=2), table(4, val=0), order_seed=0, support_seed=0):
-        for one in session.classes:
-            assert not set(one.validation) & set(one.pool)
+        for clips in session.classes:
+            assert not set(clips.validation) & set(clips.pool)
 
 
-def test_a_label_twice_is_refused() -> None:
+def test_a_repeated_label_is_rejected() -> None:
     with pytest.raises(ValidationError, match="names a label twice"):
         Protocol(class_order=(1, 1))

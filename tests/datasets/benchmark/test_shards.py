@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.benchmark.manifest import ClassEntry, Manifest, ShardEntry, SourceEntry, SplitCounts
-from datasets.benchmark.shard_writer import write_shard
+from datasets.benchmark.manifest import ClassEntry, FileIdentity, Manifest, ShardEntry, SourceEntry, SplitCounts
+from datasets.benchmark.shard_writer import read_entry, write_shard
 from datasets.benchmark.shards import SCHEMA, Clip, Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
+from datasets.utils.location import Location
+from tests.support.plain_shards import remove_page_checksums
 
 SAMPLES, RATE = 800, 16000
 
@@ -27,13 +29,13 @@ def benchmark(root: Path, clips: list[list[Clip]]) -> dict[str, np.ndarray]:
     """Writes a benchmark of two classes; returns the samples by clip id."""
     (root / "shards").mkdir()
     shards = [write_shard(root / f"shards/{i:05d}.parquet", part, RATE) for i, part in enumerate(clips)]
-    everything = [one for part in clips for one in part]
-    counts = [sum(one.label == label for one in everything) for label in range(2)]
-    finish(root, shards, counts)
-    return {one.clip_id: one.samples for one in everything}
+    everything = [item for part in clips for item in part]
+    counts = [sum(item.label == label for item in everything) for label in range(2)]
+    write_manifest(root, shards, counts)
+    return {item.clip_id: item.samples for item in everything}
 
 
-def finish(root: Path, shards: list[ShardEntry], counts: list[int]) -> None:
+def write_manifest(root: Path, shards: list[ShardEntry], counts: list[int]) -> None:
     Manifest(
         name="n",
         corpus="c",
@@ -54,36 +56,109 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_audio_comes_in_the_order_asked_across_shards_and_row_groups(tmp_path: Path) -> None:
+def damage(path: Path, offset: int, count: int = 1) -> None:
+    """Inverts bytes of a file."""
+    content = bytearray(path.read_bytes())
+    content[offset : offset + count] = bytes(255 - value for value in content[offset : offset + count])
+    path.write_bytes(content)
+
+
+def test_audio_has_the_order_of_the_positions_across_shards_and_row_groups(tmp_path: Path) -> None:
     samples = benchmark(tmp_path, [[clip(i, 0) for i in range(150)], [], [clip(i, 1) for i in range(12)]])
     shards = Shards(tmp_path)
     assert shards.table.clip_ids == tuple(sorted(samples))
     positions = [161, 0, 149, 63, 64, 65, 0, 155]
-    found = shards.audio(positions)
-    wanted = np.stack([samples[shards.table.clip_ids[position]] for position in positions])
-    assert found.dtype == np.float32 and found.shape == (8, SAMPLES)
-    assert np.abs(found - wanted).max() <= 0.5001 / 32768
+    audio = shards.audio(positions)
+    expected = np.stack([samples[shards.table.clip_ids[position]] for position in positions])
+    assert audio.dtype == np.float32 and audio.shape == (8, SAMPLES)
+    assert np.abs(audio - expected).max() <= 0.5001 / 32768
     assert shards.audio([]).shape == (0, SAMPLES)
     with pytest.raises(IndexError):
         shards.audio([162])
     shards.verify()
 
 
-def test_the_table_never_reads_audio(root: Path) -> None:
-    """Damage in the audio column alone is not noticed by the table, and is told with the clip by `audio`."""
+@pytest.mark.parametrize(
+    ("page_checksums", "message"),
+    [
+        (True, r"00000\.parquet: not readable \(could not verify page integrity, [^)]*\)"),
+        (False, r"00000\.parquet: clip 'a_\d+': [^;]*"),
+    ],
+)
+def test_the_table_is_read_without_audio(root: Path, page_checksums: bool, message: str) -> None:
+    """Damage in the audio column is not noticed by the table, and is an error in `audio`."""
+    if not page_checksums:
+        remove_page_checksums(root)
     path = root / "shards/00000.parquet"
     column = pq.ParquetFile(path).metadata.row_group(0).column(8)
     assert column.path_in_schema == "audio.bytes"
-    content = bytearray(path.read_bytes())
-    start, end = column.data_page_offset, column.data_page_offset + column.total_compressed_size
-    content[(start + end) // 2 : (start + end) // 2 + 400] = bytes(400)
-    path.write_bytes(content)
+    damage(path, column.data_page_offset + column.total_compressed_size // 2 + 500, 400)
     shards = Shards(root)
     assert len(shards.table) == 162
-    with pytest.raises(EarshotError, match=r"00000\.parquet: clip 'a_\d+': .* prepare the benchmark again"):
+    with pytest.raises(EarshotError, match=f"{message}; prepare the benchmark again with --force$"):
         shards.audio(range(len(shards.table)))
     with pytest.raises(EarshotError, match=r"00000\.parquet: expected SHA-256 \w{64}, found \w{64}"):
         shards.verify()
+
+
+def test_one_changed_byte_in_any_page_is_detected_when_the_page_is_read(tmp_path: Path) -> None:
+    """Other bytes (of headers, of the footer, of columns that are not read) are detected or change nothing."""
+    benchmark(tmp_path, [[clip(0, 0), clip(1, 1)]])
+    path = tmp_path / "shards/00000.parquet"
+
+    def read() -> list[object]:
+        shards = Shards(tmp_path)
+        return [*shards.table.clip_ids, *shards.table.splits, *shards.table.labels, *shards.audio([0, 1]).ravel()]
+
+    before, tested, detected = read(), range(0, path.stat().st_size, 7), set()
+    for offset in tested:
+        damage(path, offset)
+        try:
+            assert read() == before, offset
+        except EarshotError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            assert str(error).endswith("; prepare the benchmark again with --force")
+            detected.add(offset)
+        damage(path, offset)  # back to the original
+    metadata = pq.ParquetFile(path).metadata
+    for group in range(metadata.num_row_groups):
+        audio = metadata.row_group(group).column(8)
+        end = audio.data_page_offset + audio.total_compressed_size
+        assert detected >= set(range(end - int(0.9 * audio.total_compressed_size), end)) & set(tested)
+
+
+def test_page_checksums_do_not_change_the_fingerprint(root: Path) -> None:
+    """Stages that were computed from shards without page checksums are those of shards with them."""
+    manifest = Manifest.load(root)
+    plain = remove_page_checksums(root)
+    assert plain.fingerprint == manifest.fingerprint
+    for before, now in zip(plain.shards, manifest.shards, strict=True):
+        assert now.page_checksums and not before.page_checksums
+        assert now.identity == before.identity == FileIdentity(bytes=before.bytes, sha256=before.sha256)
+        assert now.sha256 != before.sha256 and now.bytes > before.bytes
+    assert len(Shards(root).audio([0, 161])) == 2
+
+
+def test_the_entry_of_a_shard_is_read_back(root: Path) -> None:
+    def entries(manifest: Manifest) -> list[ShardEntry]:
+        return [read_entry(Location.of(root / entry.file), entry.clips) for entry in manifest.shards]
+
+    manifest = Manifest.load(root)
+    assert entries(manifest) == list(manifest.shards)
+    plain = remove_page_checksums(root)
+    assert entries(plain) == list(plain.shards)
+
+
+def test_local_shards_without_page_checksums_are_verified_by_their_digest(root: Path) -> None:
+    path = root / "shards/00000.parquet"
+    damage(path, 1000)
+    Shards(root).verify_without_page_checksums()
+    damage(path, 1000)
+    remove_page_checksums(root)
+    Shards(root).verify_without_page_checksums()
+    damage(path, 1000)
+    with pytest.raises(EarshotError, match=r"00000\.parquet: expected SHA-256 .* again with --force"):
+        Shards(root).verify_without_page_checksums()
 
 
 def test_columns_row_groups_and_schema(root: Path) -> None:
@@ -101,11 +176,11 @@ def test_columns_row_groups_and_schema(root: Path) -> None:
 
 
 def interleaved(root: Path) -> dict[str, np.ndarray]:
-    """One shard whose clips change class all the time, as the cuts of soundscapes do."""
+    """One shard in which clips of both classes alternate, as in shards of soundscapes."""
     return benchmark(root, [[clip(i, int(i % 3 == 0)) for i in range(150)]])
 
 
-def test_one_class_is_read_without_the_bytes_of_another(tmp_path: Path) -> None:
+def test_a_class_is_read_without_the_bytes_of_another_class(tmp_path: Path) -> None:
     samples = interleaved(tmp_path)
     path = tmp_path / "shards/00000.parquet"
     content = bytearray(path.read_bytes())
@@ -114,7 +189,7 @@ def test_one_class_is_read_without_the_bytes_of_another(tmp_path: Path) -> None:
         group = metadata.row_group(index)
         labels = group.column(2)
         assert labels.path_in_schema == "label" and labels.statistics.min == labels.statistics.max
-        if labels.statistics.min == 0:  # the audio of class a is gone
+        if labels.statistics.min == 0:  # erase the audio of class a
             audio = group.column(8)
             content[audio.data_page_offset : audio.data_page_offset + audio.total_compressed_size] = bytes(
                 audio.total_compressed_size
@@ -128,15 +203,15 @@ def test_one_class_is_read_without_the_bytes_of_another(tmp_path: Path) -> None:
         shards.audio(shards.select(labels=[0])[:1])
 
 
-def test_batches_come_in_the_order_of_the_clip_ids_or_as_asked(tmp_path: Path) -> None:
+def test_batches_have_the_order_of_the_clip_ids_or_of_the_positions(tmp_path: Path) -> None:
     samples = interleaved(tmp_path)
     shards = Shards(tmp_path)
     batches = list(shards.batches(size=40))
     assert [len(positions) for positions, _ in batches] == [40, 40, 40, 30]
     assert np.concatenate([positions for positions, _ in batches]).tolist() == list(range(150))
     everything = np.concatenate([audio for _, audio in batches])
-    wanted = np.stack([samples[clip_id] for clip_id in shards.table.clip_ids])
-    assert everything.dtype == np.float32 and np.abs(everything - wanted).max() <= 1 / 32768
+    expected = np.stack([samples[clip_id] for clip_id in shards.table.clip_ids])
+    assert everything.dtype == np.float32 and np.abs(everything - expected).max() <= 1 / 32768
     (positions, audio), *rest = shards.batches([5, 3, 3], size=2)
     assert positions.tolist() == [5, 3] and rest[0][0].tolist() == [3]
     assert np.array_equal(audio, everything[[5, 3]])
@@ -151,13 +226,13 @@ def test_sources_starts_selection_and_shards_by_position(root: Path) -> None:
     assert len(shards.select(splits=["test"])) == 0 and len(shards.select()) == 162
 
 
-def test_what_is_held_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.benchmark.shards.HELD_BYTES", (1, 1))
+def test_the_cache_and_the_open_files_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.benchmark.shards.CACHE_BYTES", (1, 1))
     monkeypatch.setattr("datasets.benchmark.shards.OPEN_FILES", 1)
     shards = Shards(root)
     forwards = np.concatenate([audio for _, audio in shards.batches(size=7)])
     assert np.array_equal(shards.audio(range(len(shards.table))), forwards)
-    assert len(shards._held) == 1 and len(shards._files) == 1
+    assert len(shards._cache) == 1 and len(shards._files) == 1
 
 
 def test_unsafe_clip_ids_give_safe_file_names(tmp_path: Path) -> None:
@@ -172,9 +247,10 @@ def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:
         write_shard(tmp_path / f"0000{i}.parquet", [clip(n, 0) for n in range(70)], RATE, {"k": "v"}) for i in range(2)
     ]
     assert entries[0].sha256 == entries[1].sha256 == file_digest(tmp_path / "00000.parquet")
+    assert entries[0].plain == entries[1].plain
 
 
-def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_writer_leaves_no_file(tmp_path: Path) -> None:
     def failing() -> object:
         yield from (clip(i, 0) for i in range(70))
         raise RuntimeError("disk on fire")
@@ -184,7 +260,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_absent_short_and_foreign_shards_are_told(root: Path) -> None:
+def test_absent_short_and_foreign_shards_are_errors(root: Path) -> None:
     path = root / "shards/00002.parquet"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
@@ -207,7 +283,7 @@ def test_a_clip_id_must_be_unique(tmp_path: Path) -> None:
 def test_a_shard_must_agree_with_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     entry = write_shard(tmp_path / "shards/00000.parquet", [clip(1, 1), clip(2, 1)], RATE)
-    finish(tmp_path, [entry], [2])
+    write_manifest(tmp_path, [entry], [2])
     with pytest.raises(EarshotError, match="do not agree with the manifest"):
         _ = Shards(tmp_path).table
 
@@ -248,8 +324,8 @@ clips_to_store = st.lists(
 
 
 @given(clips_to_store, st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
-def test_what_is_written_is_what_is_read(rows: list[tuple[str, str, int, int, int]], in_a_batch: int) -> None:
+@settings(max_examples=40)
+def test_shards_are_read_as_they_were_written(rows: list[tuple[str, str, int, int, int]], batch_size: int) -> None:
     noise = {row[0]: np.random.default_rng(row[4]).integers(-32768, 32768, SAMPLES) / 32768 for row in rows}
     clips = [
         Clip(name, split, label, "ab"[label], f"{name}.wav", start, noise[name].astype(np.float32))
@@ -258,12 +334,12 @@ def test_what_is_written_is_what_is_read(rows: list[tuple[str, str, int, int, in
     with tempfile.TemporaryDirectory() as folder:
         benchmark(Path(folder), [clips[: len(clips) // 2], clips[len(clips) // 2 :]])
         shards = Shards(folder)
-        ordered = sorted(clips, key=lambda one: one.clip_id)
-        assert shards.table.clip_ids == tuple(one.clip_id for one in ordered)
-        assert shards.table.labels.tolist() == [one.label for one in ordered]
-        assert shards.table.splits.tolist() == [one.split for one in ordered]
-        assert shards.sources == tuple(one.source for one in ordered)
-        assert shards.starts.tolist() == [one.start for one in ordered]
-        for positions, audio in shards.batches(size=in_a_batch):
+        ordered = sorted(clips, key=lambda item: item.clip_id)
+        assert shards.table.clip_ids == tuple(item.clip_id for item in ordered)
+        assert shards.table.labels.tolist() == [item.label for item in ordered]
+        assert shards.table.splits.tolist() == [item.split for item in ordered]
+        assert shards.sources == tuple(item.source for item in ordered)
+        assert shards.starts.tolist() == [item.start for item in ordered]
+        for positions, audio in shards.batches(size=batch_size):
             for position, samples in zip(positions, audio, strict=True):
                 assert np.array_equal(samples, ordered[position].samples)

@@ -1,4 +1,4 @@
-"""The demo corpus: files, splits, and how hard it is."""
+"""The demo corpus: files, splits and difficulty."""
 
 import subprocess
 import sys
@@ -13,8 +13,8 @@ import torchaudio
 from pydantic import ValidationError
 
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import find_corpus
 from datasets.corpora.demo import BASE_CLASSES, Demo, DemoOptions
+from datasets.corpora.registry import find_corpus
 from datasets.synthesis import SOURCES, render
 
 REPOSITORY = Path(__file__).parents[3]
@@ -27,8 +27,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def made(folder: Path, options: DemoOptions) -> Path:
-    """The folder, with the recordings in it."""
+def generated(folder: Path, options: DemoOptions) -> Path:
+    """Generates the recordings in a folder and returns it."""
     folder.mkdir(exist_ok=True)
     Demo().generate(folder, options)
     return folder
@@ -37,7 +37,7 @@ def made(folder: Path, options: DemoOptions) -> Path:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small demo."""
-    return made(tmp_path_factory.mktemp("small"), SMALL)
+    return generated(tmp_path_factory.mktemp("small"), SMALL)
 
 
 def test_files_are_plain_recordings_in_class_folders(small: Path) -> None:
@@ -50,19 +50,19 @@ def test_files_are_plain_recordings_in_class_folders(small: Path) -> None:
     assert np.array_equal(samples, render(names[3], 2, seconds=0.25, sample_rate=8000))
 
 
-def test_the_same_options_give_the_same_bytes_and_no_two_files_are_alike(small: Path, tmp_path: Path) -> None:
-    assert contents(made(tmp_path / "again", SMALL)) == contents(small)
-    other = made(tmp_path / "other", SMALL.model_copy(update={"seed": 1}))
+def test_generation_is_deterministic_and_all_files_differ(small: Path, tmp_path: Path) -> None:
+    assert contents(generated(tmp_path / "again", SMALL)) == contents(small)
+    other = generated(tmp_path / "other", SMALL.model_copy(update={"seed": 1}))
     every = [*contents(small).values(), *contents(other).values()]
     assert len(set(every)) == len(every) == 60
 
 
-def test_more_clips_and_classes_change_no_file(small: Path, tmp_path: Path) -> None:
-    larger = made(tmp_path, SMALL.model_copy(update={"clips_per_class": 7, "classes": 8}))
+def test_more_clips_and_classes_do_not_change_existing_files(small: Path, tmp_path: Path) -> None:
+    larger = generated(tmp_path, SMALL.model_copy(update={"clips_per_class": 7, "classes": 8}))
     assert contents(small).items() < contents(larger).items()
 
 
-def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+def test_full_disk_error_names_the_file(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path; from datasets.corpora.demo import *; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); sys.tracebacklimit = 0; "
@@ -90,7 +90,7 @@ def test_options_are_validated(key: str, value: float) -> None:
         DemoOptions.model_validate({key: value})
 
 
-def test_defaults_are_the_benchmark() -> None:
+def test_default_options() -> None:
     assert DemoOptions().model_dump() == {
         "clips_per_class": 40,
         "seconds": 1.0,
@@ -100,7 +100,7 @@ def test_defaults_are_the_benchmark() -> None:
     }
 
 
-def test_smallest_classes_still_fill_every_split(small: Path) -> None:
+def test_minimum_number_of_clips_fills_every_split(small: Path) -> None:
     corpus = find_corpus("demo")
     plan = corpus.plan(small, corpus.inventory(small, SMALL), SMALL)
     assert plan.base_classes == 5 and plan.num_samples == 2000 and plan.sample_rate == 8000
@@ -114,10 +114,10 @@ def test_smallest_classes_still_fill_every_split(small: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
-    """All clips of the default demo, cut as `prepare` would."""
+def default_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    """All clips of the default demo, cut like `prepare` does."""
     options, corpus = DemoOptions(), Demo()
-    folder = made(tmp_path_factory.mktemp("whole"), options)
+    folder = generated(tmp_path_factory.mktemp("default"), options)
     plan = corpus.plan(folder, corpus.inventory(folder, options), options)
     assert plan.rejected == () and plan.ignored == 0 and plan.files == 1000
     clips = []
@@ -128,23 +128,23 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     return clips
 
 
-def test_the_default_demo_has_20_8_and_12_clips_per_class(whole: list[Clip]) -> None:
-    counts = Counter((clip.class_name, clip.split) for clip in whole)
+def test_default_demo_has_20_8_and_12_clips_per_class(default_clips: list[Clip]) -> None:
+    counts = Counter((clip.class_name, clip.split) for clip in default_clips)
     assert counts == {
         (name, split): number for name in SOURCES for split, number in (("train", 20), ("val", 8), ("test", 12))
     }
-    assert len({clip.clip_id for clip in whole}) == 1000
-    assert all(0.09 < np.abs(clip.samples).max() < 0.9 for clip in whole)
+    assert len({clip.clip_id for clip in default_clips}) == 1000
+    assert all(0.09 < np.abs(clip.samples).max() < 0.9 for clip in default_clips)
 
 
-def test_the_demo_is_neither_trivial_nor_hopeless(whole: list[Clip]) -> None:
+def test_difficulty_of_the_demo(default_clips: list[Clip]) -> None:
     """Measured with the default seed: 56 % for five shots and class means, 74 % for the stronger learner."""
-    samples = torch.from_numpy(np.stack([clip.samples for clip in whole]).astype(np.float32))
+    samples = torch.from_numpy(np.stack([clip.samples for clip in default_clips]).astype(np.float32))
     spectra = {"n_fft": 512, "hop_length": 160, "n_mels": 64}
     frames = torchaudio.transforms.MFCC(16000, 20, melkwargs=spectra)(samples)
     features = torch.cat([frames.mean(-1), frames.std(-1)], 1).double().numpy()
-    labels = np.array([clip.label for clip in whole])
-    splits = np.array([clip.split for clip in whole])
+    labels = np.array([clip.label for clip in default_clips])
+    splits = np.array([clip.split for clip in default_clips])
     queries, truth = features[splits == "test"], labels[splits == "test"]
     train = np.stack([features[(labels == label) & (splits == "train")] for label in range(25)])
 

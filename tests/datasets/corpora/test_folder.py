@@ -1,3 +1,5 @@
+"""The folder corpus: splits, clips, names and options."""
+
 import re
 from collections import Counter
 from pathlib import Path
@@ -48,8 +50,8 @@ def test_every_class_has_train_and_test_files(number: int, parts: tuple[float, f
     assert splits == split_files(paths[::-1], *parts, seed)
 
 
-def test_the_split_is_the_documented_one() -> None:
-    """Computed apart: sha256 of '0', a zero byte and the path."""
+def test_split_is_as_documented() -> None:
+    """Computed independently: sha256 of '0', a zero byte and the path."""
     import hashlib
 
     paths = [f"c/{i}.wav" for i in range(10)]
@@ -60,7 +62,7 @@ def test_the_split_is_the_documented_one() -> None:
     assert Counter(split_files(paths[:3], 0.6, 0.2, 0).values()) == {"train": 2, "test": 1}
 
 
-def test_long_files_give_whole_clips_short_ones_a_padded_one(tmp_path: Path) -> None:
+def test_long_files_are_cut_into_full_clips_and_short_ones_are_padded(tmp_path: Path) -> None:
     for name, seconds in {"a": 1.7, "b": 0.3, "c": 0.5, "d": 0.05}.items():
         record(tmp_path / f"x/{name}.wav", seconds)
     items = cut_all(tmp_path)
@@ -77,7 +79,7 @@ def test_long_files_give_whole_clips_short_ones_a_padded_one(tmp_path: Path) -> 
     assert sum(isinstance(item, Clip) for item in cut_all(tmp_path, limited)) == 4
 
 
-def test_no_recording_is_on_both_sides_and_a_new_class_changes_no_other(tmp_path: Path) -> None:
+def test_recordings_are_in_one_split_only_and_a_new_class_changes_no_other_class(tmp_path: Path) -> None:
     for label in "ab":
         for number in range(12):
             record(tmp_path / f"{label}/{'in/' if number % 2 else ''}{number}.wav", 1.2)
@@ -90,7 +92,7 @@ def test_no_recording_is_on_both_sides_and_a_new_class_changes_no_other(tmp_path
     assert {source: later[source] for source in splits} == splits
 
 
-def test_hostile_names_stay_text(tmp_path: Path) -> None:
+def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     names = ["<script>alert(1)<", "a b", "Ünï ♫", "..x", "[bold]", "a;b&c|$(d)", "日本", "日-本", "new\nline"]
     names = [name for name in names if not name.startswith(".")]
     for name in names:
@@ -120,7 +122,7 @@ def test_other_files_are_counted_and_hidden_ones_skipped(tmp_path: Path) -> None
     assert (plan.classes, plan.files, plan.ignored) == (("a",), 3, 4)
 
 
-def test_a_class_needs_two_usable_files(tmp_path: Path) -> None:
+def test_class_needs_two_usable_files(tmp_path: Path) -> None:
     for number in range(3):
         record(tmp_path / f"a/{number}.wav", 0.5)
     record(tmp_path / "b/1.wav", 0.5)
@@ -133,7 +135,7 @@ def test_a_class_needs_two_usable_files(tmp_path: Path) -> None:
         plan_of(tmp_path / "a")
 
 
-def test_many_files_are_several_units(tmp_path: Path) -> None:
+def test_many_files_are_divided_into_units(tmp_path: Path) -> None:
     for number in range(33):
         record(tmp_path / f"a/{number:02d}.wav", 0.5)
     plan = plan_of(tmp_path)
@@ -143,6 +145,6 @@ def test_many_files_are_several_units(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"train": 0.5}, {"test": 0.0, "train": 0.8}, {"clip_seconds": 0.099}, {"surprise": 1}]
 )
-def test_wrong_options_are_refused(options: dict[str, float]) -> None:
+def test_invalid_options_are_rejected(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"add up to 1|greater than 0 |equal to 0\.1 |Extra inputs"):
         FolderOptions.model_validate(options)

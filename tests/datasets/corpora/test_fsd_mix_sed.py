@@ -1,3 +1,5 @@
+"""FSC-89: the published lists, and clips cut from small soundscapes."""
+
 import csv
 import json
 from collections import Counter
@@ -81,7 +83,7 @@ def published(shared: Path) -> Listing:
     return FSC89().listing(FSC89Options(meta=folder, vocabulary=folder / "vocabulary.json"))
 
 
-def test_the_published_lists_have_the_sizes_of_the_benchmark(shared: Path, published: Listing) -> None:
+def test_sizes_of_the_published_lists(shared: Path, published: Listing) -> None:
     table = published.table
     assert list(table.class_names) == json.loads((shared / "published/fsc89/vocabulary.json").read_text())
     assert (published.base_classes, published.clip_seconds, len(table)) == (59, 1.0, 91800)
@@ -91,7 +93,7 @@ def test_the_published_lists_have_the_sizes_of_the_benchmark(shared: Path, publi
         assert tuple(counts[label, split] for split in SPLITS) == wanted
 
 
-def test_the_published_lists_leak_by_soundscape_and_not_by_clip(published: Listing) -> None:
+def test_published_lists_share_soundscapes_but_no_clips_between_splits(published: Listing) -> None:
     soundscapes: dict[str, set[str]] = {split: set() for split in SPLITS}
     for split, source in zip(published.table.splits.tolist(), published.sources, strict=True):
         soundscapes[split].add(source)
@@ -102,7 +104,7 @@ def test_the_published_lists_leak_by_soundscape_and_not_by_clip(published: Listi
     assert len(set(published.contents)) == len(published.contents)
 
 
-def test_the_draws_of_the_release_give_the_rows_of_its_lists(shared: Path, published: Listing) -> None:
+def test_support_draws_select_the_same_rows_as_the_release(shared: Path, published: Listing) -> None:
     table = published.table
     with (shared / "published/fsc89/Fsc89-setup1-fsci_train.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -117,7 +119,7 @@ def test_the_draws_of_the_release_give_the_rows_of_its_lists(shared: Path, publi
                 assert (published.sources[place], published.contents[place]) == (source, f"{source}@{start}")
 
 
-def test_cuts_are_exact_to_the_sample(tmp_path: Path) -> None:
+def test_clips_start_at_the_exact_sample(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     soundscapes = render_all(tmp_path)
     plan = plan_of(tmp_path, options)
@@ -145,7 +147,7 @@ def test_cuts_are_exact_to_the_sample(tmp_path: Path) -> None:
     assert Counter(Counter(listing.contents).values()) == {1: 7, 2: 1}
 
 
-def test_a_soundscape_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soundscape_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = write_lists(tmp_path / "meta")
     render_all(tmp_path)
     opened: list[str] = []
@@ -161,7 +163,9 @@ def test_a_soundscape_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
 
 
-def test_units_are_runs_of_soundscapes_whatever_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_soundscapes_do_not_change_the_grouping_into_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fsd_mix_sed, "SOUNDSCAPES_PER_UNIT", 2)
     options = write_lists(tmp_path / "meta")
     render_all(tmp_path)
@@ -175,7 +179,7 @@ def test_units_are_runs_of_soundscapes_whatever_is_missing(tmp_path: Path, monke
     assert (plan.files, plan.rejected) == (5, (Rejection("base/test/soundscape_7.wav", "not found"),))
 
 
-def test_the_folders_of_the_rendering_script_are_found(tmp_path: Path) -> None:
+def test_folders_of_the_rendering_script_are_found(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     render_all(tmp_path)
     before = cut_all(tmp_path, options)
@@ -194,7 +198,7 @@ def test_the_folders_of_the_rendering_script_are_found(tmp_path: Path) -> None:
         ({"seconds": 2.1}, "too short: 92610 samples, the lists need 93932"),  # the other cuts would fit
     ],
 )
-def test_a_soundscape_that_is_not_as_rendered_is_rejected(tmp_path: Path, changes: Any, reason: str) -> None:
+def test_soundscape_with_wrong_rate_or_length_is_rejected(tmp_path: Path, changes: Any, reason: str) -> None:
     options = write_lists(tmp_path / "meta")
     render_all(tmp_path)
     render(tmp_path, "base/train/soundscape_7.wav", **changes)
@@ -204,9 +208,9 @@ def test_a_soundscape_that_is_not_as_rendered_is_rejected(tmp_path: Path, change
     assert len(items) == 7
 
 
-def test_a_source_in_another_layout_is_told(tmp_path: Path) -> None:
+def test_source_with_wrong_layout_is_an_error(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
-    with pytest.raises(EarshotError, match=r"expected soundscapes in the folders that the lists name: base/train/"):
+    with pytest.raises(EarshotError, match=r"expected soundscapes in the folders named by the lists: base/train/"):
         Small().inventory(tmp_path, options)
 
 
@@ -221,29 +225,29 @@ BAD_LISTS = {
 
 
 @pytest.mark.parametrize(("line", "message"), BAD_LISTS.values(), ids=BAD_LISTS)
-def test_a_bad_row_is_told(tmp_path: Path, line: str, message: str) -> None:
+def test_invalid_row_is_an_error(tmp_path: Path, line: str, message: str) -> None:
     options = write_lists(tmp_path / "meta", {**ROWS, "train": [*ROWS["train"], line]})
     with pytest.raises(EarshotError, match=f"Fsc89-setup1-fsci_train.csv: {message}"):
         Small().inventory(tmp_path, options)
 
 
-def test_the_setup_is_a_number_or_its_text(tmp_path: Path) -> None:
-    given = {"meta": tmp_path, "vocabulary": tmp_path / "v.json"}
-    assert FSC89Options.model_validate({**given, "setup": "2"}).setup == 2
-    assert FSC89Options.model_validate({**given, "setup": 1}).setup == 1
-    for wrong in ("3", 0, "", "one", 1.5, [1]):
+def test_setup_is_parsed_from_a_number_or_text(tmp_path: Path) -> None:
+    paths = {"meta": tmp_path, "vocabulary": tmp_path / "v.json"}
+    assert FSC89Options.model_validate({**paths, "setup": "2"}).setup == 2
+    assert FSC89Options.model_validate({**paths, "setup": 1}).setup == 1
+    for value in ("3", 0, "", "one", 1.5, [1]):
         with pytest.raises(ValueError, match=r"setup\n.*Input should be 1 or 2"):
-            FSC89Options.model_validate({**given, "setup": wrong})
+            FSC89Options.model_validate({**paths, "setup": value})
 
 
-def test_the_second_setup_has_lists_of_its_own(tmp_path: Path) -> None:
+def test_second_setup_has_separate_lists(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta", {**ROWS, "val": []}, setup=2)
     assert len(Small().listing(options).table) == 8
     with pytest.raises(EarshotError, match=r"Fsc89-setup1-fsci_train.csv: expected a file, found none"):
         Small().listing(options.model_copy(update={"setup": 1}))
 
 
-def test_the_identity_is_what_the_lists_hold_not_where_they_lie(tmp_path: Path) -> None:
+def test_identity_depends_on_the_content_of_the_lists_not_their_path(tmp_path: Path) -> None:
     first = Small().identity(write_lists(tmp_path / "meta"))
     assert first == Small().identity(write_lists(tmp_path / "moved"))
     assert first.keys() == FSC89Options.model_fields.keys() and str(tmp_path) not in json.dumps(first)

@@ -1,3 +1,5 @@
+"""LibriSpeech: splits, labels, and clips cut from small recordings."""
+
 import csv
 import json
 from collections import Counter
@@ -28,7 +30,7 @@ OPTIONS = LibriSpeechOptions(clip_seconds=0.5, train=3, val=1, test=2, loudness=
 
 
 def speak(root: Path, speaker: str, lengths: list[int], rate: int = RATE) -> np.ndarray:
-    """Utterances of these lengths in samples, over two chapters; returns the speaker's stream."""
+    """Writes utterances with the given lengths in samples, in two chapters; returns them concatenated."""
     random = np.random.default_rng(int(speaker))
     stream = []
     for number, length in enumerate(lengths):
@@ -76,7 +78,7 @@ def test_block_fills_train_then_val_then_test(number: int, sizes: Sizes) -> None
 
 
 @given(st.integers(0, 1500), st.tuples(st.integers(1, 600), st.integers(0, 200), st.integers(1, 200)))
-def test_cyclic_uses_every_clip_and_each_period_alike(number: int, sizes: Sizes) -> None:
+def test_cyclic_uses_every_clip_and_repeats_the_pattern(number: int, sizes: Sizes) -> None:
     splits = assign_splits(number, sizes, "cyclic")
     assert list(splits) == list(range(number))
     assert all(splits[i] == splits[i + sum(sizes)] for i in range(number - sum(sizes)))
@@ -90,9 +92,7 @@ names = st.dictionaries(st.integers(0, 10**4).map(str), st.integers(1, 50).map(f
 
 
 @given(names.flatmap(lambda durations: st.permutations(list(durations.items()))), st.integers(1, 30))
-def test_labels_do_not_depend_on_the_order_in_which_speakers_are_found(
-    items: list[tuple[str, float]], number: int
-) -> None:
+def test_labels_do_not_depend_on_the_order_of_the_speakers(items: list[tuple[str, float]], number: int) -> None:
     wanted = label_speakers(longest_speakers(dict(sorted(items)), number))
     assert label_speakers(longest_speakers(dict(items), number)) == wanted
     assert sorted(wanted.values()) == list(range(len(wanted))) and list(wanted) == sorted(wanted)
@@ -103,13 +103,13 @@ def test_ties_in_duration_are_broken_by_name() -> None:
     assert label_speakers(["9", "10", "8"]) == {"10": 0, "8": 1, "9": 2}
 
 
-def test_the_published_choice_of_speakers_and_their_labels(shared: Path) -> None:
+def test_published_selection_of_speakers_and_labels(shared: Path) -> None:
     durations = json.loads((shared / "published/ls100/spk_total_duration.json").read_text())
     mapping = json.loads((shared / "published/ls100/spk_mapping.json").read_text())
     assert label_speakers(longest_speakers(durations, 100)) == mapping
 
 
-def test_the_published_splits_of_every_speaker_without_the_defect(shared: Path) -> None:
+def test_published_splits_of_every_speaker_without_the_defect(shared: Path) -> None:
     durations = json.loads((shared / "published/ls100/spk_total_duration.json").read_text())
     published: dict[str, dict[int, str]] = {}
     for split in ("train", "val", "test"):
@@ -118,13 +118,13 @@ def test_the_published_splits_of_every_speaker_without_the_defect(shared: Path) 
                 speaker, number = row["filename"].removesuffix(".wav").split("_")
                 if speaker == row["speaker_id"]:
                     published.setdefault(speaker, {})[int(number)] = split
-    # The longer name of each defective pair is published twice, the shorter one not at all.
+    # In each defective pair, the longer name is published twice and the shorter one is missing.
     assert len(published) == 95
     for speaker, splits in published.items():
         assert assign_splits(int(durations[speaker] / 2), (500, 150, 100), "block") == splits, speaker
 
 
-def test_clips_are_the_joined_stream(tmp_path: Path) -> None:
+def test_clips_are_cut_from_the_concatenated_utterances(tmp_path: Path) -> None:
     stream = speak(tmp_path, "19", [9000, 30000, 500, 15000, 4000])  # 58500 samples: 7 clips of 8000, 2500 left
     speak(tmp_path, "1926", [60000])
     clips = [clip for clip in cut_all(tmp_path) if isinstance(clip, Clip) and clip.class_name == "19"]
@@ -137,7 +137,7 @@ def test_clips_are_the_joined_stream(tmp_path: Path) -> None:
     assert {clip.label for clip in clips} == {0}
 
 
-def test_the_longest_speakers_are_kept_and_numbered_by_name(tmp_path: Path) -> None:
+def test_longest_speakers_are_selected_and_numbered_by_name(tmp_path: Path) -> None:
     for speaker, length in {"7": 60000, "10": 70000, "9": 60000, "3": 50000}.items():
         speak(tmp_path, speaker, [length])
     assert plan_of(tmp_path, OPTIONS.model_copy(update={"speakers": 3})).classes == ("10", "7", "9")
@@ -146,7 +146,7 @@ def test_the_longest_speakers_are_kept_and_numbered_by_name(tmp_path: Path) -> N
         plan_of(tmp_path, OPTIONS.model_copy(update={"speakers": 5}))
 
 
-def test_a_speaker_that_is_added_changes_no_other_speaker_s_clips(tmp_path: Path) -> None:
+def test_additional_speaker_does_not_change_the_clips_of_others(tmp_path: Path) -> None:
     for speaker in ("7", "9"):
         speak(tmp_path, speaker, [30000, 30000])
 
@@ -161,7 +161,7 @@ def test_a_speaker_that_is_added_changes_no_other_speaker_s_clips(tmp_path: Path
     assert {clip_id.split("_")[0] for clip_id in after.keys() - before.keys()} == {"71"}
 
 
-def test_a_speaker_without_test_clips_is_an_error_and_with_few_a_warning(tmp_path: Path) -> None:
+def test_speaker_without_test_clips_is_an_error_and_with_few_a_warning(tmp_path: Path) -> None:
     speak(tmp_path, "5", [8000 * 6])
     speak(tmp_path, "6", [8000 * 4 + 7999])
     with pytest.raises(EarshotError, match=r"speaker '6': expected more than 4 clips .* found 4"):
@@ -174,7 +174,7 @@ def test_a_speaker_without_test_clips_is_an_error_and_with_few_a_warning(tmp_pat
     assert LibriSpeech().review(counts, plan.classes, OPTIONS) == ("fewer than 2 test clips: speaker 6 (1)",)
 
 
-def test_other_rates_are_resampled_and_loudness_is_normalised(tmp_path: Path) -> None:
+def test_other_rates_are_resampled_and_loudness_is_normalized(tmp_path: Path) -> None:
     speak(tmp_path, "5", [8000 * 7], rate=8000)
     options = OPTIONS.model_copy(update={"loudness": True})
     clips = [clip for clip in cut_all(tmp_path, options) if isinstance(clip, Clip)]
@@ -183,7 +183,7 @@ def test_other_rates_are_resampled_and_loudness_is_normalised(tmp_path: Path) ->
     assert integrated_loudness(joined, RATE) == pytest.approx(-23, abs=0.3)
 
 
-def test_a_damaged_utterance_is_rejected_and_the_others_joined(tmp_path: Path) -> None:
+def test_damaged_utterance_is_rejected_and_the_others_are_used(tmp_path: Path) -> None:
     speak(tmp_path, "5", [30000, 30000, 30000])
     broken = tmp_path / "5/100/5-100-0002.flac"
     broken.write_bytes(broken.read_bytes()[:9000])
@@ -198,7 +198,7 @@ def test_a_damaged_utterance_is_rejected_and_the_others_joined(tmp_path: Path) -
     assert sum(isinstance(item, Clip) for item in items) == 6
 
 
-def test_a_folder_in_another_layout_is_told(tmp_path: Path) -> None:
+def test_source_with_wrong_layout_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match="expected speaker/chapter/speaker-chapter-utterance"):
         plan_of(tmp_path)
     with pytest.raises(EarshotError, match="expected a folder of recordings, found: No such file"):

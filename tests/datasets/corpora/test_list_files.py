@@ -1,3 +1,5 @@
+"""Tables and vocabularies: valid, invalid and hostile files."""
+
 import csv
 import hashlib
 import json
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.corpora import list_files
-from datasets.corpora.list_files import Row, check_once, digest, read_rows, read_vocabulary, relative_path
+from datasets.corpora.list_files import Row, check_unique, digest, read_rows, read_vocabulary, relative_path
 from datasets.utils.errors import EarshotError
 
 COLUMNS = ("file", "start")
@@ -38,7 +40,7 @@ def test_rows_are_numbered_from_0_and_lines_from_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["file,start\r\na,1\r\n", "\ufefffile,start\na,1", "file,start\ra,1\r"])
-def test_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path: Path, content: str) -> None:
+def test_all_line_ends_and_a_byte_order_mark_are_accepted(tmp_path: Path, content: str) -> None:
     assert [dict(row.cells) for row in read_rows(table(tmp_path, content), COLUMNS)] == [{"file": "a", "start": "1"}]
 
 
@@ -62,13 +64,13 @@ BAD_TABLES: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
-def test_a_bad_table_is_told_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
-    with pytest.raises(EarshotError, match=f"list.csv: {message}.*; mend the file or fetch it again") as caught:
+def test_error_for_an_invalid_table_names_the_line(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(EarshotError, match=f"list.csv: {message}.*; fix the file or download it again") as caught:
         list(read_rows(table(tmp_path, content), COLUMNS))
     assert str(caught.value).isprintable()
 
 
-def test_a_hostile_table_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_limits_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = table(tmp_path, "file,start\n" + "a,1\n" * 4)
     monkeypatch.setattr(list_files, "MAX_ROWS", 3)
     rows = read_rows(path, COLUMNS)
@@ -80,13 +82,13 @@ def test_a_hostile_table_is_refused_before_it_fills_the_memory(tmp_path: Path, m
         next(read_rows(path, COLUMNS))
 
 
-def test_a_cell_as_long_as_a_line_may_be_is_read(tmp_path: Path) -> None:
+def test_cell_of_maximum_length_is_read(tmp_path: Path) -> None:
     assert csv.field_size_limit() > list_files.MAX_LINE
     text = "a" * (list_files.MAX_LINE - 2)
     assert next(read_rows(table(tmp_path, f"file,start\n{text},1\n"), COLUMNS)).cells["file"] == text
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, message in {
         tmp_path / "absent.csv": "absent.csv: expected a file, found none",
@@ -104,13 +106,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.text('file,start\n\r"\0 .1é', max_size=60).map(lambda text: text.encode()))
-def test_whatever_is_in_a_file_gives_whole_rows_or_one_line(tmp_path: Path, content: bytes) -> None:
+def test_any_content_gives_complete_rows_or_a_one_line_error(tmp_path: Path, content: bytes) -> None:
     path = table(tmp_path, content)
     for text in (content, b"file,start\n" + content):
         path.write_bytes(text)
         try:
-            for found in read_rows(path, COLUMNS):
-                assert all(found.cells[column].strip() for column in COLUMNS)
+            for parsed in read_rows(path, COLUMNS):
+                assert all(parsed.cells[column].strip() for column in COLUMNS)
         except EarshotError as error:
             assert str(error).isprintable()
     path.write_bytes(content)
@@ -121,7 +123,7 @@ def test_whatever_is_in_a_file_gives_whole_rows_or_one_line(tmp_path: Path, cont
 
 
 @given(ANY_PATH)
-def test_a_path_stays_inside_the_folder_or_is_refused(text: str) -> None:
+def test_path_stays_inside_the_folder_or_is_rejected(text: str) -> None:
     root = Path("/data/source")
     try:
         checked = relative_path(text, row(file=text))
@@ -129,7 +131,9 @@ def test_a_path_stays_inside_the_folder_or_is_refused(text: str) -> None:
         assert str(error).isprintable()
     else:
         assert Path(os.path.realpath(root / checked)).is_relative_to(root)
-        assert checked == text and Path(os.path.realpath(root / checked)) == root / checked  # one spelling of a file
+        assert (
+            checked == text and Path(os.path.realpath(root / checked)) == root / checked
+        )  # the path is in normal form
 
 
 @pytest.mark.parametrize("path", ["a.wav", "base/train/soundscape_1.wav", "..a/b..", "a b/~/ü:1.wav", ".hidden/x"])
@@ -137,12 +141,12 @@ def test_ordinary_paths_are_allowed(path: str) -> None:
     assert relative_path(path, row(file=path)) == path
 
 
-ELSEWHERE = ["", "/", "/etc/passwd", "..", "../a", "a/../b", "a/..", "a//b", "a/", "./a", "a/.", "C:/a", "a/C:"]
-NO_NAMES = ["a\\b", "..\\a", "\\\\host\\a", "a\0", "a\n", "a/\x7f", "\ud800"]
+OUTSIDE = ["", "/", "/etc/passwd", "..", "../a", "a/../b", "a/..", "a//b", "a/", "./a", "a/.", "C:/a", "a/C:"]
+INVALID_NAMES = ["a\\b", "..\\a", "\\\\host\\a", "a\0", "a\n", "a/\x7f", "\ud800"]
 
 
-@pytest.mark.parametrize("path", [*ELSEWHERE, *NO_NAMES])
-def test_paths_that_lead_elsewhere_are_refused(path: str) -> None:
+@pytest.mark.parametrize("path", [*OUTSIDE, *INVALID_NAMES])
+def test_paths_outside_the_folder_are_rejected(path: str) -> None:
     with pytest.raises(EarshotError, match=r"list.csv: line 7: expected a path inside the source folder"):
         relative_path(path, row(file=path))
 
@@ -153,13 +157,13 @@ def test_labels(text: str, label: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["89", "-1", "1.0", "+1", " 1", "1_0", "٣", "", "one", "9" * 30])
-def test_other_labels_are_refused(text: str) -> None:
+def test_invalid_labels_are_rejected(text: str) -> None:
     with pytest.raises(EarshotError, match="line 7: label: expected a label from 0 to 88 as in the vocabulary, found"):
         row(label=text).label("label", 89)
 
 
 @given(st.floats(0, 86400))
-def test_a_time_is_read_as_the_nearest_float(value: float) -> None:
+def test_seconds_are_parsed_as_the_nearest_float(value: float) -> None:
     assert row(start=repr(value)).seconds("start") == value
     assert math.isclose(row(start=f"{value:.2f}").seconds("start"), value, abs_tol=0.00501)
 
@@ -167,21 +171,21 @@ def test_a_time_is_read_as_the_nearest_float(value: float) -> None:
 @pytest.mark.parametrize(
     "text", ["-0.01", "nan", "inf", "-inf", "1e999", "86401", "", "1,5", "1_0", "0x10", "1.2.3", "٣"]
 )
-def test_other_times_are_refused(text: str) -> None:
+def test_invalid_seconds_are_rejected(text: str) -> None:
     with pytest.raises(EarshotError, match="line 7: start: expected seconds from 0 to 86400, found"):
         row(start=text).seconds("start")
 
 
-def test_what_is_named_twice_is_told_with_both_lines() -> None:
+def test_error_for_duplicates_names_both_lines() -> None:
     lines: dict[object, int] = {}
-    check_once(Row(Path("list.csv"), 3, 1, {}), ("a", 0), lines)
-    check_once(Row(Path("list.csv"), 4, 2, {}), ("a", 1), lines)
+    check_unique(Row(Path("list.csv"), 3, 1, {}), ("a", 0), lines)
+    check_unique(Row(Path("list.csv"), 4, 2, {}), ("a", 1), lines)
     with pytest.raises(EarshotError, match=r"list.csv: line 9: expected every clip once, found that of line 3 again"):
-        check_once(Row(Path("list.csv"), 9, 7, {}), ("a", 0), lines)
+        check_unique(Row(Path("list.csv"), 9, 7, {}), ("a", 0), lines)
 
 
 @pytest.mark.parametrize("content", [["b", "a"], {"a": 1, "b": 0}])
-def test_a_vocabulary_is_a_list_or_labels_by_name(tmp_path: Path, content: object) -> None:
+def test_vocabulary_is_a_list_or_an_object(tmp_path: Path, content: object) -> None:
     assert read_vocabulary(table(tmp_path, json.dumps(content))) == ("b", "a")
 
 
@@ -211,13 +215,13 @@ BAD_VOCABULARIES = {
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_VOCABULARIES.values(), ids=BAD_VOCABULARIES)
-def test_a_bad_vocabulary_is_told(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_invalid_vocabulary_is_an_error(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(EarshotError, match=f"list.csv: {message}") as caught:
         read_vocabulary(table(tmp_path, content))
     assert str(caught.value).isprintable() and len(str(caught.value)) < 500
 
 
-def test_the_digest_is_that_of_the_files_one_after_another(tmp_path: Path) -> None:
+def test_digest_is_that_of_the_concatenated_files(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b"abc\n")
     two.write_bytes(b"\xff\0")

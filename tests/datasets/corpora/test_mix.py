@@ -1,3 +1,5 @@
+"""A mix of two small benchmarks."""
+
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ def beeps(tmp_path: Path) -> Path:
     wave = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(1600) / 8000).astype(np.float32)
     clips = [Clip(f"beep_{i}", s, 0, "beep", "b.wav", 800 * i, wave) for i, s in enumerate(("train", "val", "test"))]
     Manifest(
-        name="tones",  # the same name as the other benchmark's
+        name="tones",  # same name as the other benchmark
         corpus="test",
         settings={},
         sample_rate=8000,
@@ -42,7 +44,7 @@ def cut_all(options: MixOptions) -> dict[str, Clip]:
     return {clip.clip_id: clip for clip in clips}
 
 
-def test_classes_follow_each_other_and_clips_keep_their_split(tones: Path, beeps: Path) -> None:
+def test_classes_are_concatenated_and_clips_keep_their_split(tones: Path, beeps: Path) -> None:
     options = MixOptions(of=(str(tones), str(beeps)))
     mix = Mix()
     plan = mix.plan(NOWHERE, mix.inventory(NOWHERE, options), options)
@@ -59,7 +61,7 @@ def test_classes_follow_each_other_and_clips_keep_their_split(tones: Path, beeps
     )  # fmt: skip
 
 
-def test_rates_and_lengths_are_reconciled(tones: Path, beeps: Path) -> None:
+def test_clips_have_the_same_rate_and_length(tones: Path, beeps: Path) -> None:
     clips = cut_all(MixOptions(of=(str(beeps), str(tones))))
     assert {len(clip.samples) for clip in clips.values()} == {1600}
     assert np.array_equal(clips["00-tones-beep_0"].samples, Shards(beeps).audio([0])[0])
@@ -71,7 +73,7 @@ def test_rates_and_lengths_are_reconciled(tones: Path, beeps: Path) -> None:
     assert np.array_equal(longer["01-tones-2-3-07"].samples, Shards(tones).audio([3 * 15 + 7])[0][:4800])
 
 
-def test_identity_is_the_content_not_the_place(tones: Path, beeps: Path, tmp_path: Path) -> None:
+def test_identity_depends_on_the_content_not_the_path(tones: Path, beeps: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     beeps.rename(elsewhere)
     options = MixOptions(of=(str(tones), str(elsewhere)))
@@ -81,23 +83,23 @@ def test_identity_is_the_content_not_the_place(tones: Path, beeps: Path, tmp_pat
     assert Mix().identity(MixOptions(of=(str(beeps), str(tones)))) != moved
 
 
-def test_what_cannot_be_mixed_is_told(tones: Path, tmp_path: Path) -> None:
+def test_invalid_inputs_are_errors(tones: Path, tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match="--of: expected at least two benchmarks, found 1"):
         Mix().identity(MixOptions(of=(str(tones),)))
     with pytest.raises(EarshotError, match=r"manifest\.json: not found; expected a complete benchmark"):
         Mix().identity(MixOptions(of=(str(tones), str(tmp_path))))
 
 
-def test_a_benchmark_that_changes_under_the_mix_is_told(tones: Path, beeps: Path) -> None:
+def test_benchmark_that_changes_during_the_mix_is_an_error(tones: Path, beeps: Path) -> None:
     options = MixOptions(of=(str(tones), str(beeps)))
     plan = Mix().plan(NOWHERE, Mix().inventory(NOWHERE, options), options)
     manifest = Manifest.load(beeps)
     manifest.model_copy(update={"num_samples": 1599}).save(beeps)
-    with pytest.raises(EarshotError, match="expected the benchmark to stay as it is"):
+    with pytest.raises(EarshotError, match="the benchmark was changed while the mix was prepared"):
         list(Mix().cut(NOWHERE, plan.units[-1], options))
 
 
-def test_names_stay_apart(tones: Path, beeps: Path) -> None:
+def test_equal_names_get_a_suffix(tones: Path, beeps: Path) -> None:
     manifest = Manifest.load(beeps)
     manifest.model_copy(update={"name": "tones-2"}).save(beeps)
     options = MixOptions(of=(str(tones), str(tones), str(beeps)))
@@ -105,13 +107,13 @@ def test_names_stay_apart(tones: Path, beeps: Path) -> None:
     assert len(set(classes)) == 13 and classes[-1] == "tones-2-2/beep"
 
 
-def test_a_higher_rate_than_that_of_a_part_is_warned_of(tones: Path, beeps: Path) -> None:
+def test_warning_for_a_rate_above_that_of_a_part(tones: Path, beeps: Path) -> None:
     options = MixOptions(of=(str(tones), str(beeps)), sample_rate=16000)
     (warning,) = Mix().plan(NOWHERE, Mix().inventory(NOWHERE, options), options).warnings
-    assert warning.startswith("tones-2 is at 8000 Hz")
+    assert warning == "tones-2 is at 8000 Hz: its clips at 16000 Hz contain no energy above 4000 Hz"
 
 
-def test_a_mix_never_takes_the_place_of_a_part(tones: Path, beeps: Path) -> None:
-    with pytest.raises(EarshotError, match="expected a place of its own"):
+def test_mix_cannot_replace_one_of_its_parts(tones: Path, beeps: Path) -> None:
+    with pytest.raises(EarshotError, match="expected a new folder, found one of the input benchmarks"):
         prepare("mix", None, beeps, {"of": (str(tones), str(beeps))}, force=True)
     assert Manifest.load(beeps).class_names == ("beep",)

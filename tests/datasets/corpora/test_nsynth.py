@@ -1,3 +1,5 @@
+"""NSynth: the published lists, and clips from small notes."""
+
 import csv
 import json
 from collections import Counter
@@ -11,9 +13,10 @@ from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import draw_support
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import Plan, find_corpus
+from datasets.corpora.corpus import Plan
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.nsynth import NSynth, NSynthOptions
+from datasets.corpora.registry import find_corpus
 from datasets.utils.errors import EarshotError
 
 HEADER = "filename,instrument,instrument_family,instrument_source,audio_source"
@@ -79,7 +82,7 @@ def listing_of(shared: Path, number: int) -> Listing:
 
 
 @pytest.mark.parametrize("number", [100, 200])
-def test_the_published_lists_have_the_sizes_of_the_benchmark(shared: Path, number: int) -> None:
+def test_sizes_of_the_published_lists(shared: Path, number: int) -> None:
     listing = listing_of(shared, number)
     table = listing.table
     vocabulary = json.loads((shared / f"published/nsynth/nsynth-{number}-fs_vocab.json").read_text())
@@ -93,7 +96,7 @@ def test_the_published_lists_have_the_sizes_of_the_benchmark(shared: Path, numbe
     assert all(source.endswith(".wav") and source.startswith("nsynth-") for source in listing.sources)
 
 
-def test_the_draws_of_the_release_give_the_rows_of_its_lists(shared: Path) -> None:
+def test_support_draws_select_the_same_rows_as_the_release(shared: Path) -> None:
     table = listing_of(shared, 100).table
     with (shared / "published/nsynth/nsynth-100-fs_train.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -105,7 +108,7 @@ def test_the_draws_of_the_release_give_the_rows_of_its_lists(shared: Path) -> No
                 assert table.clip_ids[train[position]].endswith(f"-{notes[position]}")
 
 
-def test_clips_are_the_notes_that_the_lists_name(tmp_path: Path) -> None:
+def test_clips_are_the_notes_in_the_lists(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     notes = play_all(tmp_path)
     play(tmp_path, "organ_000-099-127")  # in no list
@@ -129,7 +132,7 @@ def test_clips_are_the_notes_that_the_lists_name(tmp_path: Path) -> None:
     assert sorted(clip.clip_id for clip in clips) == list(Small().listing(options).table.clip_ids)
 
 
-def test_a_unit_is_an_instrument_in_the_order_of_the_lists(tmp_path: Path) -> None:
+def test_unit_is_an_instrument_in_the_order_of_the_lists(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     play_all(tmp_path)
     units = plan_of(tmp_path, options).units
@@ -138,22 +141,22 @@ def test_a_unit_is_an_instrument_in_the_order_of_the_lists(tmp_path: Path) -> No
     assert json.loads(json.dumps(units[1].details)) == units[1].details
 
 
-def test_missing_notes_are_rejected_and_told(tmp_path: Path) -> None:
+def test_missing_and_empty_notes_are_rejected(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     play_all(tmp_path)
     (tmp_path / "nsynth-train/audio/organ_000-020-127.wav").unlink()
     (tmp_path / "nsynth-train/audio/bass_001-031-025.wav").write_bytes(b"")
-    whole = plan_of(tmp_path, options)
-    assert whole.files == 9
-    assert whole.rejected == (
+    plan = plan_of(tmp_path, options)
+    assert plan.files == 9
+    assert plan.rejected == (
         Rejection("nsynth-train/audio/bass_001-031-025.wav", "zero bytes"),
         Rejection("nsynth-train/audio/organ_000-020-127.wav", "not found"),
     )
-    assert [len(unit.files) for unit in whole.units] == [3, 2, 2]
+    assert [len(unit.files) for unit in plan.units] == [3, 2, 2]
     assert sum(isinstance(item, Clip) for item in cut_all(tmp_path, options)) == 7
 
 
-def test_only_recordings_below_the_source_are_read(tmp_path: Path) -> None:
+def test_recordings_outside_the_source_are_rejected(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     source = tmp_path / "source"
     play_all(source)
@@ -191,7 +194,7 @@ def test_other_rates_are_resampled_and_other_lengths_rejected(tmp_path: Path) ->
     assert reasons["023"] == "expected a note of 4 s, found 4.5 s"
 
 
-def test_a_source_in_another_layout_is_told(tmp_path: Path) -> None:
+def test_source_with_wrong_layout_is_an_error(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
     (tmp_path / "nsynth-train").mkdir()
     for source in (tmp_path, tmp_path / "absent"):
@@ -203,14 +206,14 @@ def test_a_source_in_another_layout_is_told(tmp_path: Path) -> None:
 
 def test_fewer_notes_than_listed_are_a_warning_and_too_few_an_error(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta")
-    whole = [SplitCounts(train=2, val=1, test=1), SplitCounts(train=1, val=1, test=1), SplitCounts(train=1, test=1)]
-    assert Small().review(whole, CLASSES, options) == ()  # a novel class has no val notes
-    fewer = [SplitCounts(train=1, test=1), *whole[1:]]
+    complete = [SplitCounts(train=2, val=1, test=1), SplitCounts(train=1, val=1, test=1), SplitCounts(train=1, test=1)]
+    assert Small().review(complete, CLASSES, options) == ()  # a novel class has no val notes
+    fewer = [SplitCounts(train=1, test=1), *complete[1:]]
     assert Small().review(fewer, CLASSES, options) == (
-        "fewer clips than the lists name: organ_000 (1 of 2 train), organ_000 (0 of 1 val)",
+        "fewer clips than in the lists: organ_000 (1 of 2 train), organ_000 (0 of 1 val)",
     )
     with pytest.raises(EarshotError, match="class 'flute_002': expected at least one train and one test clip"):
-        Small().review([*whole[:2], SplitCounts(train=1)], CLASSES, options)
+        Small().review([*complete[:2], SplitCounts(train=1)], CLASSES, options)
 
 
 BAD_LISTS = {
@@ -223,7 +226,7 @@ BAD_LISTS = {
 
 
 @pytest.mark.parametrize(("line", "message"), BAD_LISTS.values(), ids=BAD_LISTS)
-def test_a_bad_row_is_told(tmp_path: Path, line: str, message: str) -> None:
+def test_invalid_row_is_an_error(tmp_path: Path, line: str, message: str) -> None:
     options = write_lists(tmp_path / "meta")
     with (tmp_path / "meta/nsynth-3-fs_train.csv").open("a") as file:
         file.write(line + "\n")
@@ -232,7 +235,7 @@ def test_a_bad_row_is_told(tmp_path: Path, line: str, message: str) -> None:
             read(options)
 
 
-def test_a_note_is_in_one_list_and_under_one_label(tmp_path: Path) -> None:
+def test_note_in_two_lists_is_an_error(tmp_path: Path) -> None:
     lines = {split: [*rows] for split, rows in ROWS.items()}
     lines["test"].append(lines["train"][0])
     options = write_lists(tmp_path, lines)
@@ -242,7 +245,7 @@ def test_a_note_is_in_one_list_and_under_one_label(tmp_path: Path) -> None:
         Small().read_lists(options)
 
 
-def test_lists_and_vocabulary_must_belong_together(tmp_path: Path) -> None:
+def test_lists_and_vocabulary_must_match(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta", {**ROWS, "test": ROWS["test"][1:]})
     with pytest.raises(EarshotError, match=r"fs_test.csv: expected rows of every class, found none of 'flute_002'"):
         Small().listing(options)
@@ -254,7 +257,7 @@ def test_lists_and_vocabulary_must_belong_together(tmp_path: Path) -> None:
         Small().listing(options)
 
 
-def test_the_identity_is_what_the_lists_hold_not_where_they_lie(tmp_path: Path) -> None:
+def test_identity_depends_on_the_content_of_the_lists_not_their_path(tmp_path: Path) -> None:
     first = Small().identity(write_lists(tmp_path / "meta"))
     assert Small().identity(write_lists(tmp_path / "moved")) == first
     assert Small().identity(write_lists(tmp_path / "other", {**ROWS, "val": ROWS["val"][:1]})) != first

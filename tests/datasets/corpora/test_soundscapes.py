@@ -1,4 +1,4 @@
-"""Soundscapes: what `scaper` rendered when it made an annotation is what is rendered from the annotation."""
+"""Soundscapes rendered from annotations are identical to those that `scaper` rendered with the annotations."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from datasets.corpora import soundscapes
 from datasets.corpora.soundscapes import (
     MAX_BYTES,
     find_annotations,
-    is_whole,
+    is_complete,
     load_scaper,
     read_annotation,
     render_soundscape,
@@ -35,7 +35,7 @@ FILE = "base/train/soundscape_1.jams"
 
 
 def excerpt(recording: Path, place: Path, seconds: float = 1.0) -> None:
-    """The first part of a recording as a 16-bit WAV."""
+    """Writes the start of a recording as a 16-bit WAV."""
     samples, rate = soundfile.read(recording)
     place.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(place, samples[: round(seconds * rate)], rate, subtype="PCM_16")
@@ -58,14 +58,14 @@ Make = Callable[..., bytes]
 
 @pytest.fixture
 def make(sources: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes an annotation with `scaper`, and gives the WAV that it rendered on the way.
+    """Creates an annotation with `scaper`, and returns the WAV that it rendered at the same time.
 
-    The sources lie elsewhere meanwhile, as they did for the publisher.
+    The sources have a different path at that time, as on the machine of the publisher.
     """
     scaper = pytest.importorskip("scaper", reason=NEEDED)
     monkeypatch.setattr(np, "Inf", np.inf, raising=False)  # scaper 1.6.5 draws new soundscapes with NumPy 1 only
 
-    def made(place: Path, publisher: Path, seed: int = 0, reverb: float | None = None, **changes: Any) -> bytes:
+    def create(place: Path, publisher: Path, seed: int = 0, reverb: float | None = None, **changes: Any) -> bytes:
         publisher.symlink_to(sources)
         soundscape = scaper.Scaper(
             2.0, str(publisher / "foreground/base/train"), str(publisher / "background"), random_state=seed
@@ -90,7 +90,7 @@ def make(sources: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         publisher.unlink()
         return wav.read_bytes()
 
-    return made
+    return create
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,13 @@ def make(sources: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     ],
     ids=["plain", "pitch", "stretch", "reverb"],
 )
-def test_rendering_gives_the_bytes_that_scaper_rendered(
-    changes: dict[str, Any], make: Make, sources: Path, tmp_path: Path
-) -> None:
+def test_rendered_bytes_are_those_of_scaper(changes: dict[str, Any], make: Make, sources: Path, tmp_path: Path) -> None:
     annotations, out = tmp_path / "annotations", tmp_path / "out"
     first = make(annotations / "base/train/soundscape_1.jams", tmp_path / "publisher", **changes)
 
     path = render_soundscape(annotations, "base/train/soundscape_1.jams", sources, out)
 
-    assert path == out / "base/train/soundscape_1.wav" and is_whole(path)
+    assert path == out / "base/train/soundscape_1.wav" and is_complete(path)
     assert path.read_bytes() == first
     info = soundfile.info(path)
     assert (info.samplerate, info.channels, info.frames, info.subtype) == (RATE, 1, 2 * RATE, "PCM_32")
@@ -123,12 +121,10 @@ def test_rendering_again_gives_the_same_bytes(make: Make, sources: Path, tmp_pat
     path = render_soundscape(tmp_path / "in", FILE, sources, tmp_path / "out")
     first, number = path.read_bytes(), path.stat().st_ino
     render_soundscape(tmp_path / "in", FILE, sources, tmp_path / "out")
-    assert path.read_bytes() == first and path.stat().st_ino != number  # another file, renamed to the same place
+    assert path.read_bytes() == first and path.stat().st_ino != number  # a new file, renamed to the same path
 
 
-def test_a_folder_that_cannot_be_written_is_no_fault_of_the_annotation(
-    make: Make, sources: Path, tmp_path: Path
-) -> None:
+def test_unwritable_folder_raises_oserror(make: Make, sources: Path, tmp_path: Path) -> None:
     make(tmp_path / "in" / FILE, tmp_path / "publisher")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OSError, match="out"):
@@ -136,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_no_fault_of_the_annotation(
 
 
 @pytest.mark.parametrize("module", ["scaper", "soxbindings._soxbindings"])
-def test_without_scaper_it_is_told_what_to_install(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_scaper_error_has_installation_instructions(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(EarshotError, match=r"apt-get install g\+\+ libsox-dev\), then pip install 'earshot\[fsd\]'$"):
         load_scaper()
@@ -158,7 +154,7 @@ def event(source: str = "/home/publisher/sources/foreground/base/train/banjo/not
 
 
 def content(*events: Any, sandbox: dict[str, Any] | None = None, **synthesis: Any) -> dict[str, Any]:
-    """An annotation, by hand."""
+    """A handwritten annotation."""
     default = {"duration": 2.0, "original_duration": 2.0, "sr": RATE, "n_channels": 1, "ref_db": -20, "reverb": None,
                "fade_in_len": 0.01, "fade_out_len": 0.01, "protected_labels": []}  # fmt: skip
     return {
@@ -220,7 +216,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("jams", "reason"), UNUSABLE.values(), ids=UNUSABLE)
-def test_what_cannot_be_rendered_is_rejected_with_a_reason(jams: Any, reason: str, tmp_path: Path) -> None:
+def test_invalid_annotation_is_rejected_with_a_reason(jams: Any, reason: str, tmp_path: Path) -> None:
     banjo = tmp_path / "sources/foreground/base/train/banjo"
     banjo.mkdir(parents=True)
     soundfile.write(tmp_path / "secret.wav", np.zeros(RATE), RATE)
@@ -236,7 +232,9 @@ def test_what_cannot_be_rendered_is_rejected_with_a_reason(jams: Any, reason: st
     assert not (tmp_path / "out").exists()
 
 
-def test_what_scaper_refuses_is_rejected_and_leaves_no_trace(make: Make, sources: Path, tmp_path: Path) -> None:
+def test_annotation_that_fails_in_scaper_is_rejected_without_side_effects(
+    make: Make, sources: Path, tmp_path: Path
+) -> None:
     level = logging.getLogger().level
     make(tmp_path / "in" / FILE, tmp_path / "publisher")
     jams = json.loads((tmp_path / "in" / FILE).read_text())
@@ -248,7 +246,7 @@ def test_what_scaper_refuses_is_rejected_and_leaves_no_trace(make: Make, sources
 
 
 @pytest.mark.parametrize(
-    ("outcome", "raised", "told"),
+    ("outcome", "raised", "message"),
     [
         (ValueError("Illegal rate\nin detail"), RejectedError, "^scaper: Illegal rate$"),
         (KeyError(), RejectedError, "^scaper: KeyError$"),
@@ -257,8 +255,8 @@ def test_what_scaper_refuses_is_rejected_and_leaves_no_trace(make: Make, sources
         (ImportError("libsox.so.3"), ImportError, "libsox"),
     ],
 )
-def test_a_bad_annotation_is_told_apart_from_a_bad_machine(
-    outcome: Any, raised: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_errors_of_the_machine_are_not_attributed_to_the_annotation(
+    outcome: Any, raised: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def generate_from_jams(*_: Any, **__: Any) -> tuple[np.ndarray, None, None, None]:
         if isinstance(outcome, Exception):
@@ -269,7 +267,7 @@ def test_a_bad_annotation_is_told_apart_from_a_bad_machine(
     write(tmp_path / "in" / FILE, content())
     (tmp_path / "banjo").mkdir()
     soundfile.write(tmp_path / "banjo/note.wav", np.zeros(9), RATE)
-    with pytest.raises(raised, match=told):
+    with pytest.raises(raised, match=message):
         render_soundscape(tmp_path / "in", FILE, tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -283,9 +281,7 @@ keys = st.sampled_from([*content(), "namespace", "data", "value", *event()["valu
 
 
 @given(keys, values)
-def test_whatever_an_annotation_holds_is_rendered_or_rejected(
-    tmp_path_factory: pytest.TempPathFactory, key: str, value: Any
-) -> None:
+def test_any_annotation_is_valid_or_rejected(tmp_path_factory: pytest.TempPathFactory, key: str, value: Any) -> None:
     def changed(part: Any) -> Any:
         if isinstance(part, dict):
             return {name: value if name == key else changed(inner) for name, inner in part.items()}
@@ -316,7 +312,7 @@ def test_whatever_an_annotation_holds_is_rendered_or_rejected(
         (["foreground/base/val"], "base/train", None),
     ],
 )
-def test_where_sources_are_looked_for(
+def test_search_order_of_the_source_folder(
     folders: list[str], annotation: str, expected: str | None, tmp_path: Path
 ) -> None:
     for folder in folders:
@@ -337,21 +333,23 @@ def test_one_folder_must_have_all_sources(tmp_path: Path) -> None:
         source_root(tmp_path, "foreground", PurePosixPath("train"), ["banjo/a.wav", "banjo/b.wav", "banjo/c.wav"])
 
 
-def test_annotations_are_found_by_their_suffix(tmp_path: Path) -> None:
+def test_annotations_are_recognized_by_suffix(tmp_path: Path) -> None:
     for name in ("base/train/a.jams", "base/train/a.JAMS", "val/b.jams", "val/b.wav", ".hidden.jams"):
         write(tmp_path / name, {})
-    found = find_annotations(tmp_path)
-    assert [file.path for file in found.files] == ["base/train/a.jams", "val/b.jams"] and found.ignored == 1
-    assert [(one.file, one.reason) for one in found.rejected] == [("base/train/a.JAMS", "expected the suffix .jams")]
+    inventory = find_annotations(tmp_path)
+    assert [file.path for file in inventory.files] == ["base/train/a.jams", "val/b.jams"] and inventory.ignored == 1
+    assert [(rejection.file, rejection.reason) for rejection in inventory.rejected] == [
+        ("base/train/a.JAMS", "expected the suffix .jams")
+    ]
     assert soundscape_path(tmp_path, "base/train/a.jams") == tmp_path / "base/train/a.wav"
 
 
-def test_a_soundscape_is_whole_only_with_all_its_samples(tmp_path: Path) -> None:
+def test_soundscape_is_complete_only_with_all_samples(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    assert not is_whole(path)
+    assert not is_complete(path)
     soundfile.write(path, np.zeros(100), RATE, subtype="PCM_32")
-    whole = path.read_bytes()
-    assert is_whole(path)
-    for size in (0, 20, 44, len(whole) - 1):
-        path.write_bytes(whole[:size])
-        assert not is_whole(path), size
+    complete = path.read_bytes()
+    assert is_complete(path)
+    for size in (0, 20, 44, len(complete) - 1):
+        path.write_bytes(complete[:size])
+        assert not is_complete(path), size

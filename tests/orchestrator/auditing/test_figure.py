@@ -1,4 +1,4 @@
-"""The picture of an audit."""
+"""The figure of an audit."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from orchestrator.auditing.figure import _stride, audit_figure
 from orchestrator.reporting.style import png, svg
 
 
-def test_the_picture_is_inside_its_frame_and_the_same_every_time(audited: Audit) -> None:
+def test_texts_are_inside_the_figure_and_the_bytes_are_reproducible(audited: Audit) -> None:
     figure = audit_figure(audited)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -30,7 +30,7 @@ def test_the_picture_is_inside_its_frame_and_the_same_every_time(audited: Audit)
     assert svg(audit_figure(audited)) == svg(audit_figure(audited)) and svg(figure).startswith(b"<?xml")
 
 
-def test_a_picture_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
+def test_figure_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
     figure = audit_figure(audit(clean))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
 
@@ -39,5 +39,5 @@ def test_a_picture_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None
     ("classes", "stride"),
     [(31, 10), (200, 10), (201, 20), (2000, 100), (20_000, 1000), (20_001, 2000), (10**7, 500_000)],
 )
-def test_at_most_twenty_ticks_whatever_the_number_of_classes(classes: int, stride: int) -> None:
+def test_at_most_twenty_ticks_for_any_number_of_classes(classes: int, stride: int) -> None:
     assert _stride(classes) == stride and len(range(0, classes, stride)) <= 20

@@ -1,4 +1,4 @@
-"""Numbers and names as the audit writes them."""
+"""Formats of numbers and names in the audit."""
 
 import pytest
 

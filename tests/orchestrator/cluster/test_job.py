@@ -1,4 +1,4 @@
-"""A real cluster whose nodes have Ray and the libraries, but not our code: it is submitted, or brought by a driver."""
+"""A real cluster whose nodes have Ray and the libraries, but not our packages: a job or a driver uploads them."""
 
 import json
 import os
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where it answers, and the environment of its nodes."""
+    """Addresses of a cluster, and the environment of its nodes."""
 
     address: str
     dashboard: str
@@ -38,7 +38,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One node, started by `ray start --head --block` in an environment that does not hold our packages."""
+    """One node, started by `ray start --head --block` in an environment without our packages."""
     with tempfile.TemporaryDirectory(prefix="er-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         venv.create(folder / "venv", with_pip=False)
@@ -82,18 +82,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens."""
+    """Ports that are not in use."""
     sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    found = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return found
+    for unused in sockets:
+        unused.bind(("127.0.0.1", 0))
+    ports = [unused.getsockname()[1] for unused in sockets]
+    for unused in sockets:
+        unused.close()
+    return ports
 
 
 def status(url: str) -> int:
-    """What HTTP says there; 0 where nobody answers."""
+    """HTTP status of a page; 0 if nothing answers."""
     try:
         return int(urllib.request.urlopen(url, timeout=5).status)
     except urllib.error.HTTPError as error:
@@ -102,7 +102,7 @@ def status(url: str) -> int:
         return 0
 
 
-def test_a_submitted_job_runs_to_its_end(cluster: Cluster, tones: Path, tmp_path: Path) -> None:
+def test_a_submitted_job_runs_to_completion(cluster: Cluster, tones: Path, tmp_path: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(
             REPOSITORY / package, tmp_path / "code" / package, ignore=shutil.ignore_patterns("__pycache__", ".*")
@@ -119,14 +119,14 @@ def test_a_submitted_job_runs_to_its_end(cluster: Cluster, tones: Path, tmp_path
         timeout=240,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "1 trials, 2 sessions computed" in process.stdout
+    assert "1 trial, 2 sessions computed" in process.stdout
     (trial,) = (tmp_path / "runs" / "job" / "trials").glob("*/trial.json")
     assert json.loads(trial.read_text())["status"] == "finished"
     assert (tmp_path / "runs" / "job" / "report" / "report.md").exists()
     assert list((tmp_path / "storage").rglob("stage.json"))
 
 
-WHERE = """
+DRIVER = """
 import sys
 from datasets.utils.errors import EarshotError
 from orchestrator.cluster.session import start_ray
@@ -144,21 +144,21 @@ except EarshotError as error:
 """
 
 
-def drive(cluster: Cluster, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """A driver outside of the repository, with our packages installed, that joins."""
-    without = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+def run_driver(cluster: Cluster, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Joins the cluster from outside of the repository, with our packages installed."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     return subprocess.run(
-        [sys.executable, "-c", WHERE, cluster.address],
+        [sys.executable, "-c", DRIVER, cluster.address],
         cwd=folder,
-        env={**without, "HOME": str(folder), **environment},
+        env={**inherited, "HOME": str(folder), **environment},
         capture_output=True,
         text=True,
         timeout=120,
     )
 
 
-def test_a_driver_brings_the_code_along(cluster: Cluster, tmp_path: Path) -> None:
-    process = drive(
+def test_a_driver_uploads_our_packages(cluster: Cluster, tmp_path: Path) -> None:
+    process = run_driver(
         cluster,
         tmp_path,
         RAY_AUTH_MODE="token",
@@ -179,10 +179,10 @@ def test_a_driver_brings_the_code_along(cluster: Cluster, tmp_path: Path) -> Non
         {"RAY_AUTH_MODE": "token"},
         {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN[::-1]},
     ],
-    ids=["nothing", "no token", "another token"],
+    ids=["no authentication", "no token", "wrong token"],
 )
-def test_without_the_token_one_line_says_so(cluster: Cluster, tmp_path: Path, environment: dict[str, str]) -> None:
-    process = drive(cluster, tmp_path, PYTHONPATH=str(REPOSITORY), **environment)
-    assert process.stdout.startswith(f"--address {cluster.address}: expected to know the cluster's token, found: ")
+def test_a_wrong_token_is_one_line(cluster: Cluster, tmp_path: Path, environment: dict[str, str]) -> None:
+    process = run_driver(cluster, tmp_path, PYTHONPATH=str(REPOSITORY), **environment)
+    assert process.stdout.startswith(f"--address {cluster.address}: expected the token of the cluster, found: ")
     assert "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN" in process.stdout
     assert process.stdout.count("\n") == 1 and process.stderr == ""

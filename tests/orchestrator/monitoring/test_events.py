@@ -1,4 +1,4 @@
-"""`--json`: the events of a sweep, told by the calls that Tune makes, and who else may write to stdout."""
+"""`--json`: the events of a sweep, and that nothing else is written to stdout."""
 
 import io
 import json
@@ -14,10 +14,10 @@ import pytest
 
 from orchestrator.monitoring import events
 from orchestrator.monitoring.events import SweepEvents, claimed_stdout
-from tests.support.trial_events import Telling, chain_of
+from tests.support.trial_events import TrialEvents, finish
 
 
-def told(stream: io.StringIO) -> list[dict[str, Any]]:
+def written(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=pytest.fail) for line in stream.getvalue().splitlines()]
 
 
@@ -32,19 +32,19 @@ def begin(sweep: SweepEvents) -> None:
     )
 
 
-def test_every_event_is_a_line_with_the_keys_that_are_documented() -> None:
+def test_every_event_is_a_line_with_the_documented_keys() -> None:
     stream = io.StringIO()
     sweep = SweepEvents(stream, attempts=4)
     begin(sweep)
-    chain_of(Telling(sweep, settings={"incremental_lr": 0.1, "base_lr": 1}, varied=["incremental_lr"]))
-    Telling(sweep, seed=1).start().die().start().session(0, found=True).complete()
-    Telling(sweep, seed=2).start().fail("it is 'broken'").complete()
-    last = Telling(sweep, method="simplecil").start()
-    sweep.restarted("no memory")
-    last.start().die_for_good()
+    finish(TrialEvents(sweep, settings={"incremental_lr": 0.1, "base_lr": 1}, varied=["incremental_lr"]))
+    TrialEvents(sweep, seed=1).start().worker_dies().start().session(0, cached=True).end("stopped")
+    TrialEvents(sweep, seed=2).start().end("failed", "it is 'broken'")
+    last = TrialEvents(sweep, method="simplecil").start()
+    sweep.sweep_restarted("no memory")
+    last.start().end("failed", "its worker process died")
     sweep.sweep_ended(1, folder=Path("/runs/run"), report=Path("/runs/run/report/report.md"))
 
-    lines = told(stream)
+    lines = written(stream)
     assert [line["event"] for line in lines] == [
         "sweep",
         *("trial_started", "session", "session", "session", "trial_ended"),
@@ -60,16 +60,16 @@ def test_every_event_is_a_line_with_the_keys_that_are_documented() -> None:
         assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta(0)
 
 
-def test_what_the_events_say() -> None:
+def test_values_of_the_events() -> None:
     stream = io.StringIO()
     sweep = SweepEvents(stream, attempts=4)
     begin(sweep)
-    Telling(sweep, seed=7, settings={"lr": 0.1, "epochs": 1}, varied=["lr"]).start().session(
-        0, found=True, value=0.25
-    ).die().start().session(0, found=True).session(1, value=math.nan).complete()
-    Telling(sweep, seed=8).start().fail("reason").complete()
+    trial = TrialEvents(sweep, seed=7, settings={"lr": 0.1, "epochs": 1}, varied=["lr"])
+    trial.start().session(0, cached=True, value=0.25).worker_dies()
+    trial.start().session(1, value=math.nan).end("stopped")
+    TrialEvents(sweep, seed=8).start().end("failed", "reason")
     sweep.sweep_ended(130, reason="interrupted")
-    begun, started, first, died, again, second, stopped, _, failed, ended = told(stream)
+    begun, started, first, died, again, second, stopped, _, failed, ended = written(stream)
     assert (begun["schema"], begun["run"], begun["trials"]) == (1, "run", 4)
     assert started["seeds"] == {"order": 7, "support": 7, "initialisation": 7}
     assert (started["varied"], started["attempt"], again["attempt"]) == ({"lr": 0.1}, 1, 2)
@@ -85,9 +85,9 @@ def test_what_the_events_say() -> None:
     assert (ended["exit"], ended["reason"], ended["report"]) == (130, "interrupted", None)
 
 
-def test_a_reader_that_goes_away_does_not_end_the_sweep() -> None:
+def test_a_reader_that_closes_the_pipe_does_not_end_the_sweep() -> None:
     reading, writing = os.pipe()
-    kept = os.dup(1)
+    stdout = os.dup(1)
     os.dup2(writing, 1)
     os.close(writing)
     try:
@@ -96,14 +96,14 @@ def test_a_reader_that_goes_away_does_not_end_the_sweep() -> None:
             begin(sweep)
             assert json.loads(os.read(reading, 10_000))["event"] == "sweep"
             os.close(reading)
-            chain_of(Telling(sweep))
+            finish(TrialEvents(sweep))
             sweep.sweep_ended(0)
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
-def test_nothing_but_events_reaches_stdout_while_it_is_claimed(capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_events_reach_stdout_while_it_is_claimed(capfd: pytest.CaptureFixture[str]) -> None:
     with claimed_stdout() as stream:
         print("printed")
         os.write(1, b"written\n")

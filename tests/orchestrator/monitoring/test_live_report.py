@@ -1,4 +1,4 @@
-"""What is kept with a run beside its results: the page while it runs, ceilings, and where the results come from."""
+"""What a run folder has beside its results: the report page while it runs, ceilings, provenance."""
 
 import json
 from pathlib import Path
@@ -7,24 +7,20 @@ import pytest
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.location import Location
-from orchestrator.monitoring.live_report import PAGE, LivePage
-from orchestrator.monitoring.watcher import SessionResult, Watched
-from orchestrator.results.ceilings import FILE_NAME, Twins, ceilings, keep_twins
+from orchestrator.monitoring.live_report import PAGE, LiveReport
+from orchestrator.results.ceilings import FILE_NAME, SharedClips, ceilings, save_shared_clips
 from orchestrator.results.provenance import commit, provenance
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from tests.support.audited_benchmarks import write_planted
 from tests.support.run_folders import WriteTrial
-from trainables.chain import ChainConfig
+from tests.support.trial_events import TrialEvents
 
 
 def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: Path, tmp_path: Path) -> None:
     write_trial("ede-00000001", 0, [[0.9]], planned=3, status="running")
-    trial = Watched("ede-00000001-s0", ChainConfig(benchmark="demo", method="ede"))
-    told = SessionResult(0, False, 1.0, 10, {}, {})
-    with LivePage(RunFolder(tmp_path / "run"), Location.of(tones)) as live:
-        live.session_ended(trial, told)
-        live.session_ended(trial, told)  # a moment later: not written again
+    with LiveReport(RunFolder(tmp_path / "run"), Location.of(tones)) as live:
+        TrialEvents(live).start().session(0).session(1)  # the second follows at once: the page is not written again
     page = (tmp_path / "run" / PAGE).read_text(encoding="utf-8")
     assert 'data-live="yes"' in page and "1 session so far" in page
     assert json.loads((tmp_path / "run" / FILE_NAME).read_text())["shared"] == []
@@ -32,7 +28,7 @@ def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: 
 
 def test_ceilings_by_hand() -> None:
     # label 0 and 1 share a content: 3 clips of label 0, 2 of label 1; label 2 shares one clip with label 0
-    twins = Twins(fingerprint="f", clips=(10, 10, 10), shared=(((0, 3), (1, 2)), ((0, 1), (2, 1))))
+    twins = SharedClips(fingerprint="f", clips=(10, 10, 10), shared=(((0, 3), (1, 2)), ((0, 1), (2, 1))))
     assert twins.ceilings([[0], [1], [2]]) == pytest.approx([1, 18 / 20, 27 / 30])
     assert twins.ceilings([[2], [1], [0]]) == pytest.approx([1, 1, 27 / 30])
 
@@ -40,8 +36,8 @@ def test_ceilings_by_hand() -> None:
 def test_ceilings_of_a_benchmark_with_twins(tmp_path: Path) -> None:
     benchmark = write_planted(tmp_path / "planted")  # one test clip of label 0 is one of label 1, too
     (tmp_path / "run").mkdir()
-    keep_twins(Shards(benchmark), tmp_path / "run")
-    kept = Twins.model_validate_json((tmp_path / "run" / FILE_NAME).read_bytes())
+    save_shared_clips(Shards(benchmark), tmp_path / "run")
+    kept = SharedClips.model_validate_json((tmp_path / "run" / FILE_NAME).read_bytes())
     assert kept.clips == (4,) * 6 and kept.shared == (((0, 1), (1, 1)),)
     assert kept.ceilings([range(6)]) == pytest.approx([23 / 24])
 
@@ -55,11 +51,11 @@ def test_a_run_without_them_has_none(write_trial: WriteTrial, tmp_path: Path) ->
 
 def test_where_results_come_from_is_kept_over_launches(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.held({}, {}):
-        first = folder.described()["made"]
-    with folder.held({}, {}):
+    with folder.lock({}, {}):
+        first = folder.description()["made"]
+    with folder.lock({}, {}):
         pass
-    made = folder.described()["made"]
+    made = folder.description()["made"]
     assert made["began"] == first["began"] and made["commit"] == commit()
     assert made["seconds"] >= first["seconds"]
     assert {"torch", "ray", "earshot"} <= set(made["versions"])

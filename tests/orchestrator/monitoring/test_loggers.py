@@ -1,4 +1,4 @@
-"""TensorBoard, MLflow and W&B are read back with their own readers, from what the calls that Tune makes left there."""
+"""TensorBoard, MLflow and W&B: what a sweep logs is read back with their own readers."""
 
 import math
 import sys
@@ -14,10 +14,10 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 from datasets.utils.errors import EarshotError
+from orchestrator.monitoring.listener import Listener
 from orchestrator.monitoring.loggers import TRACKERS, loggers
 from orchestrator.monitoring.tensorboard import TensorBoard
-from orchestrator.monitoring.watcher import Watcher
-from tests.support.trial_events import Telling, chain_of
+from tests.support.trial_events import TrialEvents, finish
 
 VARIED = {"settings": {"incremental_lr": 0.1, "head": "nme", "mixup": True, "base_epochs": 2}}
 TAGS = {
@@ -30,8 +30,8 @@ TAGS = {
 }
 
 
-def trial(watcher: Watcher, **keywords: Any) -> Telling:
-    return Telling(watcher, **VARIED, varied=["incremental_lr", "head", "mixup"], **keywords)
+def trial(listener: Listener, **keywords: Any) -> TrialEvents:
+    return TrialEvents(listener, **VARIED, varied=["incremental_lr", "head", "mixup"], **keywords)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def tensorboard(tmp_path: Path) -> TensorBoard:
 
 
 def read(folder: Path) -> EventMultiplexer:
-    """Every trial, for the backends of the tabs."""
+    """The event files of all trials, for the backends of the tabs."""
     return EventMultiplexer().AddRunsFromDirectory(str(folder / "events")).Reload()
 
 
@@ -50,7 +50,7 @@ def plots(folder: Path, name: str) -> EventAccumulator:
 
 
 def rows(events: EventMultiplexer) -> dict[str, api_pb2.Session]:
-    """The table of the HPARAMS tab, as its backend makes it."""
+    """The rows of the HPARAMS tab, from its own backend."""
     context = backend_context.Context(TBContext(data_provider=MultiplexerDataProvider(events, "")))
     metadata = context.hparams_metadata(RequestContext(), "")
     experiment = context.experiment_from_metadata(
@@ -68,9 +68,9 @@ def rows(events: EventMultiplexer) -> dict[str, api_pb2.Session]:
 
 def test_tensorboard_plots_every_session_once(tensorboard: TensorBoard, tmp_path: Path) -> None:
     with tensorboard:
-        told = trial(tensorboard).start().session(0, value=0.75).session(1, value=0.5).die().start()
-        told.session(0, found=True, value=0.1).session(1, found=True, value=0.1).session(2, value=0.25).complete()
-    shown = plots(tmp_path, told.name)
+        logged = trial(tensorboard).start().session(0, value=0.75).session(1, value=0.5).worker_dies()
+        logged.start().session(2, value=0.25).end()
+    shown = plots(tmp_path, logged.name)
     assert set(shown.Tags()["scalars"]) == TAGS
     assert [(event.step, event.value) for event in shown.Scalars("test/prototype")] == [(0, 0.75), (1, 0.5), (2, 0.25)]
     assert [event.value for event in shown.Scalars("cost/parameters")] == [1000, 1001, 1002]
@@ -78,10 +78,10 @@ def test_tensorboard_plots_every_session_once(tensorboard: TensorBoard, tmp_path
 
 def test_tensorboards_table_of_hyperparameters(tensorboard: TensorBoard, tmp_path: Path) -> None:
     with tensorboard:
-        chain_of(trial(tensorboard))
-        trial(tensorboard, seed=1).start().session(0, value=0.125).complete()
-        trial(tensorboard, seed=2).start().fail("reason").complete()
-        chain_of(Telling(tensorboard, method="simplecil"))
+        finish(trial(tensorboard))
+        trial(tensorboard, seed=1).start().session(0, value=0.125).end("stopped")
+        trial(tensorboard, seed=2).start().end("failed", "reason")
+        finish(TrialEvents(tensorboard, method="simplecil"))
     table = rows(read(tmp_path))
     assert sorted(table) == [f"ede-1f0c22d4-s{seed}" for seed in range(3)] + ["simplecil-1f0c22d4-s0"]
     row = table["ede-1f0c22d4-s1"]
@@ -100,8 +100,8 @@ def test_tensorboards_table_of_hyperparameters(tensorboard: TensorBoard, tmp_pat
     metrics = {metric.name.tag: metric.value for metric in row.metric_values}
     assert metrics["validation/aa"] == 0.125
     assert set(metrics) == TAGS
-    ended = {name: api_pb2.Status.Name(row.sessions[0].status) for name, row in table.items()}
-    assert ended == {
+    statuses = {name: api_pb2.Status.Name(row.sessions[0].status) for name, row in table.items()}
+    assert statuses == {
         "ede-1f0c22d4-s0": "STATUS_SUCCESS",
         "ede-1f0c22d4-s1": "STATUS_UNKNOWN",
         "ede-1f0c22d4-s2": "STATUS_FAILURE",
@@ -109,41 +109,39 @@ def test_tensorboards_table_of_hyperparameters(tensorboard: TensorBoard, tmp_pat
     }
 
 
-def test_a_metric_that_is_not_there_is_not_plotted(tensorboard: TensorBoard, tmp_path: Path) -> None:
+def test_a_metric_that_is_nan_is_not_plotted(tensorboard: TensorBoard, tmp_path: Path) -> None:
     with tensorboard:
-        told = Telling(tensorboard).start().session(0, value=math.nan).complete()
-    assert set(plots(tmp_path, told.name).Tags()["scalars"]) == {"cost/seconds", "cost/parameters"}
+        logged = TrialEvents(tensorboard).start().session(0, value=math.nan).end()
+    assert set(plots(tmp_path, logged.name).Tags()["scalars"]) == {"cost/seconds", "cost/parameters"}
 
 
-def test_no_number_of_trials_opens_more_files(tensorboard: TensorBoard) -> None:
-    chain_of(Telling(tensorboard))
+def test_the_number_of_open_files_does_not_grow_with_the_trials(tensorboard: TensorBoard) -> None:
+    finish(TrialEvents(tensorboard))
     before = len(list(Path("/proc/self/fd").iterdir()))
     for seed in range(1, 200):
-        Telling(tensorboard, seed=seed).start().session(0)
+        TrialEvents(tensorboard, seed=seed).start().session(0)
     tensorboard._thread.shutdown(wait=True)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
-def test_a_folder_that_cannot_be_written_is_told_once_and_ends_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     tensorboard = TensorBoard(tmp_path / "file")
     with tensorboard:
-        chain_of(Telling(tensorboard))
+        finish(TrialEvents(tensorboard))
     assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["TensorBoard stopped logging"]
 
 
 def test_mlflow_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracking = pytest.importorskip("mlflow.tracking")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for attempt in range(2):  # the same sweep again goes on with the same runs
+    for attempt in range(2):  # a resumed sweep continues the same MLflow runs
         _, mlflow = loggers(["mlflow"], "my-run", tmp_path, tmp_path / "events")
         with mlflow:
-            told = trial(mlflow).start().session(0, found=attempt > 0, value=0.75).die().start()
-            told.session(0, found=True).session(1, value=0.25).session(2, value=0.5).complete()
-            trial(mlflow, seed=1).start().session(0).complete()
-            trial(mlflow, seed=2).start().fail("the reason").complete()
+            logged = trial(mlflow).start().session(0, cached=attempt > 0, value=0.75).worker_dies()
+            logged.start().session(1, value=0.25).session(2, value=0.5).end()
+            trial(mlflow, seed=1).start().session(0).end("stopped")
+            trial(mlflow, seed=2).start().end("failed", "the reason")
     client = tracking.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("my-run").experiment_id
     runs = {run.info.run_name: run for run in client.search_runs([experiment])}
@@ -165,7 +163,7 @@ def test_mlflow_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert first.data.tags["benchmark"] == "/data/tones"
 
 
-def test_wandb_keeps_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_writes_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_DIR", raising=False)
@@ -173,8 +171,8 @@ def test_wandb_keeps_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with wandb:
         first, second = trial(wandb).start(), trial(wandb, seed=1).start()  # two runs at a time in one process
         first.session(0, value=0.75)
-        second.session(0, value=0.5).complete()
-        first.session(1, value=0.25)  # and is stopped
+        second.session(0, value=0.5).end()
+        first.session(1, value=0.25).end("stopped")
     files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
     content = b"".join(path.read_bytes() for path in files)
@@ -183,7 +181,7 @@ def test_wandb_keeps_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", TRACKERS)
-def test_a_package_that_is_absent_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_not_installed_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     for module in [module for module in sys.modules if module.split(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
@@ -192,7 +190,7 @@ def test_a_package_that_is_absent_is_named(name: str, tmp_path: Path, monkeypatc
         loggers([name], "run", tmp_path, tmp_path)
 
 
-def test_wandb_without_a_login_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_without_a_login_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     for variable in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(variable, raising=False)

@@ -18,6 +18,7 @@ import soundfile
 
 from datasets.corpora.inventory import Rejection
 from datasets.utils.errors import EarshotError
+from datasets.utils.files import TEMPORARY_SUFFIX
 from orchestrator.cluster.session import start_ray
 from orchestrator.preparation.soundscape_tasks import LOCK, RenderOutcome, render
 from tests.support.prepare_processes import workers_below
@@ -31,7 +32,8 @@ from datasets.utils.errors import EarshotError
 from orchestrator.preparation.soundscape_tasks import render
 try:
     outcome = render(*sys.argv[1:4], workers=int(sys.argv[4]), max_rejected=0.5)
-    print(outcome.rendered, outcome.reused, *(f"{one.file}: {one.reason}" for one in outcome.rejected))
+    rejected = [f"{rejection.file}: {rejection.reason}" for rejection in outcome.rejected]
+    print(outcome.rendered, outcome.cached, *rejected)
 except EarshotError as error:
     print(error)
 """
@@ -62,7 +64,7 @@ def sources(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def annotations(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Annotations that `scaper` made, and beside each the WAV that it rendered on the way."""
+    """Annotations created by `scaper`, and next to each the WAV that it rendered at the same time."""
     scaper = pytest.importorskip(
         "scaper", reason="needs scaper: apt-get install g++ libsox-dev, then pip install 'earshot[fsd]'"
     )
@@ -107,7 +109,7 @@ def part(annotations: Path, root: Path, number: int = 4) -> Path:
 
 
 def counts(outcome: RenderOutcome) -> tuple[int, int, int]:
-    return outcome.rendered, outcome.reused, len(outcome.rejected)
+    return outcome.rendered, outcome.cached, len(outcome.rejected)
 
 
 def start(*folders: Path, workers: int = 1, **environment: str) -> "subprocess.Popen[str]":
@@ -118,7 +120,7 @@ def start(*folders: Path, workers: int = 1, **environment: str) -> "subprocess.P
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    """The last line of its standard output (Ray tells there of workers that died), and its standard error."""
+    """The last line of its standard output (Ray reports crashed workers folder), and its standard error."""
     out, err = process.communicate(timeout=180)
     return out.splitlines()[-1] if out else "", err
 
@@ -129,24 +131,24 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.02)
 
 
-def test_all_soundscapes_are_those_of_scaper_in_the_same_folders(
+def test_soundscapes_are_identical_to_those_of_scaper(
     annotations: Path, sources: Path, tmp_path: Path, ray_up: object
 ) -> None:
-    heard: list[tuple[int, int]] = []
-    outcome = render(annotations, sources, tmp_path / "out", listener=lambda *progress: heard.append(progress))
+    calls: list[tuple[int, int]] = []
+    outcome = render(annotations, sources, tmp_path / "out", listener=lambda *progress: calls.append(progress))
 
     assert soundscapes(tmp_path / "out") == soundscapes(annotations)
-    assert counts(outcome) == (NUMBER, 0, 0) and outcome.ignored == NUMBER  # scaper's own WAVs
-    assert heard == [(done, NUMBER) for done in range(1, NUMBER + 1)]
+    assert counts(outcome) == (NUMBER, 0, 0) and outcome.ignored == NUMBER  # the WAVs of scaper
+    assert calls == [(done, NUMBER) for done in range(1, NUMBER + 1)]
     assert (tmp_path / "out/rejected.csv").read_text() == "file,reason\n"
 
 
-def test_a_second_run_makes_only_what_is_absent_or_damaged(
+def test_second_run_renders_only_missing_and_damaged_soundscapes(
     annotations: Path, sources: Path, tmp_path: Path, ray_up: object
 ) -> None:
     some, out = part(annotations, tmp_path / "in"), tmp_path / "out"
     render(some, sources, out)
-    whole = soundscapes(out)
+    complete = soundscapes(out)
     first, second, *others = sorted(out.rglob("*.wav"))
     times = [path.stat().st_mtime_ns for path in others]
 
@@ -154,13 +156,13 @@ def test_a_second_run_makes_only_what_is_absent_or_damaged(
 
     first.unlink()
     second.write_bytes(second.read_bytes()[:-1])
-    (second.parent / f".{second.name}.0123.aside").write_bytes(b"half")  # as a killed worker leaves it
+    (second.parent / f".{second.name}.0123{TEMPORARY_SUFFIX}").write_bytes(b"half")  # left by a killed worker
     assert counts(render(some, sources, out)) == (2, 2, 0)
-    assert soundscapes(out) == whole and not list(out.rglob("*.aside"))
+    assert soundscapes(out) == complete and not list(out.rglob(f"*{TEMPORARY_SUFFIX}"))
     assert times == [path.stat().st_mtime_ns for path in others]
 
 
-def test_what_cannot_be_rendered_is_listed_up_to_a_limit(
+def test_annotations_that_cannot_be_rendered_are_listed_up_to_a_limit(
     annotations: Path, sources: Path, tmp_path: Path, ray_up: object
 ) -> None:
     some, out = part(annotations, tmp_path / "in"), tmp_path / "out"
@@ -182,46 +184,46 @@ def test_what_cannot_be_rendered_is_listed_up_to_a_limit(
     limit = r"^\d of 4 annotations cannot be rendered, more than --max-rejected 0.01 allows \(base/train/soundscape_"
     with pytest.raises(EarshotError, match=limit):
         render(some, sources, out)
-    assert len(soundscapes(out)) == 2  # what is done is kept
+    assert len(soundscapes(out)) == 2  # finished soundscapes are kept
     assert counts(render(part(annotations, some), sources, out)) == (2, 2, 0)
     assert (out / "rejected.csv").read_text() == "file,reason\n"
 
 
-def test_a_folder_that_cannot_be_written_stops_the_run(
-    annotations: Path, sources: Path, tmp_path: Path, ray_up: object
-) -> None:
+def test_unwritable_folder_stops_the_run(annotations: Path, sources: Path, tmp_path: Path, ray_up: object) -> None:
     some, out = part(annotations, tmp_path / "in"), tmp_path / "out"
     out.mkdir()
     (out / LOCK).touch()
     (out / "base").write_text("no folder")
-    with pytest.raises(EarshotError, match=r"out/base.*; mend that; then run the same command to resume$"):
+    with pytest.raises(EarshotError, match=r"out/base.*; fix this; then run the same command to resume$"):
         render(some, sources, out)
 
 
-def test_folders_that_do_not_fit_are_told_in_one_line(tmp_path: Path) -> None:
-    there, out = tmp_path / "there", tmp_path / "out"
-    there.mkdir()
+def test_invalid_folders_are_reported_in_one_line(tmp_path: Path) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "out"
+    folder.mkdir()
     with pytest.raises(EarshotError, match=r"^--annotations .*/gone: expected a folder, found none"):
-        render(tmp_path / "gone", there, out)
+        render(tmp_path / "gone", folder, out)
     with pytest.raises(EarshotError, match=r"^--sources .*/gone: expected a folder, found none"):
-        render(there, tmp_path / "gone", out)
+        render(folder, tmp_path / "gone", out)
     with pytest.raises(EarshotError, match=r"^--annotations .*/there: expected \*\.jams in it .*, found none"):
-        render(there, there, out)
+        render(folder, folder, out)
     assert not out.exists()
-    (there / "a.jams").touch()
+    (folder / "a.jams").touch()
     with pytest.raises(EarshotError, match=r"expected an empty folder or soundscapes .*, found other files"):
-        render(there, there, there)
+        render(folder, folder, folder)
     out.write_text("a file")
     with pytest.raises(EarshotError, match=r"out: cannot be written \(Not a directory\)"):
-        render(there, there, out)
+        render(folder, folder, out)
 
 
-def test_killed_and_resumed_with_another_number_of_workers(annotations: Path, sources: Path, tmp_path: Path) -> None:
-    """SIGKILL to the driver, then to the end: the bytes are those of an undisturbed run."""
+def test_killed_run_is_resumed_with_a_different_number_of_workers(
+    annotations: Path, sources: Path, tmp_path: Path
+) -> None:
+    """SIGKILL to the driver, then completion: the same bytes as an uninterrupted run."""
     out = tmp_path / "out"
     killed = start(annotations, sources, out)
     wait_for(lambda: len(list(out.rglob("*.wav"))) >= 3, killed)
-    with pytest.raises(EarshotError, match=r"out: another prepare is at work here; wait for it to end$"):
+    with pytest.raises(EarshotError, match=r"out: another prepare is running in this folder; wait for it to end$"):
         render(annotations, sources, out)
     killed.kill()
     finish(killed)
@@ -229,16 +231,16 @@ def test_killed_and_resumed_with_another_number_of_workers(annotations: Path, so
     assert 3 <= len(left) < NUMBER
 
     text, err = finish(start(annotations, sources, out, workers=2))
-    rendered, reused = map(int, text.split())
-    # Workers of the killed driver may have finished one more soundscape before they noticed.
-    assert err == "" and rendered + reused == NUMBER and len(left) <= reused < NUMBER
+    rendered, cached = map(int, text.split())
+    # Workers of the killed driver may have finished one more soundscape before they exited.
+    assert err == "" and rendered + cached == NUMBER and len(left) <= cached < NUMBER
     assert all(path.stat().st_mtime_ns == when for path, when in left.items())
     assert soundscapes(out) == soundscapes(annotations)
-    assert not list(out.rglob("*.aside"))
+    assert not list(out.rglob(f"*{TEMPORARY_SUFFIX}"))
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_survived(annotations: Path, sources: Path, tmp_path: Path) -> None:
+def test_run_survives_a_killed_worker(annotations: Path, sources: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(annotations, sources, out)
     wait_for(lambda: len(list(out.rglob("*.wav"))) >= 1, process)
@@ -249,7 +251,7 @@ def test_a_killed_worker_is_survived(annotations: Path, sources: Path, tmp_path:
 
 
 def minimal(**changes: Any) -> str:
-    """An annotation of one event, by hand."""
+    """A handwritten annotation of one event."""
     value = {"role": "foreground", "source_file": "/x/banjo/a.wav", "source_time": 0, "event_time": 0,
              "event_duration": 1, "snr": 0, "pitch_shift": None, "time_stretch": None}  # fmt: skip
     synthesis = {"duration": 1, "n_channels": 1, "ref_db": -20, "fade_in_len": 0, "fade_out_len": 0, "reverb": None,
@@ -259,8 +261,8 @@ def minimal(**changes: Any) -> str:
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    """A folder with a `scaper` that ends its process where it meets the word 'crash'."""
+def fake_scaper(tmp_path: Path) -> Path:
+    """A folder with a `scaper` that exits the process if the annotation contains the word 'crash'."""
     for module, code in {
         "scaper/__init__.py": "import os, numpy\n"
         "def generate_from_jams(file, **settings):\n"
@@ -276,28 +278,26 @@ def stand_in(tmp_path: Path) -> Path:
     return tmp_path / "modules"
 
 
-def test_an_annotation_that_ends_its_worker_is_rejected_and_its_neighbours_are_not(
-    stand_in: Path, tmp_path: Path
-) -> None:
+def test_only_the_annotation_that_crashes_its_worker_is_rejected(fake_scaper: Path, tmp_path: Path) -> None:
     some, sources, out = tmp_path / "in", tmp_path / "sources", tmp_path / "out"
     some.mkdir()
     for number in range(6):
         (some / f"{number}.jams").write_text(minimal(crash=True) if number == 2 else minimal())
     (sources / "foreground/banjo").mkdir(parents=True)
     soundfile.write(sources / "foreground/banjo/a.wav", np.zeros(9), 8000)
-    text, err = finish(start(some, sources, out, workers=2, PYTHONPATH=str(stand_in)))
+    text, err = finish(start(some, sources, out, workers=2, PYTHONPATH=str(fake_scaper)))
     assert (text, err) == ("5 0 2.jams: rendering it ended its worker 4 times", "")
     assert sorted(soundscapes(out)) == ["0.wav", "1.wav", "3.wav", "4.wav", "5.wav"]
 
 
-def test_without_scaper_the_run_stops_with_what_to_install(stand_in: Path, tmp_path: Path) -> None:
+def test_missing_scaper_stops_the_run_with_installation_instructions(fake_scaper: Path, tmp_path: Path) -> None:
     some, out = tmp_path / "in", tmp_path / "out"
     some.mkdir()
     (some / "a.jams").write_text(minimal())
     (some / "foreground/banjo").mkdir(parents=True)
     soundfile.write(some / "foreground/banjo/a.wav", np.zeros(9), 8000)
-    (stand_in / "soxbindings/_soxbindings.py").write_text("raise ImportError('libsox.so.3: cannot open')")
-    text, err = finish(start(some, some, out, PYTHONPATH=str(stand_in)))
+    (fake_scaper / "soxbindings/_soxbindings.py").write_text("raise ImportError('libsox.so.3: cannot open')")
+    text, err = finish(start(some, some, out, PYTHONPATH=str(fake_scaper)))
     assert text.startswith("scaper: expected it to be installed, found: libsox.so.3: cannot open; install libsox and ")
     assert text.endswith("pip install 'earshot[fsd]'; then run the same command to resume") and err == ""
     assert not soundscapes(out) and not (out / "rejected.csv").exists()

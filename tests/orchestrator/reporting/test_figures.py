@@ -1,4 +1,4 @@
-"""Figures: what they show is where it should be, readable, and the same bytes every time."""
+"""Figures: their contents, readable labels, and the same bytes every time."""
 
 import io
 import itertools
@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,13 +25,14 @@ from orchestrator.reporting.figures import (
     spread,
     trade_off,
 )
-from orchestrator.reporting.style import DPI, FORMATS, png, render
+from orchestrator.reporting.options import FORMATS
+from orchestrator.reporting.style import DPI, png, render
 
 NAN = float("nan")
 
 
 def curves(count: int, sessions: int) -> list[Curve]:
-    """Curves that fall and end close to each other."""
+    """Falling curves that end close to each other."""
     steps = np.arange(sessions, dtype=np.float64)
     return [
         Curve(f"method-{i}", 0.9 - 0.004 * i - 0.02 * steps, np.full(sessions, 0.01), style=i) for i in range(count)
@@ -43,33 +44,32 @@ def ticks(sessions: int) -> list[str]:
 
 
 def assert_readable(figure: Figure, texts: list[str]) -> None:
-    """All texts are there, inside the figure, and no two overlap."""
+    """All texts are drawn inside the figure, and no two overlap."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    found = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
-    shown = {t.get_text() for t in found}
-    assert set(texts) <= shown
-    labels = [t for t in found if t.get_text() in texts]
+    visible = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
+    assert set(texts) <= {t.get_text() for t in visible}
+    labels = [t for t in visible if t.get_text() in texts]
     boxes = [t.get_window_extent(canvas.get_renderer()) for t in labels]
     width, height = canvas.get_width_height()
     for label, box in zip(labels, boxes, strict=True):
         assert min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height, label.get_text()
-    for (one, a), (other, b) in itertools.combinations(zip(labels, boxes, strict=True), 2):
+    for (first, a), (second, b) in itertools.combinations(zip(labels, boxes, strict=True), 2):
         across = min(a.x1, b.x1) - max(a.x0, b.x0)
         along = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert across <= 0 or along <= 0.15 * min(a.height, b.height), (one.get_text(), other.get_text())
+        assert across <= 0 or along <= 0.15 * min(a.height, b.height), (first.get_text(), second.get_text())
 
 
 @pytest.mark.parametrize(("count", "sessions"), [(1, 1), (1, 2), (2, 5), (8, 5), (8, 10), (16, 2)])
 def test_every_curve_is_labelled_at_its_end(count: int, sessions: int) -> None:
     drawn = curves(count, sessions)
-    figure = accuracy_curves(drawn, ticks(sessions), "Title", "how to read it")
+    figure = accuracy_curves(drawn, ticks(sessions), "Title", "explanation")
     labels = [f"{c.name}  {100 * c.mean[-1]:.1f}" for c in drawn]
-    assert_readable(figure, ["Title", "how to read it", *labels, *(ticks(sessions) if sessions <= 5 else [])])
+    assert_readable(figure, ["Title", "explanation", *labels, *(ticks(sessions) if sessions <= 5 else [])])
 
 
 @pytest.mark.parametrize(("count", "sessions"), [(1, 2), (2, 5), (5, 10)])
-def test_head_panels(count: int, sessions: int) -> None:
+def test_head_panels_share_the_axis_of_accuracy(count: int, sessions: int) -> None:
     heads = [
         Curve(name, np.full(sessions, 0.8 - 0.1 * i), np.full(sessions, NAN), i)
         for i, name in enumerate(["prototype", "linear", "nme"])
@@ -80,7 +80,7 @@ def test_head_panels(count: int, sessions: int) -> None:
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
 
 
-def test_the_matrix_shows_the_numbers_and_leaves_the_rest_blank() -> None:
+def test_the_matrix_shows_defined_numbers_only() -> None:
     matrix = np.array([[0.9, NAN], [0.125, 1.0]])
     figure = accuracy_matrix(matrix, ["0", "1"], "ede: accuracy matrix a[t, j]", "prototype head")
     numbers = {t.get_position(): t.get_text() for t in figure.axes[0].texts}
@@ -89,18 +89,18 @@ def test_the_matrix_shows_the_numbers_and_leaves_the_rest_blank() -> None:
 
 
 @pytest.mark.parametrize("sessions", [1, 10, 30])
-def test_matrices_of_other_sizes(sessions: int) -> None:
+def test_matrices_of_any_size_are_readable(sessions: int) -> None:
     matrix = np.where(np.tri(sessions, dtype=bool), 0.5, NAN)
     figure = accuracy_matrix(matrix, [str(t) for t in range(sessions)], "matrix", "mean over 3 chains")
     assert_readable(figure, ["matrix", "mean over 3 chains"])
 
 
-def test_a_curve_that_ends_early_says_where() -> None:
+def test_the_label_of_a_curve_that_ends_early_names_the_session() -> None:
     short = Curve("ede", np.array([0.9, 0.8, NAN]), np.full(3, NAN), 0)
-    whole = Curve("icarl", np.array([0.9, 0.8, 0.7]), np.full(3, NAN), 1)
-    explained = "a subtitle that is long enough to need more room than the axes and the labels of the curves leave it"
-    figure = accuracy_curves([short, whole], ticks(3), "Title", explained)
-    assert_readable(figure, ["Title", explained, "ede  80.0 (session 1)", "icarl  70.0"])
+    complete = Curve("icarl", np.array([0.9, 0.8, 0.7]), np.full(3, NAN), 1)
+    subtitle = "a subtitle that is wider than the axes and the labels of the curves together, so the figure is widened"
+    figure = accuracy_curves([short, complete], ticks(3), "Title", subtitle)
+    assert_readable(figure, ["Title", subtitle, "ede  80.0 (session 1)", "icarl  70.0"])
 
 
 def test_the_line_is_the_mean_and_the_band_one_std() -> None:
@@ -114,7 +114,7 @@ def test_the_line_is_the_mean_and_the_band_one_std() -> None:
 
 
 @pytest.mark.parametrize("mean", [[0.0, 0.0], [1.0, 1.0], [NAN, NAN], [0.5, NAN]])
-def test_extreme_and_missing_values(mean: list[float]) -> None:
+def test_limits_with_extreme_and_missing_values(mean: list[float]) -> None:
     figure = accuracy_curves([Curve("ede", np.array(mean), np.full(2, NAN), 0)], ticks(2), "Title", "x")
     low, high = figure.axes[0].get_ylim()
     assert 0 <= low < high <= 100 and high - low >= 20
@@ -122,7 +122,7 @@ def test_extreme_and_missing_values(mean: list[float]) -> None:
 
 
 @pytest.mark.parametrize("name", ["$\\frac{", "a\nb", "%s {0} \\", "m" * 200])
-def test_strange_names_are_shown_as_they_are(name: str) -> None:
+def test_names_are_not_parsed_as_mathematics_and_are_shortened(name: str) -> None:
     mean = np.array([0.9, 0.8])
     figure = accuracy_curves([Curve(name, mean, mean * 0, 0)], ticks(2), "Title", "x")
     assert png(figure)
@@ -131,7 +131,7 @@ def test_strange_names_are_shown_as_they_are(name: str) -> None:
     assert_readable(figure, [f"{shown}  80.0"])
 
 
-def test_same_data_same_bytes_whatever_the_users_settings() -> None:
+def test_the_same_data_give_the_same_bytes_with_any_user_settings() -> None:
     def draw() -> bytes:
         return png(accuracy_curves(curves(3, 5), ticks(5), "Title", "how"))
 
@@ -145,13 +145,13 @@ def test_same_data_same_bytes_whatever_the_users_settings() -> None:
         assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
 
 
-def test_every_format_is_the_same_bytes_in_any_order() -> None:
+def test_every_format_gives_the_same_bytes_in_any_order() -> None:
     def draw() -> Figure:
         return accuracy_curves(curves(2, 3), ticks(3), "Title", "how")
 
-    one, other = draw(), draw()
-    first = {form: render(one, form) for form in FORMATS}
-    assert {form: render(other, form) for form in reversed(FORMATS)} == first
+    figure, again = draw(), draw()
+    first = {form: render(figure, form) for form in FORMATS}
+    assert {form: render(again, form) for form in reversed(FORMATS)} == first
     assert ElementTree.fromstring(first["svg"]).tag == "{http://www.w3.org/2000/svg}svg"
     assert b"Date" not in first["pdf"] and b"/FontFile2" in first["pdf"] and b"/Type3" not in first["pdf"]
     with Image.open(io.BytesIO(first["png"])) as image:
@@ -161,27 +161,27 @@ def test_every_format_is_the_same_bytes_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("line", [True, False])
-def test_a_trade_off_fills_the_pareto_set_and_names_methods_at_its_end(line: bool) -> None:
-    """AA up over parameters down: at a price, the best that costs no more is to be had, so stairs go right first."""
+def test_a_trade_off_fills_the_pareto_set_and_labels_methods_at_its_end(line: bool) -> None:
+    """Higher AA over fewer parameters: the front is constant up to the next point."""
     x, y = np.array([3e6, 1e6, 2e6]), np.array([60.0, 40.0, 30.0])
     clouds = [
         Cloud("ede", x, y, np.array([True, True, False]), 0),
         Cloud("icarl", x + 1e5, y + 0.1, np.array([True, True, False]), 1),
-        Cloud("nothing kept", np.full(1, NAN), np.full(1, NAN), np.array([False]), 2),
+        Cloud("empty set", np.full(1, NAN), np.full(1, NAN), np.array([False]), 2),
     ]
     axis = Axis("parameters", up=False, percent=False), Axis("validation AA (%)", up=True, percent=True)
-    figure = trade_off(clouds, *axis, "Title", "how to read it", line=line)
-    labels = ["parameters, less is better", "validation AA (%), more is better"]
-    assert_readable(figure, ["Title", "how to read it", "ede", "icarl", *labels])
+    figure = trade_off(clouds, *axis, "Title", "explanation", line=line)
+    labels = ["parameters, lower is better", "validation AA (%), higher is better"]
+    assert_readable(figure, ["Title", "explanation", "ede", "icarl", *labels])
     lines = figure.axes[0].lines
     open_points, filled = lines[0], lines[1]
     assert open_points.get_markerfacecolor() == "none" and list(np.asarray(open_points.get_ydata())) == [30]
     assert filled.get_markerfacecolor() != "none" and sorted(np.asarray(filled.get_ydata())) == [40, 60]
-    stairs = [one for one in lines if one.get_drawstyle().startswith("steps")]
-    assert {one.get_drawstyle() for one in stairs} == ({"steps-post"} if line else set())
+    steps = [artist for artist in lines if artist.get_drawstyle().startswith("steps")]
+    assert {artist.get_drawstyle() for artist in steps} == ({"steps-post"} if line else set())
 
 
-def test_spread_moves_only_what_is_too_close() -> None:
+def test_spread_moves_only_values_that_are_too_close() -> None:
     assert spread([10.0, 50.0, 51.0], gap=4.0, low=0, high=100) == pytest.approx([10.0, 48.5, 52.5])
     assert spread([51.0, 50.0], gap=4.0, low=0, high=100) == pytest.approx([52.5, 48.5])
     assert spread([99.0, 99.0], gap=4.0, low=0, high=100) == pytest.approx([96.0, 100.0])
@@ -189,18 +189,19 @@ def test_spread_moves_only_what_is_too_close() -> None:
     assert spread([], gap=4.0, low=0, high=100) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20))
 def test_spread_keeps_order_distance_and_range(values: list[float]) -> None:
-    placed = spread(values, gap=4.0, low=0, high=100)
-    ordered = sorted(placed)
+    positions = spread(values, gap=4.0, low=0, high=100)
+    ordered = sorted(positions)
     assert all(b - a >= 4.0 - 1e-9 for a, b in itertools.pairwise(ordered))
     assert ordered[0] >= -1e-9 and ordered[-1] <= 100 + 1e-9
-    for (a, x), (b, y) in itertools.combinations(zip(values, placed, strict=True), 2):
+    for (a, x), (b, y) in itertools.combinations(zip(values, positions, strict=True), 2):
         assert a == b or (a < b) == (x < y)
 
 
 @pytest.mark.parametrize(("count", "bands"), [(7, 7), (8, 0)])
-def test_bands_of_many_curves_would_hide_the_lines(count: int, bands: int) -> None:
+def test_many_curves_are_drawn_without_bands(count: int, bands: int) -> None:
     curves = [Curve(f"method {i}", np.array([0.8, 0.5]) - 0.02 * i, np.full(2, 0.1), i) for i in range(count)]
     axes = accuracy_curves(curves, ticks(2), "Title", "x").axes[0]
     areas = [np.asarray(path.vertices) for band in axes.collections for path in band.get_paths()]

@@ -1,4 +1,4 @@
-"""The LaTeX table: its structure, so that it compiles, and what it says."""
+"""The LaTeX table: its structure, so that it compiles, and its contents."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.reporting.latex import escape, latex
-from orchestrator.reporting.tables import paper
+from orchestrator.reporting.tables import method_rows
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from trainables.records import TrialRecord
@@ -17,15 +17,15 @@ WriteTrial = Callable[..., TrialRecord]
 
 def written(run_dir: Path) -> str:
     run = Run.load(run_dir)
-    return latex(run, paper(run, Estimates(run)))
+    return latex(run, method_rows(run, Estimates(run)))
 
 
-def assert_sound(text: str) -> None:
-    """Braces and environments balance, every row has as many cells as the tabular has columns, nothing is unescaped."""
+def assert_valid(text: str) -> None:
+    """Braces and environments are balanced, rows have as many cells as the tabular has columns, text is escaped."""
     plain = re.sub(r"\\[\\&%$#_{}]", lambda match: "\\\\" if match[0] == "\\\\" else "", text)
     depth = 0
-    for sign in plain:
-        depth += {"{": 1, "}": -1}.get(sign, 0)
+    for character in plain:
+        depth += {"{": 1, "}": -1}.get(character, 0)
         assert depth >= 0
     assert depth == 0
     begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
@@ -43,12 +43,12 @@ def assert_sound(text: str) -> None:
     assert text.count("\n%") == 0
 
 
-def test_the_layout_of_papers(tmp_path: Path, write_trial: WriteTrial) -> None:
+def test_the_table_has_sessions_then_aa_and_pd(tmp_path: Path, write_trial: WriteTrial) -> None:
     for seed, final in ((0, 0.5), (1, 0.7)):
         write_trial("ede-0000000a", seed, [[0.9], [0.8, final]])
         write_trial("icarl-0000000b", seed, [[0.5], [0.9, 0.9]])
     text = written(tmp_path / "run")
-    assert_sound(text)
+    assert_valid(text)
     assert r"& \multicolumn{2}{c}{Session (classes seen)} &  & \\" in text and r"\cmidrule(lr){2-3}" in text
     assert r"Method & 0 (2) & 1 (4) & AA & PD \\" in text
     assert r"    ede & 90.0 & 70.0 & 80.0 $\pm$ 3.5 & 20.0 $\pm$ 7.1 \\" in text
@@ -56,21 +56,21 @@ def test_the_layout_of_papers(tmp_path: Path, write_trial: WriteTrial) -> None:
     assert "Means over 2 seeds" in text and "chosen by its validation accuracy" in text and "textbf" not in text
 
 
-def test_strange_names_and_unfinished_chains(tmp_path: Path, write_trial: WriteTrial) -> None:
+def test_names_are_escaped_and_unfinished_chains_are_marked(tmp_path: Path, write_trial: WriteTrial) -> None:
     for name in ("[x]", "*y", "a_b&c%d$e#f{g}h~i^j\\k", "--<z>|"):
         write_trial(f"{name}-0000000a", 0, [[0.9]], planned=2, benchmark="50 %_#1\nnext")
     text = written(tmp_path / "run")
-    assert_sound(text)
+    assert_valid(text)
     assert r"    {[}x]$^*$ & 90.0 & -- & -- & -- \\" in text
     assert r"a\_b\&c\%d\$e\#f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k$^*$ &" in text
     assert r"50 \%\_\#1 next" in text and "provisional" in text
 
 
 @pytest.mark.parametrize("sessions", [1, 20])
-def test_any_number_of_sessions(tmp_path: Path, write_trial: WriteTrial, sessions: int) -> None:
+def test_tables_with_many_sessions_are_set_smaller(tmp_path: Path, write_trial: WriteTrial, sessions: int) -> None:
     write_trial("ede-0000000a", 0, [[1.0] * (t + 1) for t in range(sessions)], way=1, clips=2)
     text = written(tmp_path / "run")
-    assert_sound(text)
+    assert_valid(text)
     assert ("footnotesize" in text) == (sessions == 20)
 
 
@@ -84,5 +84,5 @@ def test_any_number_of_sessions(tmp_path: Path, write_trial: WriteTrial, session
         ("\x07", r"\textbackslash{}x07"),
     ],
 )
-def test_escape(text: str, shown: str) -> None:
+def test_text_is_escaped(text: str, shown: str) -> None:
     assert escape(text) == shown

@@ -1,4 +1,4 @@
-"""The workbook, read back by another library."""
+"""The workbook, read back with openpyxl."""
 
 import io
 import zipfile
@@ -19,7 +19,7 @@ GRID = Grid(
 )
 
 
-def test_what_is_written_is_there() -> None:
+def test_cells_have_their_values_and_formats() -> None:
     book = openpyxl.load_workbook(io.BytesIO(xlsx({"methods": GRID, "empty": Grid(("a",), ())}, [("run", "=2+2")])))
     assert book.sheetnames == [READ_ME, "methods", "empty"]
     assert [cell.value for cell in book[READ_ME][1]] == ["run", "=2+2"]
@@ -31,7 +31,7 @@ def test_what_is_written_is_there() -> None:
     assert sheet.freeze_panes == "A2" and sheet["A1"].font.bold
 
 
-def test_formulas_and_links_are_text() -> None:
+def test_formulas_and_links_are_stored_as_text() -> None:
     content = xlsx({"methods": GRID}, [("run", "=2+2")])
     book = openpyxl.load_workbook(io.BytesIO(content))
     assert {cell.data_type for row in book["methods"].iter_rows(max_col=1) for cell in row} == {"s"}
@@ -42,11 +42,11 @@ def test_formulas_and_links_are_text() -> None:
     assert not any(b"<f>" in sheet or b"<hyperlink" in sheet for sheet in sheets)
 
 
-def test_the_same_tables_are_the_same_bytes() -> None:
+def test_the_same_tables_give_the_same_bytes() -> None:
     assert xlsx({"methods": GRID}, []) == xlsx({"methods": GRID}, [])
 
 
-def test_rows_of_a_grid() -> None:
+def test_only_selects_rows_by_value() -> None:
     assert GRID.only("n", {3, 1}).rows == (GRID.rows[0], GRID.rows[2])
     with pytest.raises(ValueError, match="tuple"):
         GRID.only("nothing", {1})

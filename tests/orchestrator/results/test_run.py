@@ -1,4 +1,4 @@
-"""Run folders read back: every number here was put into the folder by hand."""
+"""Run folders read back: every number here was written into the folder by hand."""
 
 import math
 import shutil
@@ -19,7 +19,7 @@ HIGH, LOW = [[1.0], [0.9, 0.7]], [[0.8], [0.5, 0.6]]
 
 
 def flat(value: float, sessions: int = 2) -> list[list[float]]:
-    """A matrix with one accuracy everywhere."""
+    """A matrix with one accuracy in all cells."""
     return [[value] * (t + 1) for t in range(sessions)]
 
 
@@ -28,7 +28,7 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_sessions_and_chains(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_tables_of_sessions_and_chains(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 3, HIGH, val=LOW)
     run = Run.load(run_dir)
     test = run.sessions[run.sessions["split"] == "test"].set_index("session")
@@ -53,7 +53,7 @@ def test_sessions_and_chains(run_dir: Path, write_trial: WriteTrial) -> None:
     np.testing.assert_allclose(run.matrices("ede-00000001", "prototype"), [[[1.0, np.nan], [0.9, 0.7]]])
 
 
-def test_heads_are_kept_apart_and_the_default_comes_first(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_heads_have_separate_scores_and_the_default_comes_first(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 0, HIGH, heads={"linear": LOW}, default_head="linear")
     run = Run.load(run_dir)
     assert run.heads("ede") == ("linear", "prototype")
@@ -62,7 +62,7 @@ def test_heads_are_kept_apart_and_the_default_comes_first(run_dir: Path, write_t
     assert by_head["linear"] == pytest.approx((0.8 + 0.55) / 2)
 
 
-def test_an_unfinished_chain_has_its_sessions_but_no_summary(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_an_unfinished_chain_has_sessions_but_no_chain_metrics(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 0, HIGH, planned=4, status="failed", error="out of memory")
     run = Run.load(run_dir)
     test = run.sessions[run.sessions["split"] == "test"]
@@ -71,7 +71,7 @@ def test_an_unfinished_chain_has_its_sessions_but_no_summary(run_dir: Path, writ
     assert not run.chains["complete"].any()
 
 
-def test_a_trial_without_sessions(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_a_trial_without_sessions_has_no_rows(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 0, [], planned=2)
     run = Run.load(run_dir)
     assert run.sessions.empty and run.chains.empty
@@ -79,7 +79,7 @@ def test_a_trial_without_sessions(run_dir: Path, write_trial: WriteTrial) -> Non
     assert math.isnan(run.best("ede").validation_aa)
 
 
-def test_best_is_chosen_on_validation_whatever_test_says(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_best_is_chosen_on_validation_not_test_clips(run_dir: Path, write_trial: WriteTrial) -> None:
     for seed in (0, 1):
         write_trial("ede-0000000a", seed, flat(0.9), val=flat(0.5))
         write_trial("ede-0000000b", seed, flat(0.2), val=flat(0.6))
@@ -93,14 +93,14 @@ def test_best_is_chosen_on_validation_whatever_test_says(run_dir: Path, write_tr
         run.best("der")
 
 
-def test_best_means_over_seeds(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_best_is_by_the_mean_over_seeds(run_dir: Path, write_trial: WriteTrial) -> None:
     for seed, (a, b) in enumerate([(0.9, 0.6), (0.2, 0.6)]):
         write_trial("ede-0000000a", seed, flat(a))
         write_trial("ede-0000000b", seed, flat(b))
     assert Run.load(run_dir).best("ede").configuration == "ede-0000000b"
 
 
-def test_best_reads_the_default_head(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_best_is_by_the_default_head(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-0000000a", 0, flat(0.5), heads={"linear": flat(1.0)})
     write_trial("ede-0000000b", 0, flat(0.6), heads={"linear": flat(0.1)})
     assert Run.load(run_dir).best("ede").configuration == "ede-0000000b"
@@ -108,7 +108,7 @@ def test_best_reads_the_default_head(run_dir: Path, write_trial: WriteTrial) -> 
 
 def test_ties_go_to_the_first_by_name(run_dir: Path, write_trial: WriteTrial) -> None:
     for name in ("ede-0000000b", "ede-0000000a", "ede-0000000c"):
-        # the same three accuracies in another order of seeds: their sums differ in the last bit
+        # the same three accuracies in another order of seeds, so that their sums differ in the last bit
         values = [0.1, 0.7, 0.3] if name.endswith("a") else [0.3, 0.1, 0.7]
         for seed, value in enumerate(values):
             write_trial(name, seed, flat(value))
@@ -116,7 +116,7 @@ def test_ties_go_to_the_first_by_name(run_dir: Path, write_trial: WriteTrial) ->
 
 
 @pytest.mark.parametrize("second_seed", ["absent", "running", "failed", "stopped"])
-def test_incomplete_configurations_do_not_compete(run_dir: Path, write_trial: WriteTrial, second_seed: str) -> None:
+def test_incomplete_configurations_are_not_compared(run_dir: Path, write_trial: WriteTrial, second_seed: str) -> None:
     for seed in (0, 1):
         write_trial("ede-0000000b", seed, flat(0.5))
     write_trial("ede-0000000a", 0, flat(0.9))
@@ -126,8 +126,10 @@ def test_incomplete_configurations_do_not_compete(run_dir: Path, write_trial: Wr
     assert (best.configuration, best.candidates, best.provisional) == ("ede-0000000b", 1, False)
 
 
-def test_if_none_is_complete_all_compete_on_the_sessions_they_share(run_dir: Path, write_trial: WriteTrial) -> None:
-    # over all its own sessions a has the higher mean, but only because it lacks the hard ones
+def test_without_complete_configurations_all_are_compared_on_their_common_sessions(
+    run_dir: Path, write_trial: WriteTrial
+) -> None:
+    # a has the higher mean over its sessions, but only because it lacks the hard ones
     write_trial("ede-0000000a", 0, [[0.8]], planned=3)
     write_trial("ede-0000000b", 0, [[0.9], [0.5, 0.5]], planned=3)
     write_trial("ede-0000000c", 0, [], planned=3)
@@ -141,8 +143,8 @@ def test_if_none_is_complete_all_compete_on_the_sessions_they_share(run_dir: Pat
     assert best.validation_aa == pytest.approx(0.9)
 
 
-def test_if_all_were_stopped_somewhere_the_stopped_seeds_count(run_dir: Path, write_trial: WriteTrial) -> None:
-    # a's one good seed went on to the end; over both seeds b is better for as long as all were alive
+def test_without_complete_configurations_stopped_seeds_count(run_dir: Path, write_trial: WriteTrial) -> None:
+    # the better seed of a ran to the end; over both seeds, b is better in the sessions that all have
     write_trial("ede-0000000a", 0, flat(0.9, sessions=3))
     write_trial("ede-0000000a", 1, flat(0.1, sessions=1), planned=3, status="stopped", stopped_by="asha")
     write_trial("ede-0000000b", 0, flat(0.6, sessions=2), planned=3, status="stopped", stopped_by="asha")
@@ -152,28 +154,30 @@ def test_if_all_were_stopped_somewhere_the_stopped_seeds_count(run_dir: Path, wr
     assert best.validation_aa == pytest.approx(0.6)
 
 
-def test_without_validation_clips_the_first_by_name(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_without_validation_clips_the_first_configuration_by_name_is_best(
+    run_dir: Path, write_trial: WriteTrial
+) -> None:
     write_trial("ede-0000000b", 0, flat(0.9), val=[])
     write_trial("ede-0000000a", 0, flat(0.1), val=[])
     best = Run.load(run_dir).best("ede")
     assert best.configuration == "ede-0000000a" and math.isnan(best.validation_aa)
 
 
-def test_intransigence_is_against_the_joint_chain_of_the_same_seeds(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_intransigence_refers_to_the_joint_chain_of_the_same_seeds(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 0, HIGH)
     write_trial("ede-00000001", 1, HIGH)
     assert Run.load(run_dir).chains["intransigence"].isna().all()
     write_trial("joint-00000002", 0, [[1.0], [0.9, 0.95]])
-    write_trial("joint-00000003", 0, flat(0.0), val=flat(0.0))  # does not stand for joint
+    write_trial("joint-00000003", 0, flat(0.0), val=flat(0.0))  # not the best configuration of joint
     chains = Run.load(run_dir).chains
-    found = chains[chains["split"] == "test"].set_index("trial")["intransigence"]
-    assert found["ede-00000001-s0"] == pytest.approx(0.25) and math.isnan(found["ede-00000001-s1"])
-    assert found["joint-00000002-s0"] == 0
+    values = chains[chains["split"] == "test"].set_index("trial")["intransigence"]
+    assert values["ede-00000001-s0"] == pytest.approx(0.25) and math.isnan(values["ede-00000001-s1"])
+    assert values["joint-00000002-s0"] == 0
 
 
-def test_confusion_and_accuracy_of_classes(run_dir: Path, write_trial: WriteTrial) -> None:
-    # Of the 20 clips of each session, ten of each of its two classes in turn, the first are right, the others guessed
-    # as the next label; with all classes known, label 3 is guessed as 0.
+def test_confusion_and_class_accuracies(run_dir: Path, write_trial: WriteTrial) -> None:
+    # Of the 20 clips of each session, ten of each of its two classes in turn, the first are right, the others
+    # predicted as the next label; with all classes known, label 3 is predicted as 0.
     write_trial("ede-00000001", 0, [[1.0], [0.9, 0.7]], heads={"linear": flat(1.0)})
     write_trial("ede-00000001", 1, [[0.5]], planned=2)
     run = Run.load(run_dir)
@@ -187,16 +191,16 @@ def test_confusion_and_accuracy_of_classes(run_dir: Path, write_trial: WriteTria
     np.testing.assert_allclose(accuracies, [[0.75, 0.75, np.nan, np.nan], [0.9, 0.9, 0.7, 0.7]])
 
 
-def test_several_runs_become_one(tmp_path: Path, write_trial_to: WriteTrial) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    write_trial_to(one, "ede-00000001", 0, HIGH)
-    write_trial_to(one, "ede-00000001", 1, HIGH[:1], planned=2)
-    write_trial_to(other, "ede-00000001", 1, HIGH)  # the same chain, further
-    write_trial_to(other, "icarl-00000002", 0, LOW)
-    for folder, trials in ((one, 1), (other, 2)):
+def test_runs_are_merged(tmp_path: Path, write_trial_to: WriteTrial) -> None:
+    first, second = tmp_path / "one", tmp_path / "other"
+    write_trial_to(first, "ede-00000001", 0, HIGH)
+    write_trial_to(first, "ede-00000001", 1, HIGH[:1], planned=2)
+    write_trial_to(second, "ede-00000001", 1, HIGH)  # the same chain with more sessions
+    write_trial_to(second, "icarl-00000002", 0, LOW)
+    for folder, trials in ((first, 1), (second, 2)):
         (folder / "sweep.json").write_text(f'{{"where": {{"objective": ["aa"], "trials": {trials}}}, "x": {trials}}}')
-    run = Run.merged([Run.load(one), Run.load(other)])
-    assert run.name == "one + other" and run.path == one
+    run = Run.merged([Run.load(first), Run.load(second)])
+    assert run.name == "one + other" and run.path == first
     assert run.sweep == {"where": {"objective": ["aa"]}}
     assert sorted(run.trials) == ["ede-00000001-s0", "ede-00000001-s1", "icarl-00000002-s0"]
     assert run.is_complete("ede-00000001") and len(run.chains) == 6
@@ -212,10 +216,10 @@ def test_several_runs_become_one(tmp_path: Path, write_trial_to: WriteTrial) -> 
             {"protocol": {"name": "ffcac-25", "way": 2, "shot": 1}},
             "protocol.shot: expected the same .*found 5 .* and 1",
         ),
-        ({"seed": 0}, "other/trials/ede-00000001-s0: expected the predictions of .*one.*found others"),
+        ({"seed": 0}, "other/trials/ede-00000001-s0: expected the same predictions as .*one.*found different ones"),
     ],
 )
-def test_runs_that_do_not_go_together(
+def test_runs_that_differ_are_not_merged(
     tmp_path: Path, write_trial_to: WriteTrial, changes: dict[str, object], message: str
 ) -> None:
     write_trial_to(tmp_path / "one", "ede-00000001", 0, HIGH)
@@ -234,7 +238,14 @@ def test_sweep_json_is_optional(run_dir: Path, write_trial: WriteTrial) -> None:
         Run.load(run_dir)
 
 
-def test_no_folder_and_no_trials(tmp_path: Path) -> None:
+def test_classes_seen(run_dir: Path, write_trial: WriteTrial) -> None:
+    write_trial("ede-00000001", 0, HIGH, planned=3)
+    assert Run.load(run_dir).classes_seen == (2, 4, None)  # no chain has finished session 2
+    write_trial("ede-00000001", 1, [[1.0]], planned=3, way=1, class_names=tuple(map(str, range(6))))
+    assert Run.load(run_dir).classes_seen == (None, 4, None)  # the chains differ in session 0
+
+
+def test_a_missing_folder_and_a_folder_without_trials(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match=r"nowhere: no such folder"):
         Run.load(tmp_path / "nowhere")
     with pytest.raises(EarshotError, match=r"at least one trial"):
@@ -242,7 +253,7 @@ def test_no_folder_and_no_trials(tmp_path: Path) -> None:
 
 
 def predictions(**changes: object) -> pa.Table:
-    """Four right predictions of the two classes of session 0, less or more what a test changes."""
+    """Four correct predictions of the two classes of session 0, with the changes of a test."""
     columns: dict[str, object] = {
         "split": ["test"] * 4,
         "clip_id": ["a", "b", "c", "d"],
@@ -270,7 +281,9 @@ def predictions(**changes: object) -> pa.Table:
         (predictions().slice(0, 0), "expected test clips of head 'prototype', found none"),
     ],
 )
-def test_wrong_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial, table: pa.Table, message: str) -> None:
+def test_errors_about_invalid_predictions_name_the_file(
+    run_dir: Path, write_trial: WriteTrial, table: pa.Table, message: str
+) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     pq.write_table(table, run_dir / "trials" / record.trial / "session-00.parquet")
     with pytest.raises(EarshotError, match=rf"ede-00000001-s0/session-00\.parquet: .*{message}") as caught:
@@ -279,7 +292,9 @@ def test_wrong_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial,
 
 
 @pytest.mark.parametrize("content", [b"", b"not Parquet", None], ids=["empty", "garbage", "cut"])
-def test_damaged_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial, content: bytes | None) -> None:
+def test_errors_about_damaged_predictions_name_the_file(
+    run_dir: Path, write_trial: WriteTrial, content: bytes | None
+) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     file = run_dir / "trials" / record.trial / "session-01.parquet"
     file.write_bytes(file.read_bytes()[:-100] if content is None else content)
@@ -288,7 +303,7 @@ def test_damaged_predictions_name_the_file(run_dir: Path, write_trial: WriteTria
     assert "\n" not in str(caught.value)
 
 
-def test_a_flipped_byte_in_a_page_with_a_checksum_is_an_error(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_a_wrong_checksum_of_a_page_is_an_error(run_dir: Path, write_trial: WriteTrial) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     file = run_dir / "trials" / record.trial / "session-01.parquet"
     content = bytearray(file.read_bytes())
@@ -299,14 +314,14 @@ def test_a_flipped_byte_in_a_page_with_a_checksum_is_an_error(run_dir: Path, wri
         Run.load(run_dir)
 
 
-def test_missing_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_errors_about_missing_predictions_name_the_file(run_dir: Path, write_trial: WriteTrial) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     (run_dir / "trials" / record.trial / "session-01.parquet").unlink()
     with pytest.raises(EarshotError, match=r"session-01\.parquet: .*found no file"):
         Run.load(run_dir)
 
 
-def test_predictions_that_no_record_names_are_not_read(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_predictions_that_no_record_names_are_ignored(run_dir: Path, write_trial: WriteTrial) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
     (run_dir / "trials" / record.trial / "session-02.parquet").write_bytes(b"half written")
     (run_dir / "trials" / "just-made").mkdir()
@@ -314,7 +329,7 @@ def test_predictions_that_no_record_names_are_not_read(run_dir: Path, write_tria
 
 
 def with_session(record: TrialRecord, number: int, /, **changes: object) -> tuple[object, ...]:
-    """The sessions of a record with one of them changed."""
+    """The sessions of a record, with one of them changed."""
     sessions = list(record.sessions)
     sessions[number] = sessions[number].model_copy(update=changes)
     return tuple(sessions)
@@ -329,7 +344,7 @@ def with_session(record: TrialRecord, number: int, /, **changes: object) -> tupl
         (0, {"predictions": "../../secret.parquet"}, "predictions: expected a name like session-00.parquet"),
     ],
 )
-def test_contradictory_records(
+def test_inconsistent_records_are_errors(
     run_dir: Path, write_trial: WriteTrial, index: int, change: dict[str, object], message: str
 ) -> None:
     record = write_trial("ede-00000001", 0, HIGH)
@@ -339,7 +354,7 @@ def test_contradictory_records(
         Run.load(run_dir)
 
 
-def test_a_folder_of_another_name_and_an_unknown_default_head(run_dir: Path, write_trial: WriteTrial) -> None:
+def test_records_that_do_not_match_their_folder_or_heads_are_errors(run_dir: Path, write_trial: WriteTrial) -> None:
     write_trial("ede-00000001", 0, HIGH)
     shutil.copytree(run_dir / "trials" / "ede-00000001-s0", run_dir / "trials" / "copy")
     with pytest.raises(EarshotError, match=r"copy/trial\.json: trial: expected the folder's name"):
@@ -351,7 +366,9 @@ def test_a_folder_of_another_name_and_an_unknown_default_head(run_dir: Path, wri
 
 
 @pytest.mark.parametrize("change", [{"benchmark_fingerprint": "0" * 64}, {"planned": 3}])
-def test_trials_that_cannot_be_compared(run_dir: Path, write_trial: WriteTrial, change: dict[str, object]) -> None:
+def test_trials_of_different_benchmarks_or_sessions_are_errors(
+    run_dir: Path, write_trial: WriteTrial, change: dict[str, object]
+) -> None:
     write_trial("ede-00000001", 0, HIGH)
     write_trial("ede-00000001", 1, HIGH, **change)
     with pytest.raises(EarshotError, match="expected the same for all trials"):

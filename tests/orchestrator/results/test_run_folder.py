@@ -1,4 +1,4 @@
-"""A run folder is one sweep's at a time, and tells how each of its trials ended."""
+"""Run folders: one writer at a time, records of how trials ended, lookup by name."""
 
 import shutil
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import pytest
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from orchestrator.results.find_run import find_run
 from orchestrator.results.run_folder import RunFolder, Tally
 from orchestrator.tuning.arguments import parse
 from trainables.records import TrialRecord
@@ -17,44 +18,46 @@ from trainables.store.lease import Lease
 WHAT = {"seeds": 3}
 
 
-def test_two_sweeps_do_not_work_in_one_run(tmp_path: Path) -> None:
+def test_two_sweeps_cannot_write_to_one_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    message = "another sweep is at work in this run"
-    with folder.held(WHAT, {}), pytest.raises(EarshotError, match=message), RunFolder(folder.path).held(WHAT, {}):
+    message = "another sweep is writing to this run"
+    with folder.lock(WHAT, {}), pytest.raises(EarshotError, match=message), RunFolder(folder.path).lock(WHAT, {}):
         pass
-    with folder.held(WHAT, {}):
+    with folder.lock(WHAT, {}):
         pass
     assert [path.name for path in folder.path.iterdir()] == ["sweep.json"]
 
 
-def test_a_sweep_of_another_machine_that_died_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_of_a_dead_sweep_on_another_machine_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARSHOT_LEASE_SECONDS", "0.3")
     Location.of(tmp_path / "run" / ".lease").write(b'{"owner": "x", "host": "another", "process": [1, "1"], "beat": 4}')
-    with RunFolder(tmp_path / "run").held(WHAT, {}):
-        assert b"another" not in (tmp_path / "run" / ".lease").read_bytes()  # the lease is ours now
+    with RunFolder(tmp_path / "run").lock(WHAT, {}):
+        assert b"another" not in (tmp_path / "run" / ".lease").read_bytes()  # taken over
 
 
-def test_a_sweep_of_another_machine_that_lives_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_of_a_live_sweep_on_another_machine_is_respected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EARSHOT_LEASE_SECONDS", "1")
     monkeypatch.setattr("trainables.store.lease._host", lambda: "another")
     lease = Lease(Location.of(tmp_path / "run" / ".lease"))
     assert lease.take()
     monkeypatch.setattr("trainables.store.lease._host", lambda: "this one")
-    with pytest.raises(EarshotError, match="another sweep is at work"), RunFolder(tmp_path / "run").held(WHAT, {}):
+    with pytest.raises(EarshotError, match="another sweep is writing"), RunFolder(tmp_path / "run").lock(WHAT, {}):
         pass
     lease.release()
 
 
-def test_close_writes_down_what_trials_could_not(tmp_path: Path, write_trial: Callable[..., TrialRecord]) -> None:
-    whole, half = [[0.5], [0.5, 0.5]], [[0.5]]
+def test_close_completes_the_records_of_trials(tmp_path: Path, write_trial: Callable[..., TrialRecord]) -> None:
+    complete, half = [[0.5], [0.5, 0.5]], [[0.5]]
     names = [
         write_trial("a-1", seed, matrix, planned=2, **more).trial
-        for seed, matrix, more in [(0, whole, {}), (1, half, {}), (2, half, {}), (3, half, {})]
+        for seed, matrix, more in [(0, complete, {}), (1, half, {}), (2, half, {}), (3, half, {})]
     ]
-    write_trial("b-2", 0, whole)
+    write_trial("b-2", 0, complete)
     folder = RunFolder(tmp_path / "run")
     tally = folder.close(names, {names[1]: "it diverged"}, {names[2]: 1}, complete=True)
-    assert tally == Tally(computed=5, found=0, stopped=2)
+    assert tally == Tally(computed=5, cached=0, stopped=2)
     ended: dict[str, Any] = {
         name: (record.status, record.error, record.stopped_by)
         for name in names
@@ -66,10 +69,10 @@ def test_close_writes_down_what_trials_could_not(tmp_path: Path, write_trial: Ca
         ("stopped", None, "asha"),
         ("stopped", None, "budget"),
     ]
-    assert folder.trials == tuple(sorted(names))  # the trial that this sweep did not propose is gone
+    assert folder.trials == tuple(sorted(names))  # the trial that this sweep did not propose is removed
 
 
-def test_what_trials_wrote_elsewhere_is_gathered(tmp_path: Path, write_trial: Callable[..., TrialRecord]) -> None:
+def test_files_of_trials_are_gathered_from_the_storage(tmp_path: Path, write_trial: Callable[..., TrialRecord]) -> None:
     record = write_trial("a-1", 0, [[0.5]])
     shutil.move(tmp_path / "run", tmp_path / "storage")
     folder = RunFolder(tmp_path / "run", Location.of(tmp_path / "storage"))
@@ -79,10 +82,10 @@ def test_what_trials_wrote_elsewhere_is_gathered(tmp_path: Path, write_trial: Ca
     assert folder.output("x").address == str(tmp_path / "storage" / "trials" / "x")
 
 
-def test_resume_takes_the_configuration_of_the_run(tmp_path: Path) -> None:
+def test_resume_uses_the_configuration_of_the_run(tmp_path: Path) -> None:
     first = parse(["--benchmark", "b", "--seeds", "2", "--protocol", "fcac", "--budget", "2h", "--runs", str(tmp_path)])
     folder = RunFolder(tmp_path / "mine")
-    with folder.held(first.what(), first.model_dump(mode="json")):
+    with folder.lock(first.what(), first.model_dump(mode="json")):
         pass
     again = parse(["--resume", str(folder.path), "--workers", "1"])
     assert again.what() == first.what()
@@ -92,5 +95,17 @@ def test_resume_takes_the_configuration_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match="nowhere: expected a run folder"):
         parse(["--resume", "nowhere"])
     (folder.path / "sweep.json").write_text("{}")
-    with pytest.raises(EarshotError, match="does not tell how the run was started"):
+    with pytest.raises(EarshotError, match="does not contain the configuration of the run"):
         parse(["--resume", str(folder.path)])
+
+
+def test_a_run_is_found_by_path_and_by_name(tmp_path: Path, write_trial: Callable[..., TrialRecord]) -> None:
+    write_trial("a-1", 0, [[0.5]])
+    run = tmp_path / "run"
+    assert find_run("run", tmp_path) == find_run(run) == find_run(str(run), tmp_path / "elsewhere") == run
+    assert RunFolder.find("run", tmp_path).path == run
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "sweep.json").write_text("{}")  # a sweep whose first trial has not begun
+    assert find_run("new", tmp_path) == tmp_path / "new"
+    with pytest.raises(EarshotError, match=r"rum: expected a run folder of a sweep, .* did you mean 'run'\?"):
+        find_run("rum", tmp_path)

@@ -11,7 +11,7 @@ from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.precompute import embed
 from tests.support.sweep_processes import PROTOCOL
-from trainables.chain import Chain, open_features
+from trainables.session_chain import Chain, open_features
 
 METHODS = ["--method", "simplecil", "--method", "mfcc-ncm"]
 

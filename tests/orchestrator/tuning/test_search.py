@@ -1,4 +1,4 @@
-"""The search: rounds, seeds averaged, the same questions whatever the order of answers."""
+"""The search: rounds, means over seeds, the same configurations whatever the order in which trials end."""
 
 import random
 from typing import Any
@@ -25,14 +25,14 @@ def objective(job: Job) -> float:
 
 
 def result(value: float, **more: Any) -> dict[str, Any]:
-    """What a chain of three sessions reports after its last."""
+    """The last result of a chain of three sessions."""
     return {"sessions": 3, "sessions_finished": 3, "validation_accuracy_mean": value, **more}
 
 
 def drive(
     strategy: Strategy, trials: int, at_once: int, order: int, objectives: tuple[Objective, ...] = (OBJECTIVES["aa"],)
 ) -> list[Job]:
-    """Plays Tune: `at_once` trials run, a random one of them ends next."""
+    """Simulates Tune: `at_once` trials run, and a random one of them ends next."""
     method = MethodSearch(RANGE, strategy, trials, 0, objectives)
     search = SeededSearch([method], SEEDS, lambda job: {"job": job})
     generator = random.Random(order)
@@ -55,7 +55,7 @@ def drive(
 
 
 @pytest.mark.parametrize("strategy", ["tpe", "random"])
-def test_the_same_questions_whatever_the_workers_and_the_order(strategy: Strategy) -> None:
+def test_the_configurations_do_not_depend_on_workers_and_order(strategy: Strategy) -> None:
     alone = drive(strategy, 10, at_once=1, order=0)
     assert len(alone) == 10 * len(SEEDS)
     assert drive(strategy, 10, at_once=2, order=1) == alone
@@ -75,7 +75,7 @@ def test_the_published_setting_is_tried_first() -> None:
 
 
 def test_tpe_learns_from_the_mean_over_seeds() -> None:
-    """After some rounds it looks nearer the optimum than at first."""
+    """After some rounds its proposals are closer to the optimum than at first."""
     jobs = drive("tpe", 32, at_once=1, order=0)[:: len(SEEDS)]
     misses = [abs(job.settings["incremental_lr"] - 0.03) for job in jobs]
     assert sum(misses[-8:]) < sum(misses[ROUND : ROUND + 8])
@@ -87,12 +87,12 @@ def test_a_grid_is_every_point_once() -> None:
     assert search.ask() == []
 
 
-def test_choices_that_are_fewer_than_asked_for_are_not_repeated() -> None:
+def test_points_of_a_small_space_are_not_repeated() -> None:
     assert MethodSearch(CHOICE, "tpe", 8, 0).total == 2
     assert MethodSearch(MethodSpace("simplecil"), "tpe", 8, 0).total == 1
 
 
-def test_a_grid_over_a_range_is_refused() -> None:
+def test_a_grid_over_a_range_is_an_error() -> None:
     with pytest.raises(EarshotError, match="incremental_lr is a range; a grid needs a choice"):
         MethodSearch(RANGE, "grid", 4, 0)
 
@@ -108,7 +108,7 @@ def test_a_failed_trial_does_not_stop_the_search() -> None:
     assert search.suggest("t6") == Searcher.FINISHED
 
 
-def test_no_trial_begins_when_it_is_over() -> None:
+def test_no_trial_starts_after_the_end() -> None:
     over = False
     search = SeededSearch([MethodSearch(RANGE, "tpe", 6, 0)], SEEDS, lambda job: {"job": job}, lambda: over)
     assert isinstance(search.suggest("t0"), dict)
@@ -117,24 +117,24 @@ def test_no_trial_begins_when_it_is_over() -> None:
     assert not search.ended
 
 
-class Told(MethodSearch):
-    """Remembers what it is told."""
+class RecordingSearch(MethodSearch):
+    """Remembers the answers of the last round."""
 
     def tell(self, answers: Any) -> None:
-        self.heard = list(answers)
+        self.answers = list(answers)
         super().tell(answers)
 
 
-def told(reports: list[list[dict[str, Any]]], *objectives: str) -> tuple[Any, Any]:
-    """What is told of one configuration whose seeds report this, and how Optuna has it."""
-    search = Told(RANGE, "random", 1, 0, [OBJECTIVES[name] for name in objectives])
+def answer_of(reports: list[list[dict[str, Any]]], *objectives: str) -> tuple[Any, Any]:
+    """The answer for a configuration whose seeds have these results, and Optuna's trial."""
+    search = RecordingSearch(RANGE, "random", 1, 0, [OBJECTIVES[name] for name in objectives])
     seeded = SeededSearch([search], SEEDS[: len(reports)], lambda job: {"job": job})
     for number, sessions in enumerate(reports):
         seeded.suggest(f"t{number}")
-        for one in sessions[:-1]:
-            seeded.on_trial_result(f"t{number}", one)
+        for intermediate in sessions[:-1]:
+            seeded.on_trial_result(f"t{number}", intermediate)
         seeded.on_trial_complete(f"t{number}", sessions[-1])
-    return search.heard[0], search._study.trials[0]
+    return search.answers[0], search._study.trials[0]
 
 
 def session(finished: int, value: float, **more: Any) -> dict[str, Any]:
@@ -143,33 +143,33 @@ def session(finished: int, value: float, **more: Any) -> dict[str, Any]:
 
 def test_every_objective_is_averaged_over_seeds() -> None:
     reports = [[session(3, 0.5, parameters_used=10)], [session(3, 0.7, parameters_used=30)]]
-    answer, trial = told(reports, "aa", "parameters")
+    answer, trial = answer_of(reports, "aa", "parameters")
     assert answer == pytest.approx((0.6, 20))
     assert trial.values == pytest.approx([0.6, 20])
 
 
 def test_a_stopped_chain_prunes_its_configuration() -> None:
     whole = [session(1, 0.9), session(2, 0.8), session(3, 0.7)]
-    answer, trial = told([whole, [session(1, 0.5), session(2, 0.4)]], "aa")
+    answer, trial = answer_of([whole, [session(1, 0.5), session(2, 0.4)]], "aa")
     assert answer == Pruned({1: pytest.approx(0.7), 2: pytest.approx(0.6)})
     assert trial.state.name == "PRUNED"
     assert trial.intermediate_values == answer.curve
 
 
-def test_with_several_objectives_a_stopped_chain_teaches_nothing() -> None:
+def test_with_several_objectives_a_stopped_chain_is_a_failure() -> None:
     more = {"validation/pd": 0.1}
-    _, trial = told([[session(3, 0.7, **more)], [session(1, 0.5, **more)]], "aa", "pd")
+    _, trial = answer_of([[session(3, 0.7, **more)], [session(1, 0.5, **more)]], "aa", "pd")
     assert (trial.state.name, trial.values) == ("FAIL", None)
 
 
-def test_a_failed_chain_outweighs_a_stopped_one() -> None:
-    answer, trial = told([[session(1, 0.5)], [{"failed": "why", "validation_accuracy_mean": None}]], "aa")
+def test_a_configuration_with_a_failed_and_a_stopped_chain_has_failed() -> None:
+    answer, trial = answer_of([[session(1, 0.5)], [{"failed": "why", "validation_accuracy_mean": None}]], "aa")
     assert answer is None
     assert trial.state.name == "FAIL"
 
 
 def test_an_objective_that_is_not_a_number_is_a_failure() -> None:
-    _, trial = told([[session(3, float("nan"))]], "aa")
+    _, trial = answer_of([[session(3, float("nan"))]], "aa")
     assert trial.state.name == "FAIL"
 
 
@@ -188,16 +188,16 @@ def test_a_grid_with_several_objectives() -> None:
     assert search.ask() == []
 
 
-def test_what_is_known_is_learned_from_and_not_tried_again() -> None:
-    """Warm-started with many values, TPE asks near the optimum at once."""
+def test_known_configurations_inform_the_search_and_are_not_tried_again() -> None:
+    """With a warm start of many values, the first proposals of TPE are close to the optimum."""
     known = [Known({"incremental_lr": 10 ** (-4 + 0.1 * n)}, (-abs(10 ** (-4 + 0.1 * n) - 0.03),)) for n in range(31)]
     search = MethodSearch(RANGE, "tpe", 4, 0, known=known)
-    asked = [settings["incremental_lr"] for settings in search.ask()]
-    assert len(asked) == 4
-    assert all(0.01 < value < 0.06 for value in asked)
+    proposed = [settings["incremental_lr"] for settings in search.ask()]
+    assert len(proposed) == 4
+    assert all(0.01 < value < 0.06 for value in proposed)
 
 
-def test_the_default_is_not_tried_where_it_is_known() -> None:
+def test_a_known_default_is_not_tried_again() -> None:
     search = MethodSearch(RANGE, "tpe", 4, 0, known=[Known({"incremental_lr": 1e-3}, (0.5,))])
     assert 1e-3 not in [settings["incremental_lr"] for settings in search.ask()]
 
@@ -208,7 +208,7 @@ def test_known_points_of_a_grid_are_left_out() -> None:
     assert (search.total, search.ask()) == (1, [{"base_lr": 1e-3}])
 
 
-def test_nothing_left_to_try() -> None:
+def test_a_search_with_nothing_left_to_try_is_an_error() -> None:
     known = [Known({"base_lr": value}, (0.5,)) for value in (1e-3, 1e-2)]
     with pytest.raises(EarshotError, match="all configurations of the space are known"):
         SeededSearch([MethodSearch(CHOICE, "tpe", 8, 0, known=known)], SEEDS, lambda job: {"job": job})

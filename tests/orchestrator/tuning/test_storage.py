@@ -1,4 +1,4 @@
-"""A sweep whose nodes share no folder with its driver: stages, embeddings and records go to an object store."""
+"""A sweep whose nodes share no folder with its driver: stages, embeddings and records are in an object store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from datasets.utils.location import Location
-from orchestrator.export import export
+from orchestrator.exporting.export import export
+from orchestrator.results.run_folder import RunFolder
 from tests.support.object_store import empty_bucket
 from tests.support.sweep_processes import PROTOCOL, command, predictions, records, run
 
@@ -20,13 +21,13 @@ def bucket() -> Iterator[str]:
         yield f"{uri}/of-ours"
 
 
-def test_two_machines_share_what_is_in_the_bucket(
+def test_two_machines_share_the_sessions_in_a_bucket(
     bucket: str, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second, alone = tmp_path / "first", tmp_path / "second", tmp_path / "alone"
+    first, second, local = tmp_path / "first", tmp_path / "second", tmp_path / "local"
     monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache of the first"))
     printed = run(command(tones, first, "--storage", bucket))
-    assert "16 sessions computed, 2 found" in printed or "18 sessions computed" in printed
+    assert "16 sessions computed, 2 cached" in printed or "18 sessions computed" in printed
     assert {record.status for record in records(first)} == {"finished"}
     place = Location.of(bucket)
     assert (place / "store").files() == ["features", "parts", "stages"]
@@ -34,9 +35,9 @@ def test_two_machines_share_what_is_in_the_bucket(
     assert not list(first.glob("store/*"))
 
     monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache of the second"))
-    assert "0 sessions computed, 18 found" in run(command(tones, second, "--storage", bucket))
+    assert "0 sessions computed, 18 cached" in run(command(tones, second, "--storage", bucket))
     assert predictions(first) == predictions(second)
-    run([*command(tones, alone), *PROTOCOL])
-    assert predictions(alone) == predictions(first)
-    exported = export(str(second / "run"), "best", tmp_path / "model")
+    run([*command(tones, local), *PROTOCOL])
+    assert predictions(local) == predictions(first)
+    exported = export(RunFolder(second / "run"), "best", tmp_path / "model")
     assert exported.session == 2

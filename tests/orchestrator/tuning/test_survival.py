@@ -1,7 +1,7 @@
-"""What may happen to a sweep: workers, nodes, the driver and the whole cluster are killed, disk and memory run out.
+"""Sweeps survive killed workers, nodes, drivers and clusters, a full disk, and too little memory.
 
-After each, the sweep ends by itself or with `--resume`; no finished session is computed again, the predictions are
-those of an undisturbed sweep to the byte, and no process and no lease is left.
+After each, the sweep ends by itself or with `--resume`; no completed session is computed again, the predictions are
+the same bytes as those of an undisturbed sweep, and no process and no lease is left.
 """
 
 import os
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ray._private.utils import get_system_memory, get_used_memory
 
 from tests.orchestrator.cluster.test_job import free_ports
 from tests.support.processes import descendants, running, wait_for
@@ -31,8 +32,10 @@ from tests.support.sweep_processes import (
     wait_for_stages,
 )
 
-EPOCHS = 12  # long enough that a sweep is not over before something happens to it
-HEALTH = {  # a dead node is noticed after a second
+EPOCHS = 12  # long enough that a sweep does not end before it is disturbed
+PROJECTIONS = "methods: {{ranpac: {{base_epochs: 1, projection: {{choice: [100, {}]}}}}}}"
+WIDTH = 192  # of the backbone: a projection has so many float32 numbers per feature
+HEALTH = {  # a node that died is noticed after a second
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
@@ -45,9 +48,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def calm(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The predictions of a sweep to which nothing happens."""
-    runs = tmp_path_factory.mktemp("calm")
+def undisturbed(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The predictions of an undisturbed sweep."""
+    runs = tmp_path_factory.mktemp("undisturbed")
     run(command(tones, runs, epochs=EPOCHS))
     assert len(predictions(runs)) == 18
     assert not left_over(runs)
@@ -56,74 +59,74 @@ def calm(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Path]:
-    """Where runs lie; it is also the mark of the processes, of which none may be left."""
+    """The folder of runs; also the mark of the processes, none of which may be left."""
     yield tmp_path / "runs"
     wait_for(lambda: not processes_with(tmp_path / "runs"), 20)
 
 
-def at_work(driver: int) -> list[int]:
-    """Workers that are in the middle of a session; Ray names them after what they do."""
-    found = []
+def busy_workers(driver: int) -> list[int]:
+    """Workers that are computing a session; Ray names a worker after its task."""
+    workers = []
     for process in descendants(driver):
         with suppress(OSError):
             if "Trainable.train" in Path(f"/proc/{process}/cmdline").read_text():
-                found.append(process)
-    return found
+                workers.append(process)
+    return workers
 
 
-def finishes(arguments: list[str], runs: Path, calm: dict[str, str], before: dict[str, int]) -> None:
-    """The command ends the sweep as if nothing had happened."""
+def check_finishes(arguments: list[str], runs: Path, expected: dict[str, str], before: dict[str, int]) -> None:
+    """The command finishes the sweep with the expected predictions, without computing the stages in `before` again."""
     printed = run(arguments)
     assert "6 trials" in printed
-    assert {address: stages(runs)[address] for address in before} == before  # none was computed again
-    assert predictions(runs) == calm
+    assert {address: stages(runs)[address] for address in before} == before
+    assert predictions(runs) == expected
     assert not left_over(runs)
 
 
-def test_a_killed_worker_is_replaced(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+def test_a_killed_worker_is_replaced(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
     wait_for_stages(driver, runs, 3)
-    wait_for(lambda: at_work(driver.pid), 60)
+    wait_for(lambda: busy_workers(driver.pid), 60)
     before = stages(runs)
-    os.kill(at_work(driver.pid)[0], signal.SIGKILL)
+    os.kill(busy_workers(driver.pid)[0], signal.SIGKILL)
     output, _ = driver.communicate(timeout=240)
     assert driver.returncode == 0, output
     assert "its worker died; attempt 2 of 4" in output and "Traceback" not in output
     assert {address: stages(runs)[address] for address in before} == before
-    assert predictions(runs) == calm
+    assert predictions(runs) == undisturbed
     assert not left_over(runs)
 
 
-def test_a_killed_driver(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+def test_a_killed_driver(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
     wait_for_stages(driver, runs, 4)
     driver.kill()
     driver.wait()
     wait_for(lambda: not processes_with(runs), 20)  # neither Ray's nor the trials'
-    finishes(resume(runs), runs, calm, stages(runs))
+    check_finishes(resume(runs), runs, undisturbed, stages(runs))
     assert not list(Path(os.environ["EARSHOT_RAY_TMP"]).glob("ear-ray-*/r"))
 
 
-def test_ctrl_c(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+def test_ctrl_c(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
     wait_for_stages(driver, runs, 3)
     driver.send_signal(signal.SIGINT)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
-    assert "the same command again goes on" in output and "--resume" in output
+    assert f"interrupted; completed sessions are saved. Resume with earshot sweep --resume {runs / 'run'}" in output
     assert "Traceback" not in output
-    finishes(resume(runs), runs, calm, stages(runs))
+    check_finishes(resume(runs), runs, undisturbed, stages(runs))
 
 
-def test_a_budget_that_is_used_up(tones: Path, runs: Path, calm: dict[str, str]) -> None:
+def test_a_budget_that_is_used_up(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     printed = run(command(tones, runs, "--budget", "1s", epochs=EPOCHS), expect=3)
-    assert f"the budget of 1 s is used up; go on with: python -m orchestrator.sweep --resume {runs / 'run'}" in printed
+    assert f"the budget of 1 s is used up; resume with: earshot sweep --resume {runs / 'run'}" in printed
     assert {record.status for record in records(runs)} <= {"stopped", "finished"}
-    finishes(resume(runs), runs, calm, stages(runs))
+    check_finishes(resume(runs), runs, undisturbed, stages(runs))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root")
-def test_a_full_disk(tones: Path, tmp_path: Path, calm: dict[str, str]) -> None:
+def test_a_full_disk(tones: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
@@ -138,21 +141,37 @@ def test_a_full_disk(tones: Path, tmp_path: Path, calm: dict[str, str]) -> None:
         assert "Traceback" not in printed
         before = stages(runs)
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
-        finishes(resume(runs), runs, calm, before)
+        check_finishes(resume(runs), runs, undisturbed, before)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_trial_that_takes_too_much_memory(tones: Path, runs: Path) -> None:
-    runs.mkdir()
-    space = runs / "space.yaml"
-    space.write_text("methods: {ranpac: {base_epochs: 1, projection: {choice: [100, 9000000]}}}")
-    arguments = command(tones, runs, "--memory-per-trial", "1.5GB")
-    space.write_text("methods: {ranpac: {base_epochs: 1, projection: {choice: [100, 9000000]}}}")
-    printed = run([*arguments, "--seeds", "1"], expect=1)
+    arguments = command(tones, runs, "--memory-per-trial", "1.5GB", "--seeds", "1", space=PROJECTIONS.format(9_000_000))
+    printed = run(arguments, expect=1)
     assert "more than --memory-per-trial 1.50 GB allows" in printed and "2 trials" in printed
     assert {r.settings["projection"]: r.status for r in records(runs)} == {100: "finished", 9_000_000: "failed"}
     assert not left_over(runs) and not list(runs.rglob("exceeded.json"))
+
+
+def test_rays_memory_monitor_kills_a_worker(tones: Path, runs: Path) -> None:
+    """`Tuner.fit()` raises then. The sweep starts again, gives the trial up after four kills, and finishes the other.
+
+    The limit is 3 GB above the memory in use, more than the sweep and other processes need meanwhile; the trial would
+    fill 80 % of what is free.
+    """
+    total, used = get_system_memory(), get_used_memory()
+    projection = int(0.8 * (total - used)) // (4 * WIDTH)
+    arguments = command(tones, runs, "--workers", "1", "--seeds", "1", space=PROJECTIONS.format(projection))
+    limit = {"RAY_memory_usage_threshold": str((used + 3e9) / total), "RAY_memory_monitor_refresh_ms": "50"}
+    driver = start(arguments, runs, **limit)
+    output, _ = driver.communicate(timeout=500)
+    assert driver.returncode == 1, output
+    assert output.count("restarted a node ran out of memory, Ray ended ranpac-") == 4
+    assert "its node ran out of memory 4 times while it ran; lower --workers" in output and "Traceback" not in output
+    outcomes = {r.settings["projection"]: (r.status, len(r.sessions)) for r in records(runs)}
+    assert outcomes == {100: ("finished", 3), projection: ("failed", 0)}
+    assert not left_over(runs)
 
 
 @pytest.fixture
@@ -200,18 +219,18 @@ def power_off(node: "subprocess.Popen[bytes]") -> None:
 
 
 def test_a_killed_node_and_then_the_whole_cluster(
-    tones: Path, runs: Path, calm: dict[str, str], cluster: tuple[str, dict[str, "subprocess.Popen[bytes]"]]
+    tones: Path, runs: Path, undisturbed: dict[str, str], cluster: tuple[str, dict[str, "subprocess.Popen[bytes]"]]
 ) -> None:
     address, nodes = cluster
     driver = start(command(tones, runs, "--address", address, epochs=EPOCHS), runs, **HEALTH)
     wait_for_stages(driver, runs, 3)
     before = stages(runs)
     power_off(nodes["two"])
-    wait_for_stages(driver, runs, len(before) + 4)  # the other node goes on
+    wait_for_stages(driver, runs, len(before) + 4)  # the other node continues
     before = stages(runs)
     for name in ("one", "head"):
         power_off(nodes[name])
     output, _ = driver.communicate(timeout=120)
     assert driver.returncode not in (0, None), output
     wait_for(lambda: not processes_with(runs), 20)
-    finishes(resume(runs, "--address", "local"), runs, calm, before)
+    check_finishes(resume(runs, "--address", "local"), runs, undisturbed, before)

@@ -1,4 +1,4 @@
-"""A benchmark behind a URI: a real S3 server, reached over HTTP by the driver and by Ray's workers."""
+"""A benchmark behind a URI: a real S3 server, accessed over HTTP by the driver and by Ray's workers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,8 @@ from orchestrator.cluster.session import start_ray
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.prepare import main
 from tests.support.object_store import empty_bucket
-from trainables.chain import Chain, ChainConfig
+from trainables.chain_config import ChainConfig
+from trainables.session_chain import Chain
 
 DEMO = {"clips_per_class": 5, "seconds": 0.25, "classes": 6}
 FLAGS = ["--clips-per-class=5", "--seconds=0.25", "--classes=6"]
@@ -22,12 +23,12 @@ FLAGS = ["--clips-per-class=5", "--seconds=0.25", "--classes=6"]
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """The URI of an empty bucket on a server of its own."""
+    """The URI of an empty bucket on a new server."""
     with empty_bucket("bench") as uri, start_ray(cpus=2):  # its workers inherit the environment
         yield uri
 
 
-def test_a_benchmark_on_s3_is_the_one_on_disk(bucket: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_benchmark_on_s3_equals_one_on_disk(bucket: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     uri = f"{bucket}/data/demo"
     assert main(["demo", f"--out={uri}", *FLAGS]) == 0
     assert uri in capfd.readouterr().out
@@ -41,7 +42,7 @@ def test_a_benchmark_on_s3_is_the_one_on_disk(bucket: str, tmp_path: Path, capfd
     assert "nothing to do" in capfd.readouterr().err
 
 
-def test_an_interrupted_run_goes_on_from_the_shards(bucket: str) -> None:
+def test_an_interrupted_run_resumes_from_its_shards(bucket: str) -> None:
     uri = f"{bucket}/resumed"
     first = prepare("demo", None, uri, DEMO)
     place = Location.of(uri)
@@ -63,7 +64,7 @@ def test_a_mix_of_s3_and_disk(bucket: str, tmp_path: Path) -> None:
     assert str(manifest.settings).count("s3://") == 0
 
 
-def test_a_chain_reads_the_clips_where_they_lie(bucket: str, tmp_path: Path) -> None:
+def test_a_chain_reads_clips_from_s3(bucket: str, tmp_path: Path) -> None:
     prepare("demo", None, f"{bucket}/chain", DEMO)
     chain = Chain(
         ChainConfig(
@@ -79,8 +80,8 @@ def test_a_chain_reads_the_clips_where_they_lie(bucket: str, tmp_path: Path) -> 
     assert chain.record.status == "finished" and len(chain.record.sessions) == 2
 
 
-def test_foreign_folders_and_absent_buckets_are_told(bucket: str) -> None:
-    (Location.of(bucket) / "mine/shards/00000.parquet").write(b"text")  # somebody else's, whatever its name
+def test_foreign_folders_and_missing_buckets_are_errors(bucket: str) -> None:
+    (Location.of(bucket) / "mine/shards/00000.parquet").write(b"text")  # not a shard, despite its name
     with pytest.raises(EarshotError, match="s3://bench/mine: expected an empty folder or a benchmark"):
         prepare("demo", None, f"{bucket}/mine", DEMO)
     with pytest.raises(EarshotError, match=r"s3://nosuch/x.*NoSuchBucket|s3://nosuch/x.*not exist"):

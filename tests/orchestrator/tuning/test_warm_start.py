@@ -1,4 +1,4 @@
-"""Warm starts: what is taken of an earlier run, what is refused and why."""
+"""Warm starts: which configurations of earlier runs are used, and which are rejected and why."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import OBJECTIVES
-from orchestrator.tuning.warm_start import Known, WarmStart, find_run, warm_start
+from orchestrator.tuning.arguments import parse
+from orchestrator.tuning.warm_start import Known, WarmStart, find_earlier_run, warm_start
 from search_spaces.loader import MethodSpace
 from tests.support.run_folders import WriteTrial
 from trainables.methods.registry import find_method
@@ -31,7 +32,7 @@ Write = Callable[..., TrialRecord]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """The earlier run's folder, with the record of its sweep."""
+    """The folder of the earlier run, with the record of its sweep."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "sweep.json").write_text(json.dumps({"what": {**WHAT, "search": "random"}, "where": {}}))
     return tmp_path / "run"
@@ -39,30 +40,30 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(run: Path, write_trial: WriteTrial) -> Write:
-    """Writes a chain of EDE to it; on test clips everything is right."""
+    """Writes a chain to that run, with the given accuracies on validation clips and 1 on test clips."""
 
     def chain(name: str, seed: int, accuracies: tuple[float, ...], planned: int = 2, **settings: Any) -> TrialRecord:
         method = find_method(name.rpartition("-")[0])
-        whole = method.Settings.model_validate(settings).model_dump(mode="json")
+        complete = method.Settings.model_validate(settings).model_dump(mode="json")
         val = [[value] * (t + 1) for t, value in enumerate(accuracies)]
-        return write_trial(name, seed, [[1.0] * len(row) for row in val], val=val, planned=planned, settings=whole)
+        return write_trial(name, seed, [[1.0] * len(row) for row in val], val=val, planned=planned, settings=complete)
 
     return chain
 
 
-def take(run: Path, space: MethodSpace = SPACE, *objectives: Any, **changes: Any) -> WarmStart:
+def start_from(run: Path, space: MethodSpace = SPACE, *objectives: Any, **changes: Any) -> WarmStart:
     return warm_start([run], [space], objectives or [AA], SEEDS, {**WHAT, **changes})
 
 
 def test_values_are_validation_means_over_the_seeds_of_the_sweep(run: Path, write: Write) -> None:
-    for seed, last in ((0, 0.5), (1, 0.7), (2, 0.1)):  # the third seed is not ours
+    for seed, last in ((0, 0.5), (1, 0.7), (2, 0.1)):  # the sweep does not have the third seed
         write("ede-0000000a", seed, (0.9, last), base_epochs=3, incremental_lr=0.01)
-    (known,) = take(run, SPACE, AA, PD, PARAMETERS).of("ede")
+    (known,) = start_from(run, SPACE, AA, PD, PARAMETERS).of("ede")
     assert known.chosen == {"incremental_lr": 0.01}
     assert known.values == pytest.approx((0.75, 0.3, 1000))
 
 
-def test_what_does_not_fit_is_left_out(run: Path, write: Write) -> None:
+def test_unsuitable_configurations_are_left_out(run: Path, write: Write) -> None:
     fitting = {"base_epochs": 3, "incremental_lr": 0.01}
     for seed in (0, 1):
         write("ede-0000000a", seed, (0.5, 0.5), **fitting)
@@ -73,21 +74,21 @@ def test_what_does_not_fit_is_left_out(run: Path, write: Write) -> None:
     write("ede-0000000f", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.02})  # one seed only
     write("ede-00000010", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.03})
     write("ede-00000010", 1, (0.5,), **{**fitting, "incremental_lr": 0.03})  # unfinished
-    assert take(run).known == {"ede": (Known({"incremental_lr": 0.01}, (0.5,)),)}
+    assert start_from(run).known == {"ede": (Known({"incremental_lr": 0.01}, (0.5,)),)}
 
 
-def test_choices_and_whole_numbers(run: Path, write: Write) -> None:
+def test_categorical_and_integer_settings(run: Path, write: Write) -> None:
     space = MethodSpace(
         "ede", {}, {"base_epochs": IntDistribution(1, 9), "base_lr": CategoricalDistribution([0.1, 0.01])}
     )
     for seed in (0, 1):
         write("ede-0000000a", seed, (0.5, 0.5), base_epochs=5, base_lr=0.01)
         write("ede-0000000b", seed, (0.5, 0.5), base_epochs=5, base_lr=0.02)
-    (known,) = take(run, space).of("ede")
+    (known,) = start_from(run, space).of("ede")
     assert known.chosen == {"base_epochs": 5, "base_lr": 0.01}
 
 
-def test_several_runs_in_order_and_what_is_written_down(run: Path, write: Write, tmp_path: Path) -> None:
+def test_the_first_of_several_runs_is_used_and_the_result_is_json(run: Path, write: Write, tmp_path: Path) -> None:
     for seed in (0, 1):
         write("ede-0000000a", seed, (0.5, 0.5), base_epochs=3, incremental_lr=0.02)
         write("ede-0000000b", seed, (0.6, 0.6), base_epochs=3, incremental_lr=0.01)
@@ -108,27 +109,37 @@ def test_several_runs_in_order_and_what_is_written_down(run: Path, write: Write,
         ("backbone", "weights/random-base"),
     ],
 )
-def test_values_that_would_not_compare_are_refused(run: Path, write: Write, key: str, value: Any) -> None:
+def test_a_run_whose_values_are_not_comparable_is_rejected(run: Path, write: Write, key: str, value: Any) -> None:
     write("ede-0000000a", 0, (0.5, 0.5), base_epochs=3, incremental_lr=0.01)
     with pytest.raises(EarshotError, match=f"--warm-start .*run: {key}: expected that of this sweep, found another"):
-        take(run, **{key: value})
+        start_from(run, **{key: value})
 
 
-def test_nothing_that_fits_says_so(run: Path, write: Write) -> None:
+def test_a_run_without_suitable_configurations_is_rejected(run: Path, write: Write) -> None:
     write("ede-0000000a", 0, (0.5, 0.5), base_epochs=3, incremental_lr=0.01)
     with pytest.raises(
         EarshotError, match="space of ede with finished chains for the seeds s0, s1, found none among 1"
     ):
-        take(run)
+        start_from(run)
     with pytest.raises(EarshotError, match="search space of any method with"):  # nothing varies, nothing is searched
-        take(run, MethodSpace("ede", {"base_epochs": 3, "incremental_lr": 0.01}))
+        start_from(run, MethodSpace("ede", {"base_epochs": 3, "incremental_lr": 0.01}))
 
 
-def test_no_run(run: Path, write: Write, tmp_path: Path) -> None:
-    with pytest.raises(EarshotError, match="--warm-start nowhere: expected the run folder of a sweep"):
-        find_run("nowhere", tmp_path)
+def test_a_run_is_found_by_its_path_or_by_its_name_in_the_folder_of_runs(
+    run: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write("ede-0000000a", 0, (0.5, 0.5))
-    assert find_run("run", tmp_path) == find_run(str(run), Path("elsewhere")) == run
+    assert find_earlier_run("run", tmp_path) == find_earlier_run(str(run), Path("elsewhere")) == run
+    monkeypatch.chdir(tmp_path)
+    config = parse(["--warm-start", "run", "--runs", str(tmp_path)])
+    assert [find_earlier_run(name, config.runs) for name in config.warm_start] == [run]
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(EarshotError, match=r"--warm-start runn: expected a run folder of a sweep, .* in runs/"):
+        find_earlier_run("runn", parse([]).runs)
+
+
+def test_a_folder_without_the_record_of_a_sweep_is_rejected(run: Path, write: Write) -> None:
+    write("ede-0000000a", 0, (0.5, 0.5))
     (run / "sweep.json").unlink()
     with pytest.raises(EarshotError, match=r"expected the record of a sweep in sweep\.json"):
-        take(run)
+        start_from(run)

@@ -1,4 +1,4 @@
-"""An export scores what the chain scored, needs nothing else, and is not trusted."""
+"""An export predicts what the chain predicted, is self-contained, and is not trusted."""
 
 import hashlib
 import json
@@ -14,9 +14,11 @@ import torch
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.export import export
+from orchestrator.exporting.export import export
+from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import write_run
-from trainables.inference.exported_model import FILE_NAME, load_model
+from trainables.inference.description import FILE_NAME
+from trainables.inference.exported_model import load_model
 from trainables.methods.registry import methods
 from trainables.records import TrialRecord
 
@@ -24,9 +26,9 @@ from trainables.records import TrialRecord
 @pytest.mark.parametrize("method", sorted(methods()))
 def test_every_head_of_every_method_predicts_what_the_chain_predicted(method: str, tones: Path, tmp_path: Path) -> None:
     trial = write_run(tmp_path, tones, method)
-    export(str(tmp_path / "it"), trial, tmp_path / "model")
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
     for folder in (tmp_path / "store", tmp_path / "it/sweep.json"):
-        folder.rename(folder.with_name(f"{folder.name}-gone"))
+        folder.rename(folder.with_name(f"{folder.name}-moved"))
     model = load_model(tmp_path / "model")
 
     folder = tmp_path / "it/trials" / trial
@@ -39,7 +41,7 @@ def test_every_head_of_every_method_predicts_what_the_chain_predicted(method: st
     parts = [model.score(waves[:10]), model.score(waves[10:])]
     scores = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
     assert tuple(scores) == record.heads
-    labels = np.array([one.label for one in model.description.classes])
+    labels = np.array([entry.label for entry in model.description.classes])
     for head, values in scores.items():
         expected = stored[head].loc[[shards.table.clip_ids[position] for position in positions]]
         assert labels[values.argmax(dim=1).numpy()].tolist() == expected.tolist()
@@ -47,10 +49,10 @@ def test_every_head_of_every_method_predicts_what_the_chain_predicted(method: st
 
 @pytest.fixture(scope="module")
 def exported(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """A function that gives a copy of an export of SimpleCIL."""
+    """A function that copies an export of SimpleCIL."""
     root = tmp_path_factory.mktemp("exported")
     trial = write_run(root, tones, "simplecil")
-    export(str(root / "it"), trial, root / "model")
+    export(RunFolder(root / "it"), trial, root / "model")
 
     def copy(to: Path) -> Path:
         for path in sorted((root / "model").rglob("*")):
@@ -67,7 +69,8 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / FILE_NAME).write_text(json.dumps({**content, **changes}))
 
 
-def refused(folder: Path) -> str:
+def error(folder: Path) -> str:
+    """The message of a failed `load_model`."""
     with pytest.raises(EarshotError) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
@@ -84,29 +87,29 @@ def test_scores_do_not_depend_on_the_batch(exported: Callable[[Path], Path], tmp
         model.score(waves[:, 1:])
 
 
-def test_it_is_data_alone(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_an_export_contains_only_data(exported: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = exported(tmp_path)
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     parts = {"parts/prototypes.safetensors"}
-    assert found == {"model.json", "README.md", "backbone/config.json", "backbone/model.safetensors", *parts}
-    described = json.loads((folder / FILE_NAME).read_text())
-    assert set(described["files"]) == found - {"model.json", "README.md"}
-    assert [one["name"] for one in described["classes"]] == [f"tone {label}" for label in range(6)]
-    assert [one["session"] for one in described["classes"]] == [0, 0, 1, 1, 2, 2]
+    assert files == {"model.json", "README.md", "backbone/config.json", "backbone/model.safetensors", *parts}
+    content = json.loads((folder / FILE_NAME).read_text())
+    assert set(content["files"]) == files - {"model.json", "README.md"}
+    assert [entry["name"] for entry in content["classes"]] == [f"tone {label}" for label in range(6)]
+    assert [entry["session"] for entry in content["classes"]] == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("name", ["parts/prototypes.safetensors", "backbone/model.safetensors", "backbone/config.json"])
-@pytest.mark.parametrize("damage", ["changed", "cut", "gone", "pipe"])
-def test_a_damaged_file_is_named(exported: Callable[[Path], Path], tmp_path: Path, name: str, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "pipe"])
+def test_errors_name_the_damaged_file(exported: Callable[[Path], Path], tmp_path: Path, name: str, damage: str) -> None:
     folder = exported(tmp_path)
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).unlink()
     if damage == "pipe":
         os.mkfifo(folder / name)
-    elif damage != "gone":
+    elif damage != "missing":
         (folder / name).write_bytes(content if damage == "changed" else content[:-9])
-    assert f"{name}: not " in refused(folder)
+    assert f"{name}: not " in error(folder)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
     folder = exported(tmp_path / "model")
     files = json.loads((folder / FILE_NAME).read_text())["files"]
     edit(folder, files={**files, name: "0" * 64})
-    assert "files: expected parts/NAME.safetensors or the backbone's, found" in refused(folder)
+    assert "files: expected parts/NAME.safetensors or the backbone's, found" in error(folder)
 
 
 @pytest.mark.parametrize(
@@ -136,31 +139,31 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
         ({"default_head": "x"}, "default_head: expected one of prototype, found 'x'"),
         ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m"}, r"with \x1b[31m"),
         ({"notes": {}}, "does not fit simplecil (KeyError: 'classes')"),
-        ({"notes": {"classes": [0, 1, 2, 3, 5, 4]}}, "classes: not those that the learner's state knows"),
+        ({"notes": {"classes": [0, 1, 2, 3, 5, 4]}}, "classes: differ from those in the learner's state"),
         ({"classes": []}, "classes: Tuple should have at least 1 item"),
         ({"backbone": None}, "backbone: expected one"),
         ({"files": {}}, "files: expected backbone/config.json and backbone/model.safetensors with a backbone"),
         ({"num_samples": 10**12}, "num_samples: Input should be less than or equal to 16777216"),
-        ({"frontend": {"kind": "kaldi", "window": 400}}, "frontend: a window or hop goes with kind: reference"),
+        ({"frontend": {"kind": "kaldi", "window": 400}}, "frontend: window and hop need kind: reference"),
     ],
 )
-def test_a_strange_description_is_refused(
+def test_an_invalid_description_raises(
     exported: Callable[[Path], Path], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     folder = exported(tmp_path)
     edit(folder, **changes)
-    assert message in refused(folder)
+    assert message in error(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
-def test_what_is_no_description(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_a_description(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
-    assert FILE_NAME in refused(tmp_path)
-    assert "not found; expected a folder that orchestrator.export wrote" in refused(tmp_path / "nowhere")
+    assert FILE_NAME in error(tmp_path)
+    assert "not found; expected a folder written by earshot export" in error(tmp_path / "nowhere")
 
 
-def test_code_named_in_the_backbone_is_not_looked_at(exported: Callable[[Path], Path], tmp_path: Path) -> None:
-    """config.json is digested, but whoever writes an export writes the digests too."""
+def test_code_named_in_the_config_of_the_backbone_is_ignored(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    """config.json has a digest, but an attacker who writes an export writes the digests too."""
     folder = exported(tmp_path)
     path = folder / "backbone/config.json"
     config = {

@@ -11,7 +11,7 @@ import torch
 from trainables.learners.features import Features
 from trainables.networks.classifier import trainable
 from trainables.store import arrays
-from trainables.store.arrays import ArrayStore, Joined, Rows
+from trainables.store.arrays import ArrayRows, ArrayStore, ConcatRows, Rows
 
 
 def test_pooled_is_the_backbones_embedding(features: Features) -> None:
@@ -85,8 +85,8 @@ def test_every_group_and_every_network_has_its_address(features: Features) -> No
     features.pooled((0, 1))
     features.pooled((1, 0))
     features.frozen("tokens", "another digest", (0, 1), features.backbone)
-    assert features.store.depot is not None
-    assert len(list(features.store.depot.folder.rglob("*.npy"))) == 5  # three embeddings of two spectrograms
+    assert features.store.shared_files is not None
+    assert len(list(features.store.shared_files.folder.rglob("*.npy"))) == 5  # three embeddings of two spectrograms
 
 
 def test_token_maps_are_stored_in_16_bits(features: Features) -> None:
@@ -126,13 +126,13 @@ def test_rows_of_one_array_and_of_several(resident: int, monkeypatch: pytest.Mon
     """Small arrays stay in memory, large ones are read batch by batch: the same rows."""
     monkeypatch.setattr(arrays, "RESIDENT", resident)
     whole = torch.arange(20.0).reshape(10, 2)
-    members = [Rows(whole[first:last].half().numpy(), "cpu") for first, last in ((0, 4), (4, 4), (4, 5), (5, 10))]
-    joined = Joined(members)
+    members = [ArrayRows(whole[first:last].half().numpy(), "cpu") for first, last in ((0, 4), (4, 4), (4, 5), (5, 10))]
+    joined = ConcatRows(members)
     assert joined.shape == (10, 2)
     for batch in ([9, 0, 4, 3, 4], [5], [7, 6]):
         rows = torch.tensor(batch)
         assert torch.equal(joined[rows], whole[rows])
-        assert torch.equal(Rows(whole.numpy(), "cpu")[rows], whole[rows])
+        assert torch.equal(ArrayRows(whole.numpy(), "cpu")[rows], whole[rows])
     assert torch.equal(joined[3:6], whole[3:6])
     assert torch.equal(joined[:], whole)
 

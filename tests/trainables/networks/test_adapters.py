@@ -1,4 +1,4 @@
-"""Adapters: they start as the network itself, sit beside the MLP, and are all that is trained and stored."""
+"""Adapters: initially the identity, parallel to the MLP, and the only parameters that are trained and stored."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_an_adapter_by_hand() -> None:
         adapter.down.bias.fill_(1.0)
         adapter.up.weight.copy_(torch.tensor([[3.0], [-1.0]]))
         adapter.up.bias.copy_(torch.tensor([0.0, 5.0]))
-    # down: 4 - 2 + 1 = 3 and 0 - 6 + 1 = -5, which ReLU takes to 0; up: (9, 2) and (0, 5); times 0.1
+    # down: 4 - 2 + 1 = 3 and 0 - 6 + 1 = -5, which ReLU sets to 0; up: (9, 2) and (0, 5); times 0.1
     expected = torch.tensor([[0.9, 0.2], [0.0, 0.5]])
     torch.testing.assert_close(adapter(torch.tensor([[4.0, 1.0], [0.0, 3.0]])), expected)
 
@@ -50,7 +50,7 @@ def test_a_cosine_head_by_hand() -> None:
     torch.testing.assert_close(head(torch.tensor([[0.0, 7.0]])), torch.tensor([[0.0, 8.0]]))
 
 
-def test_an_adapted_network_starts_as_the_network_itself(features: Features) -> None:
+def test_an_adapted_network_initially_equals_the_backbone(features: Features) -> None:
     inputs = features.inputs(CLIPS)[:]
     network = AdaptedBackbone(features.backbone, 64, generator())
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_an_adapted_network_starts_as_the_network_itself(features: Features) -> 
 
 
 def test_an_adapter_is_parallel_to_the_mlp(features: Features) -> None:
-    """It reads what enters the block's second LayerNorm, and adds to what leaves the block."""
+    """Its input is that of the block's second LayerNorm; its output is added to that of the block."""
     inputs = features.inputs(CLIPS)[:]
     backbone = features.backbone
     network = AdaptedBackbone(backbone, 4, generator())
@@ -101,25 +101,25 @@ def test_the_digest_covers_the_backbone_and_the_adapters(features: Features, mon
     assert trained.digest != before
 
 
-def test_restored_from_its_state(features: Features) -> None:
+def test_an_adapted_network_is_restored_from_its_state(features: Features) -> None:
     network = adapted(features)
-    again = restored_adapters(features.backbone, network.state_dict())
-    assert again.digest == network.digest
+    restored = restored_adapters(features.backbone, network.state_dict())
+    assert restored.digest == network.digest
     inputs = features.inputs(CLIPS)[:]
-    assert torch.equal(again.embed(inputs), network.embed(inputs))
-    assert not torch.equal(again.embed(inputs), features.backbone.pool(features.backbone(inputs)))
+    assert torch.equal(restored.embed(inputs), network.embed(inputs))
+    assert not torch.equal(restored.embed(inputs), features.backbone.pool(features.backbone(inputs)))
 
 
 def test_adapting_fits_the_support(features: Features) -> None:
-    """Classes lie further apart, relative to their own spread, than before."""
+    """The distance of classes relative to their spread increases."""
     session = base_session(features)
     network = AdaptedBackbone(features.backbone, 16, generator())
 
     def separation() -> float:
         with torch.no_grad():
-            one, two = network.embed(features.inputs(session.support)[:]).split(len(session.classes[0].support))
-        spread = (one - one.mean(dim=0)).norm() + (two - two.mean(dim=0)).norm()
-        return float((one.mean(dim=0) - two.mean(dim=0)).norm() / spread)
+            first, second = network.embed(features.inputs(session.support)[:]).split(len(session.classes[0].support))
+        spread = (first - first.mean(dim=0)).norm() + (second - second.mean(dim=0)).norm()
+        return float((first.mean(dim=0) - second.mean(dim=0)).norm() / spread)
 
     before = separation()
     schedule = Schedule(epochs=60, batch_size=25, lr=0.5, annealing="cosine")

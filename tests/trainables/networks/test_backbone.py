@@ -1,4 +1,4 @@
-"""The backbone against the released EDE, in every way it can be named; the position grid; bad checkpoints."""
+"""The backbone compared with the released EDE; names of backbones; the position grid; bad checkpoints."""
 
 import copy
 import os
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from datasets.utils.errors import EarshotError
 from trainables.networks.backbone import Backbone, load_backbone, weights_digest
+from trainables.networks.original_ast import convert_block
 
 INPUTS = ["ls", "ns", "fs"]
 
@@ -35,20 +36,29 @@ def test_token_maps_and_embeddings_are_those_of_the_release(
 
 
 def test_specialised_part_is_that_of_the_release(golden: dict[str, np.ndarray], golden_ast: str) -> None:
+    """The weights have the names of the released code: `norm.*`, `last_block.*`."""
     part = load_backbone(golden_ast, 201).new_part()
-    prefix = "block."
-    part.load_original({k.removeprefix(prefix): torch.from_numpy(v) for k, v in golden.items() if k.startswith(prefix)})
+    block = {
+        key.removeprefix("block.last_block."): torch.from_numpy(value)
+        for key, value in golden.items()
+        if key.startswith("block.last_block.")
+    }
+    part.block.load_state_dict(convert_block(block))
+    norm = {name: torch.from_numpy(golden[f"block.norm.{name}"]) for name in ("weight", "bias")}
+    part.norm.load_state_dict(norm)
     with torch.inference_mode():
         output = part(torch.from_numpy(golden["tokens_ls"]))
     torch.testing.assert_close(output, torch.from_numpy(golden["block_out_ls"]), atol=1e-4, rtol=0)
 
 
-def test_one_network_under_every_name(golden: dict[str, np.ndarray], golden_ast: str, tmp_path: Path) -> None:
-    """safetensors, .pth and a transformers folder hold the same network: same digest, same tokens."""
+def test_a_network_is_the_same_in_every_file_format(
+    golden: dict[str, np.ndarray], golden_ast: str, tmp_path: Path
+) -> None:
+    """Same digest and token maps from safetensors, .pth and a transformers folder."""
     original = load_backbone(golden_ast, 201)
     torch.save(load_file(golden_ast), tmp_path / "ast.pth")
-    uncut = load_backbone(golden_ast, 1024)  # 101 steps: the grid as it was trained
-    uncut.ast.save_pretrained(tmp_path / "folder")
+    whole = load_backbone(golden_ast, 1024)  # 101 steps: the original grid
+    whole.ast.save_pretrained(tmp_path / "folder")
     inputs = normalised(golden, "ls")
     for name in (str(tmp_path / "ast.pth"), str(tmp_path / "folder")):
         other = load_backbone(name, 201)
@@ -58,7 +68,7 @@ def test_one_network_under_every_name(golden: dict[str, np.ndarray], golden_ast:
 
 
 @pytest.mark.parametrize(("frames", "steps"), [(16, 1), (44, 3), (201, 19), (1024, 101)])
-def test_position_grid_is_cut_to_its_centre(golden_ast: str, frames: int, steps: int) -> None:
+def test_the_position_grid_is_cropped_to_its_centre(golden_ast: str, frames: int, steps: int) -> None:
     original = load_file(golden_ast)["module.v.pos_embed"]
     grid = original[:, 2:].reshape(1, 12, 101, -1)
     first = 50 - steps // 2
@@ -68,25 +78,25 @@ def test_position_grid_is_cut_to_its_centre(golden_ast: str, frames: int, steps:
     assert torch.equal(positions[:, :2], original[:, :2])
 
 
-def test_a_longer_input_stretches_the_grid(golden_ast: str) -> None:
+def test_the_grid_is_interpolated_for_a_longer_input(golden_ast: str) -> None:
     backbone = load_backbone(golden_ast, 1500)
     with torch.inference_mode():
         assert backbone(torch.zeros(1, 1500, 128)).shape == (1, 2 + 12 * 149, 96)
 
 
-def test_random_weights_are_always_the_same_and_draw_nothing_globally() -> None:
+def test_random_weights_are_always_the_same_and_do_not_use_the_global_generator() -> None:
     before = torch.random.get_rng_state()
     load_backbone.cache_clear()
     first = load_backbone("random-tiny", 101)
     load_backbone.cache_clear()
     again = load_backbone("random-tiny", 51)
-    assert first.digest == again.digest  # whatever the input length
+    assert first.digest == again.digest  # for every input length
     assert torch.equal(before, torch.random.get_rng_state())
     assert 0.015 < first.ast.layers[0].mlp.fc1.weight.std().item() < 0.025
 
 
 def test_architecture_is_part_of_the_digest() -> None:
-    """Heads and epsilon change the output and leave no trace in the parameters."""
+    """Heads and epsilon change the output but not the parameters."""
     model = load_backbone("random-tiny", 51).ast
     before = weights_digest(model)
     model = copy.deepcopy(model)
@@ -94,7 +104,7 @@ def test_architecture_is_part_of_the_digest() -> None:
     assert weights_digest(model) != before
 
 
-def test_no_dropout_even_where_the_checkpoint_asks_for_it(tmp_path: Path) -> None:
+def test_dropout_of_a_checkpoint_is_disabled(tmp_path: Path) -> None:
     model = copy.deepcopy(load_backbone("random-tiny", 1024).ast)
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.5
     model.save_pretrained(tmp_path)
@@ -103,7 +113,7 @@ def test_no_dropout_even_where_the_checkpoint_asks_for_it(tmp_path: Path) -> Non
     assert torch.equal(part(tokens), part(tokens))
 
 
-def test_a_new_part_follows_its_generator() -> None:
+def test_the_weights_of_a_new_part_depend_on_the_generator() -> None:
     backbone = load_backbone("random-tiny", 51)
     digests = [weights_digest(backbone.new_part(torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
@@ -118,13 +128,13 @@ def write_other_network(path: Path) -> None:
 
 
 def write_pickle(path: Path) -> None:
-    torch.save({"module.v.cls_token": Path("anything but tensors")}, path)
+    torch.save({"module.v.cls_token": Path("not a tensor")}, path)
 
 
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("gone.pth", None, "no such file"),
+        ("missing.pth", None, "no such file"),
         ("text.pth", write_text, "not a checkpoint of plain tensors"),
         ("text.safetensors", write_text, "not a checkpoint of plain tensors"),
         ("code.pth", write_pickle, "not a checkpoint of plain tensors"),
@@ -141,7 +151,7 @@ def test_bad_checkpoints(tmp_path: Path, name: str, write: object, message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_lists_what_is_known() -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(EarshotError, match=r"random-tiny, .* a folder saved by transformers"):
         load_backbone("tiny-random", 201)
 
@@ -151,8 +161,8 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         load_backbone(str(tmp_path), 201)
 
 
-def test_hub_out_of_reach_is_one_clear_line_within_seconds() -> None:
-    """In a process of its own, whose hub is a closed port of this machine."""
+def test_an_unreachable_hub_is_one_line() -> None:
+    """In a separate process, whose hub is a closed port of this machine."""
     code = (
         "from trainables.networks.backbone import load_backbone\n"
         "from datasets.utils.errors import EarshotError\n"
@@ -169,8 +179,8 @@ def test_hub_out_of_reach_is_one_clear_line_within_seconds() -> None:
     assert "give its folder" in lines[0]
 
 
-def test_transformers_beside_our_package_called_datasets() -> None:
-    """Our `datasets` shadows the Hugging Face library of that name; ASTModel must not need it."""
+def test_transformers_works_with_our_package_called_datasets() -> None:
+    """Our `datasets` shadows the Hugging Face library of that name, which ASTModel does not need."""
     code = (
         "import datasets, transformers; from transformers import ASTModel; print(datasets.__file__, ASTModel.__name__)"
     )
@@ -180,7 +190,7 @@ def test_transformers_beside_our_package_called_datasets() -> None:
     assert model == "ASTModel"
 
 
-def test_a_backbone_is_a_module_of_one_input_length() -> None:
+def test_the_number_of_tokens_depends_on_the_input_length() -> None:
     backbone = load_backbone("random-tiny", 101)
     assert isinstance(backbone, Backbone)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Heads by hand."""
+"""Heads compared with values computed by hand."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_distance_scores() -> None:
     assert distance_scores(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])).tolist() == [[-5.0]]
 
 
-def test_a_grown_head_keeps_its_old_block() -> None:
+def test_an_extended_head_keeps_its_old_weights() -> None:
     generator = torch.Generator().manual_seed(0)
     old = nn.Linear(2, 3)
     grown = linear_head(4, 5, generator, grown_from=old)
@@ -41,7 +41,7 @@ def test_a_grown_head_keeps_its_old_block() -> None:
     assert grown.weight[3:].abs().min() > 0
 
 
-def test_weight_align_gives_new_classes_the_mean_norm_of_the_old() -> None:
+def test_weight_aligning_scales_new_classes_to_the_mean_norm_of_old_ones() -> None:
     head = nn.Linear(2, 3)
     with torch.no_grad():
         head.weight.copy_(torch.tensor([[3.0, 4.0], [0.0, 1.0], [6.0, 8.0]]))  # norms 5, 1 | 10
@@ -55,5 +55,5 @@ def test_distillation_by_hand() -> None:
     """T = 2: softmax([2 ln 3, 0] / 2) = [3/4, 1/4]; equal logits give log 1/2 for both."""
     teacher = torch.tensor([[2 * math.log(3.0), 0.0]])
     assert distillation(torch.zeros(1, 2), teacher, 2.0).item() == pytest.approx(math.log(2.0))
-    own = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))  # the entropy: nothing is lower
-    assert distillation(teacher, teacher, 2.0).item() == pytest.approx(own, rel=1e-5)
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))  # the minimum
+    assert distillation(teacher, teacher, 2.0).item() == pytest.approx(entropy, rel=1e-5)

@@ -1,4 +1,4 @@
-"""`python -m trainables.pretrain`: goes on after an interruption as if there had been none."""
+"""The pretrain command: files of a run, resuming, errors."""
 
 import csv
 import itertools
@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from trainables.networks.backbone import load_backbone
-from trainables.pretrain import main
+from trainables.pretrain import PretrainOptions, main
+from trainables.pretraining.recipe import SIZES, Recipe
 from trainables.pretraining.retrieval import score
 from trainables.pretraining.stream import Synthetic
 from trainables.pretraining.training import schedule
@@ -34,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_what_a_run_leaves(whole: Path):
+def test_the_files_of_a_run(whole: Path):
     rows = list(csv.DictReader((whole / "curve.csv").open()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert [bool(row["retrieval_first"]) for row in rows] == [False, True, False, True]
@@ -44,7 +47,7 @@ def test_what_a_run_leaves(whole: Path):
     assert torch.isfinite(backbone(torch.zeros(1, 98, 128))).all()
 
 
-def test_killed_and_started_again_it_ends_with_the_same_weights(whole: Path, tmp_path: Path):
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(whole: Path, tmp_path: Path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "trainables.pretrain", *SMALL, "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -53,23 +56,23 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(whole: Path, tmp
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert main([*SMALL, "--out", str(out)]) == 0
-    expected, found = weights(whole), weights(out)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    expected, resumed = weights(whole), weights(out)
+    assert expected.keys() == resumed.keys()
+    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
 
 
-def test_it_goes_on_from_a_backbone(whole: Path, tmp_path: Path):
+def test_a_run_starts_from_a_backbone(whole: Path, tmp_path: Path):
     start = load_backbone(str(whole / "model"), 1024)
     assert main([*SMALL, "--lr", "1e-9", "--init", str(whole / "model"), "--out", str(tmp_path)]) == 0
     recipe, first = (json.loads((out / "recipe.json").read_text()) for out in (tmp_path, whole))
     assert recipe["init"] == start.digest and recipe["after"] == first
     assert first["init"] == "" and "after" not in first
-    expected, found = weights(whole), weights(tmp_path)
-    moved = [key for key in expected if not torch.allclose(expected[key], found[key], atol=1e-4)]
-    assert moved == ["layernorm.bias", "layernorm.weight"]  # the statistics that centre it go on
+    before, after = weights(whole), weights(tmp_path)
+    changed = [key for key in before if not torch.allclose(before[key], after[key], atol=1e-4)]
+    assert changed == ["layernorm.bias", "layernorm.weight"]  # the running statistics are updated
 
 
-def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest.CaptureFixture[str]):
+def test_another_recipe_in_the_folder_of_a_run_is_an_error(whole: Path, capsys: pytest.CaptureFixture[str]):
     before = (whole / "state.pt").read_bytes()
     assert main([*SMALL, "--lr", "0.5", "--out", str(whole)]) == 2
     error = capsys.readouterr().err
@@ -77,19 +80,27 @@ def test_another_recipe_does_not_go_on_in_the_folder(whole: Path, capsys: pytest
     assert (whole / "state.pt").read_bytes() == before
 
 
-def test_a_run_of_another_generator_is_not_gone_on_with(
+def test_a_run_of_another_version_of_the_generator_is_not_resumed(
     whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(Synthetic, "version", 99)
     assert main([*SMALL, "--out", str(whole)]) == 2
-    assert "holds another run (benchmark synthetic " in capsys.readouterr().err
+    assert "contains another run (benchmark synthetic " in capsys.readouterr().err
+
+
+def test_options_have_the_defaults_and_sizes_of_a_recipe(tmp_path: Path) -> None:
+    options = PretrainOptions(out=tmp_path).model_dump()
+    assert {key: options[key] for key in asdict(Recipe()) if key != "init"} == {
+        key: value for key, value in asdict(Recipe()).items() if key != "init"
+    }
+    assert get_args(PretrainOptions.model_fields["config"].annotation) == tuple(SIZES)
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--steps", "0"], "--steps: expected at least 1, found 0"),
-        (["--keep", "0"], "--keep: expected a share above 0"),
+        (["--steps", "0"], "--steps: input should be greater than or equal to 1, found '0'"),
+        (["--keep", "0"], "--keep: input should be greater than 0, found '0'"),
         (["--benchmark", "nowhere"], "nowhere"),
         (["--device", "tpu"], "expected cpu or cuda"),
         (["--init", "nothing"], "backbone 'nothing': not found"),
@@ -103,20 +114,20 @@ def test_bad_input_is_one_line(options: list[str], expected: str, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_state_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_damaged_state_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "state.pt").write_bytes(b"not a state")
     assert main([*SMALL, "--out", str(tmp_path)]) == 2
-    assert "remove it to begin again" in capsys.readouterr().err
+    assert "remove it to start again" in capsys.readouterr().err
 
 
 def test_retrieval_by_hand():
     """Two sources of two clips on a circle, at 0, 9, 20 and 90 degrees."""
     angles = torch.deg2rad(torch.tensor([0.0, 9.0, 20.0, 90.0]))
     embeddings = torch.stack([angles.cos(), angles.sin()], 1)
-    found = score(embeddings, torch.tensor([0, 0, 1, 1]))
-    assert found.first == pytest.approx(3 / 4)  # 20 degrees is nearest to 9, which is of the other source
-    # ranks of the one right clip: 1, 1, 3 (after 9 and 0), 1
-    assert found.precision == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
+    retrieval = score(embeddings, torch.tensor([0, 0, 1, 1]))
+    assert retrieval.first == pytest.approx(3 / 4)  # 20 degrees is nearest to 9, which is from the other source
+    # ranks of the only correct clip: 1, 1, 3 (after 9 and 0), 1
+    assert retrieval.precision == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
 
 
 def test_the_learning_rate_rises_and_falls():

@@ -1,4 +1,4 @@
-"""Pretraining on recordings: the train split of a benchmark, labelled or not."""
+"""Pretraining on recordings: the train split of a benchmark, with or without labels."""
 
 from pathlib import Path
 
@@ -11,23 +11,23 @@ from trainables.pretrain import main
 from trainables.pretraining.recorded import Recorded
 
 
-def test_a_batch_is_its_number(tones: Path) -> None:
+def test_a_batch_depends_on_its_number_and_the_seed(tones: Path) -> None:
     first, again = (Recorded(tones, "class", 0, 5, sources=4, clips=3)[2] for _ in range(2))
     assert (first.sources, first.inputs.shape) == (4, (12, 38, 128))
     assert torch.equal(first.inputs, again.inputs)
     assert not torch.equal(first.inputs, Recorded(tones, "class", 1, 5, sources=4, clips=3)[2].inputs)
 
 
-def test_only_train_clips_are_read(tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_read_train_clips_only(tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Recorded(tones, "class", 0, 20, sources=6, clips=8)
     read: set[int] = set()
     original = stream.shards.audio
 
-    def listening(positions):  # type: ignore[no-untyped-def]
+    def recorded_audio(positions):  # type: ignore[no-untyped-def]
         read.update(int(position) for position in positions)
         return original(positions)
 
-    monkeypatch.setattr(stream.shards, "audio", listening)
+    monkeypatch.setattr(stream.shards, "audio", recorded_audio)
     for step in range(20):
         stream[step]
     assert {str(stream.shards.table.splits[position]) for position in read} == {"train"}
@@ -37,17 +37,19 @@ def test_only_train_clips_are_read(tones: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_recording_can_be_a_source(tones: Path) -> None:
-    # every class of this benchmark comes from one recording of its own
+    # every class of this benchmark comes from one recording
     by_recording = Recorded(tones, "recording", 0, 5, sources=4, clips=3)[0]
     assert torch.equal(by_recording.inputs, Recorded(tones, "class", 0, 5, sources=4, clips=3)[0].inputs)
 
 
-def test_more_clips_than_a_source_has_are_repeated(tones: Path) -> None:
+def test_clips_are_repeated_if_a_source_has_too_few(tones: Path) -> None:
     assert Recorded(tones, "class", 0, 1, sources=2, clips=20)[0].inputs.shape[0] == 40
 
 
-def test_too_few_sources_say_what_to_do(tones: Path) -> None:
-    with pytest.raises(EarshotError, match="expected 64 sources of two train clips at least, found 6; lower --sources"):
+def test_too_few_sources_raise(tones: Path) -> None:
+    with pytest.raises(
+        EarshotError, match="expected 64 sources with at least two train clips, found 6; lower --sources"
+    ):
         Recorded(tones, "class", 0, 1, sources=64, clips=4)
 
 

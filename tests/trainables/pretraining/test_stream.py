@@ -1,4 +1,4 @@
-"""Procedural sources: what they sound like as numbers, and that a batch is its number."""
+"""Procedural sources: measured properties of their sounds, and reproducible batches."""
 
 import dataclasses
 
@@ -14,11 +14,11 @@ from trainables.pretraining.generator.voices import Voices
 from trainables.pretraining.stream import FAMILIES, Synthetic
 
 
-def draws(seed: int = 0) -> Draws:
+def new_draws(seed: int = 0) -> Draws:
     return Draws(torch.Generator().manual_seed(seed))
 
 
-def test_a_batch_is_its_number():
+def test_a_batch_depends_on_its_number_and_the_seed():
     stream = Synthetic(seed=3, steps=5, sources=6, clips=2)
     first, again, other = stream[1], Synthetic(seed=3, steps=9, sources=6, clips=2)[1], stream[2]
     assert first.sources == 6
@@ -28,8 +28,8 @@ def test_a_batch_is_its_number():
     assert not torch.equal(Synthetic(seed=4, steps=5, sources=6, clips=2)[1].inputs[0, :50], first.inputs[0, :50])
 
 
-def test_the_version_says_what_is_heard():
-    """The stream that earshot-tiny's last run had; where this fails, another version is due, and these numbers."""
+def test_the_version_belongs_to_these_sounds():
+    """The stream of earshot-tiny's last run; if this fails, raise the version and update these numbers."""
     inputs = Synthetic(seed=0, steps=1, sources=16, clips=2)[0].inputs
     assert (Synthetic.version, tuple(inputs.shape)) == (3, (32, 198, 128))
     assert float(inputs.mean()) == pytest.approx(-0.6497, abs=2e-3)
@@ -43,9 +43,9 @@ def test_held_out_sources_do_not_depend_on_the_stream():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_takes_are_loud_finite_and_differ(family: type[Voices] | type[Notes] | type[Textures]):
-    drawn = draws()
-    sources = family.draw(drawn, 6)
-    waves = sources.rows(torch.arange(6).repeat_interleave(2)).play(drawn, RATE)
+    draws = new_draws()
+    sources = family.draw(draws, 6)
+    waves = sources.rows(torch.arange(6).repeat_interleave(2)).play(draws, RATE)
     assert waves.shape == (12, RATE)
     assert torch.isfinite(waves).all()
     assert torch.allclose(waves.square().mean(1), torch.ones(12), atol=0.01)
@@ -54,51 +54,53 @@ def test_takes_are_loud_finite_and_differ(family: type[Voices] | type[Notes] | t
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_takes_of_a_source_are_more_alike_than_those_of_others(family: type[Voices] | type[Notes] | type[Textures]):
-    """By nothing but the mean of their spectra."""
-    drawn = draws(1)
-    sources = family.draw(drawn, 12)
-    waves = sources.rows(torch.arange(12).repeat_interleave(4)).play(drawn, 2 * RATE)
+def test_takes_of_a_source_are_more_similar_than_those_of_others(family: type[Voices] | type[Notes] | type[Textures]):
+    """Judged by their mean spectra only."""
+    draws = new_draws(1)
+    sources = family.draw(draws, 12)
+    waves = sources.rows(torch.arange(12).repeat_interleave(4)).play(draws, 2 * RATE)
     spectra = torch.stft(waves, 512, window=torch.hann_window(512), return_complex=True).abs().mean(2)
     spectra = (spectra + 0.01 * spectra.amax(1, keepdim=True)).log()
-    apart = torch.cdist(spectra, spectra)
+    distance = torch.cdist(spectra, spectra)
     same = torch.arange(12).repeat_interleave(4)[:, None] == torch.arange(12).repeat_interleave(4)
     other = ~same
     same.fill_diagonal_(False)
-    assert apart[same].mean() < 0.9 * apart[other].mean()
+    assert distance[same].mean() < 0.9 * distance[other].mean()
 
 
-def test_neighbours_share_their_pitch_or_register_or_band():
+def test_near_sources_share_their_pitch_or_register_or_band():
     def spread(values: torch.Tensor) -> float:
         return float(values.log2().std())
 
-    drawn = draws(3)
-    assert spread(Voices.draw(drawn, 64, near=True).pitch) < 0.25 < 0.45 < spread(Voices.draw(drawn, 64).pitch)
-    assert spread(Notes.draw(drawn, 64, near=True).low) < 0.4 < 0.8 < spread(Notes.draw(drawn, 64).low)
-    near, far = (Textures.draw(drawn, 64, near=near).spectrum for near in (True, False))
+    draws = new_draws(3)
+    assert spread(Voices.draw(draws, 64, near=True).pitch) < 0.25 < 0.45 < spread(Voices.draw(draws, 64).pitch)
+    assert spread(Notes.draw(draws, 64, near=True).low) < 0.4 < 0.8 < spread(Notes.draw(draws, 64).low)
+    near, far = (Textures.draw(draws, 64, near=near).spectrum for near in (True, False))
     assert near.std(0).mean() < far.std(0).mean()
 
 
-def test_what_is_heard_in_one_place_has_its_colour():
-    """White noise, by nothing but the mean of its spectrum."""
-    drawn = draws(4)
+def test_clips_of_one_place_share_its_colour():
+    """White noise, judged by its mean spectrum only."""
+    draws = new_draws(4)
     place = torch.arange(16).repeat_interleave(4)
-    waves = torch.randn(64, 2 * RATE, generator=drawn.generator)
-    heard = Places.draw(drawn, 16).rows(place).record(waves, drawn)
-    spectra = torch.stft(heard, 512, window=torch.hann_window(512), return_complex=True).abs().mean(2).clamp(min=1e-5)
+    waves = torch.randn(64, 2 * RATE, generator=draws.generator)
+    recorded = Places.draw(draws, 16).rows(place).record(waves, draws)
+    spectra = (
+        torch.stft(recorded, 512, window=torch.hann_window(512), return_complex=True).abs().mean(2).clamp(min=1e-5)
+    )
     colour = spectra.log() - spectra.log().mean(1, keepdim=True)
-    apart = torch.cdist(colour, colour).fill_diagonal_(torch.inf)
-    assert (place[apart.argmin(1)] == place).float().mean() > 0.7  # by chance: 0.05
+    distance = torch.cdist(colour, colour).fill_diagonal_(torch.inf)
+    assert (place[distance.argmin(1)] == place).float().mean() > 0.7  # chance: 0.05
 
 
-def test_a_source_is_heard_for_a_part_of_most_clips_from_its_attack_on():
-    """A source that only ticks at its start; level by hundredths of a clip."""
-    drawn = draws(5)
+def test_most_clips_contain_the_source_from_its_attack_for_a_part_of_the_time():
+    """A source with a click at its start; the level is measured in hundredths of a clip."""
+    draws = new_draws(5)
     waves = torch.zeros(200, RATE)
-    waves[:, : RATE // 10] = 0.1 * torch.randn(200, RATE // 10, generator=drawn.generator)
+    waves[:, : RATE // 10] = 0.1 * torch.randn(200, RATE // 10, generator=draws.generator)
     waves[:, 0] = 50.0
-    quiet = dataclasses.replace(Places.draw(drawn, 200), echo=torch.full((200,), -80.0), ratio=torch.full((200,), 60.0))
-    clips = quiet.record(waves, drawn)
+    quiet = dataclasses.replace(Places.draw(draws, 200), echo=torch.full((200,), -80.0), ratio=torch.full((200,), 60.0))
+    clips = quiet.record(waves, draws)
     begins = clips.abs().unflatten(1, (100, -1)).amax(2).argmax(1)
     assert 0.3 < (begins > 1).float().mean() < 0.6
     assert begins.max() > 60
@@ -126,9 +128,9 @@ def test_a_resonance_peaks_at_its_centre_and_is_flat_below():
 
 
 def test_recordings_stay_below_full_scale():
-    drawn = draws(2)
-    places = Places.draw(drawn, 16).rows(torch.arange(64) // 4)
-    clips = places.record(torch.randn(64, RATE, generator=drawn.generator) * 100, drawn)
+    draws = new_draws(2)
+    places = Places.draw(draws, 16).rows(torch.arange(64) // 4)
+    clips = places.record(torch.randn(64, RATE, generator=draws.generator) * 100, draws)
     assert clips.abs().max() <= 1
     assert torch.isfinite(clips).all()
     levels = clips.abs().amax(1)

@@ -1,4 +1,4 @@
-"""The store of stages: whole or not there, damaged ones are noticed, equal parts are stored once."""
+"""The store of stages: complete or absent, damage is detected, equal parts are stored once."""
 
 from pathlib import Path
 
@@ -26,12 +26,12 @@ def store(tmp_path: Path) -> StageStore:
     return StageStore(tmp_path / "store")
 
 
-def test_published_is_found_whole(store: StageStore) -> None:
-    one = stage(1)
-    assert store.find(one.address) is None
-    store.publish(one, STATE)
-    assert store.find(one.address) == one
-    state = store.state(one.address)
+def test_a_published_stage_is_read_back(store: StageStore) -> None:
+    published = stage(1)
+    assert store.find(published.address) is None
+    store.publish(published, STATE)
+    assert store.find(published.address) == published
+    state = store.state(published.address)
     assert state is not None
     assert state.notes == {"classes": [3, 1]}
     assert torch.equal(state.parts["general"]["w"], torch.arange(4.0))
@@ -40,54 +40,54 @@ def test_published_is_found_whole(store: StageStore) -> None:
 def test_equal_parts_are_stored_once(store: StageStore) -> None:
     store.publish(stage(1), STATE)
     store.publish(stage(2), State({"general": STATE.parts["general"], "head": {"b": torch.zeros(2)}}, {}))
-    assert len(list(store.depot.folder.glob("parts/*/*.safetensors"))) == 3
+    assert len(list(store.shared_files.folder.glob("parts/*/*.safetensors"))) == 3
 
 
-def test_a_settled_part_is_not_looked_at_again(store: StageStore) -> None:
-    """It is the parent's, as long as that is there; then it is stored anew."""
+def test_a_settled_part_is_taken_from_the_parent(store: StageStore) -> None:
+    """Unless the parent's part is gone; then it is stored again."""
     other = {"general": {"w": torch.zeros(4)}, "head": {"b": torch.zeros(2)}}
     settled = State(other, {}, frozenset({"general"}))
-    one = stage(1)
-    store.publish(one, STATE)
-    store.publish(stage(2, one.address), settled)
-    state = store.state(stage(2, one.address).address)
+    published = stage(1)
+    store.publish(published, STATE)
+    store.publish(stage(2, published.address), settled)
+    state = store.state(stage(2, published.address).address)
     assert state is not None
     assert torch.equal(state.parts["general"]["w"], torch.arange(4.0))
     assert torch.equal(state.parts["head"]["b"], torch.zeros(2))
-    for path in store.depot.folder.glob("parts/*/*.safetensors"):
+    for path in store.shared_files.folder.glob("parts/*/*.safetensors"):
         path.unlink()
-    store.publish(stage(3, one.address), settled)
-    anew = store.state(stage(3, one.address).address)
-    assert anew is not None
-    assert torch.equal(anew.parts["general"]["w"], torch.zeros(4))
+    store.publish(stage(3, published.address), settled)
+    stored_again = store.state(stage(3, published.address).address)
+    assert stored_again is not None
+    assert torch.equal(stored_again.parts["general"]["w"], torch.zeros(4))
 
 
 def test_publishing_twice_is_harmless(store: StageStore) -> None:
     store.publish(stage(1), STATE)
     store.publish(stage(1), STATE)
     assert store.find(stage(1).address) == stage(1)
-    assert not [path for path in store.depot.folder.rglob("*") if "aside" in path.name or path.name.startswith(".")]
+    assert not [path for path in store.shared_files.folder.rglob("*") if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("name", ["stage.json", "predictions.parquet"])
-def test_a_damaged_stage_is_as_good_as_none(store: StageStore, name: str) -> None:
-    one = stage(1)
-    store.publish(one, STATE)
-    (path,) = store.depot.folder.rglob(name)
+def test_a_damaged_stage_is_removed_and_can_be_published_again(store: StageStore, name: str) -> None:
+    published = stage(1)
+    store.publish(published, STATE)
+    (path,) = store.shared_files.folder.rglob(name)
     path.write_bytes(path.read_bytes()[:-20])
-    assert store.find(one.address) is None
-    store.publish(one, STATE)
-    assert store.find(one.address) == one
+    assert store.find(published.address) is None
+    store.publish(published, STATE)
+    assert store.find(published.address) == published
 
 
-def test_a_damaged_part_is_noticed_and_written_again(store: StageStore) -> None:
-    one = stage(1)
-    store.publish(one, STATE)
-    path = next(store.depot.folder.rglob("*.safetensors"))
+def test_a_damaged_part_is_detected_and_written_again(store: StageStore) -> None:
+    published = stage(1)
+    store.publish(published, STATE)
+    path = next(store.shared_files.folder.rglob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert store.state(one.address) is None
-    store.publish(one, STATE)
-    assert store.state(one.address) is not None
+    assert store.state(published.address) is None
+    store.publish(published, STATE)
+    assert store.state(published.address) is not None
 
 
 def test_an_address_does_not_depend_on_the_order_of_keys() -> None:

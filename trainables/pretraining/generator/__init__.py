@@ -1,1 +1,1 @@
-"""The procedural sound sources that pretraining can learn from."""
+"""Procedural sound sources for pretraining."""

@@ -1,8 +1,8 @@
-"""Notes: things that are blown, bowed, plucked and struck, over the whole of a wide register.
+"""Notes of blown, bowed, plucked and struck instruments with a wide register.
 
-An instrument is a wave shape (which harmonics are strong, whatever the pitch), a body (which frequencies are strong,
-whatever the note), an envelope and a noise. A take is one to a few notes anywhere in the register, soft or loud, held
-or cut short.
+An instrument has a wave shape (levels of harmonics, independent of the pitch), a body (gain by frequency, independent
+of the note), an envelope and a noise. A take is one or several notes anywhere in the register, soft or loud, long or
+short.
 """
 
 import math
@@ -27,15 +27,15 @@ from trainables.pretraining.generator.source_filter import (
     segments,
     unit,
 )
-from trainables.pretraining.generator.table import Rows
+from trainables.pretraining.generator.table import TensorTable
 
-COPIES = 3  # shifted copies of the pulse train: their sum is the wave shape
-MODES = 10  # partials of what is struck
+COPIES = 3  # shifted copies of the pulse train, whose sum has the wave shape
+MODES = 10  # partials of struck instruments
 
 
 @dataclass(frozen=True)
-class Notes(Rows):
-    """Instruments, one a row.
+class Notes(TensorTable):
+    """Instruments, one per row.
 
     Attributes:
         low: lowest pitch, Hz.
@@ -43,22 +43,22 @@ class Notes(Rows):
         shifts: of the copies of the pulse train, turns, `[instruments, COPIES]`.
         weights: of the copies, `[instruments, COPIES]`.
         tilt: dB per octave above the fundamental.
-        effort: what a loud note changes of the tilt, dB per octave.
-        register: what the top of the register changes of the tilt, dB per octave.
+        effort: change of the tilt for loud notes, dB per octave.
+        register: change of the tilt at the top of the register, dB per octave.
         body: gain by frequency, dB, `[instruments, BINS]`.
         attack: seconds.
-        decay: time constant of the fundamental, seconds; long for what is sustained.
+        decay: time constant of the fundamental, seconds; long for sustained instruments.
         damping: how much faster higher frequencies decay, per octave above the fundamental.
         vibrato: depth, semitones.
-        tremolo: depth of the loudness that goes with it, 0 to 1.
+        tremolo: depth of the loudness modulation at the same rate, 0 to 1.
         breath: level of the noise, dB.
         breath_tilt: dB per octave.
         chiff: level of the noise in the attack, dB.
-        struck: whether it is an inharmonic sum of modes instead.
+        struck: whether the sound is an inharmonic sum of modes instead.
         ratios: of the modes to the pitch, `[instruments, MODES]`.
-        modes: their levels, dB, `[instruments, MODES]`.
-        bend: modulation index, of frequency by the pitch's own sine, in turns.
-        pace: notes a second.
+        modes: levels of the modes, dB, `[instruments, MODES]`.
+        bend: index of the phase modulation by a sine at the pitch, in turns.
+        pace: notes per second.
     """
 
     low: Tensor
@@ -85,7 +85,7 @@ class Notes(Rows):
 
     @classmethod
     def draw(cls, draws: Draws, count: int, *, near: bool = False) -> "Notes":
-        """Draws `count` instruments; `near` ones share their register, give or take a few semitones."""
+        """Draws `count` instruments; `near` ones share their register within a few semitones."""
         sustained = draws.chance(0.6, count)
         low, width = draws.log_uniform(40, 500, count), draws.uniform(0.8, 3.2, count)
         if near:
@@ -129,10 +129,10 @@ class Notes(Rows):
         """A take of each row, RMS 1, float32 `[clips, samples]`."""
         clips, frames, device = len(self.low), frames_of(samples), self.low.device
         pace = torch.where(draws.chance(0.5, clips), self.pace * draws.log_uniform(0.5, 2, clips), 0.2)
-        begun = draws.uniform(0, 1, clips) * draws.chance(0.4, clips)
-        index, place = segments(draws, pace, frames, begun)
+        elapsed = draws.uniform(0, 1, clips) * draws.chance(0.4, clips)
+        index, place = segments(draws, pace, frames, elapsed)
         notes = int(index.max()) + 1
-        since, left = _around(index, place, pace)
+        since, until = _note_times(index, place, pace)
         height = draws.uniform(0, 1, clips, 1) + draws.normal(0.15, clips, notes)
         written = self.low[:, None] * 2 ** (self.width[:, None] * height.clamp(0, 1))
         time = torch.arange(frames, device=device) / FRAMES_PER_SECOND
@@ -142,23 +142,23 @@ class Notes(Rows):
         pitch = (written.gather(1, index) * 2 ** ((depth * swing + wander) / 12)).clamp(30, 4000)
 
         effort = draws.normal(1.1, clips)
-        over = torch.log2(hertz(device).clamp(min=30.0) / pitch[..., None]).clamp(min=0)
+        octave = torch.log2(hertz(device).clamp(min=30.0) / pitch[..., None]).clamp(min=0)
         high = height.mean(1) - 0.5
         slope = (self.tilt + self.effort * effort + self.register * high)[:, None, None]
         attack = self.attack * draws.log_uniform(0.4, 2.5, clips)
         decay = self.decay * draws.log_uniform(0.6, 1.6, clips)
         decay = torch.where(draws.chance(0.2, clips), decay.minimum(draws.log_uniform(0.06, 0.4, clips)), decay)
         rise = (since / attack[:, None]).clamp(0, 1)
-        release = (left / 0.06).clamp(0, 1)
+        release = (until / 0.06).clamp(0, 1)
         loud = (
             rise
             * release
             * (1 + self.tremolo[:, None] * 0.5 * swing)
             * linear(draws.normal(2, clips, notes)).gather(1, index)
         )
-        fall = (-since[..., None] / decay[:, None, None] * (1 + self.damping[:, None, None] * over)).exp()
+        fall = (-since[..., None] / decay[:, None, None] * (1 + self.damping[:, None, None] * octave)).exp()
         body = linear(self.body)[:, None, :]
-        gain = torch.where(self.struck[:, None, None], 1.0, linear(slope * over) * fall) * body * loud[..., None]
+        gain = torch.where(self.struck[:, None, None], 1.0, linear(slope * octave) * fall) * body * loud[..., None]
         hiss = linear(self.breath + draws.normal(3, clips))[:, None] * loud * (-since / decay[:, None]).exp()
         burst = (
             linear(self.chiff + draws.normal(3, clips))[:, None]
@@ -170,18 +170,17 @@ class Notes(Rows):
         turns = phase(pitch, samples) + draws.uniform(0, 1, clips, 1)
         tone = torch.empty(clips, samples, device=device)
         for struck in (False, True):
-            some = (self.struck == struck).nonzero()[:, 0]
-            own = self.rows(some)
-            made = (
-                own._modes(turns[some], pitch[some], since[some], decay[some])
+            rows = (self.struck == struck).nonzero()[:, 0]
+            some = self.rows(rows)
+            tone[rows] = (
+                some._modes(turns[rows], pitch[rows], since[rows], decay[rows])
                 if struck
-                else own._wave(turns[some], pitch[some])
+                else some._wave(turns[rows], pitch[rows])
             )
-            tone[some] = made
         return unit(filtered(tone, gain, noise, draws))
 
     def _wave(self, turns: Tensor, pitch: Tensor) -> Tensor:
-        """Shifted pulse trains added up: harmonic k has the level |1 + sum_m w_m exp(2 pi i k d_m)|."""
+        """Sum of shifted pulse trains: harmonic k has the level |1 + sum_m w_m exp(2 pi i k d_m)|."""
         turns = turns + self.bend[:, None] * (2 * math.pi * turns).sin()
         count = harmonics_below(pitch)
         total = pulses(turns, count)
@@ -195,16 +194,16 @@ class Notes(Rows):
         for mode in range(MODES):
             ratio = self.ratios[:, mode]
             level = linear(self.modes[:, mode] + self.tilt * ratio.log2())
-            heard = (ratio * pitch.amax(1) < 0.47 * RATE) * level
+            audible = (ratio * pitch.amax(1) < 0.47 * RATE) * level
             faster = 1 + self.damping * ratio.clamp(min=1).log2() * 2
-            fade = (-since / decay[:, None] * faster[:, None]).exp() * heard[:, None]
+            fade = (-since / decay[:, None] * faster[:, None]).exp() * audible[:, None]
             angle = turns * ratio[:, None].double()
             total += stretch(fade, turns.shape[1]) * ((angle - angle.round()) * (2 * math.pi)).float().sin()
         return total * 4
 
 
-def _around(index: Tensor, place: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
-    """Seconds since the note began, and until it ends, about, `[clips, frames]`."""
+def _note_times(index: Tensor, place: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
+    """Seconds since the start of the note, and approximately until its end, `[clips, frames]`."""
     first = torch.arange(index.shape[1], device=index.device).expand_as(index)
     starts = torch.where(torch.nn.functional.pad(index[:, 1:] != index[:, :-1], (1, 0), value=True), first, 0)
     since = (first - starts.cummax(1).values).float() / FRAMES_PER_SECOND

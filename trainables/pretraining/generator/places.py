@@ -1,4 +1,4 @@
-"""Places: the room, microphone, background, level, cut and channel between a source and its clip."""
+"""Recording conditions: the room, microphone, background, level, cut and channel between a source and its clip."""
 
 import math
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ from torch import Tensor
 
 from trainables.pretraining.generator.draws import Draws, stretch
 from trainables.pretraining.generator.source_filter import RATE, linear, unit
-from trainables.pretraining.generator.table import Rows
+from trainables.pretraining.generator.table import TensorTable
 
-_KNOTS = 8  # of a microphone's colour, evenly over the frequencies
-_RAMP = 0.01  # of a clip: how fast a source ends
+_KNOTS = 8  # of a microphone's frequency response, evenly spaced
+_RAMP = 0.01  # length of a fade, fraction of a clip
 
 
 @dataclass(frozen=True)
-class Places(Rows):
-    """Where clips are recorded, one a row.
+class Places(TensorTable):
+    """Recording conditions, one place per row.
 
     Attributes:
         tilt: of the microphone, dB per octave.
-        bent: its broad colour, dB, `[places, 8]` evenly over the frequencies.
-        top: where the codec ends, octaves above 1 kHz; a microphone alone ends above the highest frequency.
-        bottom: where it begins.
-        decay: time constant of the room's echo, seconds.
-        echo: its level against the direct sound, dB; half of the places have none.
+        bent: frequency response of the microphone, dB, `[places, 8]` at evenly spaced frequencies.
+        top: upper limit of the codec, octaves above 1 kHz; without a codec above the highest frequency.
+        bottom: lower limit of the codec.
+        decay: time constant of the room's reverberation, seconds.
+        echo: level of the reverberation relative to the direct sound, dB; half of the places have none.
         noise: tilt of the background, dB per octave.
         ratio: of the source to the background, dB.
-        coarse: whether the codec companded to 8 bits.
+        coarse: whether the codec compands to 8 bits.
     """
 
     tilt: Tensor
@@ -56,17 +56,17 @@ class Places(Rows):
         )
 
     def record(self, waves: Tensor, draws: Draws) -> Tensor:
-        """Each clip in its row's place, float32 `[clips, samples]` within +-1.
+        """Records each clip in its row's place, float32 `[clips, samples]` within +-1.
 
-        Every clip has a level of its own; some are clipped; in most the source sounds for a part of the time only.
+        Every clip has its own level; some are clipped; in most the source is audible for a part of the time only.
 
         Args:
             waves: the sources, `[clips, samples]`, any scale.
-            draws: draws what differs from clip to clip.
+            draws: draws the conditions that differ between clips of a place.
         """
         clips, samples = waves.shape
-        heard = _Heard.draw(draws, clips)
-        waves = heard.placed(waves)
+        excerpt = _Excerpt.draw(draws, clips)
+        waves = excerpt.place(waves)
         size = samples + RATE // 2
         bins = size // 2 + 1
         pitch = (torch.linspace(0, RATE / 2, bins, device=waves.device).clamp(min=40.0) / 1000).log2()
@@ -79,17 +79,17 @@ class Places(Rows):
         noise = torch.fft.irfft(background, size)[:, :samples]
         ratio = self.ratio + draws.normal(2, clips)
         mixed = wet + unit(noise) * linear(-ratio)[:, None]
-        mixed = heard.quietened(mixed)
+        mixed = excerpt.mute_outside(mixed)
         peak = mixed.abs().amax(1, keepdim=True).clamp(min=1e-6)
-        hard = torch.where(draws.chance(0.06, clips), draws.uniform(0.3, 0.8, clips), 1.0)[:, None]
-        clipped = (mixed / peak).clamp(-hard, hard) / hard
+        limit = torch.where(draws.chance(0.06, clips), draws.uniform(0.3, 0.8, clips), 1.0)[:, None]
+        clipped = (mixed / peak).clamp(-limit, limit) / limit
         coded = torch.where(self.coarse[:, None], _companded(clipped), clipped)
         return coded * linear(draws.uniform(-36, -0.5, clips))[:, None]
 
     def _rooms(self, draws: Draws) -> Tensor:
         """Impulse responses of half a second: the direct sound and an exponential tail, `[clips, samples]`.
 
-        The reflections differ from clip to clip: people move.
+        The reflections differ between clips, because people move.
         """
         length = RATE // 2
         time = torch.arange(length, device=draws.device) / RATE
@@ -101,13 +101,13 @@ class Places(Rows):
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """When the source is heard: a clip is cut from a recording that begins before the sound and ends after it.
+class _Excerpt:
+    """When the source is audible: a clip is cut from a recording that starts before the sound and ends after it.
 
     Attributes:
-        begin: of each clip, share of its length.
-        end: later than that, share of its length; beyond the clip where the source sounds on.
-        silence: gain of what lies before and after: 1 where the background goes on, less behind a gate, else 0.
+        begin: start of the sound in each clip, fraction of the clip.
+        end: end of the sound, fraction of the clip; above 1 if the sound continues to the end of the clip.
+        silence: gain before and after the sound: 1 for the background, less after a noise gate, 0 for padding.
     """
 
     begin: Tensor
@@ -115,21 +115,21 @@ class _Heard:
     silence: Tensor
 
     @classmethod
-    def draw(cls, draws: Draws, clips: int) -> "_Heard":
+    def draw(cls, draws: Draws, clips: int) -> "_Excerpt":
         length = torch.where(draws.chance(0.65, clips), draws.uniform(0.2, 1, clips), 1.0)
         begin = (1 - length) * draws.uniform(-0.5, 1.5, clips).clamp(0, 1)
         kind, gate = draws.uniform(0, 1, clips), linear(draws.uniform(-50, -10, clips))
         end = torch.where(begin + length < 0.999, begin + length, 2.0)
         return cls(begin, end, torch.where(kind < 0.5, 1.0, torch.where(kind < 0.75, gate, 0.0)))
 
-    def placed(self, waves: Tensor) -> Tensor:
-        """Waves that begin there, and fade where it ends."""
+    def place(self, waves: Tensor) -> Tensor:
+        """Moves waves to the start of the sound, and fades them out at its end."""
         samples = waves.shape[1]
         source = torch.arange(samples, device=waves.device) - (self.begin[:, None] * samples).long()
         return waves.gather(1, source.clamp(min=0)) * (source >= 0) * _ramp(self.end[:, None] - self._now(samples))
 
-    def quietened(self, waves: Tensor) -> Tensor:
-        """Waves with silence before and after."""
+    def mute_outside(self, waves: Tensor) -> Tensor:
+        """Attenuates waves before and after the sound."""
         now = self._now(waves.shape[1])
         inside = _ramp(now - self.begin[:, None] + _RAMP) * _ramp(self.end[:, None] - now + _RAMP)
         return waves * (inside + (1 - inside) * self.silence[:, None])
@@ -143,7 +143,7 @@ def _ramp(left: Tensor) -> Tensor:
 
 
 def _companded(waves: Tensor) -> Tensor:
-    """Through mu-law with 8 bits and back (ITU-T G.711's curve)."""
+    """Waves quantised to 8 bits by mu-law (the curve of ITU-T G.711)."""
     packed = waves.sign() * (1 + 255 * waves.abs()).log() / math.log(256)
     packed = (packed * 127).round() / 127
     return packed.sign() * ((packed.abs() * math.log(256)).exp() - 1) / 255

@@ -1,7 +1,7 @@
-"""Source and filter: how all procedural sounds are made, many clips at a time.
+"""Source-filter synthesis of procedural sounds, for many clips at a time.
 
-An excitation (pulses, impulses, any waveform) and white noise each pass a filter that changes from frame to frame,
-applied to their short-time spectra. All is tensor arithmetic, so a GPU makes thousands of clips a second.
+An excitation (pulses, impulses, any waveform) and white noise are each filtered in the short-time spectrum, with a
+filter that changes from frame to frame. All operations are on tensors: a GPU generates thousands of clips per second.
 """
 
 import math
@@ -13,33 +13,33 @@ from trainables.pretraining.generator.draws import Draws, stretch
 
 RATE = 16_000  # Hz
 WINDOW = 512  # samples
-HOP = 256  # samples: 62.5 frames a second
+HOP = 256  # samples: 62.5 frames per second
 BINS = WINDOW // 2 + 1
 FRAMES_PER_SECOND = RATE / HOP
 
 
 def frames_of(samples: int) -> int:
-    """Frames of a clip."""
+    """Number of frames of a clip."""
     return samples // HOP + 1
 
 
 def hertz(device: torch.device) -> Tensor:
-    """Centres of the bins, Hz, float32 `[BINS]`."""
+    """Centre frequencies of the bins, Hz, float32 `[BINS]`."""
     return torch.arange(BINS, device=device) * (RATE / WINDOW)
 
 
 def octaves(device: torch.device) -> Tensor:
-    """Octaves above 1 kHz of the bins, those under 40 Hz counted as 40, float32 `[BINS]`."""
+    """Octaves above 1 kHz of the bins, clamped at 40 Hz, float32 `[BINS]`."""
     return (hertz(device).clamp(min=40.0) / 1000).log2()
 
 
 def filtered(excitation: Tensor, gain: Tensor, noise_gain: Tensor, draws: Draws) -> Tensor:
-    """The excitation through one filter plus white noise through another, float32 `[clips, samples]`.
+    """Sum of the filtered excitation and of filtered white noise, float32 `[clips, samples]`.
 
     Args:
         excitation: `[clips, samples]`.
         gain: of the excitation, linear, `[clips, frames, BINS]`.
-        noise_gain: of the noise, linear, `[clips, frames, BINS]`; the noise has an RMS of about 1 where this is 1.
+        noise_gain: of the noise, linear, `[clips, frames, BINS]`; the noise has an RMS of about 1 for a gain of 1.
         draws: draws the noise.
     """
     window = torch.hann_window(WINDOW, device=excitation.device)
@@ -50,47 +50,47 @@ def filtered(excitation: Tensor, gain: Tensor, noise_gain: Tensor, draws: Draws)
 
 
 def phase(pitch: Tensor, samples: int) -> Tensor:
-    """Running phase of pitch curves in Hz `[clips, frames]`, in turns, float64 `[clips, samples]`."""
+    """Phase of pitch curves in Hz `[clips, frames]`, in turns, float64 `[clips, samples]`."""
     return stretch(pitch, samples).double().div_(RATE).cumsum(1)
 
 
 def pulses(turns: Tensor, harmonics: Tensor) -> Tensor:
-    """Pulse trains with a given number of equal harmonics, RMS about 1, float32 `[clips, samples]`.
+    """Pulse trains with a given number of harmonics of equal level, RMS about 1, float32 `[clips, samples]`.
 
-    `sin((2N + 1) pi phase) / sin(pi phase) - 1` (Winham and Steiglitz 1970): one sine a sample instead of N.
+    `sin((2N + 1) pi phase) / sin(pi phase) - 1` (Winham and Steiglitz 1970): one sine per sample instead of N.
 
     Args:
-        turns: running phase, `[clips, samples]`.
+        turns: phase, `[clips, samples]`.
         harmonics: N of each clip, `[clips]`.
     """
     angle = ((turns - turns.round()) * math.pi).float()
-    below = angle.sin()
-    peak = below.abs() < 1e-5
+    denominator = angle.sin()
+    peak = denominator.abs() < 1e-5
     order = 2 * harmonics[:, None] + 1
-    quotient = (angle * order).sin() / torch.where(peak, 1.0, below)
+    quotient = (angle * order).sin() / torch.where(peak, 1.0, denominator)
     return (torch.where(peak, order, quotient) - 1) / (2 * harmonics[:, None]).sqrt()
 
 
 def harmonics_below(pitch: Tensor, limit: float = 0.95 * RATE / 2) -> Tensor:
-    """How many harmonics of a pitch curve `[clips, frames]` stay below `limit` Hz all the time, float32 `[clips]`."""
+    """Number of harmonics of a pitch curve `[clips, frames]` that stay below `limit` Hz, float32 `[clips]`."""
     return (limit / pitch.amax(1)).floor().clamp(min=1.0)
 
 
-def segments(draws: Draws, rate: Tensor, frames: int, begun: Tensor) -> tuple[Tensor, Tensor]:
-    """Random segments in time: which segment a frame lies in, and where in it.
+def segments(draws: Draws, rate: Tensor, frames: int, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+    """Random segments in time: the segment of each frame, and the position in it.
 
     Args:
         draws: draws their lengths (each 0.5 to 1.5 of the mean).
-        rate: segments a second, `[clips]`.
+        rate: segments per second, `[clips]`.
         frames: of a clip.
-        begun: share of the first segment that is over when the clip begins, `[clips]`.
+        elapsed: fraction of the first segment before the clip starts, `[clips]`.
 
     Returns:
-        Index `[clips, frames]` (int64, from 0) and place in the segment, 0 to 1, `[clips, frames]`.
+        Index `[clips, frames]` (int64, from 0) and position in the segment, 0 to 1, `[clips, frames]`.
     """
     most = math.ceil(float(rate.max()) * frames / FRAMES_PER_SECOND * 2) + 2
     lengths = draws.uniform(0.5, 1.5, len(rate), most) * (FRAMES_PER_SECOND / rate)[:, None]
-    ends = lengths.cumsum(1) - lengths[:, :1] * begun[:, None]
+    ends = lengths.cumsum(1) - lengths[:, :1] * elapsed[:, None]
     now = torch.arange(frames, device=rate.device, dtype=torch.float32).expand(len(rate), -1).contiguous()
     index = torch.searchsorted(ends, now, right=True).clamp(max=most - 1)
     end, length = ends.gather(1, index), lengths.gather(1, index)
@@ -98,7 +98,7 @@ def segments(draws: Draws, rate: Tensor, frames: int, begun: Tensor) -> tuple[Te
 
 
 def resonances(centres: Tensor, widths: Tensor, grid: Tensor) -> Tensor:
-    """Cascade of two-pole resonators of gain 1 at 0 Hz (Fant 1960), linear.
+    """Linear gain of a cascade of two-pole resonators with gain 1 at 0 Hz (Fant 1960).
 
     Args:
         centres: Hz, `[..., poles]`.
@@ -111,16 +111,16 @@ def resonances(centres: Tensor, widths: Tensor, grid: Tensor) -> Tensor:
     power = torch.ones((), device=grid.device)
     for centre, width in zip(centres.unbind(-1), widths.unbind(-1), strict=True):
         centre, half = centre[..., None], (width[..., None] / 2) ** 2
-        zero = centre**2 + half
-        power = power * (((grid - centre) ** 2 + half) * ((grid + centre) ** 2 + half) / zero**2).clamp(min=1e-8)
+        at_zero = centre**2 + half
+        power = power * (((grid - centre) ** 2 + half) * ((grid + centre) ** 2 + half) / at_zero**2).clamp(min=1e-8)
     return power.rsqrt()
 
 
 def linear(decibels: Tensor) -> Tensor:
-    """Amplitude ratio of a level in dB."""
+    """Amplitude ratio for a level in dB."""
     return (decibels * (math.log(10) / 20)).exp()
 
 
 def unit(waves: Tensor) -> Tensor:
-    """Waves `[clips, samples]` scaled to an RMS of 1; silence stays."""
+    """Waves `[clips, samples]` scaled to an RMS of 1; silence is unchanged."""
     return waves / waves.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)

@@ -1,4 +1,4 @@
-"""A table of tensors: sources or places, one a row."""
+"""A table of tensors, one source or place per row."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Tensors `[rows, ...]`, one an attribute."""
+class TensorTable:
+    """Tensors `[rows, ...]`, one per attribute."""
 
     def rows(self, index: Tensor) -> Self:
-        """Those at `index`, which may repeat."""
+        """The rows at `index`, which may repeat."""
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))

@@ -1,7 +1,7 @@
-"""Textures: coloured noise that swells and beats, strewn with drops, clicks and rattles.
+"""Textures: coloured noise with modulated bands and beats, and with drops, clicks and rattles.
 
-A texture is a spectrum with bands that come and go at their own rates, a beat, and a stream of grains with a ring of
-their own. A take is another stretch of it, nearer or farther.
+A texture has a spectrum with bands that vary at different rates, a beat, and a stream of resonant grains. A take is an
+excerpt of it at some distance.
 """
 
 import math
@@ -21,29 +21,29 @@ from trainables.pretraining.generator.source_filter import (
     octaves,
     unit,
 )
-from trainables.pretraining.generator.table import Rows
+from trainables.pretraining.generator.table import TensorTable
 
 BANDS = 2
 
 
 @dataclass(frozen=True)
-class Textures(Rows):
-    """Textures, one a row.
+class Textures(TensorTable):
+    """Textures, one per row.
 
     Attributes:
-        spectrum: of the bed, dB, `[textures, BINS]`.
-        centres: of bands that swell, octaves above 1 kHz, `[textures, BANDS]`.
+        spectrum: of the noise, dB, `[textures, BINS]`.
+        centres: of the modulated bands, octaves above 1 kHz, `[textures, BANDS]`.
         widths: octaves, `[textures, BANDS]`.
-        swells: depth, dB, `[textures, BANDS]`.
-        rates: changes a second, `[textures, BANDS]`.
-        drift: how far the bands move as they swell, octaves, `[textures, BANDS]`.
+        swells: depth of the modulation, dB, `[textures, BANDS]`.
+        rates: changes per second, `[textures, BANDS]`.
+        drift: shift of the bands' centres with the modulation, octaves, `[textures, BANDS]`.
         beat: Hz.
         depth: of the beat, 0 to 1.
-        sharp: how sharp the beat is.
-        grains: a second.
+        sharp: exponent of the beat's cosine.
+        grains: per second.
         ring: centre of the grains' spectrum, octaves above 1 kHz.
         ring_width: octaves.
-        scatter: how far single stretches of grains lie from it, octaves.
+        scatter: standard deviation of the centre over time, octaves.
         fade: time constant of a grain, seconds.
         grain_level: dB.
     """
@@ -66,7 +66,7 @@ class Textures(Rows):
 
     @classmethod
     def draw(cls, draws: Draws, count: int, *, near: bool = False) -> "Textures":
-        """Draws `count` textures; `near` ones fill the same band."""
+        """Draws `count` textures; `near` ones have the same frequency band."""
         place = octaves(draws.device)
         bands = 1 if near else count
         low, high = draws.uniform(-4.5, 2, bands, 1), draws.uniform(-2, 3.5, bands, 1)
@@ -100,9 +100,9 @@ class Textures(Rows):
         bed = linear(self.spectrum + draws.uniform(-1.5, 1.5, clips, 1) * place)[:, None, :]
         for band in range(BANDS):
             knots = draws.normal(1.0, clips, max(4, int(seconds * 20) + 2))
-            # each row reads as many of the knots as its rate says
+            # each row uses a number of knots that is proportional to its rate
             reach = (self.rates[:, band] * seconds * draws.log_uniform(0.7, 1.4, clips)).clamp(1, knots.shape[1] - 1)
-            course = _read(knots, reach[:, None] * (time / seconds))
+            course = _interpolate(knots, reach[:, None] * (time / seconds))
             centre = self.centres[:, band, None] + self.drift[:, band, None] * course
             bell = (-(((place - centre[..., None]) / self.widths[:, band, None, None]) ** 2)).exp()
             bed = bed * linear((self.swells[:, band, None] * course)[..., None] * bell)
@@ -116,19 +116,19 @@ class Textures(Rows):
         tune = self.ring[:, None] + self.scatter[:, None] * draws.curve(clips, max(3, int(seconds * 12)), frames)
         ring = (-(((place - tune[..., None]) / self.ring_width[:, None, None]) ** 2)).exp()
         level = linear(self.grain_level + draws.normal(2, clips))[:, None, None]
-        strewn = _smear(hits, self.fade, draws)
-        return unit(filtered(strewn, ring * level * 0.1, bed * loud[..., None] * 0.1, draws))
+        grains = _grains(hits, self.fade, draws)
+        return unit(filtered(grains, ring * level * 0.1, bed * loud[..., None] * 0.1, draws))
 
 
-def _read(knots: Tensor, places: Tensor) -> Tensor:
-    """Values at fractional places of rows of knots, straight lines between: `[clips, n]`, `[clips, frames]`."""
+def _interpolate(knots: Tensor, places: Tensor) -> Tensor:
+    """Linear interpolation of knots `[clips, n]` at fractional indices `[clips, frames]`: `[clips, frames]`."""
     left = places.floor().long().clamp(max=knots.shape[1] - 2)
     part = places - left
     return knots.gather(1, left) * (1 - part) + knots.gather(1, left + 1) * part
 
 
-def _smear(hits: Tensor, fade: Tensor, draws: Draws) -> Tensor:
-    """Each impulse as a burst of noise that fades exponentially, `[clips, samples]`."""
+def _grains(hits: Tensor, fade: Tensor, draws: Draws) -> Tensor:
+    """Impulses replaced by bursts of exponentially decaying noise, `[clips, samples]`."""
     length = int(0.08 * RATE)
     times = torch.arange(length, device=hits.device) / RATE
     burst = (-times / fade[:, None]).exp() * draws.normal(1.0, len(hits), length)

@@ -1,9 +1,9 @@
-"""Voices: vocal folds, breath and a moving vocal tract (source-filter model, Fant 1960), no two speakers alike.
+"""Voices: vocal folds, breath and a time-varying vocal tract (source-filter model, Fant 1960).
 
-A speaker is a vocal tract (length, proportions, losses, a fixed fine structure of the spectrum), vocal folds (pitch,
-tilt, breath, roughness) and habits (rate, intonation, vowel space, fricatives). A take is a row of random phones in one
-of many moods, from a murmur to a shout: with effort rise pitch, first formant and high harmonics, and breath fades
-(Traunmueller and Eriksson 2000, "Acoustic effects of variation in vocal effort"). The speaker stays.
+A speaker has a vocal tract (length, proportions, losses, a fixed fine structure of the spectrum), vocal folds (pitch,
+tilt, breath, roughness) and habits (rate, intonation, vowel space, fricatives). A take is a sequence of random phones
+in one of many moods, from a murmur to a shout: with effort, pitch, first formant and high harmonics rise, and breath
+decreases (Traunmueller and Eriksson 2000, "Acoustic effects of variation in vocal effort").
 """
 
 from collections.abc import Callable
@@ -27,34 +27,34 @@ from trainables.pretraining.generator.source_filter import (
     segments,
     unit,
 )
-from trainables.pretraining.generator.table import Rows
+from trainables.pretraining.generator.table import TensorTable
 
 _FORMANTS = torch.tensor([500.0, 1500.0, 2500.0, 3500.0, 4500.0])  # of a tube of 17.5 cm
 _WIDTHS = torch.tensor([70.0, 90.0, 130.0, 180.0, 250.0])  # Hz
 
 
 @dataclass(frozen=True)
-class Voices(Rows):
-    """Speakers, one a row.
+class Voices(TensorTable):
+    """Speakers, one per row.
 
     Attributes:
         pitch: mean, Hz.
         range: standard deviation of the intonation, semitones.
         moods: standard deviation of a take's mean pitch at equal effort, semitones.
-        reach: what a standard deviation of effort adds to the pitch, semitones.
-        press: what it adds to the tilt, dB per octave.
-        tract: formants over those of a tube of 17.5 cm, `[speakers, 5]`.
-        widths: bandwidths over typical ones.
-        vowels: size of the vowel space, from close to open and from back to front, `[speakers, 2]`.
+        reach: change of the pitch per standard deviation of effort, semitones.
+        press: change of the tilt per standard deviation of effort, dB per octave.
+        tract: ratios of the formants to those of a tube of 17.5 cm, `[speakers, 5]`.
+        widths: ratio of the bandwidths to typical ones.
+        vowels: size of the vowel space, close to open and back to front, `[speakers, 2]`.
         tilt: of the source, dB per octave.
         fundamental: gain of the lowest harmonic, dB.
         breath: level of aspiration, dB.
-        rough: how unsteady pitch is from frame to frame, semitones.
+        rough: variation of the pitch from frame to frame, semitones.
         fine: fixed fine structure of the spectrum, dB, `[speakers, BINS]`.
         hiss: centre of the fricatives, octaves above 1 kHz, `[speakers, 2]`.
         hiss_level: dB.
-        rate: phones a second.
-        voicing: share of voiced phones.
+        rate: phones per second.
+        voicing: fraction of voiced phones.
     """
 
     pitch: Tensor
@@ -77,7 +77,7 @@ class Voices(Rows):
 
     @classmethod
     def draw(cls, draws: Draws, count: int, *, near: bool = False) -> "Voices":
-        """Draws `count` speakers; the pitch of `near` ones says little of who they are."""
+        """Draws `count` speakers; `near` ones have similar pitches."""
         pitch = draws.log_uniform(75, 310, count)
         if near:
             pitch = draws.log_uniform(90, 250, 1) * (draws.normal(2, count) / 12).exp2()
@@ -110,10 +110,10 @@ class Voices(Rows):
             draws, self.rate * draws.log_uniform(0.6, 1.6, clips), frames, draws.uniform(0, 1, clips)
         )
         phones = int(index.max()) + 2
-        blend = _late(place)
+        blend = _transition(place)
 
         def course(targets: Tensor) -> Tensor:
-            """From a target to the next one within each segment: `[clips, phones]` to `[clips, frames]`."""
+            """Interpolates from a target to the next within each segment: `[clips, phones]` to `[clips, frames]`."""
             return targets.gather(1, index) * (1 - blend) + targets.gather(1, index + 1) * blend
 
         kind = draws.uniform(0, 1, clips, phones)
@@ -135,12 +135,12 @@ class Voices(Rows):
         folds = pulses(phase(pitch, samples) + draws.uniform(0, 1, clips, 1), harmonics_below(pitch))
 
         grid = hertz(device)
-        over = torch.log2(grid.clamp(min=30.0) / pitch[..., None]).clamp(min=0)  # octaves above the fundamental
+        octave = torch.log2(grid.clamp(min=30.0) / pitch[..., None]).clamp(min=0)  # above the fundamental
         slope = (self.tilt + self.press * effort).clamp(max=0.5)[:, None, None]
-        first = (self.fundamental - 2 * effort)[:, None, None] * (-((over / 0.6) ** 2)).exp()
+        first = (self.fundamental - 2 * effort)[:, None, None] * (-((octave / 0.6) ** 2)).exp()
         tract = self._tract(draws, course, phones, effort, mood, grid)
         shape = linear(self.fine)[:, None, :]
-        gain = linear(slope * over + first) * tract * shape * voice[..., None]
+        gain = linear(slope * octave + first) * tract * shape * voice[..., None]
         aspired = self.breath - 3 * effort + draws.normal(2, clips)
         breath = linear(aspired)[:, None, None] * tract * shape * voice[..., None]
         which = draws.chance(0.5, clips, phones)
@@ -178,7 +178,7 @@ class Voices(Rows):
         return resonances(formants, (_WIDTHS.to(device) * loss[:, None])[:, None, :].expand_as(formants), grid)
 
 
-def _late(place: Tensor) -> Tensor:
-    """Stay at the target for the first half of a segment, move to the next in the second: smooth, 0 to 1."""
-    moved = ((place - 0.4) / 0.6).clamp(0, 1)
-    return moved * moved * (3 - 2 * moved)
+def _transition(place: Tensor) -> Tensor:
+    """Weight of the next target by position in a segment: 0 up to 0.4, then smoothly up to 1."""
+    weight = ((place - 0.4) / 0.6).clamp(0, 1)
+    return weight * weight * (3 - 2 * weight)

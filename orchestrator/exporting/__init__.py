@@ -1,0 +1,1 @@
+"""From a trial of a run to a self-contained model."""

@@ -1,0 +1,120 @@
+"""The output of `earshot compare`: a table and sentences, or JSON."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from datasets.utils.console import PIPE_WIDTH
+from orchestrator.reporting.formatting import interval, number, percent
+from orchestrator.reporting.sentences import chosen_configuration, comparison_notes, verdict
+from orchestrator.results.measures import Measure
+from orchestrator.statistics.comparison import ComparedMethod, Comparison
+
+_OPTIONAL = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
+"""Columns that a narrow terminal leaves out, in this order."""
+_LEGEND = "t: paired t test; W: Wilcoxon's signed rank test; d_z, r: effect sizes (Cohen; rank biserial)"
+
+
+def print_comparison(
+    compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison], measure: Measure, console: Console
+) -> None:
+    """Prints the table, the chosen configurations, the verdicts and the notes."""
+    console.print(comparison_table(comparisons, measure, console.width))
+    console.print(_LEGEND)
+    for lines in (
+        [chosen_configuration(method) for method in compared],
+        [
+            *(verdict(comparison, measure, len(comparisons)) for comparison in comparisons),
+            *comparison_notes(compared, comparisons, measure),
+        ],
+    ):
+        console.print()
+        for line in lines:
+            console.print(Text(line), soft_wrap=True)
+
+
+def comparison_table(comparisons: Sequence[Comparison], measure: Measure, width: int = PIPE_WIDTH) -> Table:
+    """One row per comparison, in percent and points.
+
+    Args:
+        comparisons: the rows.
+        measure: the compared metric.
+        width: columns of the terminal; less important columns are left out until the table fits.
+    """
+    rows = [_cells(comparison) for comparison in comparisons]
+    unlimited = Console(width=1000)
+    for dropped in range(len(_OPTIONAL) + 1):
+        table = _table(rows, measure, [name for name in rows[0] if name not in _OPTIONAL[:dropped]])
+        if Measurement.get(unlimited, unlimited.options, table).maximum <= width:
+            break
+    return table
+
+
+def _table(rows: Sequence[dict[str, str]], measure: Measure, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=Text(f"{measure.title} on test clips (%)", style="bold"),
+        box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left",
+    )  # fmt: skip
+    for name in columns:
+        is_text = name in ("A", "B")
+        table.add_column(name, overflow="fold", justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*(Text(row[name]) for name in columns))
+    return table
+
+
+def _cells(comparison: Comparison) -> dict[str, str]:
+    """Name of the column -> cell."""
+    test = comparison.test
+    return {
+        "A": comparison.first,
+        "B": comparison.second,
+        "n": str(test.n),
+        "mean A": percent(comparison.means[0]),
+        "mean B": percent(comparison.means[1]),
+        "A - B": percent(test.mean),
+        "95 % interval": interval(test.low, test.high),
+        "p (t)": number(test.p_t, ".3f"),
+        "Holm (t)": number(comparison.p_holm, ".3f"),
+        "p (W)": number(test.p_wilcoxon, ".3f"),
+        "Holm (W)": number(comparison.p_wilcoxon_holm, ".3f"),
+        "d_z": number(test.d_z, "+.2f"),
+        "r": number(test.rank_biserial, "+.2f"),
+    }
+
+
+def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison], measure: Measure) -> dict[str, Any]:
+    """The comparison in JSON types and NaN; accuracies are fractions of one."""
+    methods = [
+        {
+            "label": method.label,
+            "run": str(method.run.path),
+            "method": method.choice.method,
+            "configuration": method.choice.configuration,
+            "head": method.head,
+            "validation_aa": method.choice.validation_aa,
+            "candidates": method.choice.candidates,
+            "provisional": method.choice.provisional,
+        }
+        for method in compared
+    ]
+    rows = [
+        {
+            **dataclasses.asdict(comparison),
+            "decided": comparison.decided,
+            "words": verdict(comparison, measure, len(comparisons)),
+        }
+        for comparison in comparisons
+    ]
+    return {
+        "metric": measure.name,
+        "more_is_better": measure.up,
+        "contenders": methods,
+        "comparisons": rows,
+        "notes": comparison_notes(compared, comparisons, measure),
+    }

@@ -1,0 +1,158 @@
+"""Facts about a run that several outputs state: the Markdown report, the page, the workbook, the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.utils.humanize import format_duration
+from orchestrator.reporting.formatting import settings
+from orchestrator.results.ceilings import Ceilings, ceilings
+from orchestrator.results.run import Choice, Run
+from orchestrator.statistics.estimates import Estimates
+
+_STATES = ("finished", "running", "failed", "stopped")
+_REASONS = {
+    "running": "unfinished: still running, or interrupted",
+    "finished": "sessions are missing",
+    "failed": "failed",
+    "stopped": "stopped early",
+    "asha": "stopped early by ASHA: behind other trials of its method with the same seeds",
+    "budget": "stopped early: the budget was used up",
+}
+_PROVENANCE = {"commit": "code", "machine": "machine", "began": "began", "seconds": "wall time", "python": "python"}
+
+
+@dataclass(frozen=True)
+class IncompleteTrial:
+    """A trial without all of its sessions.
+
+    Attributes:
+        trial: name of the trial.
+        status: of its record.
+        sessions: finished of planned sessions: '2 of 5'.
+        reason: why it is incomplete, as far as known.
+    """
+
+    trial: str
+    status: str
+    sessions: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """Sessions of a run by where they came from; a stage that several trials share was computed at most once.
+
+    Attributes:
+        sessions: number of finished sessions.
+        computed: number of those that were computed, the others being cached.
+        seconds: time of the computed sessions.
+        saved: time that the cached sessions took when they were computed.
+    """
+
+    sessions: int
+    computed: int
+    seconds: float
+    saved: float
+
+
+def what_ran(run: Run) -> list[tuple[str, str]]:
+    """(name, value) of everything that was run: data, protocol, seeds, trials, sessions, provenance."""
+    records = list(run.trials.values())
+    first = records[0]
+    classes = len(first.class_names)
+    seeds = sorted({record.seeds for record in records}, key=lambda s: (s.order, s.support, s.initialisation))
+    states: list[str] = [record.status for record in records]
+    counts = [f"{states.count(state)} {state}" for state in _STATES if state in states or state != "stopped"]
+    done = work(run)
+    return [
+        ("benchmark", f"{first.benchmark}, {classes} {'class' if classes == 1 else 'classes'}"),
+        ("fingerprint of the data", first.benchmark_fingerprint),
+        ("protocol", "; ".join(dict.fromkeys(settings(record.protocol) for record in records))),
+        ("sessions planned", str(run.planned_sessions)),
+        ("seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"),
+        ("backbone", _by_method(run, "backbone")),
+        ("front end", _by_method(run, "frontend")),
+        ("methods", ", ".join(run.methods)),
+        ("configurations", str(len(run.configurations()))),
+        ("trials", f"{len(records)}: {', '.join(counts)}"),
+        (
+            "sessions",
+            f"{done.sessions}: {done.computed} computed in {format_duration(done.seconds)},"
+            f" {done.sessions - done.computed} cached (saved {format_duration(done.saved)})",
+        ),
+        *_provenance(run),
+    ]
+
+
+def work(run: Run) -> Work:
+    """Number and time of computed and cached sessions."""
+    sessions = [session for record in run.trials.values() for session in record.sessions]
+    computed = [session for session in sessions if not session.cached]
+    saved = sum(session.seconds for session in sessions if session.cached)
+    return Work(len(sessions), len(computed), sum(session.seconds for session in computed), saved)
+
+
+def incomplete_trials(run: Run) -> list[IncompleteTrial]:
+    """Trials without all of their sessions, with the reason."""
+    return [
+        IncompleteTrial(
+            record.trial,
+            record.status,
+            f"{len(record.sessions)} of {record.planned_sessions}",
+            record.error or _REASONS[record.stopped_by or record.status],
+        )
+        for record in run.trials.values()
+        if record.status != "finished" or len(record.sessions) < record.planned_sessions
+    ]
+
+
+def choices_of(run: Run) -> list[Choice]:
+    """The chosen configuration of each method, by name of the method."""
+    return [run.best(method) for method in run.methods]
+
+
+def by_validation(choices: Sequence[Choice]) -> list[Choice]:
+    """Choices in descending order of validation AA; those without validation predictions are last."""
+    return sorted(choices, key=lambda choice: (np.isnan(choice.validation_aa), -choice.validation_aa))
+
+
+def chain_count(run: Run, configuration: str, n: int) -> str:
+    """Number of chains behind a value: '3', or '2/3' if one of three trials lacks it."""
+    trials = len(run.of(configuration))
+    return str(n) if n == trials else f"{n}/{trials}"
+
+
+def fewest_chains(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> int:
+    """Least number of complete chains of any chosen configuration."""
+    names = [choice.configuration for choice in choices]
+    return min(estimates.chain(name, run.default_head(name), "test")["aa"].n for name in names)
+
+
+def limiting_ceilings(run: Run) -> Ceilings | None:
+    """Ceilings of the run; None if they are unknown, or allow 100 % after every session."""
+    known = ceilings(run)
+    return known if known and any(value < 1 for value in known.values) else None
+
+
+def _by_method(run: Run, field: str) -> str:
+    """A field of the records: its value if it is the same for all, otherwise each value with its methods."""
+    methods: dict[str, set[str]] = {}
+    for record in run.trials.values():
+        methods.setdefault(str(getattr(record, field)), set()).add(record.method)
+    if len(methods) == 1:
+        return next(iter(methods))
+    return "; ".join(f"{value} ({', '.join(sorted(names))})" for value, names in sorted(methods.items()))
+
+
+def _provenance(run: Run) -> list[tuple[str, str]]:
+    """What sweep.json records about code, machine and time."""
+    made = run.sweep.get("made", {})
+    if not isinstance(made, dict):
+        return []
+    return [
+        (name, format_duration(float(made[key])) if key == "seconds" else str(made[key]))
+        for key, name in _PROVENANCE.items()
+        if made.get(key) is not None
+    ]

@@ -1,0 +1,34 @@
+"""Finds the folder of a run by its path or name; imports nothing heavy, so that commands can check a path at once."""
+
+from pathlib import Path
+
+from datasets.utils.errors import EarshotError
+from datasets.utils.suggestion import suggestion
+from datasets.utils.text import printable
+
+RUNS = Path("runs")
+"""Folder of runs unless another one is given."""
+
+
+def find_run(name: Path | str, runs: Path = RUNS) -> Path:
+    """The folder of a run.
+
+    Args:
+        name: path of the folder, or its name in `runs`.
+        runs: folder of runs.
+
+    Returns:
+        The path as given, or `runs / name`; not made absolute.
+
+    Raises:
+        EarshotError: neither is a run folder.
+    """
+    for path in (Path(name), runs / name):
+        if (path / "trials").is_dir() or (path / "sweep.json").is_file():
+            return path
+    known = [path.parent.name for path in runs.glob("*/trials")]
+    advice = suggestion(Path(name).name, known) if known else "check the name"
+    raise EarshotError(
+        f"{printable(str(name))}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, "
+        f"found no trials there; {advice}"
+    )

@@ -1,0 +1,74 @@
+"""Names, titles and definitions of what is measured of sessions and of chains; imports nothing heavy."""
+
+from dataclasses import dataclass
+
+SESSION_METRICS = ("micro", "macro", "base", "novel", "harmonic")
+COST = ("seconds", "parameters_stored", "parameters_used")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of a chain: a fraction of one, shown in percent or in points.
+
+    Attributes:
+        name: column of the table of chains.
+        title: in tables and sentences.
+        up: whether higher is better.
+    """
+
+    name: str
+    title: str
+    up: bool
+
+
+_MEASURES = (
+    Measure("aa", "AA", up=True),
+    Measure("aa_macro", "AA macro", up=True),
+    Measure("pd", "PD", up=False),
+    Measure("pd_macro", "PD macro", up=False),
+    Measure("final", "final", up=True),
+    Measure("final_macro", "final macro", up=True),
+    Measure("final_base", "final base", up=True),
+    Measure("final_novel", "final novel", up=True),
+    Measure("final_harmonic", "final harmonic", up=True),
+    Measure("forgetting", "forgetting (Chaudhry 2018)", up=False),
+    Measure("forgetting_including_last", "forgetting (l = T included)", up=False),
+    Measure("forgetting_avalanche", "forgetting (Avalanche)", up=False),
+    Measure("bwt", "BWT", up=True),
+    Measure("ar", "AR", up=False),
+    Measure("msr", "MSR", up=True),
+    Measure("cpi", "CPI", up=True),
+    Measure("intransigence", "intransigence", up=False),
+)
+MEASURES = {measure.name: measure for measure in _MEASURES}
+CHAIN_METRICS = tuple(MEASURES)
+
+FORMULAE = (
+    (
+        "A_t",
+        "accuracy after session t on the test clips of all classes seen so far: over clips (micro), or the mean of the"
+        " accuracies of the classes (macro)",
+    ),
+    ("AA, final, PD", "mean of A_0 to A_T; A_T; performance drop A_0 - A_T; micro unless named macro"),
+    ("a[t, j]", "accuracy after session t on the classes introduced in session j, among all classes seen by then"),
+    (
+        "forgetting (Chaudhry 2018)",
+        "mean over j < T of (max over j <= l < T of a[l, j]) - a[T, j]; may be negative; the default where no variant"
+        " is named",
+    ),
+    ("forgetting (l = T included)", "the same with the maximum over j <= l <= T; never negative"),
+    ("forgetting (Avalanche)", "mean over j < T of a[j, j] - a[T, j]; equals -BWT"),
+    ("BWT", "backward transfer, mean over j < T of a[T, j] - a[j, j]"),
+    (
+        "base, novel, harmonic",
+        "accuracy B_t on the classes of session 0, N_t on all later classes, and 2 B_t N_t / (B_t + N_t)",
+    ),
+    ("AR, MSR, CPI", "(B_0 - B_T) / B_0; 1 - AR; (MSR + mean over t >= 1 of N_t) / 2"),
+    (
+        "intransigence",
+        "mean over t >= 1 of a*[t, t] - a[t, t], where a* is the method joint with the same seeds; undefined if the run"
+        " does not include joint",
+    ),
+    ("interval", "95 % t interval of the mean over chains"),
+)
+"""(name, definition) of each metric."""

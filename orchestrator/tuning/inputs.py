@@ -1,0 +1,53 @@
+"""Checks of the names in a configuration that need neither PyTorch nor Ray, so that typos are reported at once."""
+
+import os
+from pathlib import Path
+
+from datasets.benchmark.manifest import FILE_NAME
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location, is_uri
+from datasets.utils.suggestion import suggestion
+from orchestrator.tuning.config import SweepConfig
+from search_spaces.files import space_file
+from trainables.methods.registry import method_names
+
+
+def check_inputs(config: SweepConfig) -> None:
+    """Checks that the methods, the search space and the benchmark exist.
+
+    A benchmark behind a URI is not checked, because that may take seconds.
+
+    Raises:
+        EarshotError: one of them does not exist.
+    """
+    for method in config.method:
+        if method not in method_names():
+            raise EarshotError(f"method '{method}': not known; {suggestion(method, method_names())}")
+    if config.space is not None:
+        space_file(config.space)
+    if not is_uri(config.benchmark):
+        find_benchmark(config)
+
+
+def find_benchmark(config: SweepConfig) -> Location:
+    """The folder of the benchmark; that of the demo may not be prepared yet.
+
+    Raises:
+        EarshotError: there is none.
+    """
+    place = Location.of(config.benchmark)
+    if (place / FILE_NAME).size() is not None:
+        return place
+    if place.local is None:
+        raise EarshotError(f"benchmark {place}: no {FILE_NAME} there; make it with earshot prepare --out {place}")
+    named = config.data / config.benchmark
+    inside = Path(os.path.normpath(named)).is_relative_to(os.path.normpath(config.data))  # links may lead outside
+    if inside and ((named / FILE_NAME).exists() or config.benchmark == "demo"):
+        return Location.of(named)
+    known = [path.parent.name for path in config.data.glob(f"*/{FILE_NAME}")]
+    similar = suggestion(config.benchmark, known) if known else ""
+    raise EarshotError(
+        f"benchmark '{config.benchmark}': no {FILE_NAME} in {place} nor in {named}; "
+        + (f"{similar} Or " if similar.startswith("did") else "")
+        + f"make it with: earshot prepare CORPUS --source DIR --out {named}"
+    )

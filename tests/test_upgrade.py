@@ -1,0 +1,82 @@
+"""A benchmark, a run folder and a store that version 0.1.0 wrote (commit 381611e) are read and continued by this one.
+
+`fixtures/version-0.1.0.tar.xz` holds `data/chirps`, a small backbone, a search space and `runs/` with the run `before`:
+SimpleCIL, MFCC-NCM and two configurations of EDE, two seeds, three sessions. All but three embeddings
+were removed for their size. Paths in it begin with `/before`.
+"""
+
+import csv
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator import compare, export, report, stages
+
+FIXTURE = Path(__file__).parent / "fixtures" / "version-0.1.0.tar.xz"
+ACCURACY = {"simplecil": "0.939815", "mfcc-ncm": "0.944444", "ede": "0.930556"}
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The unpacked folder, which is also the working directory."""
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for path in [tmp_path / "runs/before/sweep.json", *tmp_path.glob("runs/before/trials/*/trial.json")]:
+        path.write_text(path.read_text(encoding="utf-8").replace('"/before/', f'"{tmp_path}/'), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def predictions(run: Path) -> dict[str, pa.Table]:
+    """Every file of predictions of a run."""
+    return {str(path.relative_to(run)): pq.read_table(path) for path in sorted(run.glob("trials/*/session-*.parquet"))}
+
+
+def resume(folder: Path) -> str:
+    """What `earshot sweep --resume before` prints."""
+    command = [sys.executable, "-m", "orchestrator.sweep", "--resume", "before"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_report_and_compare(before: Path) -> None:
+    assert report.main(["before"]) == 0
+    with (before / "runs/before/report/methods.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["method"]: row["aa_mean"] for row in csv.DictReader(file)} == ACCURACY
+    assert (before / "runs/before/report/report.html").is_file()
+    assert compare.main(["before"]) == 0
+
+
+def test_the_store(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stages.main(["verify", "before"]) == 0
+    assert stages.main(["ls", "before"]) == 0
+    assert "22 stages" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("trial", ["simplecil-cde03407-s0", "ede-ac287640-s1"])
+def test_export(before: Path, trial: str) -> None:
+    assert export.main(["before", trial, "--out", "model"]) == 0
+    assert (before / "model").is_dir()
+
+
+def test_a_resumed_sweep_finds_every_session(before: Path) -> None:
+    expected = predictions(before / "runs/before")
+    assert "8 trials, 0 sessions computed, 24 cached" in resume(before)
+    assert predictions(before / "runs/before") == expected
+
+
+def test_sessions_that_are_missing_are_computed_to_the_same_predictions(before: Path) -> None:
+    """Without any stage everything is computed again, which holds every number of three methods."""
+    expected = predictions(before / "runs/before")
+    assert stages.main(["gc", "before", "--max-size", "1B", "--keep-used", "1s"]) == 0
+    for path in before.glob("runs/before/trials/*/session-*.parquet"):
+        path.unlink()
+    resumed = resume(before)
+    assert "8 trials, 22 sessions computed, 2 cached" in resumed
+    assert predictions(before / "runs/before") == expected

@@ -1,0 +1,44 @@
+"""The configuration of a chain; imports no PyTorch."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from datasets.benchmark.protocol import AnyProtocol, Protocol
+from trainables.networks.specs import DEFAULT, FrontEndSpec
+from trainables.records import SeedTriple
+from trainables.store.layout import address_of
+
+
+class ChainConfig(BaseModel):
+    """Everything that determines the results of a chain, and where it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: Annotated[str, BeforeValidator(str)] = Field(description="folder or URI of a prepared benchmark")
+    method: str
+    settings: dict[str, Any] = Field(default_factory=dict, description="of the method; the rest are its defaults")
+    varied: tuple[str, ...] = Field((), description="settings that a search space varies")
+    protocol: AnyProtocol = Protocol()
+    seeds: SeedTriple = SeedTriple(order=0, support=0, initialisation=0)
+    backbone: str = DEFAULT
+    frontend: FrontEndSpec = FrontEndSpec()
+    device: str = Field("cpu", description="cpu or cuda")
+    precision: Literal["float32", "bf16"] = "float32"
+    threads: int = Field(1, ge=1, description="CPU threads of a trial; they affect rounding, so results depend on them")
+    store: Annotated[str, BeforeValidator(str)] = Field(
+        "runs/store", description="folder or URI for stages and frozen embeddings, shared by all runs"
+    )
+
+    @property
+    def configuration(self) -> str:
+        """Name of the configuration: the same for all its seeds."""
+        content = self.model_dump(mode="json", include={"settings", "protocol", "frontend", "precision"})
+        content["backbone"] = Path(self.backbone).name  # independent of the folder that it is in
+        return f"{self.method}-{address_of(content)[:8]}"
+
+    @property
+    def trial(self) -> str:
+        """Name of the trial."""
+        return f"{self.configuration}-{self.seeds}"

@@ -1,0 +1,258 @@
+"""A chain: a base session and incremental sessions, in order, with one learner. Imports no Ray."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from datasets.benchmark.protocol import Session, make_sessions
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location
+from datasets.utils.validation import validated
+from trainables.chain_config import ChainConfig
+from trainables.learners.features import Features
+from trainables.learners.learner import Learner
+from trainables.memory_limit import PeakMemory
+from trainables.methods.registry import check_protocol, find_method
+from trainables.networks.backbone import load_backbone
+from trainables.networks.device import pick_device
+from trainables.networks.frontend import FrontEnd
+from trainables.records import PREDICTIONS, SessionRecord, TrialRecord
+from trainables.store.arrays import ArrayStore
+from trainables.store.layout import address_of
+from trainables.store.lease import find_or_compute
+from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
+from trainables.store.state import State
+
+
+class Chain:
+    """A chain that takes finished sessions from the store and computes the others.
+
+    Args:
+        config: what to run.
+        folder: where the trial's record and predictions go.
+        before: an earlier chain of this process; clips, backbone and front end are reused where they are the same.
+
+    Raises:
+        EarshotError: the benchmark, the protocol, the backbone or the method's settings do not fit.
+    """
+
+    def __init__(self, config: ChainConfig, folder: Path | Location, before: "Chain | None" = None) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.folder = Location.of(folder)
+        self._method = find_method(config.method)
+        self._settings = validated(self._method.Settings, config.settings, f"method {config.method}")
+        self._features: Features
+        self._shards: Shards
+        if before is not None and _inputs(before.config) == _inputs(config):
+            self._features, self._shards = before._features, before._shards
+        else:
+            self._features, self._shards = open_features(config)
+        self._table = self._shards.table
+        self.sessions = make_sessions(
+            config.protocol,
+            self._table,
+            order_seed=config.seeds.order,
+            support_seed=config.seeds.support,
+            base_classes=self._shards.manifest.base_classes,
+        )
+        check_protocol(self._method, self._settings, config.protocol, self.sessions)
+        self._store = StageStore(config.store)
+        self._learner: Learner | None = None
+        self._learned = 0  # sessions that the learner has learned
+        self._addresses: list[str] = []
+        self.record = self._new_record()
+
+    @property
+    def done(self) -> bool:
+        """Whether all sessions are finished."""
+        return len(self._addresses) == len(self.sessions)
+
+    def addresses(self, device: str | None = None) -> list[str]:
+        """Addresses of the stages of all sessions, which are known before any is computed.
+
+        Args:
+            device: type of the device that networks are assumed to run on (default: that of this chain).
+        """
+        addresses: list[str] = []
+        for session in self.sessions:
+            depends_on = self._depends_on(session, addresses[-1] if addresses else None)
+            addresses.append(address_of(depends_on | ({"device": device} if device else {})))
+        return addresses
+
+    def step(self) -> SessionRecord:
+        """Runs the next session: takes its stage from the store, or learns, scores and publishes it."""
+        session = self.sessions[len(self._addresses)]
+        if session.index == 0:
+            self.record.save(self.folder)
+        depends_on = self._depends_on(session, self._addresses[-1] if self._addresses else None)
+        address = address_of(depends_on)
+        stage, cached = find_or_compute(
+            self._store.lease(address),
+            find=lambda: self._store.find(address),
+            compute=lambda: self._compute(session, address, depends_on),
+        )
+        self._addresses.append(address)
+        return self._save_session(session, stage, cached=cached)
+
+    def fail(self, reason: str) -> None:
+        """Records that the trial failed for good, and why."""
+        self.record = self.record.model_copy(update={"status": "failed", "error": reason})
+        self.record.save(self.folder)
+
+    def _compute(self, session: Session, address: str, depends_on: dict[str, Any]) -> Stage:
+        learner = self._learner_before(session.index)
+        peak = PeakMemory(self._features.device)
+        started = time.perf_counter()
+        learner.learn(session, self._generator(session.index))
+        self._learned = session.index + 1
+        predictions = self._predict(learner, session.index)
+        stored, used = learner.parameter_counts()
+        seconds = time.perf_counter() - started
+        stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes())
+        self._store.publish(stage, learner.state())
+        return stage
+
+    def _learner_before(self, index: int) -> Learner:
+        """A learner of sessions 0 to index - 1: the current one, one loaded from a stage, or one trained again."""
+        if self._learner is not None and self._learned == index:
+            return self._learner
+        learner = self._method(self._settings, self._features)
+        first = index
+        state: State | None = None
+        while first > 0 and (state := self._store.state(self._addresses[first - 1])) is None:
+            first -= 1  # a part was damaged or evicted: go back to the last complete state
+        if state is not None and first > 0:
+            learner.load(state)
+        for session in self.sessions[first:index]:
+            learner.learn(session, self._generator(session.index))
+        self._learner = learner
+        return learner
+
+    def _predict(self, learner: Learner, index: int) -> pa.Table:
+        """Per-clip predictions of every head for the clips of all classes seen so far."""
+        columns: dict[str, list[Any]] = {name: [] for name in PREDICTIONS.names}
+        classes = np.array(learner.classes, dtype=np.int32)
+        for session in self.sessions[: index + 1]:
+            for clips in session.classes:
+                for split, positions in (("val", clips.validation), ("test", clips.query)):
+                    clip_ids = [self._table.clip_ids[position] for position in positions]
+                    for head, scores in self._scores(learner, positions, index).items():
+                        columns["split"] += [split] * len(positions)
+                        columns["clip_id"] += clip_ids
+                        columns["label"] += [clips.label] * len(positions)
+                        columns["head"] += [head] * len(positions)
+                        columns["prediction"] += classes[scores.argmax(dim=1).cpu().numpy()].tolist()
+        return pa.table(columns, schema=PREDICTIONS)
+
+    def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
+        """The learner's scores, checked to be finite: an argmax over NaN would be published as a prediction."""
+        scores = learner.score(positions)
+        assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
+        for head, values in scores.items():
+            assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
+            if not torch.isfinite(values).all():
+                raise EarshotError(
+                    f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
+                    "lower the learning rate"
+                )
+        return scores
+
+    def _new_record(self) -> TrialRecord:
+        """The record of a trial without finished sessions."""
+        config, method, manifest = self.config, self._method, self._shards.manifest
+        return TrialRecord(
+            trial=self.folder.name,
+            configuration=config.configuration,
+            method=config.method,
+            settings=self._settings.model_dump(mode="json"),
+            varied={key: config.settings[key] for key in config.varied if key in config.settings},
+            seeds=config.seeds,
+            benchmark=manifest.name,
+            benchmark_fingerprint=manifest.fingerprint,
+            class_names=self._table.class_names,
+            protocol=config.protocol.model_dump(mode="json"),
+            backbone=config.backbone if method.backbone else "none",
+            frontend=str(self._features.frontend.spec) if method.backbone else "none",
+            heads=method.heads,
+            default_head=method.default_head(self._settings),
+            planned_sessions=len(self.sessions),
+            status="running",
+        )
+
+    def _save_session(self, session: Session, stage: Stage, *, cached: bool) -> SessionRecord:
+        """Writes the predictions of a session and adds the session to the trial's record."""
+        name = f"session-{session.index:02d}.parquet"
+        (self.folder / name).write(parquet_bytes(stage.predictions))
+        record = SessionRecord(
+            index=session.index,
+            classes=session.labels,
+            stage=stage.address,
+            predictions=name,
+            seconds=stage.seconds,
+            cached=cached,
+            parameters_stored=stage.parameters_stored,
+            parameters_used=stage.parameters_used,
+            peak_bytes=stage.peak_bytes,
+        )
+        self.record = self.record.model_copy(
+            update={
+                "sessions": (*self.record.sessions, record),
+                "status": "finished" if self.done else "running",
+            }
+        )
+        self.record.save(self.folder)
+        return record
+
+    def _depends_on(self, session: Session, parent: str | None) -> dict[str, Any]:
+        """Everything that a session's outcome depends on; earlier sessions are covered by the parent's address."""
+        config, features = self.config, self._features
+        return {
+            "schema": SCHEMA_VERSION,
+            "parent": parent,
+            "method": config.method,
+            "version": self._method.version,
+            "settings": self._settings.read_by(session.index),
+            "session": session.index,
+            "clips": [[clips.label, clips.support, clips.validation, clips.query] for clips in session.classes],
+            "initialisation": config.seeds.initialisation,
+            "data": features.clips.fingerprint,
+            "weights": features.backbone.digest if self._method.backbone else None,
+            "frontend": str(features.frontend.spec),
+            "precision": config.precision,
+            "device": features.device.type,
+            "threads": config.threads,
+        }
+
+    def _generator(self, index: int) -> torch.Generator:
+        """The random generator of one session, independent of the others: a session can be computed alone."""
+        digest = hashlib.sha256(f"initialisation {self.config.seeds.initialisation} session {index}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def open_features(config: ChainConfig) -> tuple[Features, Shards]:
+    """Opens the inputs of a chain: the clips of the benchmark, the front end and the backbone.
+
+    Raises:
+        EarshotError: the benchmark or the backbone cannot be read, or the device is not available.
+    """
+    shards = Shards(config.benchmark)
+    device = pick_device(config.device)
+    frontend = FrontEnd(config.frontend, shards.sample_rate, shards.manifest.num_samples, device)
+    backbone = load_backbone(config.backbone, frontend.frames) if find_method(config.method).backbone else None
+    store = ArrayStore(Location.of(config.store) / "features")
+    return Features(shards, frontend, backbone, store, device, config.precision), shards
+
+
+def _inputs(config: ChainConfig) -> tuple[Any, ...]:
+    """The part of a configuration that `open_features` depends on."""
+    needs_backbone = find_method(config.method).backbone
+    inputs = (config.benchmark, config.frontend, config.backbone, config.device, config.precision, config.store)
+    return (needs_backbone, *inputs)
