@@ -1,4 +1,4 @@
-"""What frozen networks say of a benchmark is computed once, by tasks on all nodes, before trials start."""
+"""Outputs of frozen networks on a benchmark are computed once, by tasks on all nodes, before trials start."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.precompute import embed
 from tests.support.sweep_processes import PROTOCOL
-from trainables.session_chain import Chain
+from trainables.session_chain import Chain, open_features
 
 METHODS = ["--method", "simplecil", "--method", "mfcc-ncm"]
 
@@ -31,38 +31,59 @@ def arrays(runs: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in runs.rglob("*.npy")}
 
 
-def test_tasks_compute_each_group_once_and_chains_find_them(
+def test_tasks_compute_each_group_once_and_chains_read_the_results(
     ray_up: None, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precompute, "WORTH", 0.0)
-    one = plan(tones, tmp_path / "runs")
-    heard: list[tuple[int, int]] = []
+    monkeypatch.setattr(precompute, "MIN_SECONDS", 0.0)
+    precomputed = plan(tones, tmp_path / "runs")
+    progress: list[tuple[int, int]] = []
     groups = {
         group
-        for sessions in one.chains.values()
+        for sessions in precomputed.chains.values()
         for session in sessions
-        for group in (session.support, *(clips for c in session.classes for clips in (c.validation, c.query)))
+        for group in (session.support, *(group for c in session.classes for group in (c.validation, c.query)))
     }
-    computed = embed(one, 2, lambda done, of: heard.append((done, of)))
-    assert computed == 2 * len(groups) == heard[-1][0] == heard[-1][1]
-    assert embed(one, 2, lambda done, of: None) == 0
+    computed = embed(precomputed, 2, lambda done, total: progress.append((done, total)))
+    assert computed == 2 * len(groups) == progress[-1][0] == progress[-1][1]
+    assert embed(precomputed, 2, lambda done, total: None) == 0
     before = arrays(tmp_path / "runs")
     assert len(before) == 3 * len(groups)  # spectrograms, embeddings and MFCCs
 
     lazy = plan(tones, tmp_path / "lazy")
     for method in ("simplecil", "mfcc-ncm"):
-        found = []
-        for where, of in (("runs", one), ("lazy", lazy)):
-            chain = Chain(of.chain(method, {}, (), of.config.seeds[1]), tmp_path / where / method)
+        predictions = []
+        for folder, its_plan in (("runs", precomputed), ("lazy", lazy)):
+            chain = Chain(its_plan.chain(method, {}, (), its_plan.config.seeds[1]), tmp_path / folder / method)
             while not chain.done:
                 chain.step()
-            files = sorted((tmp_path / where / method).glob("session-*.parquet"))
-            found.append([path.read_bytes() for path in files])
-        assert found[0] == found[1] and len(found[0]) == 3
-    assert arrays(tmp_path / "runs") == before  # nothing was left to be computed
+            files = sorted((tmp_path / folder / method).glob("session-*.parquet"))
+            predictions.append([path.read_bytes() for path in files])
+        assert predictions[0] == predictions[1] and len(predictions[0]) == 3
+    assert arrays(tmp_path / "runs") == before  # the chains computed no array
 
 
-def test_little_work_is_left_to_the_trials(tones: Path, tmp_path: Path) -> None:
-    """No task is started, so that Ray need not be up; the one group that was timed is kept."""
-    assert embed(plan(tones, tmp_path), 2, lambda done, of: None) == 0
+def test_only_groups_that_the_store_lacks_are_computed(
+    ray_up: None, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precompute, "MIN_SECONDS", 0.0)
+    precomputed = plan(tones, tmp_path)
+    features = open_features(precomputed.chain("simplecil", {}, (), precomputed.config.seeds[0]))[0]
+    session = next(iter(precomputed.chains.values()))[0]
+    total = embed(precomputed, 2, lambda done, total: None)
+    removed = features.pooled_request(session.support).address
+    (path,) = tmp_path.rglob(f"{removed}.npy")
+    inodes = arrays(tmp_path)
+    path.unlink()
+    assert total > 2
+    assert embed(precomputed, 2, lambda done, total: None) == 1
+    after = arrays(tmp_path)
+    assert set(after) == set(inodes)
+    assert {name: inode for name, inode in after.items() if name != path.name} == {
+        name: inode for name, inode in inodes.items() if name != path.name
+    }
+
+
+def test_a_small_amount_of_work_is_left_to_the_trials(tones: Path, tmp_path: Path) -> None:
+    """No task is started, so Ray is not needed; the one group that was timed is stored."""
+    assert embed(plan(tones, tmp_path), 2, lambda done, total: None) == 0
     assert arrays(tmp_path)

@@ -1,4 +1,4 @@
-"""What makes DER: a whole backbone a session, the loss of the new one, weight align, nothing frozen run twice."""
+"""DER: a whole backbone per session, the loss of the new one, weight align, frozen backbones run once."""
 
 import copy
 from typing import Any
@@ -7,43 +7,25 @@ import pytest
 import torch
 from torch import nn
 
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.der import DER, DERSettings, Extractor
 from trainables.networks.backbone import weights_digest
 from trainables.networks.heads import linear_head
 
-DIM = 96
-
-
-def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
-
-
-def generator(session: int) -> torch.Generator:
-    return torch.Generator().manual_seed(session)
-
 
 def learned(features: Features, count: int, **settings: Any) -> DER:
     quick = {"base_epochs": 2, "base_lr": 0.05, "incremental_epochs": 2, "incremental_lr": 0.05, **settings}
-    learner = DER(DERSettings.model_validate(quick), features)
-    for session in sessions(features)[:count]:
-        learner.learn(session, generator(session.index))
-    return learner
+    return trained(DER(DERSettings.model_validate(quick), features), count)
 
 
 def extractors(learner: DER) -> list[Extractor]:
-    parts = [part for part in learner._parts if isinstance(part, Extractor)]
-    assert len(parts) == len(learner._parts)
+    parts = [part for part in learner.stack.parts if isinstance(part, Extractor)]
+    assert len(parts) == len(learner.stack.parts)
     return parts
 
 
-def weights(learner: DER) -> torch.Tensor:
-    assert learner._head is not None
-    return learner._head.weight
-
-
-def test_every_session_trains_a_backbone_of_its_own_and_no_other(features: Features) -> None:
+def test_every_session_trains_its_backbone_and_no_other(features: Features) -> None:
     pretrained = weights_digest(features.backbone)
     learner = learned(features, 1)
     (first,) = extractors(learner)
@@ -53,15 +35,15 @@ def test_every_session_trains_a_backbone_of_its_own_and_no_other(features: Featu
     learner.learn(sessions(features)[1], generator(1))
     assert weights_digest(extractors(learner)[0].backbone) == after_base
     assert weights_digest(extractors(learner)[1].backbone) != after_base
-    assert not any(p.requires_grad for part in learner._parts for p in part.parameters())
+    assert not any(p.requires_grad for part in learner.stack.parts for p in part.parameters())
 
 
-def test_a_new_backbone_starts_as_a_copy_of_the_one_before(features: Features) -> None:
+def test_a_new_backbone_starts_as_a_copy_of_the_previous_one(features: Features) -> None:
     first, second, third = extractors(learned(features, 3, incremental_epochs=0))
     assert weights_digest(first) == weights_digest(second) == weights_digest(third)
     untrained = learned(features, 1, base_epochs=0)
     query = sessions(features)[0].classes[0].query
-    torch.testing.assert_close(untrained._embedding(query), features.pooled(query))  # F_0 is a copy of P
+    torch.testing.assert_close(untrained.stack.embed(query), features.pooled(query))  # F_0 is a copy of P
 
 
 def test_the_embedding_is_of_all_backbones_side_by_side(features: Features) -> None:
@@ -69,12 +51,11 @@ def test_the_embedding_is_of_all_backbones_side_by_side(features: Features) -> N
     query = sessions(features)[0].classes[0].query
     with torch.inference_mode():
         inputs = features.inputs(query)[:]
-        expected = torch.cat([one.backbone.pool(one.backbone(inputs)) for one in extractors(learner)], dim=1)
-        assert learner._head is not None
-        torch.testing.assert_close(learner.score(query)["linear"], learner._head(expected), atol=1e-4, rtol=1e-4)
+        expected = torch.cat([extractor.backbone.embed(inputs) for extractor in extractors(learner)], dim=1)
+        torch.testing.assert_close(learner.score(query)["linear"], learner.head(expected), atol=1e-4, rtol=1e-4)
         unit = nn.functional.normalize(expected, dim=1)
-        remembered = learner._embedding(learner._exemplars.groups[1])[:1]  # one exemplar: the mean is the exemplar
-        distance = (unit - nn.functional.normalize(remembered, dim=1)).norm(dim=1)
+        exemplar = learner.stack.embed(learner.exemplars.groups[1])[:1]  # the only one of its class: the mean
+        distance = (unit - nn.functional.normalize(exemplar, dim=1)).norm(dim=1)
         torch.testing.assert_close(learner.score(query)["nme"][:, 2], -distance, atol=1e-5, rtol=1e-4)
 
 
@@ -84,13 +65,13 @@ def test_one_step_of_an_incremental_session_follows_its_loss(features: Features,
     one_step = {"incremental_epochs": 1, "incremental_weight_decay": 0.0, "incremental_lr": 0.01}
     learner = learned(features, 1, incremental_alpha_aux=alpha, incremental_weight_align=False, **one_step)
     second = sessions(features)[1]
-    clips = (*second.support, *learner._exemplars.groups[0])
-    columns = [learner.classes.index(label) for label in learner._exemplars.labels]
+    clips = (*second.support, *learner.exemplars.groups[0])
+    columns = [learner.classes.index(label) for label in learner.exemplars.labels]
     y = torch.tensor([2, 2, 2, 3, 3, 3, *columns])
     auxiliary_y = torch.tensor([1, 1, 1, 2, 2, 2, 0, 0])
 
     draws = generator(1)
-    head = linear_head(2 * DIM, 4, draws, grown_from=learner._head)
+    head = linear_head(2 * DIM, 4, draws, grown_from=learner.head)
     auxiliary = linear_head(DIM, 3, draws)
     old = extractors(learner)[0]
     new = copy.deepcopy(old).requires_grad_(True)
@@ -104,13 +85,14 @@ def test_one_step_of_an_incremental_session_follows_its_loss(features: Features,
     learner.learn(second, generator(1))
     trained = extractors(learner)[1].backbone.ast.layernorm.bias
     torch.testing.assert_close(trained, expected, atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(weights(learner), (head.weight - 0.01 * head.weight.grad).detach(), atol=1e-6, rtol=1e-4)
+    expected = (head.weight - 0.01 * head.weight.grad).detach()
+    torch.testing.assert_close(learner.head.weight, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_weight_align_gives_new_classes_the_old_ones_mean_norm(features: Features) -> None:
-    before = weights(learned(features, 1, incremental_epochs=0))
-    plain = weights(learned(features, 2, incremental_epochs=0, incremental_weight_align=False))
-    aligned = weights(learned(features, 2, incremental_epochs=0))
+    before = learned(features, 1, incremental_epochs=0).head.weight
+    plain = learned(features, 2, incremental_epochs=0, incremental_weight_align=False).head.weight
+    aligned = learned(features, 2, incremental_epochs=0).head.weight
     assert torch.equal(plain[:2, :DIM], before)
     assert torch.equal(aligned[:2], plain[:2])
     norms = aligned.norm(dim=1)
@@ -122,34 +104,34 @@ def test_weight_align_gives_new_classes_the_old_ones_mean_norm(features: Feature
 
 
 def test_a_session_costs_a_whole_backbone(features: Features) -> None:
-    backbone = sum(p.numel() for p in features.backbone.parameters())
+    backbone = size(features.backbone)
     for count in (1, 2, 3):
         classes, width = 2 * count, DIM * count
         values = count * backbone + classes * (width + 1) + classes * width
-        assert learned(features, count, incremental_epochs=0).parameters() == (values, values)
+        assert learned(features, count, incremental_epochs=0).parameter_counts() == (values, values)
 
 
-def test_a_frozen_backbone_sees_a_clip_once(features: Features) -> None:
+def test_a_frozen_backbone_runs_once_per_clip(features: Features) -> None:
     learner = learned(features, 1)
     query = sessions(features)[0].classes[0].query
     learner.score(query)
     (first,) = extractors(learner)
-    seen: list[int] = []
+    calls: list[int] = []
 
     def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         if module is first:  # the new backbone is a copy, with its hooks
-            seen.append(len(output))
+            calls.append(len(output))
 
     first.register_forward_hook(count)
     learner.learn(sessions(features)[1], generator(1))
     learner.score(query)
-    # 6 support clips of the new classes and, as a group of their own, their 2 exemplars, whatever the epochs
-    assert seen == [6, 2]
+    # 6 support clips of the new classes and, as a separate group, their 2 exemplars, for any number of epochs
+    assert calls == [6, 2]
 
 
 def test_exemplars_are_herded_from_the_support(features: Features) -> None:
     learner = learned(features, 3, exemplars_per_class=2)
-    for session, exemplars in zip(sessions(features), learner._exemplars.groups, strict=True):
+    for session, exemplars in zip(sessions(features), learner.exemplars.groups, strict=True):
         assert len(exemplars) == 4
         assert set(exemplars) <= set(session.support)
     assert DER.needs(DERSettings.model_validate({"exemplars_per_class": 2})).exemplars == 2

@@ -1,4 +1,4 @@
-"""What makes EDE: which parts train, what is rehearsed, what the embedding is, what `compat: reference` changes."""
+"""EDE: trained parts, exemplars, the dual embedding, and the changes of `compat: reference`."""
 
 from typing import Any
 
@@ -6,46 +6,37 @@ import pytest
 import torch
 from torch import nn
 
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
 from datasets.utils.errors import EarshotError
+from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.ede import EDE, EDESettings
 from trainables.networks.backbone import weights_digest
 
-DIM = 96
-
-
-def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
-
 
 def learned(features: Features, count: int, **settings: Any) -> EDE:
     quick = {"base_epochs": 2, "base_lr": 0.05, "incremental_epochs": 2, "incremental_lr": 0.05, **settings}
-    learner = EDE(EDESettings.model_validate(quick), features)
-    for session in sessions(features)[:count]:
-        learner.learn(session, torch.Generator().manual_seed(session.index))
-    return learner
+    return trained(EDE(EDESettings.model_validate(quick), features), count)
 
 
 def part_digests(learner: EDE) -> dict[str, str]:
-    networks: dict[str, nn.Module] = {f"S{i}": part for i, part in enumerate(learner._parts)}
-    assert learner._shared is not None
-    return {name: weights_digest(network) for name, network in {**networks, "G": learner._shared}.items()}
+    assert learner.stack.shared is not None
+    digests = {f"S{index}": weights_digest(part) for index, part in enumerate(learner.stack.parts)}
+    return {**digests, "G": weights_digest(learner.stack.shared)}
 
 
-def test_the_base_session_trains_g_and_later_ones_only_their_own_part(features: Features) -> None:
+def test_the_base_session_trains_g_and_later_ones_only_their_part(features: Features) -> None:
     pretrained = weights_digest(features.backbone)
     learner = learned(features, 1)
     after_base = part_digests(learner)
     assert after_base["G"] != pretrained
-    assert weights_digest(features.backbone) == pretrained  # P is frozen for ever
-    learner.learn(sessions(features)[1], torch.Generator().manual_seed(1))
+    assert weights_digest(features.backbone) == pretrained  # P is always frozen
+    learner.learn(sessions(features)[1], generator(1))
     after_second = part_digests(learner)
     assert {name: after_second[name] for name in after_base} == after_base
     assert after_second["S1"] != after_base["S0"]
 
 
-def test_a_new_part_starts_as_a_copy_of_the_one_before(features: Features) -> None:
+def test_a_new_part_starts_as_a_copy_of_the_previous_one(features: Features) -> None:
     digests = part_digests(learned(features, 2, incremental_epochs=0))
     assert digests["S1"] == digests["S0"]
 
@@ -53,16 +44,15 @@ def test_a_new_part_starts_as_a_copy_of_the_one_before(features: Features) -> No
 def test_sizes_grow_by_one_embedding_and_the_new_classes_a_session(features: Features) -> None:
     for count in (1, 2, 3):
         learner = learned(features, count, incremental_epochs=0)
-        assert learner._head is not None
-        assert tuple(learner._head.weight.shape) == (2 * count, DIM * count)
-        assert tuple(learner._prototypes.shape) == (2 * count, DIM * (count + 1))
-        assert tuple(learner._exemplar_means.shape) == (2 * count, DIM * count)
-        parameters = sum(p.numel() for p in features.backbone.parameters())
-        part = sum(p.numel() for p in features.backbone.new_part().parameters())
-        heads = sum(p.numel() for p in learner._head.parameters())
-        means = learner._prototypes.numel() + learner._exemplar_means.numel()
-        # nothing is stored that scoring does not use (the release stores a whole ViT more per session)
-        assert learner.parameters() == (2 * parameters + count * part + heads + means,) * 2
+        state = learner.state()
+        head, means = state.parts["head"], state.parts["means"]
+        assert tuple(head["weight"].shape) == (2 * count, DIM * count)
+        assert tuple(means["prototypes"].shape) == (2 * count, DIM * (count + 1))
+        assert tuple(means["exemplar_means"].shape) == (2 * count, DIM * count)
+        backbone, part = size(features.backbone), size(features.backbone.new_part())
+        others = sum(value.numel() for values in (head, means) for value in values.values())
+        # scoring uses all that is stored (the release stores one more ViT per session)
+        assert learner.parameter_counts() == (2 * backbone + count * part + others,) * 2
 
 
 def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None:
@@ -71,38 +61,38 @@ def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None
     base, second = sessions(features)[:2]
 
     def embed(positions: tuple[int, ...]) -> torch.Tensor:
-        assert learner._shared is not None
+        assert learner.stack.shared is not None
         with torch.inference_mode():
             inputs = features.inputs(positions)[:]
-            tokens = learner._shared(inputs).half().float()  # as they are stored
+            tokens = learner.stack.shared(inputs).half().float()  # as they are stored
             pretrained = features.backbone.pool(features.backbone(inputs))
-            return torch.cat([pretrained, *(part(tokens) for part in learner._parts)], dim=1)
+            return torch.cat([pretrained, *(part(tokens) for part in learner.stack.parts)], dim=1)
 
-    exemplars = dict(zip(learner._exemplars.group_labels[0], learner._exemplars.groups[0], strict=True))
+    exemplars = dict(zip(learner.exemplars.group_labels[0], learner.exemplars.groups[0], strict=True))
     for row, label in enumerate(learner.classes):
         if label in base.labels:
             clips: tuple[int, ...] = (exemplars[label],)
         else:
-            clips = next(one.support for one in second.classes if one.label == label)
-        torch.testing.assert_close(learner._prototypes[row], embed(clips).mean(dim=0), atol=1e-5, rtol=1e-5)
+            clips = next(of_class.support for of_class in second.classes if of_class.label == label)
+        torch.testing.assert_close(learner.prototypes[row], embed(clips).mean(dim=0), atol=1e-5, rtol=1e-5)
     query = base.classes[0].query
-    expected = 16 * nn.functional.cosine_similarity(embed(query)[:, None], learner._prototypes[None], dim=2)
+    expected = 16 * nn.functional.cosine_similarity(embed(query)[:, None], learner.prototypes[None], dim=2)
     torch.testing.assert_close(learner.score(query)["prototype"], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_exemplars_come_from_the_support_unless_compat_says_otherwise(features: Features) -> None:
+def test_exemplars_come_from_the_support_except_with_compat(features: Features) -> None:
     ours = learned(features, 3)
-    for session, exemplars in zip(sessions(features), ours._exemplars.groups, strict=True):
+    for session, exemplars in zip(sessions(features), ours.exemplars.groups, strict=True):
         assert len(exemplars) == 2
         assert set(exemplars) <= set(session.support)
     released = learned(features, 3, compat="reference")
-    pools = {clip for session in sessions(features) for one in session.classes for clip in one.pool}
-    chosen = {clip for group in released._exemplars.groups for clip in group}
+    pools = {clip for session in sessions(features) for of_class in session.classes for clip in of_class.pool}
+    chosen = {clip for group in released.exemplars.groups for clip in group}
     assert chosen <= pools
     assert not chosen <= {clip for session in sessions(features) for clip in session.support}
 
 
-def test_compat_leads_with_the_linear_head() -> None:
+def test_the_default_head_of_compat_is_the_linear_one() -> None:
     assert EDE.default_head(EDESettings()) == "prototype"
     assert EDE.default_head(EDESettings.model_validate({"compat": "reference"})) == "linear"
     mixed = EDESettings.model_validate({"compat": "reference", "exemplar_pool": "support"})
@@ -110,7 +100,7 @@ def test_compat_leads_with_the_linear_head() -> None:
 
 
 def test_training_fits_the_support(features: Features) -> None:
-    """Enough steps on two classes of tones: the linear head knows its own support."""
+    """After enough steps on two classes of tones the linear head classifies the support correctly."""
     learner = learned(features, 1, base_epochs=150, base_lr=0.01, base_milestones=())
     (base, *_) = sessions(features)
     columns = [learner.classes.index(label) for label in base.support_labels]
@@ -121,7 +111,7 @@ def test_mixup_changes_the_base_session(features: Features) -> None:
     assert part_digests(learned(features, 1, base_mixup=1.0)) != part_digests(learned(features, 1))
 
 
-def test_a_loss_that_is_no_number_is_named(features: Features) -> None:
+def test_a_loss_that_is_not_finite_raises(features: Features) -> None:
     with pytest.raises(
         EarshotError, match=r"session 1, epoch \d+ of 50: the loss is (nan|inf); lower the learning rate"
     ):

@@ -1,4 +1,4 @@
-"""What makes FOSTER: weights by effective number, the losses of boosting and compression, one network in the end."""
+"""FOSTER: weights by effective number, the losses of boosting and compression, one network after a session."""
 
 import copy
 from typing import Any
@@ -7,27 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.foster import FOSTER, FOSTERSettings, class_weights
 from trainables.networks.backbone import weights_digest
 from trainables.networks.heads import linear_head
-from trainables.store.arrays import ConcatRows
+from trainables.store.arrays import Rows
 
-DIM = 96
 LR = 0.01
 
 
-def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
-
-
-def generator(session: int) -> torch.Generator:
-    return torch.Generator().manual_seed(session)
-
-
 def learned(features: Features, count: int, **settings: Any) -> FOSTER:
-    """One step of each stage, without weight decay, unless told otherwise."""
+    """One step of each stage, without weight decay, by default."""
     quick = {
         "base_epochs": 2,
         "base_lr": 0.05,
@@ -37,18 +28,15 @@ def learned(features: Features, count: int, **settings: Any) -> FOSTER:
         "incremental_weight_decay": 0.0,
         **settings,
     }
-    learner = FOSTER(FOSTERSettings.model_validate(quick), features)
-    for session in sessions(features)[:count]:
-        learner.learn(session, generator(session.index))
-    return learner
+    return trained(FOSTER(FOSTERSettings.model_validate(quick), features), count)
 
 
-def rehearsed(learner: FOSTER, features: Features) -> tuple[ConcatRows, Tensor, Tensor]:
+def rehearsed(learner: FOSTER, features: Features) -> tuple[Rows, Tensor, Tensor]:
     """Inputs, columns and class counts of the second session: 3 clips of each new class, 1 of each old."""
-    groups = [sessions(features)[1].support, learner._exemplars.groups[0]]
-    columns = [learner.classes.index(label) for label in learner._exemplars.labels]
+    groups, _ = learner.exemplars.with_support(sessions(features)[1])
+    columns = [learner.classes.index(label) for label in learner.exemplars.labels]
     targets = torch.tensor([2, 2, 2, 3, 3, 3, *columns])
-    return ConcatRows([features.inputs(group) for group in groups]), targets, torch.tensor([1, 1, 3, 3])
+    return features.inputs_of_groups(groups), targets, torch.tensor([1, 1, 3, 3])
 
 
 def after_a_step(parameter: Tensor) -> Tensor:
@@ -61,7 +49,7 @@ def after_a_step(parameter: Tensor) -> Tensor:
     [
         ([1, 2], 0.5, [1.2, 0.8]),  # effective numbers 1 and 1.5
         ([1, 3], 0.5, [14 / 11, 8 / 11]),  # 1 and 1.75
-        ([1, 5], 0.0, [1.0, 1.0]),  # every class is worth one clip
+        ([1, 5], 0.0, [1.0, 1.0]),  # every class has weight 1
         ([4, 4, 4], 0.96, [1.0, 1.0, 1.0]),
         ([1, 4], 1 - 1e-9, [1.6, 0.4]),  # by 1 / n in the limit
     ],
@@ -82,15 +70,15 @@ def test_one_step_of_boosting_follows_its_loss(features: Features) -> None:
     enhancement = linear_head(DIM, 4, draws)
     expanded = linear_head(2 * DIM, 4, draws, grown_from=network.head)
     branch = copy.deepcopy(network.backbone).requires_grad_(True)
-    new = branch.pool(branch(inputs[:]))
+    new = branch.embed(inputs[:])
     z = expanded(torch.cat([old, new], dim=1))
     w = torch.tensor([14 / 11, 14 / 11, 8 / 11, 8 / 11])  # 1 / (1, 1, 1.75, 1.75), their mean 1
     soft = (old_logits / 2).softmax(dim=1)
-    kept = -(soft * (z[:, :2] / 2).log_softmax(dim=1)).sum(dim=1).mean()
+    distilled = -(soft * (z[:, :2] / 2).log_softmax(dim=1)).sum(dim=1).mean()
     loss = nn.functional.cross_entropy(z / w, targets) + nn.functional.cross_entropy(enhancement(new), targets)
-    (loss + 3 * kept).backward()
+    (loss + 3 * distilled).backward()
 
-    trained, head = learner._boost(inputs, targets, counts, old, generator(1), "here")
+    trained, head = learner.boost(inputs, targets, counts, old, generator(1), "here")
     tolerance = {"atol": 1e-6, "rtol": 1e-4}
     torch.testing.assert_close(
         trained.backbone.ast.layernorm.bias.detach(), after_a_step(branch.ast.layernorm.bias), **tolerance
@@ -111,7 +99,7 @@ def test_one_step_of_compression_follows_its_loss(features: Features) -> None:
     student.grow(4, generator(1))
     (-(q * (student(inputs[:]) / 3).log_softmax(dim=1)).sum(dim=1).mean()).backward()
 
-    trained = learner._compress(inputs, z, counts, generator(1), "here")
+    trained = learner.compress(inputs, z, counts, generator(1), "here")
     norm = student.backbone.ast.layernorm
     torch.testing.assert_close(
         trained.backbone.ast.layernorm.bias.detach(), after_a_step(norm.bias), atol=1e-6, rtol=1e-4
@@ -119,12 +107,12 @@ def test_one_step_of_compression_follows_its_loss(features: Features) -> None:
     torch.testing.assert_close(trained.head.weight.detach(), after_a_step(student.head.weight), atol=1e-6, rtol=1e-4)
 
 
-def test_both_stages_start_from_the_old_network_and_leave_it_alone(features: Features) -> None:
+def test_both_stages_start_from_the_old_network_and_do_not_change_it(features: Features) -> None:
     learner = learned(features, 1, incremental_boosting_epochs=0, incremental_compression_epochs=0)
     old = learner.network
     before, pretrained = weights_digest(old), weights_digest(features.backbone)
     inputs, targets, counts = rehearsed(learner, features)
-    branch, expanded = learner._boost(inputs, targets, counts, old.embed(inputs[:]).detach(), generator(1), "here")
+    branch, expanded = learner.boost(inputs, targets, counts, old.embed(inputs[:]).detach(), generator(1), "here")
     assert weights_digest(branch.backbone) == weights_digest(old.backbone)
     assert torch.equal(expanded.weight[:2, :DIM], old.head.weight)
     learner.learn(sessions(features)[1], generator(1))
@@ -135,21 +123,21 @@ def test_both_stages_start_from_the_old_network_and_leave_it_alone(features: Fea
     assert (weights_digest(old), weights_digest(features.backbone)) == (before, pretrained)
 
 
-def test_one_network_remains(features: Features) -> None:
-    backbone = sum(p.numel() for p in features.backbone.parameters())
+def test_only_one_network_is_stored(features: Features) -> None:
+    backbone = size(features.backbone)
     for count in (1, 2, 3):
         learner = learned(features, count)
         values = backbone + 2 * count * (DIM + 1)
-        assert learner.parameters() == (values, values)
+        assert learner.parameter_counts() == (values, values)
         assert sum(v.numel() for part in learner.state().parts.values() for v in part.values()) == values
 
 
-def test_boosting_learns_the_new_classes_and_keeps_the_old(features: Features) -> None:
-    """Enough steps: the expanded network knows the new support and the old classes' one exemplar each."""
+def test_boosting_learns_the_new_classes_and_does_not_forget_the_old(features: Features) -> None:
+    """After enough steps the expanded network classifies the new support and the exemplars correctly."""
     learner = learned(features, 1, base_epochs=40, base_lr=LR, incremental_boosting_epochs=60)
     inputs, targets, counts = rehearsed(learner, features)
     old = learner.network.embed(inputs[:]).detach()
-    branch, expanded = learner._boost(inputs, targets, counts, old, generator(1), "here")
+    branch, expanded = learner.boost(inputs, targets, counts, old, generator(1), "here")
     known = learner.network.head(old).argmax(dim=1)
     assert torch.equal(known[6:], targets[6:])
     assert torch.equal(expanded(torch.cat([old, branch.embed(inputs[:])], dim=1)).argmax(dim=1), targets)
@@ -158,12 +146,11 @@ def test_boosting_learns_the_new_classes_and_keeps_the_old(features: Features) -
 def test_compression_brings_the_student_towards_the_expanded_network(features: Features) -> None:
     learner = learned(features, 1, incremental_beta2=0.0)
     inputs, _, counts = rehearsed(learner, features)
-    z = torch.tensor([[4.0, 0.0, 2.0, 0.0]]).expand(len(inputs), 4)  # the same for every clip: what a bias can learn
+    z = torch.tensor([[4.0, 0.0, 2.0, 0.0]]).expand(len(inputs), 4)  # the same for every clip: a bias can learn it
     distances = []
     for epochs in (0, 5, 50):
-        changed = learner.settings.model_copy(update={"incremental_compression_epochs": epochs})
-        learner.settings = changed
-        student = learner._compress(inputs, z, counts, generator(1), "here")
+        learner.settings = learner.settings.model_copy(update={"incremental_compression_epochs": epochs})
+        student = learner.compress(inputs, z, counts, generator(1), "here")
         with torch.inference_mode():
             difference = (z / 2).softmax(dim=1) - (student(inputs[:]) / 2).softmax(dim=1)
         distances.append(difference.abs().sum(dim=1).mean().item())
@@ -173,7 +160,7 @@ def test_compression_brings_the_student_towards_the_expanded_network(features: F
 
 def test_exemplars_are_herded_from_the_support(features: Features) -> None:
     learner = learned(features, 3)
-    for session, exemplars in zip(sessions(features), learner._exemplars.groups, strict=True):
+    for session, exemplars in zip(sessions(features), learner.exemplars.groups, strict=True):
         assert len(exemplars) == 2
         assert set(exemplars) <= set(session.support)
     assert FOSTER.needs(FOSTERSettings()).exemplars == 1

@@ -1,4 +1,4 @@
-"""What makes MAR: levels of the later blocks, an MLP that weighs them, ridge regression; and what the release does."""
+"""MAR: levels of the later blocks, an MLP that weights them, ridge regression; and `compat: reference`."""
 
 import math
 from typing import Any
@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from datasets.benchmark.protocol import Protocol, Session
+from tests.support.learning import DIM, generator, size, trained
+from tests.support.learning import sessions as sessions_of
 from trainables.learners.features import Features
 from trainables.methods.mar import MAR, Fusion, MARSettings, level_count, levels
 from trainables.networks.backbone import load_backbone, weights_digest
@@ -15,26 +17,24 @@ from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores
 from trainables.networks.ridge import PENALTIES
 
-DIM = 96
+PROTOCOL = Protocol(base=2, way=2, shot=5)
 CLIPS = (1, 20, 33)
 
 
 def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=5), features.clips.table, order_seed=0, support_seed=0)
+    return sessions_of(features, PROTOCOL)
 
 
 def learned(features: Features, count: int, **settings: Any) -> MAR:
-    learner = MAR(MARSettings.model_validate({"base_epochs": 2, "base_lr": 0.05, **settings}), features)
-    for session in sessions(features)[:count]:
-        learner.learn(session, torch.Generator().manual_seed(session.index))
-    return learner
+    return trained(
+        MAR(MARSettings.model_validate({"base_epochs": 2, "base_lr": 0.05, **settings}), features), count, PROTOCOL
+    )
 
 
 def fused(learner: MAR, positions: tuple[int, ...], first_token: int = 0) -> Tensor:
-    assert learner._encoder is not None and learner._fusion is not None
     with torch.inference_mode():
-        fusion: Tensor = learner._fusion(levels(learner._encoder, learner.features.inputs(positions)[:], first_token))
-        return fusion.double()
+        embedding: Tensor = learner.fusion(levels(learner.encoder, learner.features.inputs(positions)[:], first_token))
+        return embedding.double()
 
 
 def test_published_defaults() -> None:
@@ -48,24 +48,24 @@ def test_levels_are_the_normed_means_after_the_later_blocks(features: Features) 
     backbone = load_backbone("random-small", features.frontend.frames)  # four blocks
     inputs = features.inputs(CLIPS)[:]
     with torch.inference_mode():
-        given = levels(backbone, inputs)
+        result = levels(backbone, inputs)
         third = backbone.ast(inputs, output_hidden_states=True)
-        assert given.shape == (3, 2, 192)
+        assert result.shape == (3, 2, 192)
         maps = third.hidden_states  # patches, then after each block
         for level, tokens in enumerate((maps[3], maps[4])):
             expected = nn.functional.layer_norm(
                 tokens, (192,), backbone.ast.layernorm.weight, backbone.ast.layernorm.bias, eps=1e-6
             ).mean(dim=1)
-            torch.testing.assert_close(given[:, level], expected)
-        torch.testing.assert_close(given[:, 1], backbone.pool(backbone(inputs)))
+            torch.testing.assert_close(result[:, level], expected)
+        torch.testing.assert_close(result[:, 1], backbone.pool(backbone(inputs)))
     assert level_count(backbone) == 2
     assert level_count(features.backbone) == 1
 
 
 def test_one_step_of_the_base_session_follows_its_loss(features: Features) -> None:
-    """CE over 16 cos(e, w_c); transformer and head move, with one level the MLP cannot."""
+    """CE over 16 cos(e, w_c); transformer and head change, the MLP cannot with one level."""
     learner = learned(features, 0, base_epochs=1, base_lr=0.1, base_weight_decay=0.0)
-    draws = torch.Generator().manual_seed(0)
+    draws = generator(0)
     fusion = Fusion(1, DIM, draws)
     head = torch.empty(2, DIM).uniform_(-1 / math.sqrt(DIM), 1 / math.sqrt(DIM), generator=draws)
     encoder = trainable(features.backbone)
@@ -77,13 +77,12 @@ def test_one_step_of_the_base_session_follows_its_loss(features: Features) -> No
     assert bias.grad is not None
     expected = bias.detach() - 0.1 * bias.grad
 
-    learner.learn(base, torch.Generator().manual_seed(0))
-    assert learner._encoder is not None
-    torch.testing.assert_close(learner._encoder.ast.layernorm.bias, expected, atol=1e-6, rtol=1e-4)
+    learner.learn(base, generator(0))
+    torch.testing.assert_close(learner.encoder.ast.layernorm.bias, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_fusion_by_hand() -> None:
-    fusion = Fusion(2, 1, torch.Generator().manual_seed(0))
+    fusion = Fusion(2, 1, generator(0))
     with torch.no_grad():
         for parameter in fusion.parameters():
             parameter.zero_()
@@ -103,13 +102,12 @@ def test_the_base_session_trains_transformer_and_mlp_and_later_ones_neither(feat
     )
     learner = learned(small, 1)
     start = learned(small, 1, base_epochs=0)
-    assert learner._encoder is not None and learner._fusion is not None and start._fusion is not None
-    encoder, fusion = weights_digest(learner._encoder), weights_digest(learner._fusion)
+    encoder, fusion = weights_digest(learner.encoder), weights_digest(learner.fusion)
     assert encoder != weights_digest(small.backbone)
-    assert fusion != weights_digest(start._fusion)
-    learner.learn(sessions(small)[1], torch.Generator().manual_seed(1))
-    assert (weights_digest(learner._encoder), weights_digest(learner._fusion)) == (encoder, fusion)
-    assert learner._encoder_digest == encoder
+    assert fusion != weights_digest(start.fusion)
+    learner.learn(sessions(small)[1], generator(1))
+    assert (weights_digest(learner.encoder), weights_digest(learner.fusion)) == (encoder, fusion)
+    assert learner.state().notes["encoder_digest"] == encoder
     assert weights_digest(features.backbone) == pretrained
 
 
@@ -125,35 +123,34 @@ def test_scores_are_the_ridge_regression_of_all_support(features: Features) -> N
     columns = torch.tensor([learner.classes.index(label) for label in labels])
     targets = nn.functional.one_hot(columns, 6).double()
     expected = closed_form(fused(learner, support), targets, 1.0)
-    torch.testing.assert_close(learner._ridge.solution(1.0, 6), expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(learner.ridge.solution(1.0, 6), expected, atol=1e-4, rtol=1e-3)
     query = sessions(features)[1].classes[0].query
-    product = (fused(learner, query) @ learner._ridge.weights).float()
+    product = (fused(learner, query) @ learner.ridge.weights).float()
     torch.testing.assert_close(learner.score(query)["ridge"], product, atol=1e-3, rtol=1e-3)
 
 
-def test_the_release_trains_nothing_and_sees_no_special_tokens(features: Features) -> None:
+def test_the_release_trains_nothing_and_drops_special_tokens(features: Features) -> None:
     learner = learned(features, 2, compat="reference")
-    assert learner._encoder is features.backbone
-    start = Fusion(level_count(features.backbone), DIM, torch.Generator().manual_seed(0))
-    assert learner._fusion is not None
-    assert weights_digest(learner._fusion) == weights_digest(start)
+    assert learner.encoder is features.backbone
+    start = Fusion(level_count(features.backbone), DIM, generator(0))
+    assert weights_digest(learner.fusion) == weights_digest(start)
     assert "encoder" not in learner.state().parts  # P is not stored
     backbone, inputs = features.backbone, features.inputs(CLIPS)[:]
     with torch.inference_mode():
         expected = backbone.pool(backbone.blocks(backbone.patches(inputs)[:, 2:]))
-        torch.testing.assert_close(learner._levels(CLIPS)[:][:, -1], expected)
+        torch.testing.assert_close(learner.levels(CLIPS)[:][:, -1], expected)
         assert not torch.allclose(expected, backbone.pool(backbone(inputs)), atol=1e-4)
     query = sessions(features)[0].classes[0].query
-    cosines = cosine_scores(fused(learner, query, 2).float(), learner._ridge.weights.T.float())
+    cosines = cosine_scores(fused(learner, query, 2).float(), learner.ridge.weights.T.float())
     torch.testing.assert_close(learner.score(query)["ridge"], cosines, atol=1e-3, rtol=1e-3)
 
 
-def test_the_release_chooses_lambda_on_the_session_alone(features: Features) -> None:
-    """Fitted on the first four fifths of the session's shuffled clips, judged on the last fifth."""
+def test_the_release_chooses_lambda_on_the_session_only(features: Features) -> None:
+    """Fitted on the first four fifths of the session's shuffled clips, evaluated on the last fifth."""
     learner = learned(features, 1, compat="reference")
     second = sessions(features)[1]
-    learner.learn(second, torch.Generator().manual_seed(1))
-    order = torch.randperm(10, generator=torch.Generator().manual_seed(1))
+    learner.learn(second, generator(1))
+    order = torch.randperm(10, generator=generator(1))
     embeddings = fused(learner, second.support, 2)[order]
     columns = torch.tensor([learner.classes.index(label) for label in second.support_labels])[order]
     targets = nn.functional.one_hot(columns, 4).double()
@@ -164,14 +161,14 @@ def test_the_release_chooses_lambda_on_the_session_alone(features: Features) -> 
         for penalty in PENALTIES[4:]
     }
     best = min(errors.values())
-    assert errors.get(learner._ridge.penalty, best) == pytest.approx(best, rel=1e-3)
+    assert errors.get(learner.ridge.penalty, best) == pytest.approx(best, rel=1e-3)
 
 
-def test_what_is_stored(features: Features) -> None:
-    whole = sum(p.numel() for p in features.backbone.parameters())
+def test_networks_and_statistics_are_stored_and_no_clips(features: Features) -> None:
+    whole = size(features.backbone)
     mlp = DIM * 64 + 64 + 64 + 1  # one level of the two blocks
     learner = learned(features, 2)
-    assert learner.parameters() == (whole + mlp + DIM * 4 + 20 * DIM + 10 * (2 + 4), whole + mlp + DIM * 4)
+    assert learner.parameter_counts() == (whole + mlp + DIM * 4 + 20 * DIM + 10 * (2 + 4), whole + mlp + DIM * 4)
     assert set(learner.state().notes) == {"classes", "encoder_digest"}  # no clips
 
 
@@ -181,8 +178,8 @@ def test_resumes(features: Features, compat: str) -> None:
     resumed = MAR(learner.settings, features)
     resumed.load(learner.state())
     assert torch.equal(learner.score(CLIPS)["ridge"], resumed.score(CLIPS)["ridge"])
-    for one in (learner, resumed):
-        one.learn(sessions(features)[2], torch.Generator().manual_seed(2))
+    for each in (learner, resumed):
+        each.learn(sessions(features)[2], generator(2))
     assert torch.equal(learner.score(CLIPS)["ridge"], resumed.score(CLIPS)["ridge"])
 
 

@@ -1,86 +1,68 @@
-"""What makes MEMO: blocks that all sessions share, one block of each session's own; what it takes over from DER."""
+"""MEMO: blocks that all sessions share, one specialised block per session; loss, weight align and exemplars of DER."""
 
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.memo import MEMO, MEMOSettings, shared_blocks
-from trainables.networks.backbone import SpecialisedPart, weights_digest
-
-DIM = 96
-
-
-def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
-
-
-def generator(session: int) -> torch.Generator:
-    return torch.Generator().manual_seed(session)
+from trainables.networks.backbone import Backbone, SpecialisedPart, weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> MEMO:
     quick = {"base_epochs": 2, "base_lr": 0.05, "incremental_epochs": 2, "incremental_lr": 0.05, **settings}
-    learner = MEMO(MEMOSettings.model_validate(quick), features)
-    for session in sessions(features)[:count]:
-        learner.learn(session, generator(session.index))
-    return learner
+    return trained(MEMO(MEMOSettings.model_validate(quick), features), count)
 
 
 def part(learner: MEMO, index: int) -> SpecialisedPart:
-    one = learner._parts[index]
-    assert isinstance(one, SpecialisedPart)
-    return one
+    specialised = learner.stack.parts[index]
+    assert isinstance(specialised, SpecialisedPart)
+    return specialised
 
 
-def shared_digest(learner: MEMO) -> str:
-    assert learner._shared is not None
-    return weights_digest(learner._shared)
+def shared_of(learner: MEMO) -> Backbone:
+    assert learner.stack.shared is not None
+    return learner.stack.shared
 
 
-def size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def test_blocks_are_shared_but_for_the_last(features: Features) -> None:
+def test_all_blocks_except_the_last_are_shared(features: Features) -> None:
     shared = shared_blocks(features.backbone)
     inputs = features.inputs((0, 20))[:]
     with torch.inference_mode():
         patches = features.backbone.patches(inputs)
         assert torch.equal(shared(inputs), features.backbone.blocks(patches, 0, -1))
-    assert len(features.backbone.ast.layers) == 2  # P itself is whole
+    assert len(features.backbone.ast.layers) == 2  # P is unchanged
     assert size(shared) + size(features.backbone.new_part()) == size(features.backbone)
 
 
 def test_without_training_the_embedding_is_the_backbones(features: Features) -> None:
-    """S_0 G = P: the cut changes nothing but the 16 bits of the token map in between."""
+    """S_0 G = P, except for the 16 bits of the token map in between."""
     query = sessions(features)[0].classes[0].query
     learner = learned(features, 1, base_epochs=0)
-    torch.testing.assert_close(learner._embedding(query), features.pooled(query), atol=2e-3, rtol=1e-2)
+    torch.testing.assert_close(learner.stack.embed(query), features.pooled(query), atol=2e-3, rtol=1e-2)
     random = learned(features, 1, base_epochs=0, base_block="random")
-    assert (random._embedding(query) - features.pooled(query)).abs().max() > 0.1
+    assert (random.stack.embed(query) - features.pooled(query)).abs().max() > 0.1
     final = features.backbone.ast.layernorm.state_dict()
     assert all(torch.equal(value, final[key]) for key, value in part(random, 0).norm.state_dict().items())
 
 
-def test_the_base_session_trains_all_blocks_and_later_ones_only_their_own(features: Features) -> None:
+def test_the_base_session_trains_all_blocks_and_later_ones_only_theirs(features: Features) -> None:
     pretrained = weights_digest(features.backbone)
     learner = learned(features, 1)
-    shared, first = shared_digest(learner), weights_digest(part(learner, 0))
+    shared, first = weights_digest(shared_of(learner)), weights_digest(part(learner, 0))
     untrained = learned(features, 1, base_epochs=0)
-    assert shared != shared_digest(untrained)
+    assert shared != weights_digest(shared_of(untrained))
     assert first != weights_digest(part(untrained, 0))
     learner.learn(sessions(features)[1], generator(1))
-    assert shared_digest(learner) == shared
+    assert weights_digest(shared_of(learner)) == shared
     assert weights_digest(part(learner, 0)) == first
     assert weights_digest(part(learner, 1)) != first
     assert weights_digest(features.backbone) == pretrained
 
 
-def test_a_new_block_starts_as_a_copy_of_the_one_before(features: Features) -> None:
+def test_a_new_block_starts_as_a_copy_of_the_previous_one(features: Features) -> None:
     learner = learned(features, 3, incremental_epochs=0)
     assert len({weights_digest(part(learner, index)) for index in range(3)}) == 1
 
@@ -88,11 +70,10 @@ def test_a_new_block_starts_as_a_copy_of_the_one_before(features: Features) -> N
 def test_the_embedding_is_of_all_specialised_parts_on_one_token_map(features: Features) -> None:
     learner = learned(features, 2)
     query = sessions(features)[0].classes[0].query
-    assert learner._shared is not None and learner._head is not None
     with torch.inference_mode():
-        tokens = learner._shared(features.inputs(query)[:]).half().float()  # as they are stored
+        tokens = shared_of(learner)(features.inputs(query)[:]).half().float()  # as they are stored
         embedding = torch.cat([part(learner, 0)(tokens), part(learner, 1)(tokens)], dim=1)
-        expected = learner._head(embedding)
+        expected = learner.head(embedding)
     torch.testing.assert_close(learner.score(query)["linear"], expected, atol=1e-4, rtol=1e-4)
 
 
@@ -101,22 +82,21 @@ def test_a_session_costs_one_block(features: Features) -> None:
         classes, width = 2 * count, DIM * count
         values = size(features.backbone) + (count - 1) * size(features.backbone.new_part())
         values += classes * (width + 1) + classes * width
-        assert learned(features, count, incremental_epochs=0).parameters() == (values, values)
+        assert learned(features, count, incremental_epochs=0).parameter_counts() == (values, values)
 
 
-def test_shared_blocks_run_once_a_clip(features: Features) -> None:
+def test_shared_blocks_run_once_per_clip(features: Features) -> None:
     learner = learned(features, 1)
     query = sessions(features)[0].classes[0].query
     learner.score(query)
-    seen: list[int] = []
-    assert learner._shared is not None
-    learner._shared.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    calls: list[int] = []
+    shared_of(learner).register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
     learner.learn(sessions(features)[1], generator(1))
     learner.score(query)
-    assert seen == [6, 2]  # the new support and, as a group of its own, its exemplars; nothing in the epochs
+    assert calls == [6, 2]  # the new support and, as a separate group, its exemplars; none in the epochs
 
 
-def test_what_does_not_change_is_a_part_of_its_own(features: Features) -> None:
+def test_tensors_that_do_not_change_are_separate_parts_of_the_state(features: Features) -> None:
     learner = learned(features, 1)
     before = learner.state().parts
     learner.learn(sessions(features)[1], generator(1))
@@ -129,8 +109,7 @@ def test_what_does_not_change_is_a_part_of_its_own(features: Features) -> None:
 @pytest.mark.parametrize("align", [True, False])
 def test_weight_align(features: Features, align: bool) -> None:
     learner = learned(features, 2, incremental_weight_align=align)
-    assert learner._head is not None
-    norms = learner._head.weight.norm(dim=1)
+    norms = learner.head.weight.norm(dim=1)
     assert bool(torch.isclose(norms[2:].mean(), norms[:2].mean(), rtol=1e-5)) is align
 
 
@@ -141,7 +120,7 @@ def test_the_auxiliary_loss_changes_the_part(features: Features) -> None:
 
 def test_exemplars_are_herded_from_the_support(features: Features) -> None:
     learner = learned(features, 3)
-    for session, exemplars in zip(sessions(features), learner._exemplars.groups, strict=True):
+    for session, exemplars in zip(sessions(features), learner.exemplars.groups, strict=True):
         assert len(exemplars) == 2
         assert set(exemplars) <= set(session.support)
     assert MEMO.needs(MEMOSettings()).exemplars == 1

@@ -1,4 +1,4 @@
-"""What makes TEEN: the calibration, and that nothing else happens after the base session."""
+"""TEEN: the calibration, and that nothing else changes after the base session."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from datasets.benchmark.protocol import Protocol, Session, make_sessions
+from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.teen import TEEN, TEENSettings, calibrated
 from trainables.networks.backbone import weights_digest
@@ -14,15 +14,8 @@ from trainables.networks.classifier import trainable
 from trainables.networks.heads import linear_head
 
 
-def sessions(features: Features) -> tuple[Session, ...]:
-    return make_sessions(Protocol(base=2, way=2, shot=3), features.clips.table, order_seed=0, support_seed=0)
-
-
 def learned(features: Features, count: int, **settings: Any) -> TEEN:
-    learner = TEEN(TEENSettings.model_validate({"base_epochs": 2, **settings}), features)
-    for session in sessions(features)[:count]:
-        learner.learn(session, torch.Generator().manual_seed(session.index))
-    return learner
+    return trained(TEEN(TEENSettings.model_validate({"base_epochs": 2, **settings}), features), count)
 
 
 def test_calibration_by_hand() -> None:
@@ -38,8 +31,8 @@ def test_one_step_of_the_base_session_follows_its_loss(features: Features) -> No
     """CE over 16 cos(phi(x), w_c)."""
     base = sessions(features)[0]
     network = trainable(features.backbone)
-    head = linear_head(network.dim, 2, torch.Generator().manual_seed(0))
-    embedded = network.pool(network(features.inputs(base.support)[:]))
+    head = linear_head(network.dim, 2, generator(0))
+    embedded = network.embed(features.inputs(base.support)[:])
     logits = 16 * nn.functional.cosine_similarity(embedded[:, None], head.weight[None], dim=2)
     nn.functional.cross_entropy(logits, torch.tensor([0, 0, 0, 1, 1, 1])).backward()
     bias = network.ast.layernorm.bias
@@ -61,10 +54,10 @@ def test_prototypes_are_means_of_the_trained_embedding(features: Features) -> No
     learner = learned(features, 2)
     network = learner.network
     for session in sessions(features)[:2]:
-        for one in session.classes:
+        for of_class in session.classes:
             with torch.inference_mode():
-                expected = network.pool(network(features.inputs(one.support)[:])).mean(dim=0)
-            row = learner.prototypes[learner.classes.index(one.label)]
+                expected = network.embed(features.inputs(of_class.support)[:]).mean(dim=0)
+            row = learner.prototypes[learner.classes.index(of_class.label)]
             torch.testing.assert_close(row, expected, atol=1e-5, rtol=1e-5)
     query = sessions(features)[0].classes[0].query
     expected = 16 * nn.functional.cosine_similarity(learner.embed(query)[:, None], learner.prototypes[None], dim=2)
@@ -74,10 +67,10 @@ def test_prototypes_are_means_of_the_trained_embedding(features: Features) -> No
 def test_the_base_session_trains_a_copy_and_later_ones_train_nothing(features: Features) -> None:
     pretrained = weights_digest(features.backbone)
     learner = learned(features, 1)
-    trained, prototypes = weights_digest(learner.network), learner.prototypes.clone()
-    assert trained != pretrained
-    learner.learn(sessions(features)[1], torch.Generator().manual_seed(1))
-    assert weights_digest(learner.network) == trained
+    digest, prototypes = weights_digest(learner.network), learner.prototypes.clone()
+    assert digest != pretrained
+    learner.learn(sessions(features)[1], generator(1))
+    assert weights_digest(learner.network) == digest
     assert weights_digest(features.backbone) == pretrained
     assert torch.equal(learner.prototypes[:2], prototypes)
 
@@ -98,11 +91,11 @@ def test_training_separates_the_base_classes(features: Features) -> None:
     assert loss(150) < 0.5 * loss(0)
 
 
-def test_milestones_multiply_the_rate_by_gamma() -> None:
+def test_milestones_multiply_the_learning_rate_by_gamma() -> None:
     schedule = TEENSettings().base_schedule()
     assert [schedule.lr_after(epoch) for epoch in (0, 50, 100)] == [4e-3, 1e-3, 2.5e-4]
 
 
-def test_values_stored(features: Features) -> None:
-    backbone = sum(parameter.numel() for parameter in features.backbone.parameters())
-    assert learned(features, 2).parameters() == (backbone + 4 * 96,) * 2
+def test_number_of_stored_values(features: Features) -> None:
+    backbone = size(features.backbone)
+    assert learned(features, 2).parameter_counts() == (backbone + 4 * DIM,) * 2
