@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # names of classes and "±" on a terminal without UTF-8
-    listed = _listed_corpora()
+    listed = listed_corpora()
     corpus = listed.get(words[0]) if words else None
     options = vars(parser(corpus).parse_args(words))
     common = {key: options.pop(key) for key in _COMMON}
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _listed_corpora() -> dict[str, Corpus[Any]]:
+def listed_corpora() -> dict[str, Corpus[Any]]:
     """The corpora with published lists, by name."""
     return {name: corpus for name, corpus in corpora().items() if type(corpus).listing is not Corpus.listing}
 
@@ -72,7 +72,7 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
     Args:
         corpus: its published lists are audited; its options are added.
     """
-    listed = _listed_corpora()
+    listed = listed_corpora()
     made = CommandLine(
         "orchestrator.audit",
         usage="earshot audit BENCHMARK [options]",

@@ -54,7 +54,7 @@ def test_commands_parse(command: Command) -> None:
     elif module == "orchestrator.sweep":
         assert parse(arguments)
     elif module == "orchestrator.audit":
-        listed = audit._listed_corpora()
+        listed = audit.listed_corpora()
         assert audit.parser(listed.get(arguments[0])).parse_args(arguments)
     elif module.startswith(("orchestrator.", "trainables.")):
         assert importlib.import_module(module).parser().parse_args(arguments)

@@ -16,7 +16,7 @@ import pytest
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.audit import _listed_corpora, main, parser
+from orchestrator.audit import listed_corpora, main, parser
 from orchestrator.auditing import measure
 from orchestrator.auditing.audit import audit
 from orchestrator.auditing.files import format_markdown
@@ -296,7 +296,7 @@ def test_seeded_class_order(command: Command, planted: Path) -> None:
     assert {" ".join(line.split()[4:6]) for line in steps} == {"95 95.83", "100 95.83"}
 
 
-@pytest.mark.parametrize("name", sorted(_listed_corpora()))
+@pytest.mark.parametrize("name", sorted(listed_corpora()))
 def test_help_of_every_published_list_has_its_options(name: str, command: Command) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0 and f"options of {name}" in out and "--meta" in out

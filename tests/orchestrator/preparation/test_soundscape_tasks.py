@@ -205,7 +205,7 @@ def test_invalid_folders_are_reported_in_one_line(tmp_path: Path) -> None:
         render(tmp_path / "gone", folder, out)
     with pytest.raises(EarshotError, match=r"^--sources .*/gone: expected a folder, found none"):
         render(folder, tmp_path / "gone", out)
-    with pytest.raises(EarshotError, match=r"^--annotations .*/there: expected \*\.jams in it .*, found none"):
+    with pytest.raises(EarshotError, match=r"^--annotations .*/folder: expected \*\.jams in it .*, found none"):
         render(folder, folder, out)
     assert not out.exists()
     (folder / "a.jams").touch()
