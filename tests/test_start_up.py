@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.__main__ import COMMANDS
+from tests.support.run_folders import trial
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly"}
@@ -100,3 +101,13 @@ def test_the_list_of_commands_and_completion() -> None:
     assert packages(run("orchestrator", "--help", status=0).stderr) & HEAVY == set()
     assert packages(run("orchestrator", "swep", status=2).stderr) & HEAVY == set()
     assert packages(run("orchestrator", "completion", "bash", status=0).stderr) & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_report_and_compare_do_not_import_pytorch_or_ray(command: str, tmp_path: Path) -> None:
+    for configuration, value in (("ede-0000000a", 0.5), ("simplecil-0000000b", 0.6)):
+        for seed in range(2):
+            trial(tmp_path / "run", configuration, seed, [[value], [value - 0.1 * seed, value]])
+    process = run(COMMANDS[command][0], str(tmp_path / "run"), status=0)
+    assert packages(process.stderr) & {"torch", "torchaudio", "transformers", "ray"} == set()
+    assert {"pandas", "scipy"} <= packages(process.stderr)  # what computes was loaded

@@ -25,7 +25,7 @@ from tests.support.chain_runs import seeds, write_run
 from tests.support.documented_commands import ROOT, Command, all_commands, commands_of
 
 NOT_RUN = {
-    r"^make |^\. \.venv": "the test suite itself, and what built its environment; `.ci/run` runs `make test`",
+    r"^make |^\. \.venv|^git clone": "these build the environment and run the tests; `.ci/run` runs `make test`",
     r"^python -m benchmarks\.": "minutes to hours; every benchmark has a test of its own in tests/benchmarks",
     r"^pip install|^docker ": "installs from a registry; the wheel is built and installed by tests/test_package.py",
     r"^(kubectl|sbatch|ssh|ray) ": "needs a cluster; tests/deploy and tests/orchestrator/cluster run stand-ins",
@@ -34,7 +34,7 @@ NOT_RUN = {
     r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/monitoring/test_loggers.py runs them",
     r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/tuning",
     r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED": "a corpus that is not here; tests/datasets builds small ones",
-    r"trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps, and packages a backbone",
+    r"earshot pretrain|trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps, and ships",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
@@ -128,15 +128,16 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def test_every_command_is_run_or_has_a_reason() -> None:
     """What is neither can only be a program that nobody has thought of yet."""
-    strangers = [str(command) for command in RUN_HERE if command.words[:2] != ["python", "-m"]]
+    strangers = [str(command) for command in RUN_HERE if command.module is None]
     assert strangers == []
     used = {pattern for pattern in NOT_RUN if any(re.search(pattern, one.line) for one in all_commands())}
     assert set(NOT_RUN) - used == set(), "reasons that no command needs any more"
 
 
-@pytest.mark.parametrize("command", [one for one in all_commands() if one.words[:2] == ["python", "-m"]], ids=str)
+@pytest.mark.parametrize("command", [one for one in all_commands() if one.module], ids=str)
 def test_commands_are_of_modules_that_are_there(command: Command) -> None:
-    module = command.words[2]
+    module = command.module
+    assert module is not None
     assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
     assert module.startswith("benchmarks.") or module in [name for name, _ in COMMANDS.values()] + [
         "trainables.pretraining.package_backbone"
@@ -146,7 +147,8 @@ def test_commands_are_of_modules_that_are_there(command: Command) -> None:
 @pytest.mark.parametrize("command", RUN_HERE, ids=str)
 def test_commands_run(command: Command, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sandbox)
-    module, arguments = command.words[2], command.words[3:]
+    module, arguments = command.module, command.arguments
+    assert module is not None
     if module == "orchestrator.sweep":
         arguments = [*arguments, "--dry-run"]
     if module in ("orchestrator.prepare", "orchestrator.export"):  # other commands read what is in its place

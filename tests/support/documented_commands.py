@@ -5,6 +5,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.__main__ import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -20,6 +22,19 @@ class Command:
 
     page: str
     line: str
+
+    @property
+    def module(self) -> str | None:
+        """The module of a command of ours, `earshot VERB` or `python -m MODULE`; None for other programs."""
+        words = self.words
+        if words[0] == "earshot":
+            return COMMANDS[words[1]][0]
+        return words[2] if words[:2] == ["python", "-m"] else None
+
+    @property
+    def arguments(self) -> list[str]:
+        """What follows the name of a command of ours."""
+        return self.words[2:] if self.words[0] == "earshot" else self.words[3:]
 
     @property
     def words(self) -> list[str]:
