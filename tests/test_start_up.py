@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.__main__ import COMMANDS
+from tests.support.run_folders import trial
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly"}
@@ -116,10 +117,20 @@ def test_a_sweep_says_that_it_loads_before_it_imports_what_it_computes_with(tone
 )
 def test_options_of_corpora(command: str, arguments: list[str], status: int, tmp_path: Path) -> None:
     words = [word.format(out=tmp_path / "out") for word in arguments]
-    assert packages(run(COMMANDS[command][0], *words, status=status).stderr) & HEAVY == set()
+    assert imported(COMMANDS[command][0], *words, status=status) & HEAVY == set()
 
 
 def test_the_list_of_commands_and_completion() -> None:
     assert imported("orchestrator", "--help", status=0) & HEAVY == set()
     assert imported("orchestrator", "swep", status=2) & HEAVY == set()
     assert imported("orchestrator", "completion", "bash", status=0) & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_report_and_compare_do_not_import_pytorch_or_ray(command: str, tmp_path: Path) -> None:
+    for configuration, value in (("ede-0000000a", 0.5), ("simplecil-0000000b", 0.6)):
+        for seed in range(2):
+            trial(tmp_path / "run", configuration, seed, [[value], [value - 0.1 * seed, value]])
+    process = run(COMMANDS[command][0], str(tmp_path / "run"), status=0)
+    assert packages(process.stderr) & {"torch", "torchaudio", "transformers", "ray"} == set()
+    assert {"pandas", "scipy"} <= packages(process.stderr)  # what computes was loaded

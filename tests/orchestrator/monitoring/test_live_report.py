@@ -28,12 +28,12 @@ def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: 
 
 def test_ceilings_by_hand() -> None:
     # label 0 and 1 share a content: 3 clips of label 0, 2 of label 1; label 2 shares one clip with label 0
-    twins = SharedClips(fingerprint="f", clips=(10, 10, 10), shared=(((0, 3), (1, 2)), ((0, 1), (2, 1))))
-    assert twins.ceilings([[0], [1], [2]]) == pytest.approx([1, 18 / 20, 27 / 30])
-    assert twins.ceilings([[2], [1], [0]]) == pytest.approx([1, 1, 27 / 30])
+    shared = SharedClips(fingerprint="f", clips=(10, 10, 10), shared=(((0, 3), (1, 2)), ((0, 1), (2, 1))))
+    assert shared.ceilings([[0], [1], [2]]) == pytest.approx([1, 18 / 20, 27 / 30])
+    assert shared.ceilings([[2], [1], [0]]) == pytest.approx([1, 1, 27 / 30])
 
 
-def test_ceilings_of_a_benchmark_with_twins(tmp_path: Path) -> None:
+def test_ceilings_of_a_benchmark_with_identical_clips(tmp_path: Path) -> None:
     benchmark = write_planted(tmp_path / "planted")  # one test clip of label 0 is one of label 1, too
     (tmp_path / "run").mkdir()
     save_shared_clips(Shards(benchmark), tmp_path / "run")
