@@ -1,6 +1,6 @@
 """The private APIs of Ray that this project uses, all of them in this file: check them when Ray is upgraded.
 
-Tested with Ray 2.60. Whoever calls them imports Ray first, as importing it takes seconds.
+Tested with Ray 2.60. Callers import Ray first, because importing it takes seconds.
 """
 
 import os

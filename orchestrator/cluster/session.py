@@ -180,7 +180,7 @@ def _protect_token() -> None:
     except OSError as error:
         raise EarshotError(
             f"{path}: expected to store Ray's token there, found: {_first_line(error)}; set RAY_AUTH_TOKEN_PATH to a "
-            "file with a long random text, or RAY_AUTH_MODE=disabled if nobody else uses this machine"
+            "file with a long random text, or RAY_AUTH_MODE=disabled if no other person uses this machine"
         ) from error
 
 

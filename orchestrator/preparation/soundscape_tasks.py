@@ -130,8 +130,8 @@ def render(
     )
 
 
-def _render_all(job: _Job, todo: Sequence[str], workers: int | None, hear: Callable[[str, str], None]) -> None:
-    """Renders in parallel; `hear` gets each file, and the reason if it was rejected, as they end."""
+def _render_all(job: _Job, todo: Sequence[str], workers: int | None, on_finished: Callable[[str, str], None]) -> None:
+    """Renders in parallel; `on_finished` receives each file when it ends, and the reason if it was rejected."""
     advice = "then run the same command to resume"
     with start_ray(cpus=workers):
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -142,7 +142,7 @@ def _render_all(job: _Job, todo: Sequence[str], workers: int | None, hear: Calla
                 reason, failure = task.result
             if failure:
                 raise EarshotError(f"{failure}; {advice}")
-            hear(task.item, reason)
+            on_finished(task.item, reason)
 
 
 def _render_one(job: _Job, file: str) -> tuple[str, str]:
