@@ -14,13 +14,13 @@ PRIVATE = re.compile(
     r"\b(told|foretold|foretells?|mend(s|ed)?|lest|moot|spoken|whoever|somebody|anticipates?|refuse[sd]?|goes on with)\b",
     re.IGNORECASE,
 )
+FOLDERS = ("datasets", "trainables", "orchestrator", "search_spaces", "earshot", "benchmarks")
 FILES = [
-    *(path for package in ("datasets", "trainables", "orchestrator", "search_spaces", "earshot", "benchmarks")
-      for path in sorted((ROOT / package).rglob("*.py"))),
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))),
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""Leases: one process computes while all others wait, on any number of machines. A crashed owner blocks no other process.
+"""Leases: one process computes while all others wait, on any number of machines. Crashed owners block none.
 
 A lease is a small file beside the result that it guards, on storage that all processes share:
 
