@@ -63,7 +63,7 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
     first = records[0]
     classes = len(first.class_names)
     seeds = sorted({record.seeds for record in records}, key=lambda s: (s.order, s.support, s.initialisation))
-    states = [record.status for record in records]
+    states: list[str] = [record.status for record in records]
     counts = [f"{states.count(state)} {state}" for state in _STATES if state in states or state != "stopped"]
     done = work(run)
     return [
