@@ -224,10 +224,10 @@ def _pareto(run: Run, estimates: Estimates, figures: Mapping[str, str]) -> list[
     if len(objectives) < 2:
         return []
     rows = [
-        [one.method, one.configuration, settings(run.of(one.configuration)[0].varied), one.values[0].n]
-        + [_value(value, objective) for value, objective in zip(one.values, objectives, strict=True)]
-        for one in candidates(run, estimates, objectives)
-        if one.optimal
+        [c.method, c.configuration, settings(run.of(c.configuration)[0].varied), c.values[0].n]
+        + [_value(value, objective) for value, objective in zip(c.values, objectives, strict=True)]
+        for c in candidates(run, estimates, objectives)
+        if c.optimal
     ]
     header = ["method", "configuration", "varied", ">n", *(f">{objective.title}" for objective in objectives)]
     directions = ", ".join(f"{objective.title} {'up' if objective.up else 'down'}" for objective in objectives)

@@ -16,7 +16,7 @@ def provenance(earlier: Any) -> dict[str, Any]:
     """The provenance that a launch of a sweep writes into sweep.json beside the configuration; no result depends on it.
 
     Args:
-        earlier: provenance from an earlier launch of the same sweep, of any type; its start and wall time are kept.
+        earlier: provenance from an earlier launch of the sweep, of any type; start and wall time carry over.
     """
     earlier = earlier if isinstance(earlier, dict) else {}
     began, seconds = earlier.get("began"), earlier.get("seconds")
