@@ -73,7 +73,7 @@ def methods() -> str:
     parts = [
         "# Settings of methods",
         "Settings that a search space can fix or vary. Defaults are the published values, for a transformer where"
-        " there are some; [differences](../methods.md#where-ours-differs-from-what-was-published).",
+        " there are some; [differences](../methods.md#differences-from-the-published-methods).",
     ]
     for name, method in all_methods().items():
         parts += [f"## {name}", f"{method.summary}. Heads: {', '.join(method.heads)}.", _fields(method.Settings)]
