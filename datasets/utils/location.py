@@ -29,7 +29,7 @@ from datasets.utils.text import printable
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderEntry:
     """An entry of a folder, at any depth.
 
     Attributes:
@@ -132,7 +132,7 @@ class Location:
         selector = fs.FileSelector(self._path, allow_not_found=True)
         return sorted(info.base_name for info in self._call(lambda filesystem: filesystem.get_file_info(selector)))
 
-    def walk(self) -> Iterator[Found]:
+    def walk(self) -> Iterator[FolderEntry]:
         """Entries of the folder at any depth; empty if it is not a folder. Links are listed but not followed.
 
         Raises:
@@ -145,7 +145,7 @@ class Location:
         selector = fs.FileSelector(self._path, allow_not_found=True, recursive=True)
         for info in self._call(lambda filesystem: filesystem.get_file_info(selector)):
             size = info.size if info.type == fs.FileType.File else None
-            yield Found(info.path[len(self._path) :].strip("/"), size, (info.mtime_ns or 0) / 1e9)
+            yield FolderEntry(info.path[len(self._path) :].strip("/"), size, (info.mtime_ns or 0) / 1e9)
 
     def modified(self) -> float | None:
         """When the file was written or marked as used, in seconds since 1970; None if there is none.
@@ -293,7 +293,7 @@ class Location:
             ) from None
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[Found]:
+def _walk(folder: Path, prefix: str) -> Iterator[FolderEntry]:
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):  # removed in the meantime
@@ -304,7 +304,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[Found]:
         except FileNotFoundError:
             continue
         size = status.st_size if entry.is_file(follow_symlinks=False) else None
-        yield Found(prefix + entry.name, size, status.st_mtime_ns / 1e9)
+        yield FolderEntry(prefix + entry.name, size, status.st_mtime_ns / 1e9)
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from datasets.utils.files import TEMPORARY_SUFFIX
-from datasets.utils.location import Found, Location
+from datasets.utils.location import FolderEntry, Location
 from trainables.store.inventory import Inventory, StageFiles, list_local_copy, list_store, map_files
 from trainables.store.layout import stage_file
 from trainables.store.lease import Lease
@@ -86,14 +86,14 @@ def evict(
 
 def select_for_eviction(
     stages: Collection[StageFiles],
-    parts: dict[str, Found],
-    arrays: dict[str, Found],
+    parts: dict[str, FolderEntry],
+    arrays: dict[str, FolderEntry],
     *,
     excess: int,
     unused_since: float,
     used_since: float,
     locked: Collection[str] = (),
-) -> tuple[list[StageFiles], list[Found]]:
+) -> tuple[list[StageFiles], list[FolderEntry]]:
     """Selects the least recently used stages and embeddings. Using a stage also counts as using its ancestors.
 
     Args:
@@ -111,13 +111,13 @@ def select_for_eviction(
     usage = _PartUsage(parts, stages, used_since)
     excess -= usage.freed(parts)
     evicted_stages: list[StageFiles] = []
-    evicted_arrays: list[Found] = []
+    evicted_arrays: list[FolderEntry] = []
     for last_used, name, item in _least_recently_used(stages, arrays):
         if last_used > used_since or (excess <= 0 and last_used > unused_since):
             break
         if name in locked:
             continue
-        if isinstance(item, Found):
+        if isinstance(item, FolderEntry):
             evicted_arrays.append(item)
             excess -= item.size or 0
         else:
@@ -129,7 +129,7 @@ def select_for_eviction(
 class _PartUsage:
     """Counts the stages that refer to each part."""
 
-    def __init__(self, parts: dict[str, Found], stages: Iterable[StageFiles], used_since: float) -> None:
+    def __init__(self, parts: dict[str, FolderEntry], stages: Iterable[StageFiles], used_since: float) -> None:
         self._parts = parts
         self._used_since = used_since
         self._references = Counter(digest for stage in stages for digest in stage.parts)
@@ -146,11 +146,11 @@ class _PartUsage:
 
 
 def _least_recently_used(
-    stages: Collection[StageFiles], arrays: dict[str, Found]
-) -> list[tuple[float, str, StageFiles | Found]]:
+    stages: Collection[StageFiles], arrays: dict[str, FolderEntry]
+) -> list[tuple[float, str, StageFiles | FolderEntry]]:
     """Time of last use, name, and item; later sessions of a chain before earlier ones."""
     last_use = _last_use(stages)
-    queue: list[tuple[float, int, str, StageFiles | Found]] = [
+    queue: list[tuple[float, int, str, StageFiles | FolderEntry]] = [
         (last_use[stage.address], -stage.session, stage_file(stage.address), stage) for stage in stages
     ]
     queue += [(array.modified, 1, array.name, array) for array in arrays.values()]
@@ -231,20 +231,20 @@ class _Evictor:
                 removed += 1
         return locked, removed
 
-    def _is_stale(self, name: str, file: Found, locked: Collection[str]) -> bool:
+    def _is_stale(self, name: str, file: FolderEntry, locked: Collection[str]) -> bool:
         """Whether a temporary file is no longer being written."""
         folder, _, base = name.rpartition("/")
         targets = {f"{folder}/{base[1:].rsplit('.', 2)[0]}", f"{folder}/stage.json"}
         return file.modified <= self.stale_since and targets.isdisjoint(locked)
 
-    def _orphaned_predictions(self, locked: Collection[str]) -> list[Found]:
+    def _orphaned_predictions(self, locked: Collection[str]) -> list[FolderEntry]:
         """Predictions of stages that were never published, or whose eviction was interrupted."""
         inventory = self.inventory
         orphaned = [address for address in inventory.predictions if address not in inventory.descriptions]
         files = [inventory.predictions[address] for address in orphaned if stage_file(address) not in locked]
         return [file for file in files if file.modified <= self.used_since]
 
-    def _remove_stages(self, selected: Sequence[StageFiles]) -> tuple[list[str], list[Found]]:
+    def _remove_stages(self, selected: Sequence[StageFiles]) -> tuple[list[str], list[FolderEntry]]:
         """Removes descriptions, then predictions; returns the addresses of the removed stages, and the files."""
         inventory = self.inventory
         descriptions = self._remove([inventory.descriptions[stage.address] for stage in selected])
@@ -253,13 +253,13 @@ class _Evictor:
         predictions = [inventory.predictions[address] for address in evicted if address in inventory.predictions]
         return evicted, descriptions + self._remove(predictions)
 
-    def _unreferenced(self, stages: Sequence[StageFiles]) -> list[Found]:
+    def _unreferenced(self, stages: Sequence[StageFiles]) -> list[FolderEntry]:
         """Parts that no stage refers to, without those of a stage that is being published."""
         referenced = {digest for stage in stages for digest in stage.parts}
         parts = [part for digest, part in self.inventory.parts.items() if digest not in referenced]
         return [part for part in parts if part.modified <= self.used_since]
 
-    def _remove(self, files: Iterable[Found]) -> list[Found]:
+    def _remove(self, files: Iterable[FolderEntry]) -> list[FolderEntry]:
         """Removes files that were not used since they were listed; returns the removed ones."""
         inventory, files = self.inventory, list(files)
         if self.dry_run:
@@ -267,7 +267,7 @@ class _Evictor:
         removed = map_files(inventory.place, lambda file: inventory.at(file.name).discard(file.modified), files)
         return [file for file, is_removed in zip(files, removed, strict=True) if is_removed]
 
-    def _remove_folders(self, removed: Iterable[Found]) -> None:
+    def _remove_folders(self, removed: Iterable[FolderEntry]) -> None:
         """Removes folders of stages that are empty now, and stale ones of failed computations.
 
         The folders above them are named by two digits, so there are never many; they stay.
@@ -281,7 +281,7 @@ class _Evictor:
             list(map_files(inventory.place, lambda name: inventory.at(name).remove_folder(), sorted(folders)))
 
 
-def _bytes(files: Iterable[Found]) -> int:
+def _bytes(files: Iterable[FolderEntry]) -> int:
     return sum(file.size or 0 for file in files)
 
 

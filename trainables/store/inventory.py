@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from datasets.utils.files import TEMPORARY_SUFFIX
-from datasets.utils.location import Found, Location
+from datasets.utils.location import FolderEntry, Location
 from datasets.utils.text import printable
 from trainables.store.layout import (
     FEATURES,
@@ -96,14 +96,14 @@ class Inventory:
 
     place: Location
     features: Location
-    descriptions: dict[str, Found] = field(default_factory=dict)
-    predictions: dict[str, Found] = field(default_factory=dict)
-    stage_folders: dict[str, Found] = field(default_factory=dict)
-    parts: dict[str, Found] = field(default_factory=dict)
-    arrays: dict[str, Found] = field(default_factory=dict)
-    temporary: dict[str, Found] = field(default_factory=dict)
-    leases: dict[str, Found] = field(default_factory=dict)
-    foreign: list[Found] = field(default_factory=list)
+    descriptions: dict[str, FolderEntry] = field(default_factory=dict)
+    predictions: dict[str, FolderEntry] = field(default_factory=dict)
+    stage_folders: dict[str, FolderEntry] = field(default_factory=dict)
+    parts: dict[str, FolderEntry] = field(default_factory=dict)
+    arrays: dict[str, FolderEntry] = field(default_factory=dict)
+    temporary: dict[str, FolderEntry] = field(default_factory=dict)
+    leases: dict[str, FolderEntry] = field(default_factory=dict)
+    foreign: list[FolderEntry] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -139,7 +139,7 @@ class Inventory:
         seconds = float(description["seconds"])
         return StageFiles(address, file.modified, size, parts, description["depends_on"], seconds)
 
-    def _add(self, file: Found) -> None:
+    def _add(self, file: FolderEntry) -> None:
         name = file.name
         if file.size is None:
             if folder := _STAGE_FOLDER.fullmatch(name):
@@ -178,7 +178,7 @@ def list_store(place: Location, features: Location | None = None) -> Inventory:
     for file in place.walk():
         inventory._add(file)
     for file in features.walk() if features is not None else ():
-        inventory._add(Found(f"{FEATURES}/{file.name}", file.size, file.modified))
+        inventory._add(FolderEntry(f"{FEATURES}/{file.name}", file.size, file.modified))
     return inventory
 
 

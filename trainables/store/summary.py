@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from datasets.utils.location import Found
+from datasets.utils.location import FolderEntry
 from trainables.store.inventory import Inventory, StageFiles
 
 Row = dict[str, Any]
@@ -98,7 +98,7 @@ def _parts(inventory: Inventory, references: Counter[str]) -> dict[str, int]:
     }
 
 
-def _unreferenced(inventory: Inventory, references: Counter[str]) -> list[Found]:
+def _unreferenced(inventory: Inventory, references: Counter[str]) -> list[FolderEntry]:
     """Parts and predictions of no published stage, and temporary files."""
     files = [part for digest, part in inventory.parts.items() if digest not in references]
     files += [file for address, file in inventory.predictions.items() if address not in inventory.descriptions]
@@ -110,6 +110,6 @@ def _part_size(inventory: Inventory, digest: str) -> int:
     return (part.size or 0) if part is not None else 0
 
 
-def _count_and_size(files: Iterable[Found]) -> dict[str, Any]:
+def _count_and_size(files: Iterable[FolderEntry]) -> dict[str, Any]:
     sizes = [file.size or 0 for file in files]
     return {"count": len(sizes), "size": sum(sizes)}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from datasets.utils.files import stream_digest
-from datasets.utils.location import Found
+from datasets.utils.location import FolderEntry
 from datasets.utils.text import plural
 from trainables.store.inventory import Inventory, map_files
 from trainables.store.layout import parse_description, part_file, predictions_file, stage_file, trailer
@@ -163,7 +163,7 @@ def _verify_digest(inventory: Inventory, name: str, expected: str) -> Damage | N
     return Damage(name, f"expected SHA-256 {expected[:12]}..., found {digest[:12]}...")
 
 
-def _verify_array(inventory: Inventory, file: Found) -> tuple[Damage | None, bool]:
+def _verify_array(inventory: Inventory, file: FolderEntry) -> tuple[Damage | None, bool]:
     """The damage to an embedding, and whether it has a checksum."""
     result = _read(inventory, file.name, lambda opened: _array_reason(opened, _size(file)))
     if isinstance(result, Damage):
@@ -216,5 +216,5 @@ def _is_published(inventory: Inventory, address: str) -> bool:
     return inventory.at(stage_file(address)).size() is not None
 
 
-def _size(file: Found | None) -> int:
+def _size(file: FolderEntry | None) -> int:
     return (file.size or 0) if file is not None else 0

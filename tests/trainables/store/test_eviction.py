@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.location import Found, Location
+from datasets.utils.location import FolderEntry, Location
 from tests.support.object_store import empty_bucket
 from trainables.chain_config import ChainConfig
 from trainables.records import PREDICTIONS
@@ -131,19 +131,21 @@ digests = st.integers(0, 7).map(lambda number: f"{number:064x}")
 def stores(draw: st.DrawFn) -> dict[str, Any]:
     """Branching chains, shared parts and arrays; times from 0 to 100, of which those after 80 are recent."""
     moments = st.integers(0, 100).map(float)
-    parts = {d: Found(part_file(d), draw(st.integers(0, 9)), draw(moments)) for d in draw(st.sets(digests))}
+    parts = {d: FolderEntry(part_file(d), draw(st.integers(0, 9)), draw(moments)) for d in draw(st.sets(digests))}
     stages: list[StageFiles] = []
     for number in range(draw(st.integers(0, 8))):
         parent = draw(st.sampled_from([None, *stages]))
         depends_on = {"session": 0 if parent is None else parent.session + 1, "parent": parent and parent.address}
         used = tuple(draw(st.sets(st.sampled_from(sorted(parts))))) if parts else ()
         stages.append(StageFiles(f"{number:064x}", draw(moments), draw(st.integers(0, 9)), used, depends_on))
-    arrays = {d: Found(f"features/{d}.npy", draw(st.integers(0, 9)), draw(moments)) for d in draw(st.sets(digests))}
+    arrays = {
+        d: FolderEntry(f"features/{d}.npy", draw(st.integers(0, 9)), draw(moments)) for d in draw(st.sets(digests))
+    }
     locked = draw(st.sets(st.sampled_from(["none", *map(stage_file, (s.address for s in stages))])))
     return {"stages": stages, "parts": parts, "arrays": arrays, "locked": locked, "used_since": 80.0}
 
 
-def remaining_bytes(store: dict[str, Any], evicted: list[StageFiles], evicted_arrays: list[Found]) -> int:
+def remaining_bytes(store: dict[str, Any], evicted: list[StageFiles], evicted_arrays: list[FolderEntry]) -> int:
     """Bytes that remain after these, and the parts that are then unreferenced, are removed."""
     stages = [stage for stage in store["stages"] if stage not in evicted]
     referenced = {digest for stage in stages for digest in stage.parts}
