@@ -101,7 +101,7 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for seed in range(3):
             changes = {"seeds": seeds(seed), "backbone": "random-tiny", "protocol": SHORT}
             write_run(here / "runs", here / "data" / "mine", method, "RUN", **changes)
-    for name in ("FIRST", "SECOND"):
+    for name in ("FIRST", "SECOND", "first"):
         shutil.copytree(here / "runs" / "RUN", here / "runs" / name)
     for folder in ("recordings", "samples"):
         for label in ("cello", "flute", "oboe"):
