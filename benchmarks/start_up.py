@@ -63,12 +63,12 @@ def main() -> int:
     print("| command | CPU s before | CPU s | ratio | MB before | MB |\n|---|---:|---:|---:|---:|---:|")
     places = [path.absolute() if path else None for path in (arguments.run, arguments.model, arguments.recording)]
     for name, words in rows(*places).items():
-        results: dict[Path, list[tuple[float, float]]] = {arguments.before.resolve(): [], ROOT: []}
+        results: tuple[list[tuple[float, float]], ...] = ([], [])
         for _ in range(arguments.repeat):
-            for checkout, values in results.items():
+            for checkout, values in zip((arguments.before.resolve(), ROOT), results, strict=True):
                 values.append(measured(checkout, words))
         (cpu_before, memory_before), (cpu, memory) = (
-            tuple(statistics.median(column) for column in zip(*values, strict=True)) for values in results.values()
+            tuple(statistics.median(column) for column in zip(*values, strict=True)) for values in results
         )
         seconds = f"{cpu_before:.2f} | {cpu:.2f} | {cpu_before / cpu:.1f}"
         print(f"| `{name}` | {seconds} | {memory_before:.0f} | {memory:.0f} |", flush=True)

@@ -26,9 +26,8 @@ from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, positive
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
-from datasets.utils.location import is_uri
 from datasets.utils.options import add_options
-from datasets.utils.text import plural, printable
+from datasets.utils.text import is_uri, plural, printable
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}

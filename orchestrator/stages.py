@@ -31,8 +31,8 @@ from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import format_duration, format_size
 from datasets.utils.json_values import json_text
-from datasets.utils.location import Location, is_uri
-from datasets.utils.text import plural, printable
+from datasets.utils.location import Location
+from datasets.utils.text import is_uri, plural, printable
 from orchestrator.results.run_folder import RunFolder
 from trainables.store.eviction import KEEP_USED_SECONDS, Eviction, evict
 from trainables.store.inventory import list_local_copy, list_store

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from datasets.utils.errors import EarshotError, Interrupted, error_line
-from datasets.utils.location import is_uri
 from datasets.utils.suggestion import suggestion
-from datasets.utils.text import one_line, printable
+from datasets.utils.text import is_uri, one_line, printable
 
 INTERRUPTED = "interrupted; run the same command again"
 

@@ -25,7 +25,7 @@ from pyarrow import fs
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX, atomic_path, stream_digest
-from datasets.utils.text import printable
+from datasets.utils.text import is_uri, printable
 
 
 @dataclass(frozen=True)
@@ -307,11 +307,6 @@ def _walk(folder: Path, prefix: str) -> Iterator[FolderEntry]:
         yield FolderEntry(prefix + entry.name, size, status.st_mtime_ns / 1e9)
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
-
-
-def is_uri(place: object) -> bool:
-    """Whether a place is a URI, not a path; `Path` would turn its `//` into `/`."""
-    return isinstance(place, str) and "://" in place
 
 
 def _local_path(address: str) -> Path:

@@ -32,3 +32,8 @@ def _escaped(char: str) -> str:
 def typed_path(path: Path) -> str:
     """A path as the user would type it: relative to the current folder if it lies inside."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def is_uri(place: object) -> bool:
+    """Whether a place is a URI, not a path; `Path` would turn its `//` into `/`."""
+    return isinstance(place, str) and "://" in place

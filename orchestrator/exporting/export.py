@@ -8,8 +8,8 @@ from pathlib import Path
 from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
-from datasets.utils.location import Location, is_uri
-from datasets.utils.text import printable
+from datasets.utils.location import Location
+from datasets.utils.text import is_uri, printable
 from orchestrator.exporting.choice import choose_trial
 from orchestrator.exporting.output_folder import README, check_output
 from orchestrator.results.run_folder import RunFolder

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from datasets.benchmark.manifest import FILE_NAME
 from datasets.utils.errors import EarshotError
-from datasets.utils.location import Location, is_uri
+from datasets.utils.location import Location
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import is_uri
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
 from trainables.methods.registry import method_names

@@ -24,9 +24,8 @@ def test_the_tutorial(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         shutil.copy(notes[FILES], tmp_path / "unheard.mp3")
     (space,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "space.yaml").write_text(space)
-    outputs = []
-    for command in commands_of(PAGE):
-        outputs.append(run([sys.executable, *command.words[1:]], environment={"PYTHONPATH": str(ROOT)}))
+    programs = [[sys.executable, *command.words[1:]] for command in commands_of(PAGE)]
+    outputs = [run(program, environment={"PYTHONPATH": str(ROOT)}) for program in programs]
     prepared, _, dry_run, swept, resumed, reported, compared, exported, predicted = outputs
     assert "6 classes" in " ".join(prepared.split()) or re.search(r"classes +6", prepared)
     assert "nothing was run and nothing written" in dry_run

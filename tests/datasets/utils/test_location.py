@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.location import Location, is_uri
+from datasets.utils.location import Location
+from datasets.utils.text import is_uri
 
 
 def test_a_path_and_a_file_uri_are_the_same_place(tmp_path: Path) -> None:
