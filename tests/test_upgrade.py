@@ -6,6 +6,7 @@ were removed for their size. Paths in it begin with `/before`.
 """
 
 import csv
+import os
 import subprocess
 import sys
 import tarfile
@@ -17,7 +18,8 @@ import pytest
 
 from orchestrator import compare, export, report, stages
 
-FIXTURE = Path(__file__).parent / "fixtures" / "version-0.1.0.tar.xz"
+ROOT = Path(__file__).parents[1]
+FIXTURE = ROOT / "tests" / "fixtures" / "version-0.1.0.tar.xz"
 ACCURACY = {"simplecil": "0.939815", "mfcc-ncm": "0.944444", "ede": "0.930556"}
 
 
@@ -40,7 +42,8 @@ def predictions(run: Path) -> dict[str, pa.Table]:
 def resume(folder: Path) -> str:
     """What `earshot sweep --resume before` prints."""
     command = [sys.executable, "-m", "orchestrator.sweep", "--resume", "before"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
