@@ -12,9 +12,9 @@ further seeds that would decide them are shown too.
 import sys
 from collections.abc import Sequence
 
-from datasets.utils.cli import CommandLine, as_program, local_path
+from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
-from orchestrator.results.find_run import RUNS, find_run
+from orchestrator.results.find_run import add_run_arguments, find_run
 from orchestrator.results.measures import MEASURES
 
 
@@ -45,15 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.compare", description=__doc__)
-    command.add_argument(
-        "run",
-        nargs="+",
-        metavar="RUN",
-        help="run folder of a sweep, finished or not, or its name in --runs",
-    )
-    command.add_argument(
-        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
-    )
+    add_run_arguments(command)
     command.add_argument(
         "--method", nargs="+", action="extend", metavar="NAME", help="methods to compare (default: all)"
     )

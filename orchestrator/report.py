@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError
 from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH
-from orchestrator.results.find_run import RUNS, find_run
+from orchestrator.results.find_run import add_run_arguments, find_run
 
 
 @as_program
@@ -61,15 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.report", description=__doc__)
-    command.add_argument(
-        "run",
-        nargs="+",
-        metavar="RUN",
-        help="run folder of a sweep, finished or not, or its name in --runs",
-    )
-    command.add_argument(
-        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
-    )
+    add_run_arguments(command)
     command.add_argument("--out", type=local_path, metavar="DIR", help="folder of the report (default: RUN/report)")
     command.add_argument(
         "--format", nargs="+", choices=FORMATS, default=DEFAULT_FORMATS, metavar="FORMAT",

@@ -1,7 +1,9 @@
 """Finds the folder of a run by its path or name; imports nothing heavy, so that commands can check a path at once."""
 
+from argparse import ArgumentParser
 from pathlib import Path
 
+from datasets.utils.cli import local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
@@ -31,4 +33,18 @@ def find_run(name: Path | str, runs: Path = RUNS) -> Path:
     raise EarshotError(
         f"{printable(str(name))}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, "
         f"found no trials there; {advice}"
+    )
+
+
+def add_run_arguments(command: ArgumentParser) -> None:
+    """Adds `RUN ...` and `--runs DIR` to a command that reads one or more runs.
+
+    Args:
+        command: its parser.
+    """
+    command.add_argument(
+        "run", nargs="+", metavar="RUN", help="run folder of a sweep, finished or not, or its name in --runs"
+    )
+    command.add_argument(
+        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
     )
