@@ -97,9 +97,9 @@ def load_space(path: Path) -> tuple[MethodSpace, ...]:
                 varied[key] = _distribution(value, f"{where}.{key}")
             else:
                 fixed[key] = value
-        validated(model, fixed, where)
+        fixed = {key: value for key, value in _in_json_types(model, fixed, where).items() if key in fixed}
         for key, distribution in varied.items():
-            _check_ends(model, fixed, key, distribution, where)
+            varied[key] = _checked(model, fixed, key, distribution, where)
         spaces.append(MethodSpace(method, fixed, varied))
     if not spaces:
         raise EarshotError(f"{path}: methods: names no method")
@@ -122,12 +122,19 @@ def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:
         ) from None
 
 
-def _check_ends(
+def _checked(
     model: type[Settings], fixed: dict[str, Any], key: str, distribution: BaseDistribution, where: str
-) -> None:
-    """Checks that the method accepts both ends of a range, or every choice."""
-    for value in _ends(distribution):
-        validated(model, {**fixed, key: value}, where)
+) -> BaseDistribution:
+    """Checks that the method accepts both ends of a range, or every choice; equal choices become one."""
+    values = [_in_json_types(model, {**fixed, key: value}, where)[key] for value in _ends(distribution)]
+    if not isinstance(distribution, CategoricalDistribution):
+        return distribution
+    return CategoricalDistribution(list(dict.fromkeys(map(_hashable, values))))
+
+
+def _in_json_types(model: type[Settings], values: dict[str, Any], where: str) -> dict[str, Any]:
+    """All settings, each in the type of its field: 13, "13" and 13.0 are one configuration with one name."""
+    return validated(model, values, where).model_dump(mode="json")
 
 
 def _ends(distribution: BaseDistribution) -> list[Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from datasets.utils.errors import EarshotError
 from search_spaces.files import shipped, space_file
-from search_spaces.loader import load_space
+from search_spaces.loader import MethodSpace, load_space
 from trainables.methods.registry import method_names, methods
 
 
@@ -59,6 +59,11 @@ def test_every_shipped_space_is_valid(name: str) -> None:
         ("methods: {ede: {compat: {choice: []}}}", "expected a list, found []"),
         ("- ede", "expected keys with values, found list"),
         ("methods: {ede: ", "not YAML"),
+        ("methods:\n  ede: {}\n  ede: {base_lr: 1}", 'not YAML (line 3: found duplicate key "ede")'),
+        ("methods: {ede: {base_epochs: yes}}", "base_epochs: input should be a valid integer"),
+        ("methods: {ede: {base_epochs: true}}", "base_epochs: expected a number, found true or false"),
+        ("methods: {ede: {base_epochs: {choice: [1, true]}}}", "base_epochs: expected a number, found true or false"),
+        ("methods: {ede: {base_epochs: 2:00}}", "base_epochs: input should be a valid integer"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
@@ -72,13 +77,28 @@ def test_errors_name_the_key_and_what_is_allowed(tmp_path: Path, text: str, mess
     assert "\n" not in str(caught.value)
 
 
+def space_of(tmp_path: Path, text: str) -> MethodSpace:
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    return load_space(path)[0]
+
+
 def test_numbers_with_an_exponent_are_not_text(tmp_path: Path) -> None:
     """YAML 1.1 reads 1e-4 as text."""
-    path = tmp_path / "space.yaml"
-    path.write_text("methods: {ede: {base_lr: 1e-2, incremental_lr: {loguniform: [1e-4, 1e-1]}}}")
-    (space,) = load_space(path)
+    space = space_of(tmp_path, "methods: {ede: {base_lr: 1e-2, incremental_lr: {loguniform: [1e-4, 1e-1]}}}")
     distribution = space.varied["incremental_lr"]
     assert (distribution.low, distribution.high) == (1e-4, 1e-1)  # type: ignore[attr-defined]
+    assert space.fixed["base_lr"] == 0.01
+
+
+def test_equal_values_are_one_value(tmp_path: Path) -> None:
+    space = space_of(
+        tmp_path,
+        """methods: {ede: {base_epochs: "7", incremental_epochs: {choice: [13, "13", 13.0, 010, 0xa]},
+        base_lr: {choice: [1e-3, 0.001, "1e-3", .1]}}}""",
+    )
+    assert repr(space.fixed) == "{'base_epochs': 7}"
+    assert [repr(d.choices) for d in space.varied.values()] == ["(13, 10)", "(0.001, 0.1)"]  # type: ignore[attr-defined]
 
 
 def test_a_missing_file() -> None:

@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 def descendants(process: int) -> list[int]:
@@ -41,16 +44,17 @@ def listening(processes: list[int]) -> set[str]:
     return {line[1].partition(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
 
 
-def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    """Waits until a condition holds.
+def wait_for(condition: Callable[[], Value], seconds: float) -> Value:
+    """Waits until a condition holds, and returns its value.
 
     Raises:
         AssertionError: it does not hold after so many seconds.
     """
     end = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < end, "the condition does not hold in time"
         time.sleep(0.05)
+    return value
 
 
 def _state(process: int) -> str:

@@ -49,7 +49,11 @@ def test_valid_values_become_a_model() -> None:
 
 def test_yaml_that_cannot_be_read(tmp_path: Path) -> None:
     for name, content, message in (
-        ("a", b"a: [1", r"a: not YAML \("),
+        ("a", b"a: [1", r"a: not YAML \(line 1: "),
+        ("twice", b"a: 1\nb:\n  c: 2\n  d: 3\n  c: 2\n", r'twice: not YAML \(line 5: found duplicate key "c"\)'),
+        ("deep", b"[" * 5000, r"deep: not YAML \(nested too deeply\)"),
+        ("day", b"a: 2026-02-30", r"day: not YAML \("),
+        ("control", b"a: \x01", r"control: not YAML \("),
         ("b", b"\xff\xfe\x00", r"b: cannot be read \("),
         ("c", None, "c: no such file"),
     ):
@@ -60,3 +64,9 @@ def test_yaml_that_cannot_be_read(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     (tmp_path / "d").write_text("a: [1, x]")
     assert read_yaml(tmp_path / "d") == {"a": [1, "x"]}
+
+
+def test_yaml_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """YAML 1.1 reads 2:00 as 120, yes as true, 010 as 8 and 1e-3 as text."""
+    (tmp_path / "a").write_text("time: 2:00\nanswer: yes\nten: 010\nsmall: 1e-3\nflag: true\n")
+    assert read_yaml(tmp_path / "a") == {"time": "2:00", "answer": "yes", "ten": 10, "small": 0.001, "flag": True}

@@ -86,9 +86,9 @@ def check_finishes(arguments: list[str], runs: Path, expected: dict[str, str], b
 def test_a_killed_worker_is_replaced(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
     wait_for_stages(driver, runs, 3)
-    wait_for(lambda: busy_workers(driver.pid), 60)
+    worker = wait_for(lambda: busy_workers(driver.pid), 60)[0]
     before = stages(runs)
-    os.kill(busy_workers(driver.pid)[0], signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
     output, _ = driver.communicate(timeout=240)
     assert driver.returncode == 0, output
     assert "its worker died; attempt 2 of 4" in output and "Traceback" not in output
