@@ -37,9 +37,11 @@ from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import Estimate, estimate
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
-from trainables.networks.backbone import Backbone, initialise, load_backbone
+from trainables.networks.backbones.ast import load_ast
+from trainables.networks.backbones.backbone import TokenBackbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import FrontEndSpec
+from trainables.networks.weights import initialise
 
 BASELINE = "mfcc-ncm"
 BATCH = 64
@@ -123,13 +125,13 @@ def accuracies(
     return np.array(accuracy)
 
 
-def embed(backbone: Backbone, inputs: Tensor) -> Tensor:
+def embed(backbone: TokenBackbone, inputs: Tensor) -> Tensor:
     """mean over tokens of LN(P(x)), `[clips, dim]`."""
     with torch.inference_mode():
         return torch.cat([backbone.pool(backbone(part)) for part in inputs.split(BATCH)])
 
 
-def random_like(backbone: Backbone) -> Backbone:
+def random_like(backbone: TokenBackbone) -> TokenBackbone:
     """The same architecture with random weights."""
     other = copy.deepcopy(backbone)
     initialise(other, torch.Generator().manual_seed(0))
@@ -146,11 +148,11 @@ def rows_of(shards: Shards, backbones: list[str], shots: int, draws: int) -> dic
             features(train), features(test), test.labels, supports, cosine=cosine, standardised=standardised
         )
 
-    def network(backbone: Backbone) -> np.ndarray:
+    def network(backbone: TokenBackbone) -> np.ndarray:
         return score(lambda split: embed(backbone, split.inputs))
 
     baselines = [score(lambda split: split.mfcc, cosine=cosine, standardised=True) for cosine in (False, True)]
-    loaded = {name: load_backbone(name, train.inputs.shape[1]) for name in backbones}
+    loaded = {name: load_ast(name, train.inputs.shape[1]) for name in backbones}
     rows = {f"random, as {Path(name).name}": network(random_like(backbone)) for name, backbone in loaded.items()}
     rows["log-mel mean+std"] = score(lambda split: torch.cat([split.inputs.mean(1), split.inputs.std(1)], 1))
     rows[BASELINE] = max(baselines, key=lambda values: float(values.mean()))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from datasets.benchmark.protocol import AnyProtocol, Protocol
-from trainables.networks.specs import DEFAULT, FrontEndSpec
+from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
@@ -24,6 +24,8 @@ class ChainConfig(BaseModel):
     seeds: SeedTriple = SeedTriple(order=0, support=0, initialisation=0)
     backbone: str = DEFAULT
     frontend: FrontEndSpec = FrontEndSpec()
+    layer: Layer = Field("last", exclude_if=lambda layer: layer == "last", description="layer of the backbone")
+    pool: str = Field("", exclude_if=lambda pool: not pool, description="pooling of the backbone")
     device: str = Field("cpu", description="cpu or cuda")
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of a trial; they affect rounding, so results depend on them")
@@ -34,9 +36,16 @@ class ChainConfig(BaseModel):
     @property
     def configuration(self) -> str:
         """Name of the configuration: the same for all its seeds."""
-        content = self.model_dump(mode="json", include={"settings", "protocol", "frontend", "precision"})
+        content = self.model_dump(
+            mode="json", include={"settings", "protocol", "frontend", "layer", "pool", "precision"}
+        )
         content["backbone"] = Path(self.backbone).name  # independent of the folder that it is in
         return f"{self.method}-{address_of(content)[:8]}"
+
+    @property
+    def backbone_spec(self) -> BackboneSpec:
+        """The backbone and its options."""
+        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool)
 
     @property
     def trial(self) -> str:

@@ -14,6 +14,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from trainables.networks.specs import Layer
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -102,6 +103,8 @@ class TrialRecord(BaseModel):
     protocol: dict[str, Any]
     backbone: str
     frontend: str
+    layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
+    pool: str = Field("", exclude_if=lambda pool: not pool)
     heads: tuple[str, ...]
     default_head: str
     planned_sessions: int

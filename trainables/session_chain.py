@@ -19,10 +19,12 @@ from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import PeakMemory
-from trainables.methods.registry import check_protocol, find_method
-from trainables.networks.backbone import load_backbone
+from trainables.methods.registry import check_backbone, check_protocol, find_method
+from trainables.networks.backbones.backbone import WaveTransform
+from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import ClipFormat
 from trainables.records import PREDICTIONS, SessionRecord, TrialRecord
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
@@ -64,6 +66,8 @@ class Chain:
             base_classes=self._shards.manifest.base_classes,
         )
         check_protocol(self._method, self._settings, config.protocol, self.sessions)
+        if self._method.backbone:
+            check_backbone(self._method, self._settings, self._features.backbone, config.backbone)
         self._store = StageStore(config.store)
         self._learner: Learner | None = None
         self._learned = 0  # sessions that the learner has learned
@@ -181,6 +185,8 @@ class Chain:
             protocol=config.protocol.model_dump(mode="json"),
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
+            layer=config.layer if method.backbone else "last",
+            pool=config.pool if method.backbone else "",
             heads=method.heads,
             default_head=method.default_head(self._settings),
             planned_sessions=len(self.sessions),
@@ -245,8 +251,11 @@ def open_features(config: ChainConfig) -> tuple[Features, Shards]:
     """
     shards = Shards(config.benchmark)
     device = pick_device(config.device)
-    frontend = FrontEnd(config.frontend, shards.sample_rate, shards.manifest.num_samples, device)
-    backbone = load_backbone(config.backbone, frontend.frames) if find_method(config.method).backbone else None
+    clips = ClipFormat(shards.sample_rate, shards.manifest.num_samples)
+    backbone = load_backbone(config.backbone_spec, clips, str(device)) if find_method(config.method).backbone else None
+    frontend: WaveTransform = (
+        backbone.frontend if backbone else FrontEnd(config.frontend, clips.sample_rate, clips.num_samples, device)
+    )
     store = ArrayStore(Location.of(config.store) / "features")
     return Features(shards, frontend, backbone, store, device, config.precision), shards
 
@@ -254,5 +263,5 @@ def open_features(config: ChainConfig) -> tuple[Features, Shards]:
 def _inputs(config: ChainConfig) -> tuple[Any, ...]:
     """The part of a configuration that `open_features` depends on."""
     needs_backbone = find_method(config.method).backbone
-    inputs = (config.benchmark, config.frontend, config.backbone, config.device, config.precision, config.store)
+    inputs = (config.benchmark, config.frontend, config.backbone_spec, config.device, config.precision, config.store)
     return (needs_backbone, *inputs)

@@ -15,10 +15,10 @@ from orchestrator.exporting.output_folder import README, check_output
 from orchestrator.results.run_folder import RunFolder
 from trainables.inference.description import Description, ExportedBackbone, ExportedBenchmark, ExportedClass
 from trainables.inference.exported_model import load_model, save_model
-from trainables.methods.registry import find_method
-from trainables.networks.backbone import Backbone, load_backbone
-from trainables.networks.frontend import FrontEnd
-from trainables.networks.specs import FrontEndSpec
+from trainables.methods.registry import check_backbone, find_method
+from trainables.networks.backbones.backbone import Backbone
+from trainables.networks.backbones.registry import load_backbone
+from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.records import TrialRecord
 from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
@@ -145,6 +145,8 @@ def _load_manifest(folder: RunFolder, record: TrialRecord, override: str | None)
 
 def _frontend_spec(stage: Stage) -> FrontEndSpec:
     """The front end in a stage's description: 'kaldi', or 'reference 400/160'."""
+    if not str(stage.depends_on["frontend"]).startswith(FRONT_ENDS):
+        return FrontEndSpec()  # the backbone has its own
     kind, _, window = str(stage.depends_on["frontend"]).partition(" ")
     if not window:
         return FrontEndSpec.model_validate({"kind": kind})
@@ -160,8 +162,10 @@ def _load_backbone(
     if digest is None:
         return None
     name = override or record.backbone
-    frames = FrontEnd(frontend, manifest.sample_rate, manifest.num_samples).frames
-    backbone = load_backbone(name, frames)
+    settings = find_method(record.method).Settings.model_validate(record.settings)
+    spec = BackboneSpec(name, frontend, record.layer, record.pool)
+    backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
+    check_backbone(find_method(record.method), settings, backbone, printable(name))
     if backbone.digest != digest:
         raise EarshotError(
             f"backbone '{printable(name)}': not the weights that the trial was computed with (expected "
@@ -198,7 +202,14 @@ def _describe(
         num_samples=manifest.num_samples,
         loudness=manifest.settings.get("loudness") is True,
         precision=stage.depends_on["precision"],
-        backbone=backbone and ExportedBackbone(name=_portable_name(record.backbone), digest=backbone.digest),
+        backbone=backbone
+        and ExportedBackbone(
+            name=_portable_name(record.backbone),
+            digest=backbone.digest,
+            family=backbone.family,
+            layer=record.layer,
+            pool=record.pool,
+        ),
         benchmark=ExportedBenchmark(
             name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings
         ),

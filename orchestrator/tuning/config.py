@@ -11,7 +11,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import parse_duration, parse_size
 from datasets.utils.options import Option, option_of
 from orchestrator.results.objectives import ObjectiveName
-from trainables.networks.specs import DEFAULT, FrontEndSpec
+from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer
 from trainables.records import SeedTriple
 
 Strategy = Literal["tpe", "random", "grid"]
@@ -90,6 +90,14 @@ class SweepConfig(BaseModel):
     )
     frontend: Annotated[FrontEndSpec, Setting("experiment", metavar="KIND")] = Field(
         FrontEndSpec(), description="kaldi or reference"
+    )
+    layer: Annotated[Layer, Setting("experiment", metavar="LAYER")] = Field(
+        "last",
+        exclude_if=lambda layer: layer == "last",
+        description="layer of the backbone that embeds: its number, last, or mean of all (docs/backbone.md)",
+    )
+    pool: Annotated[str, Setting("experiment", metavar="HOW")] = Field(
+        "", exclude_if=lambda pool: not pool, description="pooling of the backbone (docs/backbone.md)"
     )
     precision: Annotated[Literal["float32", "bf16"], EXPERIMENT] = Field(
         "float32", description="float32 or bf16 (autocast)"
@@ -181,6 +189,11 @@ class SweepConfig(BaseModel):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @property
+    def backbone_spec(self) -> BackboneSpec:
+        """The backbone and its options."""
+        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool)
 
     @property
     def chosen_device(self) -> str:

@@ -18,9 +18,9 @@ from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_sta
 from search_spaces.files import shipped, space_file
 from search_spaces.loader import MethodSpace, load_space
 from trainables.chain_config import ChainConfig
-from trainables.methods.registry import check_protocol, find_method
-from trainables.networks.backbone import load_backbone
-from trainables.networks.frontend import FrontEnd
+from trainables.methods.registry import check_backbone, check_protocol, find_method
+from trainables.networks.backbones.registry import load_backbone
+from trainables.networks.specs import ClipFormat
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
@@ -72,6 +72,8 @@ class Plan:
             seeds=seeds,
             backbone=config.backbone,
             frontend=config.frontend,
+            layer=config.layer,
+            pool=config.pool,
             device=config.chosen_device,
             precision=config.precision,
             threads=config.cpus_per_trial,
@@ -206,7 +208,12 @@ def _chains(
         method = find_method(space.method)
         for settings in space.corners():
             check_protocol(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
-    if any(find_method(space.method).backbone for space in spaces):
-        frontend = FrontEnd(config.frontend, shards.manifest.sample_rate, shards.manifest.num_samples)
-        load_backbone(config.backbone, frontend.frames)
+    using = [space for space in spaces if find_method(space.method).backbone]
+    if using:
+        clips = ClipFormat(shards.manifest.sample_rate, shards.manifest.num_samples)
+        backbone = load_backbone(config.backbone_spec, clips)
+        for space in using:
+            method = find_method(space.method)
+            for settings in space.corners():
+                check_backbone(method, method.Settings.model_validate(settings), backbone, config.backbone)
     return chains

@@ -16,7 +16,7 @@ from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import FrontEndSpec
 from trainables.store.arrays import ArrayStore, ConcatRows
@@ -28,7 +28,7 @@ PROTOCOL = Protocol(base=2, way=2, shot=3, sessions=2, validation=1)
 def features(tones: Path, tmp_path: Path) -> Features:
     shards = Shards(tones)
     frontend = FrontEnd(FrontEndSpec(), shards.manifest.sample_rate, shards.manifest.num_samples)
-    return Features(shards, frontend, load_backbone("random-tiny", frontend.frames), ArrayStore(tmp_path / "features"))
+    return Features(shards, frontend, load_ast("random-tiny", frontend.frames), ArrayStore(tmp_path / "features"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import find_benchmark
 from trainables.methods.registry import find_method
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,7 +96,7 @@ def test_suggestions() -> None:
     with pytest.raises(EarshotError, match="did you mean 'mfcc-ncm'"):
         find_method("mfcc-nmc")
     with pytest.raises(EarshotError, match="did you mean 'earshot-tiny'"):
-        load_backbone("earshot-tny", 98)
+        load_ast("earshot-tny", 98)
 
 
 def test_names_of_folders_are_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from datasets.benchmark.shards import Shards
 from trainables.learners.features import Features
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import FrontEndSpec
 from trainables.store.arrays import ArrayStore
@@ -16,4 +16,4 @@ from trainables.store.arrays import ArrayStore
 def features(tones: Path, tmp_path: Path) -> Features:
     shards = Shards(tones)
     frontend = FrontEnd(FrontEndSpec(), shards.manifest.sample_rate, shards.manifest.num_samples)
-    return Features(shards, frontend, load_backbone("random-tiny", frontend.frames), ArrayStore(tmp_path / "features"))
+    return Features(shards, frontend, load_ast("random-tiny", frontend.frames), ArrayStore(tmp_path / "features"))

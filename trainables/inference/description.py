@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
-from trainables.networks.specs import FrontEndSpec
+from trainables.networks.specs import FrontEndSpec, Layer
 from trainables.records import SeedTriple
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -38,10 +38,21 @@ class ExportedClass(_Frozen):
 
 
 class ExportedBackbone(_Frozen):
-    """The pretrained network: its name in the sweep, and its digest (`Backbone.digest`)."""
+    """The pretrained network.
+
+    Attributes:
+        name: in the sweep.
+        digest: see `Backbone.digest`.
+        family: its file in `trainables.networks.backbones`.
+        layer: see `BackboneSpec`.
+        pool: see `BackboneSpec`.
+    """
 
     name: str
     digest: Digest
+    family: str = Field("ast", exclude_if=lambda family: family == "ast")
+    layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
+    pool: str = Field("", exclude_if=lambda pool: not pool)
 
 
 class ExportedBenchmark(_Frozen):
@@ -59,6 +70,7 @@ class Description(_Frozen):
     Attributes:
         notes: the learner's state without its tensors.
         classes: in the order of the columns of scores.
+        frontend: of an AST, or of a method without backbone; another backbone has its own.
         loudness: whether recordings were normalised to -23 LUFS.
         files: SHA-256 by path.
     """

@@ -3,7 +3,7 @@
     DIR/model.json                  `Description`: method, settings, classes, front end, origin, digests
     DIR/parts/NAME.safetensors      the learner's state, named by its method (means, head, part-0, shared, ...)
     DIR/backbone/model.safetensors  the pretrained network, if the method uses one,
-                 config.json        in the layout of `transformers`
+                 config.json        as its family saves it
     DIR/README.md                   for people; not read
 
 An export is untrusted: it holds JSON and safetensors only, no name in it leads out of the folder, every file is
@@ -14,13 +14,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
-from transformers import ASTConfig, ASTModel
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line, printable
@@ -36,17 +36,12 @@ from trainables.inference.description import (
 from trainables.learners.features import BATCH, Features
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import Backbone, WaveTransform
+from trainables.networks.backbones.registry import family_names, find_family
 from trainables.networks.frontend import FrontEnd
+from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.store.arrays import ArrayStore
 from trainables.store.state import State
-
-ARCHITECTURE = (
-    "attention_probs_dropout_prob", "frequency_stride", "hidden_act", "hidden_dropout_prob", "hidden_size",
-    "initializer_range", "intermediate_size", "layer_norm_eps", "max_length", "num_attention_heads",
-    "num_hidden_layers", "num_mel_bins", "patch_size", "qkv_bias", "time_stride",
-)  # fmt: skip
-"""The keys that are read from a backbone's config.json: other keys could name code or files."""
 
 
 class ExportedModel:
@@ -105,8 +100,9 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
     """
     files = {}
     if backbone is not None:
-        backbone.ast.config.save_pretrained(folder / "backbone")
-        (folder / BACKBONE_FILES[1]).write_bytes(_tensor_bytes(backbone.ast.state_dict()))
+        (folder / "backbone").mkdir()
+        backbone.save_config(folder / "backbone")
+        (folder / BACKBONE_FILES[1]).write_bytes(_tensor_bytes(backbone.saved_state()))
         files = {name: _digest((folder / name).read_bytes()) for name in BACKBONE_FILES}
     (folder / "parts").mkdir()
     for part, tensors in state.parts.items():
@@ -134,8 +130,13 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ExportedMode
     contents = {name: _verified(folder, name, digest) for name, digest in description.files.items()}
     clips, cache = _BatchClips(description.sample_rate), _BatchCache()
     try:
-        frontend = FrontEnd(description.frontend, description.sample_rate, description.num_samples, device)
-        backbone = _backbone(contents, description.backbone, frontend.frames) if description.backbone else None
+        clip_format = ClipFormat(description.sample_rate, description.num_samples)
+        entry, spec = description.backbone, description.frontend
+        backbone = _backbone(contents, entry, spec, clip_format, device) if entry else None
+        frontend: WaveTransform
+        frontend = (
+            backbone.frontend if backbone else FrontEnd(spec, clip_format.sample_rate, clip_format.num_samples, device)
+        )
         learner = method(settings, Features(clips, frontend, backbone, cache, device, description.precision))
         parts = {match[1]: load_tensors(contents[name]) for name in contents if (match := PART_FILE.fullmatch(name))}
         learner.load(State(parts, description.notes))
@@ -163,6 +164,11 @@ def _check_method(description: Description, method: type[Learner], shown: str) -
         )
     if method.backbone != (description.backbone is not None):
         raise EarshotError(f"{shown}: backbone: expected {'one' if method.backbone else 'none'}; {EXPORT_AGAIN}")
+    if description.backbone and description.backbone.family not in family_names():
+        raise EarshotError(
+            f"{shown}: backbone: family: expected one of {', '.join(family_names())}, found "
+            f"{printable(description.backbone.family)}; update Earshot or {EXPORT_AGAIN}"
+        )
     if any((name in description.files) != method.backbone for name in BACKBONE_FILES):
         raise EarshotError(f"{shown}: files: expected {' and '.join(BACKBONE_FILES)} with a backbone; {EXPORT_AGAIN}")
 
@@ -209,17 +215,16 @@ class _BatchCache(ArrayStore):
         self._arrays.clear()
 
 
-def _backbone(contents: dict[str, bytes], entry: ExportedBackbone, frames: int) -> Backbone:
+def _backbone(
+    contents: dict[str, bytes], entry: ExportedBackbone, frontend: FrontEndSpec, clips: ClipFormat, device: Any
+) -> Backbone:
     config_json, weights = (contents[name] for name in BACKBONE_FILES)
-    values = json.loads(config_json)
-    config = ASTConfig(**{key: values[key] for key in ARCHITECTURE})
-    config._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        model = ASTModel(config)
-    model.load_state_dict(load_tensors(weights), assign=True)
-    backbone = Backbone(model, frames)
-    backbone.digest = entry.digest  # of the whole position grid, which an export has cut
-    return backbone
+    spec = BackboneSpec(entry.name, frontend, entry.layer, entry.pool)
+    restored: Backbone = find_family(entry.family).restore(
+        json.loads(config_json), load_tensors(weights), spec, clips, device
+    )
+    restored.digest = entry.digest  # of the whole position grid, which the export of an AST has cut
+    return restored.eval()
 
 
 def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:

@@ -25,7 +25,7 @@ def adapt(
 
     Args:
         network: its parameters that require gradients are trained in place.
-        embed: the network's embedding of clips, `[clips, frames, 128]` to `[clips, dim]`.
+        embed: the network's embedding of clips, `[clips, ...]` to `[clips, dim]`.
         features: of the clips.
         session: the base session.
         schedule: of the training.

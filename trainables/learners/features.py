@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.networks.backbone import Backbone
-from trainables.networks.frontend import FrontEnd
+from trainables.networks.backbones.backbone import Backbone, TokenBackbone, WaveTransform
 from trainables.store.arrays import ArrayRows, ArrayStore, ConcatRows, Rows
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
@@ -68,7 +67,7 @@ class Features:
 
     Args:
         clips: the waveforms.
-        frontend: waveform to log-mel.
+        frontend: waveform to inputs: that of the backbone.
         backbone: the pretrained network P, always frozen; None for methods that need none.
         store: for the outputs of frozen networks.
         device: for networks.
@@ -78,7 +77,7 @@ class Features:
     def __init__(
         self,
         clips: Clips,
-        frontend: FrontEnd,
+        frontend: WaveTransform,
         backbone: Backbone | None,
         store: ArrayStore,
         device: torch.device | str = "cpu",
@@ -100,16 +99,22 @@ class Features:
         assert self._backbone is not None, "the method declares that it needs no backbone"
         return self._backbone
 
+    @property
+    def token_backbone(self) -> TokenBackbone:
+        """P of a method that declares that it needs token maps."""
+        assert isinstance(self._backbone, TokenBackbone), "the method does not declare that it needs token maps"
+        return self._backbone
+
     def waves(self, positions: Sequence[int]) -> Tensor:
         """`[clips, samples]` in [-1, 1]."""
         return torch.from_numpy(self.clips.audio(positions))
 
     def inputs(self, positions: tuple[int, ...]) -> Rows:
-        """Normalised log-mel, as rows of `[frames, 128]`: read from disk as batches ask for them."""
+        """What the backbone reads, as rows of one clip each: read from disk as batches ask for them."""
         return self.get(self.inputs_request(positions))
 
     def inputs_of_groups(self, groups: Sequence[tuple[int, ...]]) -> Rows:
-        """Normalised log-mel of several groups of clips, one after the other: rows of `[frames, 128]`."""
+        """`inputs` of several groups of clips, one after the other."""
         return ConcatRows([self.inputs(group) for group in groups])
 
     def inputs_request(self, positions: tuple[int, ...]) -> FeatureRequest:
@@ -135,7 +140,7 @@ class Features:
         Args:
             digest: SHA-256 of the network's weights.
             positions: the group of clips.
-            network: `[clips, frames, 128]` to `[clips, tokens, dim]`.
+            network: `[clips, ...]` to `[clips, tokens, dim]`.
         """
         return self.frozen("tokens", digest, positions, network, dtype=TOKENS)
 
@@ -158,10 +163,10 @@ class Features:
 
         Args:
             kind: names the output (`tokens`, `pooled`).
-            digest: of all weights between the spectrogram and the output.
+            digest: of all weights between the inputs and the output.
             positions: the group of clips.
             network: `[clips, ...]` on the device to `[clips, ...]`.
-            of: the rows that the network reads, called only where the output is not stored; spectrograms by default.
+            of: the rows that the network reads, called only where the output is not stored; `inputs` by default.
             dtype: of the stored output.
         """
         return self.get(self.frozen_request(kind, digest, positions, network, of=of, dtype=dtype))

@@ -20,6 +20,8 @@ class FineTuned(Learner):
         network: after the last session, frozen.
     """
 
+    uses = frozenset({"tune"})
+
     network: Classifier
 
     def learn(self, session: Session, generator: torch.Generator) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.settings import Settings
+from trainables.networks.specs import Capability
 from trainables.store.state import State
 
 
@@ -58,6 +59,7 @@ class Learner(ABC):
         Settings: its settings with published defaults.
         heads: the names of its scores.
         backbone: whether it needs one.
+        uses: what it needs of its backbone; see `capabilities`.
 
     Args of the constructor:
         settings: validated.
@@ -74,6 +76,7 @@ class Learner(ABC):
     Settings: ClassVar[type[Settings]]
     heads: ClassVar[tuple[str, ...]]
     backbone: ClassVar[bool] = True
+    uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -89,6 +92,11 @@ class Learner(ABC):
     def needs(cls, settings: Any) -> Needs:
         """What the method requires of a protocol under these settings."""
         return Needs()
+
+    @classmethod
+    def capabilities(cls, settings: Any) -> frozenset[Capability]:
+        """What the method needs of its backbone under these settings (`trainables.networks.backbones.backbone`)."""
+        return cls.uses
 
     def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
         """Arrays about clips that learning and scoring read and that depend on nothing learned.

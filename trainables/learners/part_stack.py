@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.learners.features import Features
-from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.backbones.backbone import TokenBackbone
 from trainables.networks.classifier import count_values, frozen
+from trainables.networks.weights import weights_digest
 from trainables.store.arrays import ConcatRows, Rows
 from trainables.store.state import State
 
@@ -39,17 +40,17 @@ class PartStack:
         self,
         features: Features,
         new_part: Callable[[], nn.Module],
-        new_shared: Callable[[], Backbone] | None = None,
+        new_shared: Callable[[], TokenBackbone] | None = None,
     ) -> None:
         self.parts: list[nn.Module] = []
         self.digests: list[str] = []
-        self.shared: Backbone | None = None
+        self.shared: TokenBackbone | None = None
         self._features = features
         self._new_part = new_part
         self._new_shared = new_shared
         self._shared_digest = ""
 
-    def set_shared(self, shared: Backbone) -> None:
+    def set_shared(self, shared: TokenBackbone) -> None:
         """Freezes the shared blocks, which all parts read from now on."""
         self.shared = frozen(shared)
         self._shared_digest = weights_digest(shared)

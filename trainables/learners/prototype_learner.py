@@ -17,9 +17,10 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner, column_labels
 from trainables.learners.training import BaseTraining, Schedule, session_name, train
-from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.classifier import count_values, frozen, restored_backbone, trainable
 from trainables.networks.heads import class_means, linear_head, scaled_cosines
+from trainables.networks.weights import weights_digest
 from trainables.store.state import State
 
 
@@ -43,6 +44,8 @@ class PrototypeLearner(Learner):
         network: frozen.
         prototypes: `[classes, dim]`, not normalised.
     """
+
+    uses = frozenset({"tune"})
 
     network: Backbone
 

@@ -12,7 +12,6 @@ Weak by design with a small base session: 25 clips make one batch, so the publis
 The releases classify by the same cosine, times a learned factor that changes no prediction.
 """
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -25,9 +24,11 @@ from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner
 from trainables.learners.training import CosineBaseTraining
 from trainables.networks.adapters import AdaptedBackbone, restored_adapters
-from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.classifier import count_values, restored_backbone, trainable
 from trainables.networks.heads import class_means, cosine_scores
+from trainables.networks.specs import Capability
+from trainables.networks.weights import weights_digest
 from trainables.store.state import State
 
 
@@ -66,6 +67,7 @@ class APER(Learner):
     paper = "Zhou et al. 2023, arXiv 2303.07338"
     Settings = APERSettings
     heads = ("prototype",)
+    uses = frozenset({"tune"})
 
     tuned: Backbone | AdaptedBackbone
 
@@ -73,6 +75,10 @@ class APER(Learner):
         super().__init__(settings, features)
         self.prototypes = torch.empty(0)
         self._tuned_digest = ""
+
+    @classmethod
+    def capabilities(cls, settings: APERSettings) -> frozenset[Capability]:
+        return cls.uses | {"tokens"} if settings.tuning == "adapter" else cls.uses
 
     def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
         return [self.features.pooled_request(positions)]
@@ -94,10 +100,10 @@ class APER(Learner):
     def load(self, state: State) -> None:
         self.classes = list(state.notes["classes"])
         self._tuned_digest = state.notes["tuned_digest"]
-        restored: Callable[..., Backbone | AdaptedBackbone] = (
-            restored_adapters if self.settings.tuning == "adapter" else restored_backbone
-        )
-        self.tuned = restored(self.features.backbone, state.parts["tuned"])
+        if self.settings.tuning == "adapter":
+            self.tuned = restored_adapters(self.features.token_backbone, state.parts["tuned"])
+        else:
+            self.tuned = restored_backbone(self.features.backbone, state.parts["tuned"])
         self.prototypes = state.parts["prototypes"]["prototypes"].to(self.features.device)
 
     def parameter_counts(self) -> tuple[int, int]:
@@ -106,11 +112,11 @@ class APER(Learner):
 
     def _tune(self, session: Session, generator: torch.Generator) -> None:
         """Trains T on the base session and freezes it."""
-        backbone, schedule = self.features.backbone, self.settings.base_schedule()
+        schedule = self.settings.base_schedule()
         if self.settings.tuning == "adapter":
-            self.tuned = AdaptedBackbone(backbone, self.settings.bottleneck, generator)
+            self.tuned = AdaptedBackbone(self.features.token_backbone, self.settings.bottleneck, generator)
         else:
-            self.tuned = trainable(backbone)
+            self.tuned = trainable(self.features.backbone)
         adapt(self.tuned, self.tuned.embed, self.features, session, schedule, generator)
         adapted = isinstance(self.tuned, AdaptedBackbone)
         self._tuned_digest = self.tuned.digest if adapted else weights_digest(self.tuned)

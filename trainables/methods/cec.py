@@ -37,7 +37,7 @@ from trainables.learners.features import BATCH
 from trainables.learners.learner import Needs, column_labels
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
 from trainables.learners.training import Schedule, session_name, train
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.classifier import count_values, frozen
 from trainables.networks.heads import cosine_scores
 from trainables.store.state import State
@@ -141,6 +141,7 @@ class CEC(PrototypeLearner):
     paper = "Zhang et al. 2021, arXiv 2104.03047"
     Settings = CECSettings
     heads = ("adapted", "prototype")
+    uses = frozenset({"tune", "spectrogram"})
 
     attention: GraphAttention
 

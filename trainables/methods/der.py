@@ -31,7 +31,7 @@ from trainables.learners.features import Features
 from trainables.learners.learner import column_labels
 from trainables.learners.part_stack import PartStack
 from trainables.learners.training import session_name, train
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.classifier import frozen, trainable
 from trainables.networks.heads import align_weights, linear_head
 
@@ -63,7 +63,7 @@ class Extractor(nn.Module):
         self.backbone = trainable(backbone)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`[clips, frames, 128]` to `[clips, dim]`."""
+        """`[clips, ...]` to `[clips, dim]`."""
         return self.backbone.embed(inputs)
 
 
@@ -76,6 +76,7 @@ class DER(ExpandingLearner):
     paper = "Yan et al. CVPR 2021, arXiv 2103.16788"
     Settings = DERSettings
     heads = ("linear", "nme")
+    uses = frozenset({"tune"})
 
     def __init__(self, settings: DERSettings, features: Features) -> None:
         super().__init__(settings, features, PartStack(features, lambda: Extractor(features.backbone)))

@@ -77,9 +77,11 @@ class EDE(ExpandingLearner):
     paper = "INTERSPEECH 2024, arXiv 2406.08122"
     Settings = EDESettings
     heads = ("prototype", "linear", "nme")
+    uses = frozenset({"tune", "tokens"})
 
     def __init__(self, settings: EDESettings, features: Features) -> None:
-        stack = PartStack(features, lambda: features.backbone.new_part(), lambda: trainable(features.backbone))
+        backbone = features.token_backbone
+        stack = PartStack(features, backbone.new_part, lambda: trainable(backbone))
         super().__init__(settings, features, stack)
         self.prototypes = torch.empty(0)
 
@@ -113,7 +115,7 @@ class EDE(ExpandingLearner):
 
     def _learn_base(self, session: Session, generator: torch.Generator) -> None:
         """Trains G, S_0 and the head with cross-entropy, on batches that are mixed with probability `base_mixup`."""
-        features, device, backbone = self.features, self.features.device, self.features.backbone
+        features, device, backbone = self.features, self.features.device, self.features.token_backbone
         support, probability = session.support, self.settings.base_mixup
         shared = trainable(backbone)
         part = backbone.new_part(generator).to(device)

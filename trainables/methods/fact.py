@@ -39,7 +39,7 @@ from trainables.learners.features import Features
 from trainables.learners.learner import Needs, column_labels
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
 from trainables.learners.training import session_name, train
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores, scaled_cosines
 from trainables.store.state import State
@@ -79,6 +79,7 @@ class FACT(PrototypeLearner):
     paper = "Zhou et al. 2022, arXiv 2203.06953"
     Settings = FACTSettings
     heads = ("virtual", "prototype")
+    uses = frozenset({"tune", "tokens"})
 
     def __init__(self, settings: FACTSettings, features: Features) -> None:
         super().__init__(settings, features)
@@ -90,13 +91,13 @@ class FACT(PrototypeLearner):
 
     def train_base(self, session: Session, generator: torch.Generator) -> Backbone:
         settings, device, base = self.settings, self.features.device, len(self.classes)
-        network = trainable(self.features.backbone)
+        network = trainable(self.features.token_backbone)
         classifier = nn.utils.skip_init(nn.Linear, network.dim, base + settings.virtual_classes, bias=False)
         nn.init.orthogonal_(classifier.weight, generator=generator)
         classifier.to(device)
         inputs = self.features.inputs(session.support)
         targets = column_labels(session.support_labels, self.classes).to(device)
-        half = len(network.ast.layers) // 2
+        half = network.depth // 2
 
         def logits(halfway: Tensor, weights: Tensor) -> Tensor:
             embeddings = network.pool(network.blocks(halfway, first=half))

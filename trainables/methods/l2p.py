@@ -39,7 +39,7 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.features import BATCH, FeatureRequest
 from trainables.learners.learner import Learner, column_labels
 from trainables.learners.training import Schedule, Training, session_name, train
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import TokenBackbone
 from trainables.networks.classifier import count_values, frozen, restored_linear, trainable
 from trainables.networks.heads import linear_head
 from trainables.store.state import State
@@ -123,6 +123,7 @@ class L2P(Learner):
     paper = "Wang et al. 2022, arXiv 2112.08654"
     Settings = L2PSettings
     heads = ("linear",)
+    uses = frozenset({"tune", "tokens"})
 
     pool: PromptPool
     linear: nn.Linear
@@ -134,7 +135,7 @@ class L2P(Learner):
         settings, device = self.settings, self.features.device
         known = len(self.classes)
         self.classes += session.labels
-        backbone = self.features.backbone
+        backbone = self.features.token_backbone
         if session.index == 0:
             pool, old = PromptPool(settings.pool_size, settings.prompt_length, backbone.dim, generator).to(device), None
         else:
@@ -168,7 +169,7 @@ class L2P(Learner):
                 rows = slice(first, first + BATCH)
                 prompts, _ = self.pool(queries[rows], self.settings.top_k)
                 with self.features.autocast():
-                    embedded = prompted(self.features.backbone, prompts, inputs[rows])
+                    embedded = prompted(self.features.token_backbone, prompts, inputs[rows])
                 scores.append(self.linear(embedded.float()))
         return {"linear": torch.cat(scores)}
 
@@ -192,13 +193,13 @@ class L2P(Learner):
         return stored, stored - unused
 
 
-def prompted(backbone: Backbone, prompts: Tensor, inputs: Tensor) -> Tensor:
+def prompted(backbone: TokenBackbone, prompts: Tensor, inputs: Tensor) -> Tensor:
     """Embedding of clips behind prompts: mean of the final LayerNorm over the prompts' tokens.
 
     Args:
         backbone: P.
         prompts: `[clips, prompt tokens, dim]`.
-        inputs: `[clips, frames, 128]`.
+        inputs: `[clips, ...]`.
 
     Returns:
         `[clips, dim]`.

@@ -30,15 +30,16 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner, Needs, column_labels
 from trainables.learners.training import CosineBaseTraining, session_name, train
-from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.backbones.backbone import TokenBackbone
 from trainables.networks.classifier import count_values, frozen, restored_backbone, trainable
 from trainables.networks.heads import cosine_scores
 from trainables.networks.ridge import CHUNK, Ridge, held_out
+from trainables.networks.specs import Capability
+from trainables.networks.weights import weights_digest
 from trainables.store.arrays import Rows
 from trainables.store.state import State
 
 HIDDEN = 64  # of the MLP
-SPECIAL = 2  # class and distillation token, in front of the patches
 REFERENCE_FIT = 0.8  # of a session's clips, in the release
 
 
@@ -97,8 +98,9 @@ class MAR(Learner):
     paper = "Si et al. 2025, arXiv 2506.18406"
     Settings = MARSettings
     heads = ("ridge",)
+    uses = frozenset({"tune", "tokens"})
 
-    encoder: Backbone
+    encoder: TokenBackbone
     fusion: Fusion
 
     def __init__(self, settings: MARSettings, features: Features) -> None:
@@ -106,6 +108,10 @@ class MAR(Learner):
         self._reference = settings.compat == "reference"
         self._encoder_digest = ""
         self.ridge = Ridge(features.backbone.dim, features.device)
+
+    @classmethod
+    def capabilities(cls, settings: MARSettings) -> frozenset[Capability]:
+        return frozenset({"tokens"}) if settings.compat == "reference" else cls.uses
 
     @classmethod
     def needs(cls, settings: MARSettings) -> Needs:
@@ -147,7 +153,7 @@ class MAR(Learner):
         return State(parts, notes, frozenset({"fusion", "encoder"}))
 
     def load(self, state: State) -> None:
-        backbone, device = self.features.backbone, self.features.device
+        backbone, device = self.features.token_backbone, self.features.device
         self.classes = list(state.notes["classes"])
         self._encoder_digest = state.notes["encoder_digest"]
         self.encoder = backbone if self._reference else restored_backbone(backbone, state.parts["encoder"])
@@ -163,7 +169,7 @@ class MAR(Learner):
 
     def _learn_base(self, session: Session, generator: torch.Generator) -> None:
         """Trains transformer and MLP with a cosine head that is discarded; then freezes both."""
-        backbone, device = self.features.backbone, self.features.device
+        backbone, device = self.features.token_backbone, self.features.device
         self.fusion = fusion = self._new_fusion(generator)
         if self._reference:
             self.encoder, self._encoder_digest = backbone, backbone.digest
@@ -196,34 +202,34 @@ class MAR(Learner):
         self._encoder_digest = weights_digest(encoder)
 
     def _new_fusion(self, generator: torch.Generator) -> Fusion:
-        backbone = self.features.backbone
+        backbone = self.features.token_backbone
         return Fusion(level_count(backbone), backbone.dim, generator).to(self.features.device)
 
     def levels(self, positions: tuple[int, ...]) -> Rows:
         """[m_7 .. m_12] of a group of clips: rows of `[levels, dim]`."""
         encoder = self.encoder
-        first = SPECIAL if self._reference else 0
+        first = encoder.special_tokens if self._reference else 0
         kind = f"levels of tokens from {first}"
         return self.features.frozen(kind, self._encoder_digest, positions, lambda x: levels(encoder, x, first))
 
 
-def level_count(backbone: Backbone) -> int:
+def level_count(backbone: TokenBackbone) -> int:
     """Number of blocks whose outputs are embeddings: the later half, at least one."""
-    return max(1, len(backbone.ast.layers) // 2)
+    return max(1, backbone.depth // 2)
 
 
-def levels(backbone: Backbone, inputs: Tensor, first_token: int = 0) -> Tensor:
-    """m_l of the later half of the blocks: `[clips, frames, 128]` to `[clips, levels, dim]`.
+def levels(backbone: TokenBackbone, inputs: Tensor, first_token: int = 0) -> Tensor:
+    """m_l of the later half of the blocks: `[clips, ...]` to `[clips, levels, dim]`.
 
     Args:
         backbone: computes the token maps.
-        inputs: spectrograms.
+        inputs: of the front end.
         first_token: the tokens before it are dropped before the first block.
     """
-    early = len(backbone.ast.layers) - level_count(backbone)
+    early = backbone.depth - level_count(backbone)
     hidden = backbone.blocks(backbone.patches(inputs)[:, first_token:], last=early)
     pooled = []
-    for block in range(early, len(backbone.ast.layers)):
+    for block in range(early, backbone.depth):
         hidden = backbone.blocks(hidden, block, block + 1)
         pooled.append(backbone.pool(hidden))
     return torch.stack(pooled, dim=1)

@@ -33,7 +33,7 @@ from trainables.learners.learner import column_labels
 from trainables.learners.part_stack import PartStack
 from trainables.learners.training import session_name, train
 from trainables.methods.der import DERSettings
-from trainables.networks.backbone import Backbone, SpecialisedPart
+from trainables.networks.backbones.backbone import SpecialisedPart, TokenBackbone
 from trainables.networks.classifier import frozen, trainable
 from trainables.networks.heads import align_weights, linear_head
 
@@ -57,9 +57,11 @@ class MEMO(ExpandingLearner):
     paper = "Zhou et al. ICLR 2023, arXiv 2205.13218"
     Settings = MEMOSettings
     heads = ("linear", "nme")
+    uses = frozenset({"tune", "tokens"})
 
     def __init__(self, settings: MEMOSettings, features: Features) -> None:
-        stack = PartStack(features, lambda: features.backbone.new_part(), lambda: shared_blocks(features.backbone))
+        backbone = features.token_backbone
+        stack = PartStack(features, backbone.new_part, lambda: shared_blocks(backbone))
         super().__init__(settings, features, stack)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
@@ -74,7 +76,7 @@ class MEMO(ExpandingLearner):
 
     def _learn_base(self, session: Session, generator: torch.Generator) -> None:
         """Trains G, S_0 and the head with cross-entropy."""
-        features, device, backbone = self.features, self.features.device, self.features.backbone
+        features, device, backbone = self.features, self.features.device, self.features.token_backbone
         shared = shared_blocks(backbone)
         part = first_part(backbone, generator, pretrained=self.settings.base_block == "pretrained").to(device)
         head = linear_head(backbone.dim, len(self.classes), generator).to(device)
@@ -132,18 +134,18 @@ class MEMO(ExpandingLearner):
         self.head = frozen(head)
 
 
-def shared_blocks(backbone: Backbone) -> Backbone:
-    """G: a trainable copy of a backbone without its last block and its final LayerNorm."""
+def shared_blocks(backbone: TokenBackbone) -> TokenBackbone:
+    """G: a trainable copy of a backbone without its last block and its final norm."""
     shared = trainable(backbone)
-    del shared.ast.layers[-1]
-    shared.ast.layernorm = nn.Identity()
+    shared.drop_last_block()
     return shared
 
 
-def first_part(backbone: Backbone, generator: torch.Generator, *, pretrained: bool) -> SpecialisedPart:
-    """S_0 before training, with the backbone's final LayerNorm and its last block or a random one."""
+def first_part(backbone: TokenBackbone, generator: torch.Generator, *, pretrained: bool) -> SpecialisedPart:
+    """S_0 before training, with the backbone's final LayerNorm, if it has one, and its last block or a random one."""
     part = backbone.new_part(generator)
-    part.norm.load_state_dict(backbone.ast.layernorm.state_dict())
+    if state := backbone.norm.state_dict():
+        part.norm.load_state_dict(state)
     if pretrained:
-        part.block.load_state_dict(backbone.ast.layers[-1].state_dict())
+        part.block.load_state_dict(backbone.last_block_state())
     return part

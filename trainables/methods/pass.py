@@ -32,6 +32,7 @@ from trainables.learners.learner import Needs, column_labels
 from trainables.learners.training import Schedule, Training
 from trainables.networks.classifier import Classifier, count_values, trainable
 from trainables.networks.heads import class_means
+from trainables.networks.specs import Capability
 from trainables.store.state import State
 
 TRANSFORMS: dict[str, tuple[tuple[int, ...], ...]] = {  # axes of `[clips, frames, 128]` that each transform flips
@@ -85,12 +86,17 @@ class PASS(FineTuned):
     paper = "Zhu et al. 2021, CVPR 2021"
     Settings = PASSSettings
     heads = ("linear",)
+    uses = frozenset({"tune"})
 
     def __init__(self, settings: PASSSettings, features: Features) -> None:
         super().__init__(settings, features)
         self.prototypes = torch.empty(0)
         self.radius = torch.empty(0)
         self._transforms = TRANSFORMS[settings.transforms]
+
+    @classmethod
+    def capabilities(cls, settings: PASSSettings) -> frozenset[Capability]:
+        return cls.uses if settings.transforms == "none" else cls.uses | {"spectrogram"}
 
     @classmethod
     def needs(cls, settings: PASSSettings) -> Needs:

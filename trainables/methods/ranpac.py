@@ -55,6 +55,7 @@ class RanPAC(Learner):
     paper = "McDonnell et al. 2023, arXiv 2307.02251"
     Settings = RanPACSettings
     heads = ("ridge",)
+    uses = frozenset({"tune", "tokens"})
 
     adapted: AdaptedBackbone
 
@@ -101,7 +102,7 @@ class RanPAC(Learner):
         device = self.features.device
         self.classes = list(state.notes["classes"])
         self._adapted_digest = state.notes["adapted_digest"]
-        self.adapted = restored_adapters(self.features.backbone, state.parts["adapters"])
+        self.adapted = restored_adapters(self.features.token_backbone, state.parts["adapters"])
         self.projection = state.parts["projection"]["projection"].to(device)
         self.ridge = Ridge.from_parts(state.parts, device)
 
@@ -113,7 +114,7 @@ class RanPAC(Learner):
     def _learn_base(self, session: Session, generator: torch.Generator) -> None:
         """Trains the adapters, then freezes them; draws B."""
         settings, backbone = self.settings, self.features.backbone
-        self.adapted = AdaptedBackbone(backbone, settings.bottleneck, generator)
+        self.adapted = AdaptedBackbone(self.features.token_backbone, settings.bottleneck, generator)
         adapt(self.adapted, self.adapted.embed, self.features, session, settings.base_schedule(), generator)
         self._adapted_digest = self.adapted.digest
         projection = torch.randn(backbone.dim, settings.projection, generator=generator)

@@ -1,4 +1,4 @@
-"""Finds methods by name, and checks that a protocol provides what a method needs.
+"""Finds methods by name, and checks that protocol and backbone provide what a method needs.
 
 The names are those of the files: finding one imports that file only, and listing the names imports nothing.
 """
@@ -15,6 +15,7 @@ from datasets.utils.suggestion import suggestion
 if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
     from datasets.benchmark.protocol import Protocol, Session
     from trainables.learners.learner import Learner
+    from trainables.networks.backbones.backbone import Backbone
 
 FOLDER = Path(__file__).parent
 OTHER_FILES = ("__init__", "registry")
@@ -52,6 +53,31 @@ def find_method(name: str) -> "type[Learner]":
         and not inspect.isabstract(value)
     )
     return method
+
+
+def check_backbone(method: "type[Learner]", settings: Any, backbone: "Backbone", name: str) -> None:
+    """Checks that a backbone can do what a method needs.
+
+    Args:
+        method: that uses a backbone.
+        settings: of the method, validated.
+        backbone: loaded.
+        name: of the backbone, for the error.
+
+    Raises:
+        EarshotError: it cannot; names the methods that fit.
+    """
+    missing = sorted(method.capabilities(settings) - backbone.provides)
+    if missing:
+        fitting = [
+            other
+            for other, candidate in methods().items()
+            if candidate.backbone and candidate.capabilities(candidate.Settings()) <= backbone.provides
+        ]
+        raise EarshotError(
+            f"method {method.name}: needs {' and '.join(missing)} of its backbone, '{name}' ({backbone.family}) has "
+            f"{', '.join(sorted(backbone.provides))}; methods that fit: {', '.join(fitting)}"
+        )
 
 
 def check_protocol(method: "type[Learner]", settings: Any, protocol: "Protocol", sessions: "Sequence[Session]") -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
 from trainables.learners.prototype_learner import CosineTraining, PrototypeLearner
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.heads import cosine_scores, scaled_cosines
 
 

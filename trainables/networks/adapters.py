@@ -16,9 +16,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.backbones.backbone import TokenBackbone
 from trainables.networks.classifier import frozen
 from trainables.networks.heads import scaled_cosines
+from trainables.networks.weights import weights_digest
 
 SCALE = 0.1  # s of the paper
 
@@ -57,14 +58,14 @@ class AdaptedBackbone(nn.Module):
         generator: draws their weights.
     """
 
-    def __init__(self, backbone: Backbone, bottleneck: int, generator: torch.Generator) -> None:
+    def __init__(self, backbone: TokenBackbone, bottleneck: int, generator: torch.Generator) -> None:
         super().__init__()
         self._backbone = (frozen(backbone),)  # a tuple, so that torch does not register it as a submodule
-        adapters = [Adapter(backbone.dim, bottleneck, generator) for _ in backbone.ast.layers]
+        adapters = [Adapter(backbone.dim, bottleneck, generator) for _ in range(backbone.depth)]
         self.adapters = nn.ModuleList(adapters).to(next(backbone.parameters()).device)
 
     @property
-    def backbone(self) -> Backbone:
+    def backbone(self) -> TokenBackbone:
         """The frozen backbone P."""
         return self._backbone[0]
 
@@ -74,19 +75,18 @@ class AdaptedBackbone(nn.Module):
         return hashlib.sha256(f"{self.backbone.digest} {weights_digest(self)} {SCALE}".encode()).hexdigest()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Token maps, before the final LayerNorm: `[clips, frames, 128]` to `[clips, tokens, dim]`."""
+        """Token maps, before the final norm: `[clips, ...]` to `[clips, tokens, dim]`."""
         hidden = self.backbone.patches(inputs)
-        for block, adapter in zip(self.backbone.ast.layers, self.adapters, strict=True):
-            attended = block.attention(block.layernorm_before(hidden), None)[0] + hidden
-            hidden = block.mlp(block.layernorm_after(attended)) + attended + adapter(attended)
+        for index, adapter in enumerate(self.adapters):
+            hidden = self.backbone.block(index, hidden, adapter)
         return hidden
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """mean over tokens of LN(x): `[clips, frames, 128]` to `[clips, dim]`."""
+        """mean over tokens of norm(x): `[clips, ...]` to `[clips, dim]`."""
         return self.backbone.pool(self(inputs))
 
 
-def restored_adapters(backbone: Backbone, state: dict[str, Tensor]) -> AdaptedBackbone:
+def restored_adapters(backbone: TokenBackbone, state: dict[str, Tensor]) -> AdaptedBackbone:
     """Restores a frozen adapted network from its `state_dict()`."""
     network = AdaptedBackbone(backbone, len(state["adapters.0.down.bias"]), torch.Generator())
     network.load_state_dict(state)

@@ -6,10 +6,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.heads import linear_head
 
 Module = TypeVar("Module", bound=nn.Module)
+AnyBackbone = TypeVar("AnyBackbone", bound=Backbone)
 
 
 def trainable(module: Module) -> Module:
@@ -41,11 +42,11 @@ class Classifier(nn.Module):
         self.head = linear_head(backbone.dim, classes, generator).to(device)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """mean over tokens of LN(x): `[clips, frames, 128]` to `[clips, dim]`."""
-        return self.backbone.pool(self.backbone(inputs))
+        """The backbone's embedding: `[clips, ...]` to `[clips, dim]`."""
+        return self.backbone.embed(inputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`[clips, frames, 128]` to `[clips, classes]`."""
+        """`[clips, ...]` to `[clips, classes]`."""
         logits: Tensor = self.head(self.embed(inputs))
         return logits
 
@@ -62,7 +63,7 @@ def restored_classifier(backbone: Backbone, state: dict[str, Tensor]) -> Classif
     return network
 
 
-def restored_backbone(backbone: Backbone, state: dict[str, Tensor]) -> Backbone:
+def restored_backbone(backbone: AnyBackbone, state: dict[str, Tensor]) -> AnyBackbone:
     """A frozen copy of the backbone with the weights whose `state_dict()` was stored."""
     network = trainable(backbone)
     network.load_state_dict(state)

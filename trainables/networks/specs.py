@@ -1,5 +1,6 @@
 """Names and settings of backbones and front ends; imports no PyTorch."""
 
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,7 +13,15 @@ RANDOM = {  # name: width, blocks, heads
     "random-small": (192, 4, 3),
     "random-base": (768, 12, 12),
 }
+Capability = Literal["embed", "tune", "tokens", "spectrogram"]
+"""What a backbone can do and a method may need; see `trainables.networks.backbones.backbone`."""
+
+Layer = int | Literal["last", "mean"]
+
 LONGEST_FINE_CLIP = 3.0  # seconds
+
+
+FRONT_ENDS = ("kaldi", "reference")
 
 
 class FrontEndSpec(BaseModel):
@@ -47,3 +56,33 @@ class FrontEndSpec(BaseModel):
 
     def __str__(self) -> str:
         return self.kind if self.window is None else f"{self.kind} {self.window}/{self.hop}"
+
+
+@dataclass(frozen=True)
+class ClipFormat:
+    """Clips of one length.
+
+    Attributes:
+        sample_rate: Hz.
+        num_samples: length.
+    """
+
+    sample_rate: int
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A backbone and its options.
+
+    Attributes:
+        name: see `trainables.networks.backbones.source`.
+        frontend: of an AST; other families have their own.
+        layer: the block whose output is the embedding: a number, `last`, or `mean` of all.
+        pool: how the embedding is made of the last layer; empty for the family's own way.
+    """
+
+    name: str
+    frontend: FrontEndSpec = field(default_factory=FrontEndSpec)
+    layer: Layer = "last"
+    pool: str = ""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTModel
 
-from trainables.networks.backbone import initialise
 from trainables.networks.frontend import MEL_BINS
+from trainables.networks.weights import initialise
 from trainables.pretraining.recipe import Size
 
 SPECIAL = 2  # class and distillation token

@@ -13,7 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 from datasets.utils.console import progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.networks.shipped import recipe_of
 from trainables.pretraining.curve import curve
 from trainables.pretraining.network import LONGEST, Network
@@ -114,7 +114,7 @@ def open_start(config: str, seed: int, init: str | None) -> Start:
     network = Network(SIZES[config], seed)
     if init is None:
         return Start(network)
-    backbone = load_backbone(init, LONGEST)
+    backbone = load_ast(init, LONGEST)
     try:
         network.load_backbone(backbone.ast)
     except ValueError:

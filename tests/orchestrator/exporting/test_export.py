@@ -13,7 +13,7 @@ from tests.support.chain_runs import seeds, write_run
 from tests.support.run_folders import WriteTrial
 from trainables.inference.description import Description
 from trainables.inference.exported_model import load_model
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.networks.specs import DEFAULT
 from trainables.records import TrialRecord
 
@@ -133,7 +133,7 @@ def test_an_exported_backbone_can_be_used_in_a_sweep(runs: Path, tmp_path: Path)
     model = export(RunFolder(runs / "other"), "best", tmp_path / "model")
     assert model.backbone is not None
     assert model.backbone.name == DEFAULT
-    original = load_backbone(DEFAULT, 38)
+    original = load_ast(DEFAULT, 38)
     assert model.backbone.digest == original.digest
-    exported = load_backbone(str(tmp_path / "model/backbone"), 38)
+    exported = load_ast(str(tmp_path / "model/backbone"), 38)
     assert all(value.equal(exported.state_dict()[key]) for key, value in original.state_dict().items())

@@ -9,7 +9,7 @@ from tests.support.learning import generator, sessions
 from trainables.learners.expanding import ExpandingLearner
 from trainables.learners.features import Features
 from trainables.methods.registry import find_method
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 METHODS = ("ede", "der", "memo")
 

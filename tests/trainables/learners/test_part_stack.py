@@ -7,8 +7,8 @@ from torch import nn
 from trainables.learners import features as features_module
 from trainables.learners.features import Features
 from trainables.learners.part_stack import PartStack
-from trainables.networks.backbone import weights_digest
 from trainables.networks.classifier import trainable
+from trainables.networks.weights import weights_digest
 
 CLIPS = (1, 20, 33)
 

@@ -11,7 +11,7 @@ from trainables.learners.features import Features
 from trainables.methods.aper import APER, APERSettings
 from trainables.methods.simplecil import SimpleCIL, SimpleCILSettings
 from trainables.networks.adapters import AdaptedBackbone
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 TUNINGS = pytest.mark.parametrize("tuning", ["finetune", "adapter"])
 

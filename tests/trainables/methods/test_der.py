@@ -10,8 +10,8 @@ from torch import nn
 from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.der import DER, DERSettings, Extractor
-from trainables.networks.backbone import weights_digest
 from trainables.networks.heads import linear_head
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> DER:

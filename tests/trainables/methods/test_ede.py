@@ -10,7 +10,7 @@ from datasets.utils.errors import EarshotError
 from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.ede import EDE, EDESettings
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> EDE:

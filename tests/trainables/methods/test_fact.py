@@ -20,7 +20,7 @@ from trainables.methods.fact import (
     virtual_scores,
 )
 from trainables.methods.registry import check_protocol
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> FACT:

@@ -9,7 +9,7 @@ from tests.support.learning import generator, sessions, trained
 from trainables.learners.features import Features
 from trainables.learners.learner import Needs
 from trainables.methods.finetune import Finetune, FinetuneSettings
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> Finetune:

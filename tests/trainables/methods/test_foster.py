@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.foster import FOSTER, FOSTERSettings, class_weights
-from trainables.networks.backbone import weights_digest
 from trainables.networks.heads import linear_head
+from trainables.networks.weights import weights_digest
 from trainables.store.arrays import Rows
 
 LR = 0.01

@@ -9,7 +9,7 @@ from torch import nn
 from tests.support.learning import generator, sessions, trained
 from trainables.learners.features import Features
 from trainables.methods.icarl import ICaRL, ICaRLSettings
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> ICaRL:

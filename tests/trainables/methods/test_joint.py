@@ -5,7 +5,7 @@ from tests.support.learning import generator, sessions
 from trainables.learners.features import Features
 from trainables.methods.joint import Joint, JointSettings
 from trainables.methods.registry import check_protocol
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, exemplars=0)
 

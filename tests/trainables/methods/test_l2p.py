@@ -11,7 +11,7 @@ from datasets.utils.validation import validated
 from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.l2p import L2P, L2PSettings, PromptPool, prompted
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> L2P:

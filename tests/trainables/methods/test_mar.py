@@ -12,10 +12,11 @@ from tests.support.learning import DIM, generator, size, trained
 from tests.support.learning import sessions as sessions_of
 from trainables.learners.features import Features
 from trainables.methods.mar import MAR, Fusion, MARSettings, level_count, levels
-from trainables.networks.backbone import load_backbone, weights_digest
+from trainables.networks.backbones.ast import load_ast
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores
 from trainables.networks.ridge import PENALTIES
+from trainables.networks.weights import weights_digest
 
 PROTOCOL = Protocol(base=2, way=2, shot=5)
 CLIPS = (1, 20, 33)
@@ -45,7 +46,7 @@ def test_published_defaults() -> None:
 
 
 def test_levels_are_the_normed_means_after_the_later_blocks(features: Features) -> None:
-    backbone = load_backbone("random-small", features.frontend.frames)  # four blocks
+    backbone = load_ast("random-small", features.frontend.frames)  # four blocks
     inputs = features.inputs(CLIPS)[:]
     with torch.inference_mode():
         result = levels(backbone, inputs)
@@ -98,7 +99,7 @@ def test_fusion_by_hand() -> None:
 def test_the_base_session_trains_transformer_and_mlp_and_later_ones_neither(features: Features) -> None:
     pretrained = weights_digest(features.backbone)
     small = Features(
-        features.clips, features.frontend, load_backbone("random-small", features.frontend.frames), features.store
+        features.clips, features.frontend, load_ast("random-small", features.frontend.frames), features.store
     )
     learner = learned(small, 1)
     start = learned(small, 1, base_epochs=0)

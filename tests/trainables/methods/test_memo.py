@@ -8,7 +8,8 @@ import torch
 from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.memo import MEMO, MEMOSettings, shared_blocks
-from trainables.networks.backbone import Backbone, SpecialisedPart, weights_digest
+from trainables.networks.backbones.backbone import Backbone, SpecialisedPart
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> MEMO:

@@ -12,8 +12,8 @@ from datasets.utils.errors import EarshotError
 from tests.support.learning import DIM, generator, sessions, size
 from trainables.learners.features import Features
 from trainables.methods.registry import check_protocol, find_method
-from trainables.networks.backbone import weights_digest
 from trainables.networks.classifier import Classifier
+from trainables.networks.weights import weights_digest
 
 module = importlib.import_module("trainables.methods.pass")  # an import statement cannot name a keyword
 PASS = find_method("pass")

@@ -11,7 +11,7 @@ from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.ranpac import RanPAC, RanPACSettings
 from trainables.methods.registry import check_protocol
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> RanPAC:

@@ -9,9 +9,9 @@ from torch import nn
 from tests.support.learning import DIM, generator, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.teen import TEEN, TEENSettings, calibrated
-from trainables.networks.backbone import weights_digest
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import linear_head
+from trainables.networks.weights import weights_digest
 
 
 def learned(features: Features, count: int, **settings: Any) -> TEEN:

@@ -8,7 +8,7 @@ from trainables.learners.adaptation import adapt
 from trainables.learners.features import Features
 from trainables.learners.training import Schedule
 from trainables.networks.adapters import SCALE, AdaptedBackbone, Adapter, CosineHead, restored_adapters
-from trainables.networks.backbone import weights_digest
+from trainables.networks.weights import weights_digest
 
 CLIPS = (1, 20, 33)
 

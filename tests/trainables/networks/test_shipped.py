@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.networks.shipped import FILES, WEIGHTS, recipe_of, shipped, verified_folder
 from trainables.networks.specs import DEFAULT
 from trainables.pretraining.package_backbone import MAX_BYTES
@@ -31,7 +31,7 @@ def test_the_default_backbone_is_shipped_and_small() -> None:
 @pytest.mark.parametrize("frames", [98, 198, 398, 998, 2998])
 def test_clips_of_any_length(frames: int) -> None:
     """1 s, 2 s, 4 s, 10 s and half a minute."""
-    backbone = load_backbone(DEFAULT, frames)
+    backbone = load_ast(DEFAULT, frames)
     embeddings = backbone.pool(backbone(torch.zeros(2, frames, 128)))
     assert embeddings.shape == (2, backbone.dim)
     assert torch.isfinite(embeddings).all()

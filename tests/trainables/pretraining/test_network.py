@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.networks.backbone import Backbone
+from trainables.networks.backbones.ast import ASTBackbone
 from trainables.pretraining.network import Network
 from trainables.pretraining.objective import Prototypes
 from trainables.pretraining.recipe import SIZES, Size
@@ -26,7 +26,7 @@ def briefly_trained(size: Size = SMALL) -> Network:
 def test_embeddings_of_the_export_are_those_of_the_network(frames: int):
     network = briefly_trained()
     inputs = torch.randn(3, frames, 128, generator=torch.Generator().manual_seed(2))
-    backbone = Backbone(network.exported(), frames)
+    backbone = ASTBackbone(network.exported(), frames)
     with torch.inference_mode():
         assert torch.allclose(backbone.pool(backbone(inputs)), network(inputs), atol=2e-4)
 
@@ -49,7 +49,7 @@ def test_loading_another_architecture_raises(size: Size):
 
 
 def test_a_clip_may_be_longer_than_the_grid():
-    backbone = Backbone(briefly_trained().exported(), 1500)
+    backbone = ASTBackbone(briefly_trained().exported(), 1500)
     with torch.inference_mode():
         assert torch.isfinite(backbone(torch.randn(1, 1500, 128))).all()
 

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from transformers import ASTModel
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbone import Backbone, weights_digest
+from trainables.networks.backbones.ast import ASTBackbone
 from trainables.networks.shipped import shipped, verified_folder
+from trainables.networks.weights import weights_digest
 from trainables.pretraining.network import Network
 from trainables.pretraining.package_backbone import main, package_backbone
 from trainables.pretraining.recipe import Size
@@ -36,7 +37,7 @@ def test_embeddings_in_16_bits_are_nearly_equal(run: Path, tmp_path: Path) -> No
     folder = package_backbone([run], "mine", tmp_path / "weights")
     assert verified_folder("mine", tmp_path / "weights") == folder
     whole, half = (
-        Backbone(ASTModel.from_pretrained(path, dtype=torch.float32), 98) for path in (run / "model", folder)
+        ASTBackbone(ASTModel.from_pretrained(path, dtype=torch.float32), 98) for path in (run / "model", folder)
     )
     inputs = torch.randn(4, 98, 128, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

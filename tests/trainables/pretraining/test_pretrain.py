@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.pretrain import PretrainOptions, main
 from trainables.pretraining.recipe import SIZES, Recipe
 from trainables.pretraining.retrieval import score
@@ -43,7 +43,7 @@ def test_the_files_of_a_run(whole: Path):
     assert [bool(row["retrieval_first"]) for row in rows] == [False, True, False, True]
     assert json.loads((whole / "recipe.json").read_text())["benchmark"] == f"synthetic {Synthetic.version}"
     assert (whole / "curve.png").read_bytes().startswith(b"\x89PNG")
-    backbone = load_backbone(str(whole / "model"), 98)
+    backbone = load_ast(str(whole / "model"), 98)
     assert torch.isfinite(backbone(torch.zeros(1, 98, 128))).all()
 
 
@@ -62,7 +62,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(whole: Path, tmp_pa
 
 
 def test_a_run_starts_from_a_backbone(whole: Path, tmp_path: Path):
-    start = load_backbone(str(whole / "model"), 1024)
+    start = load_ast(str(whole / "model"), 1024)
     assert main([*SMALL, "--lr", "1e-9", "--init", str(whole / "model"), "--out", str(tmp_path)]) == 0
     recipe, first = (json.loads((out / "recipe.json").read_text()) for out in (tmp_path, whole))
     assert recipe["init"] == start.digest and recipe["after"] == first

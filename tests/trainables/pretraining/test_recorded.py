@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbone import load_backbone
+from trainables.networks.backbones.ast import load_ast
 from trainables.pretrain import main
 from trainables.pretraining.recorded import Recorded
 
@@ -56,6 +56,6 @@ def test_too_few_sources_raise(tones: Path) -> None:
 def test_the_command(tones: Path, tmp_path: Path) -> None:
     small = ["--steps", "2", "--sources", "4", "--clips", "2", "--save-every", "1", "--workers", "0"]
     assert main(["--benchmark", str(tones), *small, "--out", str(tmp_path / "mine")]) == 0
-    assert load_backbone(str(tmp_path / "mine" / "model"), 38).dim == 192
+    assert load_ast(str(tmp_path / "mine" / "model"), 38).dim == 192
     lines = (tmp_path / "mine" / "curve.csv").read_text().splitlines()
     assert len(lines) == 3 and all(line.count(",") == 5 for line in lines)

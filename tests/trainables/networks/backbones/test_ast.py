@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbone import Backbone, load_backbone, weights_digest
+from trainables.networks.backbones.ast import load_ast
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.original_ast import convert_block
+from trainables.networks.weights import weights_digest
 
 INPUTS = ["ls", "ns", "fs"]
 
@@ -27,7 +29,7 @@ def test_token_maps_and_embeddings_are_those_of_the_release(
     golden: dict[str, np.ndarray], golden_ast: str, key: str
 ) -> None:
     inputs = normalised(golden, key)
-    backbone = load_backbone(golden_ast, inputs.shape[1])
+    backbone = load_ast(golden_ast, inputs.shape[1])
     with torch.inference_mode():
         tokens = backbone(inputs)
         pooled = backbone.pool(tokens)
@@ -37,7 +39,7 @@ def test_token_maps_and_embeddings_are_those_of_the_release(
 
 def test_specialised_part_is_that_of_the_release(golden: dict[str, np.ndarray], golden_ast: str) -> None:
     """The weights have the names of the released code: `norm.*`, `last_block.*`."""
-    part = load_backbone(golden_ast, 201).new_part()
+    part = load_ast(golden_ast, 201).new_part()
     block = {
         key.removeprefix("block.last_block."): torch.from_numpy(value)
         for key, value in golden.items()
@@ -55,13 +57,13 @@ def test_a_network_is_the_same_in_every_file_format(
     golden: dict[str, np.ndarray], golden_ast: str, tmp_path: Path
 ) -> None:
     """Same digest and token maps from safetensors, .pth and a transformers folder."""
-    original = load_backbone(golden_ast, 201)
+    original = load_ast(golden_ast, 201)
     torch.save(load_file(golden_ast), tmp_path / "ast.pth")
-    whole = load_backbone(golden_ast, 1024)  # 101 steps: the original grid
+    whole = load_ast(golden_ast, 1024)  # 101 steps: the original grid
     whole.ast.save_pretrained(tmp_path / "folder")
     inputs = normalised(golden, "ls")
     for name in (str(tmp_path / "ast.pth"), str(tmp_path / "folder")):
-        other = load_backbone(name, 201)
+        other = load_ast(name, 201)
         assert other.digest == original.digest
         with torch.inference_mode():
             assert torch.equal(other(inputs), original(inputs))
@@ -73,23 +75,21 @@ def test_the_position_grid_is_cropped_to_its_centre(golden_ast: str, frames: int
     grid = original[:, 2:].reshape(1, 12, 101, -1)
     first = 50 - steps // 2
     expected = grid[:, :, first : first + steps].reshape(1, 12 * steps, -1)
-    positions = load_backbone(golden_ast, frames).ast.embeddings.position_embeddings
+    positions = load_ast(golden_ast, frames).ast.embeddings.position_embeddings
     assert torch.equal(positions[:, 2:], expected)
     assert torch.equal(positions[:, :2], original[:, :2])
 
 
 def test_the_grid_is_interpolated_for_a_longer_input(golden_ast: str) -> None:
-    backbone = load_backbone(golden_ast, 1500)
+    backbone = load_ast(golden_ast, 1500)
     with torch.inference_mode():
         assert backbone(torch.zeros(1, 1500, 128)).shape == (1, 2 + 12 * 149, 96)
 
 
 def test_random_weights_are_always_the_same_and_do_not_use_the_global_generator() -> None:
     before = torch.random.get_rng_state()
-    load_backbone.cache_clear()
-    first = load_backbone("random-tiny", 101)
-    load_backbone.cache_clear()
-    again = load_backbone("random-tiny", 51)
+    first = load_ast("random-tiny", 101)
+    again = load_ast("random-tiny", 51)
     assert first.digest == again.digest  # for every input length
     assert torch.equal(before, torch.random.get_rng_state())
     assert 0.015 < first.ast.layers[0].mlp.fc1.weight.std().item() < 0.025
@@ -97,24 +97,23 @@ def test_random_weights_are_always_the_same_and_do_not_use_the_global_generator(
 
 def test_architecture_is_part_of_the_digest() -> None:
     """Heads and epsilon change the output but not the parameters."""
-    model = load_backbone("random-tiny", 51).ast
-    before = weights_digest(model)
-    model = copy.deepcopy(model)
-    model.config.layer_norm_eps = 1e-12
-    assert weights_digest(model) != before
+    backbone = load_ast("random-tiny", 51)
+    before = weights_digest(backbone)
+    backbone.ast.config.layer_norm_eps = 1e-12
+    assert weights_digest(backbone) != before
 
 
 def test_dropout_of_a_checkpoint_is_disabled(tmp_path: Path) -> None:
-    model = copy.deepcopy(load_backbone("random-tiny", 1024).ast)
+    model = copy.deepcopy(load_ast("random-tiny", 1024).ast)
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.5
     model.save_pretrained(tmp_path)
-    part = load_backbone(str(tmp_path), 51).new_part(torch.Generator().manual_seed(0)).train()
+    part = load_ast(str(tmp_path), 51).new_part(torch.Generator().manual_seed(0)).train()
     tokens = torch.ones(1, 38, 96)
     assert torch.equal(part(tokens), part(tokens))
 
 
 def test_the_weights_of_a_new_part_depend_on_the_generator() -> None:
-    backbone = load_backbone("random-tiny", 51)
+    backbone = load_ast("random-tiny", 51)
     digests = [weights_digest(backbone.new_part(torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
 
@@ -146,27 +145,27 @@ def test_bad_checkpoints(tmp_path: Path, name: str, write: object, message: str)
     if callable(write):
         write(path)
     with pytest.raises(EarshotError, match=message) as caught:
-        load_backbone(str(path), 201)
+        load_ast(str(path), 201)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(EarshotError, match=r"random-tiny, .* a folder saved by transformers"):
-        load_backbone("tiny-random", 201)
+        load_ast("tiny-random", 201)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match=r"no config\.json"):
-        load_backbone(str(tmp_path), 201)
+        load_ast(str(tmp_path), 201)
 
 
 def test_an_unreachable_hub_is_one_line() -> None:
     """In a separate process, whose hub is a closed port of this machine."""
     code = (
-        "from trainables.networks.backbone import load_backbone\n"
+        "from trainables.networks.backbones.ast import load_ast\n"
         "from datasets.utils.errors import EarshotError\n"
-        "try: load_backbone('MIT/ast-finetuned-audioset-10-10-0.4593', 201)\n"
+        "try: load_ast('MIT/ast-finetuned-audioset-10-10-0.4593', 201)\n"
         "except EarshotError as error: print(error)\n"
     )
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "/nonexistent"}
@@ -186,12 +185,12 @@ def test_transformers_works_with_our_package_called_datasets() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     path, model = done.stdout.split()
-    assert Path(path).parent == Path(__file__).parents[3] / "datasets"
+    assert Path(path).parent == Path(__file__).parents[4] / "datasets"
     assert model == "ASTModel"
 
 
 def test_the_number_of_tokens_depends_on_the_input_length() -> None:
-    backbone = load_backbone("random-tiny", 101)
+    backbone = load_ast("random-tiny", 101)
     assert isinstance(backbone, Backbone)
     with torch.inference_mode():
         assert backbone(torch.zeros(2, 101, 128)).shape == (2, 2 + 12 * 9, 96)

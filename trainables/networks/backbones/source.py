@@ -1,0 +1,103 @@
+"""Where the weights of a backbone are, found by its name; imports no PyTorch.
+
+earshot-tiny                                shipped with the package: small, pretrained on synthetic sources
+random-tiny | random-small | random-base    an AST with random weights of a named size, always the same
+weights.pth | weights.safetensors           a checkpoint with the parameter names of the original AST code
+folder/                                     a folder saved by `transformers`
+owner/name                                  a model on the Hugging Face hub
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.utils.errors import EarshotError, first_line
+from datasets.utils.suggestion import suggestion
+from trainables.networks.shipped import shipped, verified_folder
+from trainables.networks.specs import DEFAULT, RANDOM
+
+CHECKPOINTS = (".pth", ".pt", ".safetensors")
+HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+HUB_TIMEOUT = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place of weights.
+
+    Attributes:
+        name: as the user has given it.
+        location: folder or name on the hub, for `from_pretrained`; a file or a random network: its name.
+        hub: whether it is a model on the hub.
+        model_type: of its `config.json`; empty where there is none.
+    """
+
+    name: str
+    location: str
+    hub: bool = False
+    model_type: str = ""
+
+
+def find_source(name: str) -> Source:
+    """Finds the weights called `name`.
+
+    Raises:
+        EarshotError: there are none, or the hub cannot be reached.
+    """
+    if name in RANDOM or name.endswith(CHECKPOINTS):
+        return Source(name, name)
+    if name in shipped():
+        folder = str(verified_folder(name))
+        return Source(name, folder, model_type=_model_type(name, Path(folder) / "config.json"))
+    if Path(name).is_dir():
+        if not (config := Path(name) / "config.json").is_file():
+            raise EarshotError(f"backbone '{name}': the folder has no config.json; expected one saved by transformers")
+        return Source(name, name, model_type=_model_type(name, config))
+    if HUB_NAME.match(name):
+        return Source(name, name, hub=True, model_type=_model_type(name, _hub_config(name)))
+    raise EarshotError(
+        f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM))} (or give a .pth or "
+        ".safetensors file, a folder saved by transformers, or a hub name such as "
+        "MIT/ast-finetuned-audioset-10-10-0.4593)"
+    )
+
+
+def check_hub(name: str) -> None:
+    """Checks that a model on the hub can be downloaded.
+
+    Raises:
+        EarshotError: the hub does not answer, or has no such model.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, timeout=HUB_TIMEOUT)
+    except Exception as error:
+        raise EarshotError(
+            f"backbone '{name}': not in the local cache, and the Hugging Face hub did not answer "
+            f"({type(error).__name__}); download it on a machine with network access and give its folder or a .pth or "
+            f".safetensors file, or use the shipped one: --backbone {DEFAULT}"
+        ) from None
+
+
+def _hub_config(name: str) -> Path:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    if isinstance(cached := try_to_load_from_cache(name, "config.json"), str):
+        return Path(cached)
+    check_hub(name)
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except Exception as error:
+        raise EarshotError(f"backbone '{name}': has no config.json on the hub ({first_line(error)})") from None
+
+
+def _model_type(name: str, config: Path) -> str:
+    try:
+        return str(json.loads(config.read_bytes())["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EarshotError(
+            f"backbone '{name}': {config}: expected JSON with a model_type, as saved by transformers "
+            f"({first_line(error) or type(error).__name__})"
+        ) from None

@@ -1,0 +1,32 @@
+"""The digest of a network's weights, and how new weights are drawn."""
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+
+def weights_digest(module: nn.Module, architecture: bytes | None = None) -> str:
+    """SHA-256 over the architecture, and over names, shapes and bytes of all parameters, in order of name.
+
+    Args:
+        module: the network.
+        architecture: what changes its output but not its parameters (heads, epsilon); by default its attribute
+            `architecture`, if it has one.
+    """
+    digest = hashlib.sha256(getattr(module, "architecture", b"") if architecture is None else architecture)
+    for key, value in sorted(module.state_dict().items()):
+        array: Tensor = value.detach().cpu().contiguous()
+        digest.update(f"{key} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Initialises weights as the original ViT: truncated normal (std 0.02), biases 0, LayerNorm 1 and 0."""
+    for name, parameter in sorted(module.named_parameters()):
+        with torch.no_grad():
+            if parameter.ndim > 1:
+                nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+            else:
+                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
