@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Plan
-from datasets.corpora.folder import Folder, FolderOptions, clip_stem, split_files
+from datasets.corpora.folder import Folder, FolderOptions, clip_stem
 from datasets.corpora.inventory import Rejection
 from datasets.utils.errors import EarshotError
 
@@ -33,33 +31,6 @@ def plan_of(root: Path, options: FolderOptions = OPTIONS) -> Plan:
 
 def cut_all(root: Path, options: FolderOptions = OPTIONS) -> list[Clip | Rejection]:
     return [item for unit in plan_of(root, options).units for item in Folder().cut(root, unit, options)]
-
-
-@given(
-    st.integers(2, 60),
-    st.sampled_from([(0.6, 0.2), (0.5, 0.0), (0.05, 0.05), (0.9, 0.05), (0.34, 0.33)]),
-    st.integers(0, 9),
-)
-def test_every_class_has_train_and_test_files(number: int, parts: tuple[float, float], seed: int) -> None:
-    paths = [f"c/{i}.wav" for i in range(number)]
-    splits = split_files(paths, *parts, seed)
-    counts = Counter(splits.values())
-    assert sorted(splits) == sorted(paths)
-    assert counts["train"] >= 1 and counts["test"] >= 1
-    assert abs(counts["train"] - parts[0] * number) <= 1
-    assert splits == split_files(paths[::-1], *parts, seed)
-
-
-def test_split_is_as_documented() -> None:
-    """Computed independently: sha256 of '0', a zero byte and the path."""
-    import hashlib
-
-    paths = [f"c/{i}.wav" for i in range(10)]
-    ordered = sorted(paths, key=lambda path: hashlib.sha256(b"0\0" + path.encode()).hexdigest())
-    wanted = dict(zip(ordered, ["train"] * 6 + ["val"] * 2 + ["test"] * 2, strict=True))
-    assert split_files(paths, 0.6, 0.2, 0) == wanted
-    assert split_files(paths, 0.6, 0.2, 1) != wanted
-    assert Counter(split_files(paths[:3], 0.6, 0.2, 0).values()) == {"train": 2, "test": 1}
 
 
 def test_long_files_are_cut_into_full_clips_and_short_ones_are_padded(tmp_path: Path) -> None:
