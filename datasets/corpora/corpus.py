@@ -5,6 +5,7 @@
     doubts      what in the source folder is probably not as intended      (driver)
     plan        inventory -> units of work, classes, rejected files        (driver, reads at most headers)
     cut         unit -> clips and rejections                               (workers, one shard per unit)
+    advise      rejected files -> how to keep them                         (driver)
     review      clips per class -> warnings, or an error                   (driver, before and after cutting)
 
 To add a corpus, add one such module: `datasets.corpora.registry` discovers it, and `earshot prepare NAME` accepts its
@@ -78,7 +79,8 @@ class Plan:
     ignored: int = 0
 
 
-_ADVICE = "add recordings, or remove those that were rejected (see rejected.csv)"
+MAX_LISTED = 100
+"""Classes named in a message."""
 
 Options = TypeVar("Options", bound=CorpusOptions)
 
@@ -152,6 +154,10 @@ class Corpus(ABC, Generic[Options]):
         The same unit, files and options give the same clips in the same order on every machine.
         """
 
+    def advise(self, rejected: Sequence[Rejection], options: Options) -> str:
+        """What would make rejected files usable, as one sentence without a full stop; "" if nothing is known."""
+        return ""
+
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
         """Returns warnings about the numbers of clips per class (by label).
 
@@ -159,16 +165,13 @@ class Corpus(ABC, Generic[Options]):
             EarshotError: a class has no train or no test clips; the message names all such classes.
         """
         found = [
-            f"{count.train} and {count.test} in class {printable(name)!r}"
+            f"{count.train} and {count.test} of class {printable(name)!r}"
             for name, count in zip(classes, counts, strict=True)
             if not count.train or not count.test
         ]
-        if len(found) == 1:
-            number, _, name = found[0].partition(" in ")
-            raise EarshotError(f"{name}: expected at least one train and one test clip, found {number}; {_ADVICE}")
         if found:
             raise EarshotError(
-                f"{len(found)} classes: expected at least one train and one test clip of each, found "
-                f"{', '.join(found)}; {_ADVICE}"
+                f"expected at least one train and one test clip of every class, found {first_few(found, MAX_LISTED)}; "
+                "add recordings, or remove those that were rejected"
             )
         return ()

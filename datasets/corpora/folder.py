@@ -31,10 +31,11 @@ from datasets.audio.segmentation import cut_recording
 from datasets.benchmark.groups import STEM, group_by, shared_stems
 from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.corpus import MAX_LISTED, Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.layout import empty_folders, layout_doubts, unreadable_recordings
-from datasets.corpora.small_classes import MAX_LISTED, SmallClass, nothing_found, small_classes, too_few_recordings
+from datasets.corpora.short_recordings import short_recordings
+from datasets.corpora.small_classes import SmallClass, nothing_found, small_classes, too_few_recordings
 from datasets.corpora.splits import split_files, split_groups
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import Option
@@ -173,6 +174,10 @@ class Folder(Corpus[FolderOptions]):
             ignored=inventory.ignored + len(inventory.files) - used + len(inventory.rejected) - len(rejected),
         )
 
+    def advise(self, rejected: Sequence[Rejection], options: FolderOptions) -> str:
+        """How many of the recordings that are too short a smaller `--min-seconds` would keep."""
+        return short_recordings(rejected, options.min_seconds)
+
     def cut(self, source: Path, unit: Unit, options: FolderOptions) -> Iterator[Clip | Rejection]:
         """Yields clips in order of file and time."""
         label, class_name = unit.details["label"], unit.details["class_name"]
@@ -290,7 +295,8 @@ def _warnings(
         yield unreadable
     at_the_top = sum("/" not in file.path for file in inventory.files)
     if at_the_top:
-        yield f"{plural(at_the_top, 'recording')} directly in the source folder belong to no class and are left out"
+        verbs = "belongs to no class and is" if at_the_top == 1 else "belong to no class and are"
+        yield f"{plural(at_the_top, 'recording')} directly in the source folder {verbs} left out"
     uneven = []
     for name in sorted(classes):
         counts = Counter(splits[name].values())

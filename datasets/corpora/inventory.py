@@ -10,7 +10,7 @@ from typing import Literal
 
 from datasets.audio.recordings import RejectedError, checked_path
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import printable
+from datasets.utils.text import first_few, plural, printable
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,18 @@ class Inventory:
             [[rejection.file, rejection.reason] for rejection in self.rejected],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """Why a source folder may seem to hold no recordings: '1 file that cannot be used (name: reason)', ..."""
+        found = []
+        if self.rejected:
+            first = self.rejected[0]
+            found.append(f"{plural(len(self.rejected), 'file')} that cannot be used ({first.file}: {first.reason})")
+        if self.links:
+            links = first_few([printable(link) for link in self.links])
+            found.append(f"links to folders, which are not followed ({links})")
+        return tuple(found)
 
 
 def scan(root: Path, suffixes: frozenset[str]) -> Inventory:

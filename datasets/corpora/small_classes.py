@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.corpora.corpus import MAX_LISTED
 from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.layout import empty_folders
 from datasets.utils.text import first_few, plural, printable
-
-MAX_LISTED = 100
-"""Classes named in a message."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +66,17 @@ def nothing_found(source: Path, inventory: Inventory, small: Mapping[str, SmallC
     reasons: list[str] = []
     if any(entry.files for entry in small.values()) and min_files is not None:
         reasons.append(f"only classes with fewer than --min-files {min_files}")
-    rejected = inventory.rejected
-    if rejected:
-        reasons.append(f"{plural(len(rejected), 'file')} that cannot be used ({_format(rejected[0])})")
-    if inventory.links:
-        links = first_few([printable(link) for link in inventory.links])
-        reasons.append(f"links to folders, which are not followed ({links})")
+    reasons += inventory.unusable
     left_out, _ = empty_folders(inventory, {file.path.split("/")[0] for file in inventory.files})
     if left_out:
         reasons.append(f"folders without recordings: {first_few(left_out)}")
     at_the_top = sum("/" not in file.path for file in inventory.files)
     if at_the_top:
         reasons.append(f"{plural(at_the_top, 'recording')} in no folder")
-    found = f"found none, but {'; '.join(reasons)}" if reasons else "found none"
-    return f"{printable(str(source))}: expected one folder per class with recordings inside, {found}; check --source"
+    found = "; ".join(["none", *reasons])
+    return (
+        f"{printable(str(source))}: expected one folder per class with recordings inside, found {found}; check --source"
+    )
 
 
 def _format(rejection: Rejection) -> str:

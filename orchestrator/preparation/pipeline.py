@@ -255,9 +255,11 @@ def _build(
     units, computed = finish_units(job, plan, inventory, request.settings.workers, listener)
     unique = {*plan.rejected, *(rejection for unit in units for rejection in unit.rejected)}
     rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
-    check_rejected(request.out, rejected, plan.files, limit)
+    advice = corpus.advise(rejected, options)
+    check_rejected(request.out, rejected, plan.files, limit, advice=advice)
     write_rejected(request.out, rejected)
-    return _Build(replace(plan, warnings=(*doubts, *plan.warnings)), units, computed, rejected)
+    warnings = (*doubts, *plan.warnings, *([advice] if advice else []))
+    return _Build(replace(plan, warnings=warnings), units, computed, rejected)
 
 
 def _publish(
