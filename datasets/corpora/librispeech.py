@@ -25,7 +25,7 @@ from datasets.audio.recordings import RejectedError, checked_path, duration, rea
 from datasets.audio.segmentation import cut_stream
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.corpus import MAX_LISTED, Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, printable
@@ -152,9 +152,10 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         """Creates one unit per speaker; reads the header of every file to find the longest speakers."""
         paths = [file.path for file in inventory.files if _in_layout(file.path)]
         if not paths:
+            found = "no such file" + "".join(f"; {problem}" for problem in inventory.unusable)
             raise EarshotError(
-                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found no such "
-                "file; check --source"
+                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found {found}; "
+                "check --source"
             )
         # Headers are read in threads: on a network file system, latency dominates.
         with ThreadPoolExecutor(8) as pool:
@@ -216,14 +217,19 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     ) -> tuple[str, ...]:
         """Requires train and test clips of every speaker; warns about speakers with fewer test clips than requested."""
         train, val, test = options.sizes
+        short = [
+            f"{count.total} of speaker {printable(name)!r}"
+            for name, count in zip(classes, counts, strict=True)
+            if not count.train or not count.test
+        ]
+        if short:
+            raise EarshotError(
+                f"expected more than {train + val} clips of {options.clip_seconds:g} s (train {train}, val {val}, test "
+                f"{test}) of every speaker, found {first_few(short, MAX_LISTED)}; request fewer: librispeech --train N "
+                "--val N --speakers N"
+            )
         fewer = []
         for name, count in zip(classes, counts, strict=True):
-            if not count.train or not count.test:
-                raise EarshotError(
-                    f"speaker {printable(name)!r}: expected more than {train + val} clips of "
-                    f"{options.clip_seconds:g} s (train {train}, val {val}, test {test}), "
-                    f"found {count.total}; request fewer: librispeech --train N --val N --speakers N"
-                )
             if options.split == "block" and count.test < test:
                 fewer.append(f"{printable(name)} ({count.test})")
         return (f"fewer than {test} test clips: speaker {first_few(fewer)}",) if fewer else ()

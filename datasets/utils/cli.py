@@ -6,14 +6,14 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
 from datasets.utils.errors import EarshotError, Interrupted, error_line
 from datasets.utils.suggestion import suggestion
-from datasets.utils.text import is_uri, one_line, printable
+from datasets.utils.text import first_few, is_uri, one_line, printable
 
 INTERRUPTED = "interrupted; run the same command again"
 
@@ -33,6 +33,9 @@ class CommandLine(argparse.ArgumentParser):
         if module is not None:
             keywords["prog"] = command_name(module)
         super().__init__(**keywords)
+        self.register("action", "parsers", _Subcommands)
+        self.subcommands: Mapping[str, CommandLine] = {}
+        self.subcommand: CommandLine | None = None
         if module is not None:
             self.add_argument(
                 "--version", action="version", version=f"earshot {_version()}", help="show the version and exit"
@@ -41,22 +44,34 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Prints one line, with a suggestion where there is a similar name, and exits with status 2."""
         if match := re.match(r"unrecognized arguments: (--[\w-]+)", message):
-            advice = suggestion(match[1], self._flags())
-            message = f"no option {match[1]}; {advice if advice.startswith('did') else 'see --help'}"
+            message = f"no option {match[1]}; {self._advice(match[1])}"
         elif match := re.match(r"argument ([^:]+): invalid choice: '([^']*)' \(choose from (.*)\)", message):
             choices = re.findall(r"[^,\s']+", match[3])
             message = f"{match[1]}: no '{match[2]}'; {suggestion(match[2], choices)}"
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2)
 
+    def _advice(self, unknown: str) -> str:
+        """What to write instead of an option that the command does not have."""
+        if self.subcommand:  # takes no option of another subcommand, and none of this parser after its name
+            others = [name for name, command in self.subcommands.items() if unknown in command._flags()]
+            return f"it is an option of {first_few(others)}" if others else self.subcommand._advice(unknown)
+        similar = suggestion(unknown, self._flags())
+        return similar if similar.startswith("did") else "see --help"
+
     def _flags(self) -> list[str]:
-        """Long options of this command and its subcommands."""
-        flags: list[str] = []
-        for action in self._actions:
-            flags += [flag for flag in action.option_strings if flag.startswith("--")]
-            if isinstance(action, argparse._SubParsersAction):
-                flags += [flag for subcommand in action.choices.values() for flag in subcommand._flags()]
-        return flags
+        """Long options of this command, without those of its subcommands."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        return [flag for flag in flags if flag.startswith("--")]
+
+
+class _Subcommands(argparse._SubParsersAction):
+    """Tells a parser which of its subcommands was called."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        parser.subcommands = self.choices
+        parser.subcommand = self.choices.get(values[0])
+        super().__call__(parser, namespace, values, option_string)
 
 
 def command_name(module: str) -> str:

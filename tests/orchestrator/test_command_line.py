@@ -78,6 +78,16 @@ def test_bad_input_is_one_line(words: list[str], message: str, capsys: pytest.Ca
         (["sweep", "--protocl", "fcac"], "no option --protocl; did you mean '--protocol'?"),
         (["prepare", "nsynt100"], "no 'nsynt100'; did you mean 'nsynth100'?"),
         (["prepare", "demo", "--out", "x", "--clips-per-clas", "3"], "did you mean '--clips-per-class'?"),
+        (
+            ["prepare", "folder", "--source", "x", "--out", "y", "--meta", "x"],
+            "no option --meta; it is an option of fsc89, ls100-published, n",
+        ),
+        (
+            ["prepare", "demo", "--out", "x", "--annotations", "y"],
+            "no option --annotations; it is an option of fsd-mix-sed\n",
+        ),
+        (["prepare", "demo", "--out", "x", "--versio"], "no option --versio; see --help"),
+        (["stages", "ls", "--unused-for", "3d"], "no option --unused-for; it is an option of gc\n"),
         (["stages", "gcc"], "did you mean 'gc'?"),
         (["predict", "model"], "the following arguments are required: FILE"),
     ],

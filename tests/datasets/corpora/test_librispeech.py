@@ -164,7 +164,7 @@ def test_additional_speaker_does_not_change_the_clips_of_others(tmp_path: Path) 
 def test_speaker_without_test_clips_is_an_error_and_with_few_a_warning(tmp_path: Path) -> None:
     speak(tmp_path, "5", [8000 * 6])
     speak(tmp_path, "6", [8000 * 4 + 7999])
-    with pytest.raises(EarshotError, match=r"speaker '6': expected more than 4 clips .* found 4"):
+    with pytest.raises(EarshotError, match=r"expected more than 4 clips .* found 4 of speaker '6'"):
         plan_of(tmp_path)
     speak(tmp_path, "6", [8000 * 5])
     plan = plan_of(tmp_path)
