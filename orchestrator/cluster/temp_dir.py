@@ -70,8 +70,8 @@ def _reaper(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            process.terminate()  # Ray has been shut down
-            reaper.remove(folder)
+            reaper.clear(folder)  # Ray has been shut down, or has died and left processes behind
+            process.terminate()
 
 
 def _default_parent() -> Path:

@@ -75,7 +75,12 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
         with ExitStack() as stack:
             with console.status("starting Ray"):
                 url = stack.enter_context(
-                    start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
+                    start_ray(
+                        config.address,
+                        dashboard=config.dashboard,
+                        verbose=config.show == "verbose",
+                        advice="Run the same command again." if plan is None else _how_to_resume(plan),
+                    )
                 )
             if url is not None:
                 console.print(f"dashboard: {url}")
