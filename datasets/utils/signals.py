@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: each ends a command with one line, and with 128 + the number of the signal as its status.
+"""Ctrl-C, SIGTERM and SIGHUP end a command with one line and the status 128 + number of the signal.
 
-SIGTERM is what Slurm, Kubernetes, systemd and `timeout` send; SIGHUP is sent when a terminal is closed. Signals that the
-parent process made this one ignore, as `nohup` does, stay ignored.
+SIGTERM is what Slurm, Kubernetes, systemd and `timeout` send; SIGHUP is sent when a terminal is closed. Signals that
+the parent process made this one ignore, as `nohup` does, stay ignored.
 
 Imports only the standard library, because the first import of a command is this module.
 """
@@ -94,7 +94,8 @@ def _imports(frame: FrameType | None) -> bool:
 def _interrupted_import(number: int) -> Iterator[None]:
     """Hides what C extensions print when their import is interrupted; ends the process if one goes on regardless."""
     hooks = sys.excepthook, sys.unraisablehook
-    sys.excepthook = sys.unraisablehook = lambda *_: None
+    sys.excepthook = lambda *_: None
+    sys.unraisablehook = lambda _: None
     timer = threading.Timer(IGNORED, _end, (number, None))
     timer.daemon = True
     timer.start()

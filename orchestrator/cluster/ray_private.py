@@ -4,6 +4,9 @@ Tested with Ray 2.60. Callers import Ray first, because importing it takes secon
 """
 
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +55,10 @@ def check_token(address: str) -> None:
 
 @contextmanager
 def keep_signals() -> Iterator[None]:
-    """Within the block Ray does not replace this process's handler of SIGTERM, as `ray.init` would."""
+    """`ray.init` in this block does not replace this process's handler of SIGTERM.
+
+    Ray sets one of its own in Python, and in C++ one that prints the stack and aborts.
+    """
     from ray._private import utils
 
     before = utils.set_sigterm_handler
@@ -61,6 +67,8 @@ def keep_signals() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = before
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)  # over that of C++
 
 
 @contextmanager
@@ -76,6 +84,22 @@ def no_messages() -> Iterator[None]:
         worker.listen_error_messages = before
 
 
+def forget_wandb() -> None:
+    """Imports Tune's callback for W&B as if W&B were not installed.
+
+    Tune imports it to count its uses. W&B makes two temporary folders when it is imported, which stay behind if this
+    process is killed.
+    """
+    before = sys.modules.get("wandb")
+    if before is not None:
+        return
+    sys.modules["wandb"] = None  # type: ignore[assignment]
+    try:
+        import ray.air.integrations.wandb  # noqa: F401
+    finally:
+        del sys.modules["wandb"]
+
+
 class LocalHealth:
     """Whether the processes of the cluster that this process has started are alive."""
 
@@ -88,7 +112,7 @@ class LocalHealth:
 
     def loss(self, at_once: bool = False) -> str | None:
         """The process that has died; None if all are alive."""
-        for kind, process in self._node.dead_processes():
+        for kind, process in self._node.dead_processes() if self._node else ():
             if kind in self._ESSENTIAL:
                 status = process.returncode
                 how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"

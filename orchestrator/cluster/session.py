@@ -52,8 +52,8 @@ def start_ray(
 
     A cluster that is started here listens on the loopback interface only, requires Ray's token, uses its own temporary
     folder (`orchestrator.cluster.temp_dir`) and ends with this process, even after `kill -9`. The workers of a joined
-    cluster get our packages from this process, whatever is installed on their nodes. If Ray dies, the block ends with an
-    error (`orchestrator.cluster.watchdog`).
+    cluster get our packages from this process, whatever is installed on their nodes. If Ray dies, the block ends with
+    an error (`orchestrator.cluster.watchdog`).
 
     Args:
         address: of a cluster to join, `host:port` or "auto", on a node of it; by default ("local") a new cluster
@@ -85,7 +85,7 @@ def start_ray(
                 _check_dashboard_installed()
             _protect_token()
             folder = stack.enter_context(ray_folder())
-            with ray_private.loopback_only(), ray_private.keep_signals(), messages, _packages_importable():
+            with ray_private.loopback_only(), ray_private.keep_signals(), messages, _worker_environment(folder.parent):
                 url = _start(cpus, dashboard, folder, logs)
             health, clean_up = ray_private.LocalHealth(), partial(reaper.clear, folder.parent)
         else:
@@ -159,17 +159,27 @@ def runtime_env() -> dict[str, Any]:
 
 
 @contextmanager
-def _packages_importable() -> Iterator[None]:
-    """Worker processes of a cluster that starts in this block find our packages first, wherever they are installed."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
+def _worker_environment(folder: Path) -> Iterator[None]:
+    """The environment of a cluster that starts in this block.
+
+    Workers find our packages first, wherever they are installed. Their temporary files are in `folder` and vanish with
+    it: Ray kills its workers, so libraries cannot remove theirs.
+    """
+    tempfile.gettempdir()  # of this process; it is looked up once
+    temporary = folder / "t"
+    temporary.mkdir()
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    changes = {"PYTHONPATH": path, "TMPDIR": str(temporary)}
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _protect_token() -> None:
@@ -178,6 +188,9 @@ def _protect_token() -> None:
     if variables or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return
     path = Path.home() / ".ray" / "auth_token"
+    if not path.exists() and not os.access(path.parent if path.parent.exists() else Path.home(), os.W_OK):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # a container: home folders such as / are read-only there
+        return
     try:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)

@@ -23,6 +23,7 @@ from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
+from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run, show
@@ -177,4 +178,4 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
 
 
 def _how_to_resume(plan: Plan) -> str:
-    return f"Resume with earshot sweep --resume {typed_path(plan.folder.path)}"
+    return f"Resume with {resume_command(plan.folder.path, plan.config.address)}"
