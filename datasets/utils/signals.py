@@ -44,7 +44,8 @@ def end_at_once_when_interrupted() -> None:
 def signals_interrupt() -> Iterator[None]:
     """Within the block, signals raise `KeyboardInterrupt` in the main thread; has no effect in other threads.
 
-    SIGTERM and SIGHUP call the handler of Ctrl-C, which a library may have replaced by its own.
+    SIGTERM and SIGHUP call the handler of Ctrl-C, which a library may have replaced by its own. After the block they
+    are ignored if there was a signal: the process ends.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -77,7 +78,8 @@ def signals_interrupt() -> Iterator[None]:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                ending = signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN
+                signal.signal(number, ending if _received else handler)
             _received.clear()
 
 

@@ -112,7 +112,8 @@ class LocalHealth:
 
     def loss(self, at_once: bool = False) -> str | None:
         """The process that has died; None if all are alive."""
-        for kind, process in self._node.dead_processes() if self._node else ():
+        processes: list[tuple[str, Any]] = self._node.dead_processes() if self._node else []
+        for kind, process in processes:
             if kind in self._ESSENTIAL:
                 status = process.returncode
                 how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
