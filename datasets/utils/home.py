@@ -28,6 +28,6 @@ def _folder(user: int) -> Path:
     folder = Path(tempfile.gettempdir()) / f"earshot-home-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != user or found.st_mode & 0o077:  # made by somebody else
+    if folder.is_symlink() or found.st_uid != user or found.st_mode & 0o077:  # of another user
         return Path(tempfile.mkdtemp(prefix="earshot-home-"))
     return folder
