@@ -13,6 +13,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 
 PERIOD = 1.0  # seconds between two checks
+GRACE = 3.0  # seconds that this process has to end after a signal, before it is interrupted again
 PATIENCE = 20.0  # seconds that this process has to end by itself, before Ray's C++ code ends it without a message
 
 
@@ -66,7 +67,8 @@ def watchdog(
             reason = health.loss()
             if reason is None:
                 continue
-            if signals.received() is None:  # otherwise the main thread is ending already
+            # after a signal that also ended Ray's processes, the main thread may end by itself
+            if signals.received() is None or not block_ended.wait(GRACE):
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
             if not stop.wait(PATIENCE):
                 clean_up()
