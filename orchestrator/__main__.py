@@ -39,7 +39,9 @@ EXIT_STATUSES = {
     " predict could not read, damage that stages verify found",
     2: "bad input or usage",
     3: "the budget of a sweep was used up",
+    129: "interrupted (SIGHUP)",
     130: "interrupted (Ctrl-C)",
+    143: "interrupted (SIGTERM)",
 }
 """Exit statuses of all commands."""
 

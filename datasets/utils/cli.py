@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import io
 import os
 import re
 import sys
@@ -11,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
+from datasets.utils import signals
 from datasets.utils.errors import EarshotError, Interrupted, error_line
+from datasets.utils.home import ensure_home
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import first_few, is_uri, one_line, printable
-
-INTERRUPTED = "interrupted; run the same command again"
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -88,7 +89,9 @@ Main = Callable[[Sequence[str] | None], int]
 def as_program(main: Main) -> Callable[..., int]:
     """Decorates the main function of a command: turns exceptions into an exit status and one line on standard error.
 
-    A reader that closes the pipe early, such as `head`, is not an error. An unexpected exception prints its traceback.
+    SIGTERM and SIGHUP end the command as Ctrl-C does. Characters that the encoding of an output does not have are
+    replaced. A user without a home folder gets one (`datasets.utils.home`). A reader that closes the pipe early, such
+    as `head`, is not an error. An unexpected exception prints its traceback.
 
     Args:
         main: takes the arguments (None: those of the process) and returns the exit status.
@@ -96,18 +99,26 @@ def as_program(main: Main) -> Callable[..., int]:
 
     @functools.wraps(main)
     def program(arguments: Sequence[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         status = 0
-        try:
-            status = main(arguments)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (KeyboardInterrupt, EarshotError, OSError) as error:
-            status, line = exit_status(error)
-            print(line, file=sys.stderr)
-        except Exception as error:
-            traceback.print_exc()
-            status, _ = exit_status(error)
+        with signals.signals_interrupt():
+            try:
+                ensure_home()
+                status = main(arguments)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                _discard(sys.stdout)
+            except (KeyboardInterrupt, EarshotError, OSError) as error:
+                status, line = exit_status(error)
+                _print_error(line)
+            except Exception as error:
+                status, line = exit_status(error)
+                if signals.received() is None:
+                    traceback.print_exc()
+                else:
+                    _print_error(line)
         return status
 
     return program
@@ -116,15 +127,29 @@ def as_program(main: Main) -> Callable[..., int]:
 def exit_status(error: BaseException) -> tuple[int, str]:
     """The exit status of a command that ended with an exception, and the line that explains it.
 
-    Ctrl-C is 130, everything else 2: Python's own status of an exception, 1, would mean that the command completed and
-    something in it failed.
+    Ctrl-C is 130, SIGTERM 143, SIGHUP 129, everything else 2: Python's own status of an exception, 1, would mean that
+    the command completed and something in it failed. Any exception after a signal is its consequence: libraries turn a
+    `KeyboardInterrupt` in their imports into errors of their own.
     """
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or signals.received() is not None:
         message = str(error) if isinstance(error, Interrupted) else ""
-        return 130, printable(message or INTERRUPTED)
+        return signals.status(), printable(message or signals.INTERRUPTED)
     if isinstance(error, EarshotError | OSError):
         return 2, printable(one_line(error_line(error)))
     return 2, printable(one_line(f"error: {type(error).__name__}: {error}"))
+
+
+def _print_error(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # the terminal was closed
+        _discard(sys.stderr)
+        _discard(sys.stdout)
+
+
+def _discard(stream: Any) -> None:
+    """Redirects an output that cannot be written to nowhere, so that Python does not fail to flush it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _version() -> str:
