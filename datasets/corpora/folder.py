@@ -17,11 +17,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from datasets.audio.loudness import normalise
-from datasets.audio.recordings import RejectedError, checked_path, read_recording, resample
-from datasets.audio.segmentation import cut_recording
+from datasets.audio.loudness import normalising_gain, scaled
+from datasets.audio.recordings import FloatScale, RejectedError, checked_path, read_samples
+from datasets.audio.segmentation import Choice, cut_recording
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection
@@ -41,7 +42,13 @@ class FolderOptions(CorpusOptions):
     min_seconds: float = Field(0.1, ge=0)
     """recordings shorter than this are rejected"""
     max_clips_per_file: int | None = Field(None, gt=0)
-    """maximum number of clips per recording, taken from its start (default: no limit)"""
+    """maximum number of clips per recording, chosen by --clips (default: no limit)"""
+    clips: Choice = Field("first", exclude_if=lambda value: value == "first")
+    """which clips of a longer recording --max-clips-per-file takes: the first, some spread evenly, the loudest, or
+    random ones (which depend on --split-seed and the path of the file)"""
+    float_scale: FloatScale = Field("refuse", exclude_if=lambda value: value == "refuse")
+    """floating-point files on the scale of integers (peak far above 1): refuse rejects them, auto divides them by the
+    likely full scale"""
     train: float = Field(0.6, gt=0, lt=1)
     """fraction of the files of a class used for training"""
     val: float = Field(0.2, ge=0, lt=1)
@@ -82,7 +89,7 @@ def split_files(paths: Sequence[str], train: float, val: float, seed: int) -> di
         The split of each path.
     """
     number = len(paths)
-    ordered = sorted(paths, key=lambda path: hashlib.sha256(f"{seed}\0{path}".encode()).digest())
+    ordered = sorted(paths, key=lambda path: _order(path, seed))
     for_training = min(max(1, int(train * number + 0.5)), number - 1)
     for_validation = min(int(val * number + 0.5), number - 1 - for_training)
     splits = ["train"] * for_training + ["val"] * for_validation
@@ -148,17 +155,36 @@ class Folder(Corpus[FolderOptions]):
         label, class_name = unit.details["label"], unit.details["class_name"]
         for path, split in zip(unit.files, unit.details["splits"], strict=True):
             try:
-                samples, rate = read_recording(checked_path(source, path), options.min_seconds)
-                samples = resample(samples, rate, options.sample_rate)
+                samples, rate = read_samples(
+                    checked_path(source, path),
+                    options.sample_rate,
+                    min_seconds=options.min_seconds,
+                    limit=_samples_needed(options),
+                    float_scale=options.float_scale,
+                )
             except RejectedError as error:
                 yield Rejection(path, str(error))
                 continue
-            if options.loudness:
-                samples = normalise(samples, options.sample_rate)
-            stem = clip_stem(label, class_name, path)
-            windows = cut_recording(path, samples, options.num_samples, options.max_clips_per_file)
-            for number, window in enumerate(windows):
-                yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, window.start, window.samples)
+            with samples:
+                gain = normalising_gain(samples, rate) if options.loudness else 1.0
+                stem = clip_stem(label, class_name, path)
+                random = np.random.default_rng(int(_order(path, options.split_seed).hex(), 16))
+                windows = cut_recording(samples, options.num_samples, options.max_clips_per_file, options.clips, random)
+                for number, window in windows:
+                    start, clip = number * options.num_samples, scaled(window, gain)
+                    yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, start, clip)
+
+
+def _samples_needed(options: FolderOptions) -> int | None:
+    """How much of a recording the first clips need; None: all of it."""
+    if options.clips != "first" or options.max_clips_per_file is None or options.loudness:
+        return None
+    return options.max_clips_per_file * options.num_samples
+
+
+def _order(path: str, seed: int) -> bytes:
+    """The digest by which the files of a class are ordered."""
+    return hashlib.sha256(f"{seed}\0{path}".encode()).digest()
 
 
 def _too_few(name: str, count: int) -> str:
