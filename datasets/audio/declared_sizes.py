@@ -106,11 +106,9 @@ def _check_surplus(file: BinaryIO, size: int, start: int, length: int, order: st
         if order and size - position < _WRAP:
             name, chunk = struct.unpack(f"{order}4sI", head[:8])
             complete = position + 8 + chunk <= size
-            if (
-                name.rstrip() in _KNOWN_CHUNKS
-                or head[:3] == b"ID3"
-                or (complete and all(32 <= byte < 127 for byte in name))
-            ):
+            if head[:3] == b"ID3" and head[3:4] != b" ":  # a tag that is no chunk
+                return None
+            if name.rstrip() in _KNOWN_CHUNKS or (complete and all(32 <= byte < 127 for byte in name)):
                 position = position + 8 + chunk + chunk % 2 if complete else size
                 continue
         if size - position <= _ZEROS and not any(head):
