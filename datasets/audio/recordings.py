@@ -28,7 +28,7 @@ from datasets.audio.streams import Stream, examine
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates (Hz) outside this range are header errors."""
 
-FloatScale = Literal["refuse", "auto"]
+FloatScale = Literal["reject", "auto"]
 
 MAX_FLOAT_PEAK = 16.0
 """Largest floating-point sample that is taken for one on a full scale of 1: 24 dB above it."""
@@ -127,7 +127,7 @@ def read_samples(
     *,
     min_seconds: float = 0.0,
     limit: int | None = None,
-    float_scale: FloatScale = "refuse",
+    float_scale: FloatScale = "reject",
 ) -> tuple[Samples, int]:
     """Reads a recording of any length at a sample rate of choice, in memory that does not grow with its length.
 
@@ -171,12 +171,12 @@ def _check_length(count: int, rate: int, min_seconds: float) -> None:
         raise RejectedError(f"too short: {count / rate:.3f} s, at least {min_seconds:g} s needed")
 
 
-def read_blocks(path: Path, float_scale: FloatScale = "refuse") -> Iterator[tuple[np.ndarray, int]]:
+def read_blocks(path: Path, float_scale: FloatScale = "reject") -> Iterator[tuple[np.ndarray, int]]:
     """Reads a recording of any length in little memory: yields at least one block, each with the sample rate in Hz.
 
     Args:
         path: any file that libsndfile reads.
-        float_scale: what happens to floating-point samples on the scale of integers: "refuse" rejects the file, "auto"
+        float_scale: what happens to floating-point samples on the scale of integers: "reject" rejects the file, "auto"
             divides them by the likely full scale (2^7, 2^15, 2^23 or 2^31).
 
     Raises:
@@ -243,7 +243,7 @@ def _full_scale(file: soundfile.SoundFile, float_scale: FloatScale) -> float:
     Reads the whole file and goes back to its start: the first block of a file may be silent.
 
     Raises:
-        RejectedError: the peak is far above 1, and `float_scale` is "refuse".
+        RejectedError: the peak is far above 1, and `float_scale` is "reject".
     """
     if file.subtype not in ("FLOAT", "DOUBLE"):
         return 1.0
@@ -257,7 +257,7 @@ def _full_scale(file: soundfile.SoundFile, float_scale: FloatScale) -> float:
     bits = next((bits for bits in (8, 16, 24, 32) if peak <= 2 ** (bits - 1)), None)
     if bits is None:
         raise RejectedError(f"floating-point samples up to {peak:g}, expected full scale at 1: no scale of integers")
-    if float_scale == "refuse":
+    if float_scale == "reject":
         raise RejectedError(
             f"floating-point samples up to {peak:g}, expected full scale at 1: probably on the scale of {bits}-bit "
             f"integers; divide them by {2 ** (bits - 1)} (prepare does with --float-scale auto)"

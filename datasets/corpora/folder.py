@@ -46,8 +46,8 @@ class FolderOptions(CorpusOptions):
     clips: Choice = Field("first", exclude_if=lambda value: value == "first")
     """which clips of a longer recording --max-clips-per-file takes: the first, some spread evenly, the loudest, or
     random ones (which depend on --split-seed and the path of the file)"""
-    float_scale: FloatScale = Field("refuse", exclude_if=lambda value: value == "refuse")
-    """floating-point files on the scale of integers (peak far above 1): refuse rejects them, auto divides them by the
+    float_scale: FloatScale = Field("reject", exclude_if=lambda value: value == "reject")
+    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by the
     likely full scale"""
     train: float = Field(0.6, gt=0, lt=1)
     """fraction of the files of a class used for training"""

@@ -56,8 +56,8 @@ class LibriSpeechOptions(CorpusOptions):
     unused; cyclic: the sizes are a pattern that repeats along the clips of a speaker, and every clip is used"""
     loudness: bool = True
     """normalize each utterance to -23 LUFS, true peak at most -2 dB"""
-    float_scale: FloatScale = Field("refuse", exclude_if=lambda value: value == "refuse")
-    """floating-point files on the scale of integers (peak far above 1): refuse rejects them, auto divides them by the
+    float_scale: FloatScale = Field("reject", exclude_if=lambda value: value == "reject")
+    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by the
     likely full scale"""
 
     @property
