@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = [sys.executable, "-c", _WORKER, str(options.out), path.name, json.dumps(settings)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             table.add_row(f"{hours:g}", way, *done.stdout.split())
+            print(f"{hours:g} h, {way}: {done.stdout.strip()}", flush=True)  # a run takes minutes
     Console().print(table)
     return 0
 

@@ -47,8 +47,8 @@ class FolderOptions(CorpusOptions):
     """which clips of a longer recording --max-clips-per-file takes: the first, some spread evenly, the loudest, or
     random ones (which depend on --split-seed and the path of the file)"""
     float_scale: FloatScale = Field("reject", exclude_if=lambda value: value == "reject")
-    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by the
-    likely full scale"""
+    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by
+    the likely full scale"""
     train: float = Field(0.6, gt=0, lt=1)
     """fraction of the files of a class used for training"""
     val: float = Field(0.2, ge=0, lt=1)

@@ -57,8 +57,8 @@ class LibriSpeechOptions(CorpusOptions):
     loudness: bool = True
     """normalize each utterance to -23 LUFS, true peak at most -2 dB"""
     float_scale: FloatScale = Field("reject", exclude_if=lambda value: value == "reject")
-    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by the
-    likely full scale"""
+    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by
+    the likely full scale"""
 
     @property
     def num_samples(self) -> int:
