@@ -23,11 +23,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from datasets.audio.loudness import normalise
-from datasets.audio.recordings import RejectedError, checked_path, read_recording, resample
-from datasets.audio.segmentation import cut_recording
+from datasets.audio.loudness import normalising_gain, scaled
+from datasets.audio.recordings import FloatScale, RejectedError, checked_path, read_samples
+from datasets.audio.segmentation import Choice, cut_recording
 from datasets.benchmark.groups import STEM, group_by, shared_stems
 from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.shards import Clip
@@ -57,7 +58,13 @@ class FolderOptions(CorpusOptions):
     min_seconds: float = Field(0.1, ge=0)
     """recordings shorter than this are rejected"""
     max_clips_per_file: int | None = Field(None, gt=0)
-    """maximum number of clips per recording, taken from its start (default: no limit)"""
+    """maximum number of clips per recording, chosen by --clips (default: no limit)"""
+    clips: Choice = Field("first", exclude_if=lambda value: value == "first")
+    """which clips of a longer recording --max-clips-per-file takes: the first, some spread evenly, the loudest, or
+    random ones (which depend on --split-seed and the path of the file)"""
+    float_scale: FloatScale = Field("reject", exclude_if=lambda value: value == "reject")
+    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by
+    the likely full scale"""
     train: float = Field(0.6, gt=0, lt=1)
     """fraction of the files of a class used for training"""
     val: float = Field(0.2, ge=0, lt=1)
@@ -184,17 +191,36 @@ class Folder(Corpus[FolderOptions]):
         groups = unit.details.get("groups", [None] * len(unit.files))
         for path, split, group in zip(unit.files, unit.details["splits"], groups, strict=True):
             try:
-                samples, rate = read_recording(checked_path(source, path), options.min_seconds)
-                samples = resample(samples, rate, options.sample_rate)
+                samples, rate = read_samples(
+                    checked_path(source, path),
+                    options.sample_rate,
+                    min_seconds=options.min_seconds,
+                    limit=_samples_needed(options),
+                    float_scale=options.float_scale,
+                )
             except RejectedError as error:
                 yield Rejection(path, str(error))
                 continue
-            if options.loudness:
-                samples = normalise(samples, options.sample_rate)
-            stem = clip_stem(label, class_name, path)
-            windows = cut_recording(path, samples, options.num_samples, options.max_clips_per_file)
-            for number, window in enumerate(windows):
-                yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, window.start, window.samples, group)
+            with samples:
+                gain = normalising_gain(samples, rate) if options.loudness else 1.0
+                stem = clip_stem(label, class_name, path)
+                random = _generator(path, options.split_seed)
+                windows = cut_recording(samples, options.num_samples, options.max_clips_per_file, options.clips, random)
+                for number, window in windows:
+                    start, clip = number * options.num_samples, scaled(window, gain)
+                    yield Clip(f"{stem}-{number:04d}", split, label, class_name, path, start, clip, group)
+
+
+def _samples_needed(options: FolderOptions) -> int | None:
+    """How much of a recording the first clips need; None: all of it."""
+    if options.clips != "first" or options.max_clips_per_file is None or options.loudness:
+        return None
+    return options.max_clips_per_file * options.num_samples
+
+
+def _generator(path: str, seed: int) -> np.random.Generator:
+    """Draws clips of a recording: the same ones for the same path and seed."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}\0{path}".encode()).digest()))
 
 
 def _classes(inventory: Inventory, options: FolderOptions | None = None) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from datasets.audio.recordings import resample
+from datasets.audio.resampling import resample
 from datasets.benchmark.manifest import Manifest, SplitCounts
 from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.audio.loudness import normalise
+from datasets.audio.recordings import read_recording
+from datasets.audio.resampling import resample
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Plan
 from datasets.corpora.folder import Folder, FolderOptions, clip_stem
@@ -359,3 +362,69 @@ def test_a_table_of_the_recordings_is_a_doubt(table: str, doubt: bool, tmp_path:
     (tmp_path / "info.csv").write_text(table)
     found = doubts_of(tmp_path)
     assert found.startswith("info.csv names ") and "no column of it is the folder" in found if doubt else not found
+
+
+def corpus_with_a_long_file(root: Path) -> None:
+    for name, seconds in {"long": 5.2, "short": 0.6}.items():
+        record(root / f"x/{name}.wav", seconds)
+
+
+@pytest.mark.parametrize(
+    ("clips", "numbers"), [("first", [0, 1, 2]), ("spread", [1, 5, 8]), ("loudest", [2, 4, 9]), ("random", None)]
+)
+def test_which_clips_of_a_long_file_are_taken(tmp_path: Path, clips: str, numbers: list[int] | None) -> None:
+    """A file of 5.2 s has ten clips of 0.5 s."""
+    corpus_with_a_long_file(tmp_path)
+    path = tmp_path / "x/long.wav"
+    samples, rate = soundfile.read(path)
+    for number in (2, 4, 9):
+        samples[round(number * rate / 2) : round((number + 1) * rate / 2)] *= 1.5
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+
+    def taken(seed: int = 0) -> list[int]:
+        options = OPTIONS.model_copy(update={"max_clips_per_file": 3, "clips": clips, "split_seed": seed})
+        cut = [item for item in cut_all(tmp_path, options) if isinstance(item, Clip)]
+        assert sum(clip.source == "x/short.wav" for clip in cut) == 1
+        cut = [clip for clip in cut if clip.source == "x/long.wav"]
+        for clip in cut:
+            assert np.allclose(clip.samples, samples[clip.start : clip.start + RATE // 2], atol=1e-4)
+            assert int(clip.clip_id[-4:]) * RATE // 2 == clip.start
+        return [clip.start // (RATE // 2) for clip in cut]
+
+    assert taken() == (numbers if numbers else taken())
+    if numbers is None:
+        assert len({tuple(taken(seed)) for seed in range(4)}) > 1 and taken() == sorted(set(taken()))
+
+
+def test_new_options_do_not_change_the_identity_of_existing_benchmarks() -> None:
+    assert not {"clips", "float_scale"} & set(Folder().identity(OPTIONS))
+    options = FolderOptions(clips="spread", float_scale="auto")
+    assert Folder().identity(options).items() >= {("clips", "spread"), ("float_scale", "auto")}
+
+
+def test_floats_on_an_integer_scale_are_rejected_or_scaled(tmp_path: Path) -> None:
+    for number in range(2):
+        record(tmp_path / f"x/{number}.wav", 0.5)
+    samples, _ = soundfile.read(tmp_path / "x/0.wav")
+    soundfile.write(tmp_path / "x/0.wav", samples * 32768, RATE, subtype="FLOAT")
+    (rejection,) = [item for item in cut_all(tmp_path) if isinstance(item, Rejection)]
+    assert rejection.file == "x/0.wav" and "probably on the scale of 16-bit integers" in rejection.reason
+    items = cut_all(tmp_path, OPTIONS.model_copy(update={"float_scale": "auto"}))
+    (clip,) = [item for item in items if isinstance(item, Clip) and item.source == "x/0.wav"]
+    assert np.allclose(clip.samples, samples, atol=1e-6)
+
+
+@pytest.mark.parametrize("loudness", [False, True])
+def test_clips_of_long_recordings_are_those_of_reading_them_whole(tmp_path: Path, loudness: bool) -> None:
+    """Longer than a block of the decoder, two channels, at a rate that is resampled."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (700_000, 2))
+    (tmp_path / "x").mkdir()
+    for number in range(2):
+        soundfile.write(tmp_path / f"x/{number}.wav", noise, 44_100, subtype="PCM_16")
+    whole = resample(*read_recording(tmp_path / "x/0.wav"), RATE)
+    whole = normalise(whole, RATE) if loudness else whole
+    options = OPTIONS.model_copy(update={"loudness": loudness})
+    clips = [item for item in cut_all(tmp_path, options) if isinstance(item, Clip) and item.source == "x/0.wav"]
+    assert len(clips) == len(whole) // (RATE // 2) == 31
+    for clip in clips:
+        assert np.array_equal(clip.samples, whole[clip.start : clip.start + RATE // 2])
