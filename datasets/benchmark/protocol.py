@@ -29,7 +29,7 @@ class Protocol(BaseModel):
     name: str = Field("free", pattern=r"^[\w][\w.+-]*$")
     base: int | None = Field(None, ge=2, description="classes of the base session (default: the benchmark's, else way)")
     way: int = Field(5, ge=1, description="new classes of each incremental session")
-    shot: int = Field(5, ge=1, description="support clips of a class")
+    shot: int | Literal["all"] = Field(5, description="support clips of a class, or 'all'")
     base_shot: int | Literal["all"] | None = Field(
         None, description="support clips of a base class, or 'all' (default: shot)"
     )
@@ -42,7 +42,7 @@ class Protocol(BaseModel):
         None, ge=0, description="stored clips of an old class that a method may replay, at most (default: unlimited)"
     )
 
-    @field_validator("base_shot")
+    @field_validator("shot", "base_shot")
     @classmethod
     def _positive(cls, value: int | str | None) -> int | str | None:
         if isinstance(value, int) and value < 1:
@@ -55,6 +55,22 @@ class Protocol(BaseModel):
         if isinstance(value, tuple) and len(set(value)) != len(value):
             raise ValueError("names a label twice")
         return value
+
+
+class AllClips(Protocol):
+    """A protocol whose sessions have all train clips: for a classifier that is used, not compared.
+
+    Without a val split there are then no validation clips, so none are chosen here.
+    """
+
+    shot: int | Literal["all"] = "all"
+    validation: int = Field(0, ge=0, le=0)
+
+    @classmethod
+    def like(cls, protocol: Protocol) -> "AllClips":
+        """The classes and sessions of another protocol, in the same order."""
+        changed = {"name": f"{protocol.name}-all-clips", "shot": "all", "base_shot": None, "validation": 0}
+        return cls.model_validate({**protocol.model_dump(), **changed})
 
 
 NAMED = {
@@ -250,7 +266,7 @@ def _class_clips(
     support = tuple(int(train[index]) for index in drawn)
     # Novel classes of NSynth-100 and FSC-89 have no val split.
     held_out = val if len(val) else np.setdiff1d(train, support)
-    if not len(held_out):
+    if not len(held_out) and validation:
         raise EarshotError(
             f"{name}: no validation clips: it has no val split and no train clip outside the support; "
             "take fewer shots, or prepare the benchmark with a val split"
