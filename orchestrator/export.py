@@ -87,14 +87,16 @@ def _print_session(record: "SessionRecord", sessions: int) -> None:
 
 
 def _print_summary(model: "Description", out: Path) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from datasets.utils.console import output_console
     from datasets.utils.text import printable
 
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a path is not cut
     for key, value in (
         ("trial", model.trial),
         ("session", f"{model.session} of 0 to {model.planned_sessions - 1}"),
@@ -107,7 +109,7 @@ def _print_summary(model: "Description", out: Path) -> None:
         ("folder", str(out)),
     ):
         table.add_row(key, escape(printable(value)))
-    Console(soft_wrap=True, highlight=False).print(table)
+    output_console().print(table)
 
 
 def _training_text(model: "Description") -> str:

@@ -290,7 +290,9 @@ def test_the_commands_of_the_page(
     soundfile.write(tmp_path / "other.flac", *soundfile.read(second))
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs/predict.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings/first.wav").write_bytes(first.read_bytes())
+    block, *_ = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     for line in block.splitlines():
         _, verb, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
         capsys.readouterr()
