@@ -143,6 +143,8 @@ class Chain:
         for session in self.sessions[: index + 1]:
             for clips in session.classes:
                 for split, positions in (("val", clips.validation), ("test", clips.query)):
+                    if not positions:  # no validation clips, where all train clips are support
+                        continue
                     clip_ids = [self._table.clip_ids[position] for position in positions]
                     for head, scores in self._scores(learner, positions, index).items():
                         columns["split"] += [split] * len(positions)

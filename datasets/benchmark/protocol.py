@@ -32,7 +32,7 @@ class Protocol(BaseModel):
     name: str = Field("free", pattern=r"^[\w][\w.+-]*$")
     base: int | None = Field(None, ge=2, description="classes of the base session (default: the benchmark's, else way)")
     way: int = Field(5, ge=1, description="new classes of each incremental session")
-    shot: int = Field(5, ge=1, description="support clips of a class")
+    shot: int | Literal["all"] = Field(5, description="support clips of a class, or 'all'")
     base_shot: int | Literal["all"] | None = Field(
         None, description="support clips of a base class, or 'all' (default: shot)"
     )
@@ -45,7 +45,7 @@ class Protocol(BaseModel):
         None, ge=0, description="stored clips of an old class that a method may replay, at most (default: unlimited)"
     )
 
-    @field_validator("base_shot")
+    @field_validator("shot", "base_shot")
     @classmethod
     def _positive(cls, value: int | str | None) -> int | str | None:
         if isinstance(value, int) and value < 1:
@@ -58,6 +58,22 @@ class Protocol(BaseModel):
         if isinstance(value, tuple) and len(set(value)) != len(value):
             raise ValueError("names a label twice")
         return value
+
+
+class AllClips(Protocol):
+    """A protocol whose sessions have all train clips: for a classifier that is used, not compared.
+
+    Without a val split there are then no validation clips, so none are chosen here.
+    """
+
+    shot: int | Literal["all"] = "all"
+    validation: int = Field(0, ge=0, le=0)
+
+    @classmethod
+    def like(cls, protocol: Protocol) -> "AllClips":
+        """The classes and sessions of another protocol, in the same order."""
+        changed = {"name": f"{protocol.name}-all-clips", "shot": "all", "base_shot": None, "validation": 0}
+        return cls.model_validate({**protocol.model_dump(), **changed})
 
 
 NAMED = {
@@ -162,7 +178,7 @@ def make_sessions(
     clips = {split: _by_label(table, split) for split in SPLITS}
     base_shot = protocol.shot if protocol.base_shot is None else protocol.base_shot
     shots = {label: protocol.shot if rank >= sizes[0] else base_shot for rank, label in enumerate(order)}
-    _check_clips(shots, table, clips)
+    _check_clips(shots, table, clips, protocol.validation)
     sessions, first = [], 0
     for index, size in enumerate(sizes):
         classes = [
@@ -236,13 +252,16 @@ def _by_label(table: ClipTable, split: str) -> dict[int, np.ndarray]:
     return {int(label): chosen[labels == label] for label in np.unique(labels)}
 
 
-def _check_clips(shots: Mapping[int, int | str], table: ClipTable, clips: dict[str, dict[int, np.ndarray]]) -> None:
+def _check_clips(
+    shots: Mapping[int, int | str], table: ClipTable, clips: dict[str, dict[int, np.ndarray]], validation: int
+) -> None:
     """Checks that every class has the clips that its session needs.
 
     Args:
         shots: support clips by label.
         table: of the benchmark.
         clips: positions by split and label.
+        validation: clips of a class for model selection, at most; 0: none are needed.
 
     Raises:
         EarshotError: names all classes that lack train, test or validation clips.
@@ -257,7 +276,7 @@ def _check_clips(shots: Mapping[int, int | str], table: ClipTable, clips: dict[s
         if not test:
             no_test.append(name)
         # Novel classes of NSynth-100 and FSC-89 have no val split: train clips outside of the support take its place.
-        if train >= needed and not val and (shot == "all" or train == needed):
+        if validation and train >= needed and not val and (shot == "all" or train == needed):
             no_validation.append(name)
     problems = [
         f"{what}: {first_few(names, _NAMED)}"

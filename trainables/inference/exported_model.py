@@ -116,7 +116,7 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
         (folder / name).write_bytes(content)
         files[name] = _digest(content)
     description = Description.model_validate({**description.model_dump(), "files": files})
-    (folder / FILE_NAME).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    description.save(folder)
     return description
 
 

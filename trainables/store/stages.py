@@ -92,12 +92,10 @@ class StageStore:
         description = self._read_description(address)
         if description is None:
             return None
-        parts = {}
-        for name, digest in description["parts"].items():
-            content = self._read_part(digest)
-            if content is None:
-                return None
-            parts[name] = load_tensors(content)
+        contents = {name: self._read_part(digest) for name, digest in description["parts"].items()}
+        if None in contents.values():  # known after reading all: every damaged part has then been removed
+            return None
+        parts = {name: load_tensors(content) for name, content in contents.items() if content is not None}
         return State(parts, description["notes"])
 
     def publish(self, stage: Stage, state: State) -> None:

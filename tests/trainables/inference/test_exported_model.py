@@ -130,14 +130,19 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema_version: expected at most 1, found 2"),
+        ({"schema_version": 3}, "schema_version: expected at most 2, found 3"),
         ({"schema_version": "1"}, "schema_version"),
+        ({"calibration": {"clips": 1, "bins": 15, "heads": {}}}, "calibration: expected the heads prototype"),
+        (
+            {"calibration": {"clips": 1, "bins": 15, "heads": {"prototype": {"temperature": 0}}}},
+            "calibration.heads.prototype.temperature: Input should be greater than 0",
+        ),
         ({"more": 1}, "more: Extra inputs are not permitted"),
         ({"method": "os.system"}, "method 'os.system': not known"),
         ({"version": 99}, "expected version 1 of simplecil with heads prototype, found version 99"),
         ({"settings": {"lr": 1}}, "settings: no key 'lr'"),
         ({"default_head": "x"}, "default_head: expected one of prototype, found 'x'"),
-        ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m"}, r"with \x1b[31m"),
+        ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m", "calibration": None}, r"with \x1b[31m"),
         ({"notes": {}}, "does not fit simplecil (KeyError: 'classes')"),
         ({"notes": {"classes": [0, 1, 2, 3, 5, 4]}}, "classes: differ from those in the learner's state"),
         ({"classes": []}, "classes: Tuple should have at least 1 item"),
@@ -175,3 +180,12 @@ def test_code_named_in_the_config_of_the_backbone_is_ignored(exported: Callable[
     files = json.loads((folder / FILE_NAME).read_text())["files"]
     edit(folder, files={**files, "backbone/config.json": hashlib.sha256(path.read_bytes()).hexdigest()})
     assert load_model(folder).description.trial.startswith("simplecil")
+
+
+def test_an_export_of_schema_version_1_has_no_temperature(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = exported(tmp_path / "model")
+    content = json.loads((folder / FILE_NAME).read_text())
+    del content["calibration"], content["training"]
+    (folder / FILE_NAME).write_text(json.dumps({**content, "schema_version": 1}))
+    description = load_model(folder).description
+    assert description.calibration is None and description.temperature("prototype") == 1
