@@ -1,4 +1,4 @@
-"""`model.json` of an exported model; imports no PyTorch."""
+"""`model.json` of an exported model, with its checksum; imports no PyTorch."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from datasets.utils.checksum import check_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec
@@ -17,6 +18,7 @@ FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
 PART_FILE = re.compile(r"parts/([A-Za-z0-9][A-Za-z0-9_.-]*)\.safetensors", re.ASCII)
 EXPORT_AGAIN = "export it again"
+MAX_JSON = 64 << 20  # bytes of a JSON file: the largest, with a million exemplars, has a tenth of it
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -94,6 +96,8 @@ class Description(_Frozen):
             raise ValueError(f"files: expected parts/NAME.safetensors or the backbone's, found {unexpected[0]!r}")
         if self.default_head not in self.heads:
             raise ValueError(f"default_head: expected one of {', '.join(self.heads)}, found {self.default_head!r}")
+        if (window := self.frontend.window or 0) > 2 * self.num_samples:
+            raise ValueError(f"frontend.window: expected at most twice the {self.num_samples} samples, found {window}")
         if len({entry.label for entry in self.classes}) != len(self.classes):
             raise ValueError("classes: a label occurs twice")
         return self
@@ -103,11 +107,13 @@ class Description(_Frozen):
         """Reads `folder/model.json`.
 
         Raises:
-            EarshotError: the file does not exist or is not valid for this version.
+            EarshotError: the file does not exist, differs from its checksum or is not valid for this version.
         """
         path = folder / FILE_NAME
         shown = printable(str(path))
         try:
+            if (size := path.stat().st_size) > MAX_JSON:
+                raise EarshotError(f"{shown}: expected at most {MAX_JSON} bytes, found {size}; {EXPORT_AGAIN}")
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise EarshotError(f"{shown}: not found; expected a folder written by earshot export") from None
@@ -119,6 +125,8 @@ class Description(_Frozen):
                 f"{shown}: schema_version: expected at most {SCHEMA_VERSION}, found {version}; written by a newer "
                 "version of Earshot: update this one"
             )
+        if isinstance(content, dict):
+            content = check_checksum(content, shown, EXPORT_AGAIN)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
