@@ -120,8 +120,8 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
         (folder / name).write_bytes(content)
         files[name] = _digest(content)
     description = Description.model_validate({**description.model_dump(), "files": files})
-    content = with_checksum(json.loads(description.model_dump_json()))
-    (folder / FILE_NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    described = with_checksum(json.loads(description.model_dump_json()))
+    (folder / FILE_NAME).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return description
 
 

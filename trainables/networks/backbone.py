@@ -13,6 +13,7 @@ import functools
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -223,14 +224,14 @@ def _pretrained(name: str, *, local: bool) -> ASTModel:
     disable_progress_bar()  # of reading tensors from a file
     set_verbosity_error()  # differences between the parameters are checked here
     shown = f"backbone '{name}'"
-    model: ASTModel
     try:
-        check_model_type(
-            shown, AST, PretrainedConfig.get_config_dict(name, local_files_only=local)[0].get("model_type")
-        )
-        model, info = ASTModel.from_pretrained(
+        config, _ = PretrainedConfig.get_config_dict(name, local_files_only=local)
+        check_model_type(shown, AST, config.get("model_type"))
+        loaded: Any = ASTModel.from_pretrained(  # a pair, which its annotation does not say
             name, local_files_only=local, attn_implementation="sdpa", dtype=torch.float32, output_loading_info=True
         )
+        model: ASTModel = loaded[0]
+        info: dict[str, Any] = loaded[1]
         check_parameters(shown, AST, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
     except EarshotError:
         raise
