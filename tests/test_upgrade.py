@@ -61,6 +61,7 @@ def test_report_and_compare(before: Path) -> None:
 
 def test_the_store(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stages.main(["verify", "before"]) == 0
+    assert "22 stages (22 without a checksum of their notes)" in capsys.readouterr().err
     assert stages.main(["ls", "before"]) == 0
     assert "22 stages" in capsys.readouterr().out
 

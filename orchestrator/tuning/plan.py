@@ -1,6 +1,5 @@
 """The plan of a sweep, checked before anything runs: search spaces, benchmark, sessions, and where results go."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
 DEFAULT_TRIALS = 8  # configurations of a method
-SPACE = "space.yaml"  # in a run folder: a copy of the search space
 
 
 @dataclass(frozen=True)
@@ -92,17 +90,11 @@ class Plan:
             for space in self.spaces
         ]
 
-    def keep_space(self) -> None:
-        """Copies the file of the search space into the run folder, so that the run can be resumed without it."""
-        if self.config.space is not None and self.config.space.is_file():
-            copy = self.folder.path / SPACE
-            if not (copy.exists() and copy.samefile(self.config.space)):
-                shutil.copyfile(self.config.space, copy)
-
-    def where(self) -> dict[str, Any]:
-        """The configuration that a run is resumed with, in JSON types."""
-        copy = self.folder.path / SPACE
-        return {**self.config.model_dump(mode="json"), **({"space": str(copy)} if copy.exists() else {})}
+    @property
+    def space(self) -> Path | None:
+        """The file of the search space; None for those that are shipped with the package."""
+        space = self.config.space
+        return space if space is not None and space.is_file() else None
 
 
 def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:

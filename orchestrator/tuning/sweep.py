@@ -135,8 +135,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     started = time.monotonic()
     monitor = TuneMonitor(_listeners(plan, console, events, at_once))
     try:
-        with folder.lock(plan.what, plan.where()):
-            plan.keep_space()
+        with folder.lock(plan.what, config.model_dump(mode="json"), plan.space):
             if config.share:
                 with console.status("embedding the clips") as status:
                     embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))

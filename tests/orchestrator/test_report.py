@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.report import main
 from orchestrator.reporting.facts import choices_of, what_ran
@@ -477,3 +478,18 @@ def test_facts_of_the_provenance_and_of_cached_sessions(run_dir: Path, write_tri
     assert facts["sessions"] == "4: 3 computed in 4 s, 1 cached (saved 30 s)"
     assert facts["backbone"] == "small (ede); tiny (icarl)" and facts["front end"] == "kaldi"
     assert (facts["began"], facts["wall time"], facts["code"]) == ("2026-01-01 10:00 UTC", "4 min", "abc+")
+
+
+def test_a_changed_digit_of_the_ceilings_is_one_line(
+    run_dir: Path, write_trial: WriteTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fingerprint = write_trial("ede-0000000a", 0, [[0.5], [0.5, 0.5]]).benchmark_fingerprint
+    shared = {"fingerprint": fingerprint, "clips": [10] * 4, "shared": [[[0, 4], [1, 4]]]}
+    path = run_dir / "ceilings.json"
+    path.write_text(json.dumps(with_checksum(shared)).replace("[1, 4]", "[1, 5]"))
+    assert main([str(run_dir)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: checksum: expected ") and "delete it and resume the sweep" in line
+    path.write_text(json.dumps(shared).replace("[1, 4]", "[1, 4"))
+    assert main([str(run_dir)]) == 2
+    assert f"error: {path}: expected JSON" in capsys.readouterr().err

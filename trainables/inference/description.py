@@ -1,4 +1,4 @@
-"""`model.json` of an exported model; imports no PyTorch."""
+"""`model.json` of an exported model, with its checksum; imports no PyTorch."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec
@@ -18,6 +19,7 @@ FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
 PART_FILE = re.compile(r"parts/([A-Za-z0-9][A-Za-z0-9_.-]*)\.safetensors", re.ASCII)
 EXPORT_AGAIN = "export it again"
+MAX_JSON = 64 << 20  # bytes of a JSON file: the largest, with a million exemplars, has a tenth of it
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -145,6 +147,8 @@ class Description(_Frozen):
             raise ValueError(f"default_head: expected one of {', '.join(self.heads)}, found {self.default_head!r}")
         if self.calibration is not None and set(self.calibration.heads) != set(self.heads):
             raise ValueError(f"calibration: expected the heads {', '.join(self.heads)}")
+        if (window := self.frontend.window or 0) > 2 * self.num_samples:
+            raise ValueError(f"frontend.window: expected at most twice the {self.num_samples} samples, found {window}")
         if len({entry.label for entry in self.classes}) != len(self.classes):
             raise ValueError("classes: a label occurs twice")
         return self
@@ -154,19 +158,22 @@ class Description(_Frozen):
         return self.calibration.heads[head].temperature if self.calibration is not None else 1.0
 
     def save(self, folder: Path) -> None:
-        """Writes `folder/model.json`."""
-        (folder / FILE_NAME).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Writes `folder/model.json`, with its checksum."""
+        content = with_checksum(json.loads(self.model_dump_json()))
+        (folder / FILE_NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Description":
         """Reads `folder/model.json`.
 
         Raises:
-            EarshotError: the file does not exist or is not valid for this version.
+            EarshotError: the file does not exist, differs from its checksum or is not valid for this version.
         """
         path = folder / FILE_NAME
         shown = printable(str(path))
         try:
+            if (size := path.stat().st_size) > MAX_JSON:
+                raise EarshotError(f"{shown}: expected at most {MAX_JSON} bytes, found {size}; {EXPORT_AGAIN}")
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise EarshotError(f"{shown}: not found; expected a folder written by earshot export") from None
@@ -178,6 +185,8 @@ class Description(_Frozen):
                 f"{shown}: schema_version: expected at most {SCHEMA_VERSION}, found {version}; written by a newer "
                 "version of Earshot: update this one"
             )
+        if isinstance(content, dict):
+            content = check_checksum(content, shown, EXPORT_AGAIN)
         try:
             return cls.model_validate(content)
         except ValidationError as error:

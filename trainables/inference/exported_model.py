@@ -7,7 +7,8 @@
     DIR/README.md                   for people; not read
 
 An export is untrusted: it holds JSON and safetensors only, no name in it leads out of the folder, every file is
-verified against its digest before it is used, and only methods of this installation run.
+verified against its digest before it is used, and only methods of this installation run. Files that are larger than
+this machine's memory are refused by their headers, before their contents are read.
 """
 
 import hashlib
@@ -33,10 +34,12 @@ from trainables.inference.description import (
     Description,
     ExportedBackbone,
 )
+from trainables.inference.tensor_sizes import check_sizes
 from trainables.learners.features import BATCH, Features
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method
 from trainables.networks.backbone import Backbone
+from trainables.networks.checkpoint import AST, check_model_type, load_parameters
 from trainables.networks.frontend import FrontEnd
 from trainables.store.arrays import ArrayStore
 from trainables.store.state import State
@@ -131,6 +134,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ExportedMode
     method = find_method(description.method)
     _check_method(description, method, shown)
     settings = validated(method.Settings, description.settings, f"{shown}: settings")
+    check_sizes(folder, description.files)
     contents = {name: _verified(folder, name, digest) for name, digest in description.files.items()}
     clips, cache = _BatchClips(description.sample_rate), _BatchCache()
     try:
@@ -212,11 +216,19 @@ class _BatchCache(ArrayStore):
 def _backbone(contents: dict[str, bytes], entry: ExportedBackbone, frames: int) -> Backbone:
     config_json, weights = (contents[name] for name in BACKBONE_FILES)
     values = json.loads(config_json)
+    tensors = load_tensors(weights)
+    blocks = {key.split(".")[1] for key in tensors if key.startswith("layers.")}
+    check_model_type("backbone", AST, values.get("model_type"), EXPORT_AGAIN)
+    if len(blocks) != values["num_hidden_layers"]:  # before as many are made
+        raise EarshotError(
+            f"{BACKBONE_FILES[0]}: num_hidden_layers: expected {len(blocks)} as in {BACKBONE_FILES[1]}, found "
+            f"{values['num_hidden_layers']!r}; {EXPORT_AGAIN}"
+        )
     config = ASTConfig(**{key: values[key] for key in ARCHITECTURE})
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
         model = ASTModel(config)
-    model.load_state_dict(load_tensors(weights), assign=True)
+    load_parameters(model, tensors, "backbone", AST, assign=True, advice=EXPORT_AGAIN)
     backbone = Backbone(model, frames)
     backbone.digest = entry.digest  # of the whole position grid, which an export has cut
     return backbone

@@ -13,16 +13,18 @@ import functools
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import ASTConfig, ASTModel
+from transformers import ASTConfig, ASTModel, PretrainedConfig
 from transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogram_transformer import ASTLayer
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.suggestion import suggestion
+from trainables.networks.checkpoint import AST, check_model_type, check_parameters, load_parameters
 from trainables.networks.frontend import MEL_BINS
 from trainables.networks.original_ast import config_of_original, convert_original
 from trainables.networks.shipped import shipped, verified_folder
@@ -181,7 +183,7 @@ def _from_original(path: Path) -> ASTModel:
         raise EarshotError(f"backbone '{path}': not a checkpoint of plain tensors ({first_line(error)})") from None
     config = config_of_original(state, path)
     model = _empty(config)
-    model.load_state_dict(convert_original(state, config.num_hidden_layers))
+    load_parameters(model, convert_original(state, config.num_hidden_layers), f"backbone '{path}'", AST)
     return model
 
 
@@ -196,7 +198,7 @@ def _from_hub(name: str) -> ASTModel:
 
     try:
         return _pretrained(name, local=True)  # already downloaded
-    except EarshotError:
+    except _UnreadableError:
         pass
     try:
         HfApi().model_info(name, timeout=HUB_TIMEOUT)
@@ -209,15 +211,33 @@ def _from_hub(name: str) -> ASTModel:
     return _pretrained(name, local=False)
 
 
+class _UnreadableError(EarshotError):
+    """A checkpoint is not there, or cannot be read."""
+
+
 def _pretrained(name: str, *, local: bool) -> ASTModel:
+    """A model of `transformers`, whose parameters are all those of its checkpoint.
+
+    Raises:
+        EarshotError: it is not a checkpoint of an AST, or cannot be read (`_UnreadableError`).
+    """
     disable_progress_bar()  # of reading tensors from a file
+    set_verbosity_error()  # differences between the parameters are checked here
+    shown = f"backbone '{name}'"
     try:
-        model: ASTModel = ASTModel.from_pretrained(
-            name, local_files_only=local, attn_implementation="sdpa", dtype=torch.float32
+        config, _ = PretrainedConfig.get_config_dict(name, local_files_only=local)
+        check_model_type(shown, AST, config.get("model_type"))
+        loaded: Any = ASTModel.from_pretrained(  # a pair, which its annotation does not say
+            name, local_files_only=local, attn_implementation="sdpa", dtype=torch.float32, output_loading_info=True
         )
+        model: ASTModel = loaded[0]
+        info: dict[str, Any] = loaded[1]
+        check_parameters(shown, AST, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+    except EarshotError:
+        raise
     except Exception as error:
         reason = first_line(error)
-        raise EarshotError(f"backbone '{name}': cannot be loaded by transformers.ASTModel ({reason})") from None
+        raise _UnreadableError(f"{shown}: cannot be loaded by transformers.ASTModel ({reason})") from None
     return model
 
 

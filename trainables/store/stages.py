@@ -23,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
+from datasets.utils.checksum import with_checksum
 from datasets.utils.files import TEMPORARY_SUFFIX, file_digest
 from trainables.store.layout import parse_description, part_file, predictions_file, stage_file
 from trainables.store.lease import Lease
@@ -124,7 +125,7 @@ class StageStore:
             "peak_bytes": stage.peak_bytes,
         }
         with self.shared_files.publish(stage_file(stage.address)) as temporary:
-            temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(with_checksum(description), indent=1) + "\n", encoding="utf-8")
 
     def lease(self, address: str) -> Lease:
         """The lease to compute the stage at `address`."""
