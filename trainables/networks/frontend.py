@@ -9,10 +9,12 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from datasets.utils.errors import EarshotError
+from trainables.networks import kaldi_filter_bank
+from trainables.networks.kaldi_filter_bank import KaldiFilterBank
 from trainables.networks.specs import FrontEndSpec
 
 MEL_BINS = 128
-KALDI_RATE = 16_000  # Hz, the rate that AST was pretrained at
 
 
 class FrontEnd:
@@ -23,6 +25,9 @@ class FrontEnd:
         sample_rate: of the clips, Hz.
         num_samples: length of the clips.
         device: where the transform runs.
+
+    Raises:
+        EarshotError: the clips are shorter than a window.
     """
 
     def __init__(
@@ -47,7 +52,9 @@ class FrontEnd:
             self._db = torchaudio.transforms.AmplitudeToDB("power", top_db=None)
             self._mean, self._scale = -4.26, 9.14
         else:
+            self._fbank = KaldiFilterBank(MEL_BINS, self.device)
             self._mean, self._scale = -4.2677393, 2 * 4.5689974
+        self._check_length(num_samples)
         silence = torch.zeros(1, num_samples, device=self.device)
         self.frames = int(self.logmel(silence).shape[1])
 
@@ -60,20 +67,22 @@ class FrontEnd:
         if self.spec.kind == "reference":
             spectrogram: Tensor = self._db(self._mel(waves))
             return spectrogram.transpose(1, 2)
-        if self.sample_rate != KALDI_RATE:
-            waves = torchaudio.functional.resample(waves, self.sample_rate, KALDI_RATE)
-        return torch.stack([self._fbank(wave) for wave in waves])
+        if self.sample_rate != kaldi_filter_bank.RATE:
+            waves = torchaudio.functional.resample(waves, self.sample_rate, kaldi_filter_bank.RATE)
+        return self._fbank(waves)
 
     def __call__(self, waves: Tensor) -> Tensor:
         """Normalised log-mel, the input of the backbone: `[clips, samples]` to `[clips, frames, 128]`."""
         return (self.logmel(waves) - self._mean) / self._scale
 
-    @staticmethod
-    def _fbank(wave: Tensor) -> Tensor:
-        return torchaudio.compliance.kaldi.fbank(
-            wave[None],
-            sample_frequency=KALDI_RATE,
-            window_type="hanning",
-            num_mel_bins=MEL_BINS,
-            dither=0.0,
-        )
+    def _check_length(self, samples: int) -> None:
+        if self.spec.kind == "reference":
+            assert self.spec.window
+            least = self.spec.window // 2 + 1  # half a window is reflected at each end
+        else:
+            least = (kaldi_filter_bank.WINDOW - 1) * self.sample_rate // kaldi_filter_bank.RATE + 1
+        if samples < least:
+            raise EarshotError(
+                f"front end {self.spec}: expected clips of at least {least} samples at {self.sample_rate} Hz, found "
+                f"{samples}; use longer clips, or a shorter window with the front end 'reference'"
+            )
