@@ -35,7 +35,7 @@ from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
-from orchestrator.statistics.estimates import Estimate, estimate
+from orchestrator.statistics.estimates import ACCURACY, Estimate, estimate
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
 from trainables.networks.backbones.ast import load_ast
 from trainables.networks.backbones.backbone import TokenBackbone
@@ -171,7 +171,7 @@ def scores_table(rows: dict[str, np.ndarray], chance: float) -> str:
     baseline = rows[BASELINE]
     cells: list[list[object]] = []
     for name, values in rows.items():
-        accuracy = estimate(values)
+        accuracy = estimate(values, within=ACCURACY)
         margin = (accuracy.mean - chance) / (baseline.mean() - chance)
         difference = "" if name == BASELINE else _points(estimate(values - baseline))
         cells.append(

@@ -9,6 +9,8 @@ spectrograms and predictions are. Writing stages, which the plain way does not n
 
 Private memory is `RssAnon` of Linux, looked at every 10 ms: what a process has for itself alone. Pages of files that it
 has mapped, stored token maps among them, are not in it; the system takes those back when it needs them.
+
+On a GPU: `benchmarks.gpu`.
 """
 
 import argparse
@@ -41,7 +43,6 @@ from trainables.methods.registry import find_method, methods
 
 INTERVAL = 0.01  # seconds between two looks at a chain's memory
 PATCHES = "patches"  # a backbone: AST-base without its blocks, for token maps of full size at little arithmetic
-PEAK = 989.0  # TFLOP/s of an H200 in bf16, dense matrices (NVIDIA's data sheet)
 
 # every chain is a separate process, forked from one that has only imported modules, so that imports are not repeated
 _SERVER = multiprocessing.get_context("forkserver")
@@ -237,7 +238,6 @@ def write_patches(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.chain`."""
     options = _parser().parse_args(arguments)
-    on_gpu = options.device == "cuda"
     console = Console(width=170)
     options.out.mkdir(parents=True, exist_ok=True)
     protocol = Protocol(
@@ -268,12 +268,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     settings=settings_for(find_method(name), options.epochs) | dict(options.set),
                     protocol=protocol,
                     backbone=backbone,
-                    device=options.device,
-                    precision=options.precision,
                     threads=options.threads,
                 )
                 try:
-                    results.append(compare(config, options.ways, Path(work), count=options.count or on_gpu))
+                    results.append(compare(config, options.ways, Path(work), count=options.count))
                 except ChainError as error:
                     rejected[name] = str(error)
                     continue
@@ -288,29 +286,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     epochs = "published epochs" if options.epochs is None else f"{options.epochs} epochs"
     sizes = f"{options.sessions} sessions, base {protocol.base}, way {protocol.way}, shot {protocol.shot}"
     clip = f"{options.queries} queries of {options.seconds:g} s a class"
-    where = f"{options.device} {options.precision}, threads {options.threads}"
-    title = f"{options.backbone}, {sizes}, {clip}, {epochs}, {where}"
+    title = f"{options.backbone}, {sizes}, {clip}, {epochs}, threads {options.threads}"
     if results:
         console.print(summary(results, title))
     for one in results:
-        _print_arithmetic(one, options.peak or (PEAK if on_gpu else None), console)
+        _print_arithmetic(one, console)
     for name, reason in rejected.items():
         console.print(f"{name}: no result: {reason}")
     _save(options, results, rejected)
     return 1 if rejected else 0
 
 
-def _print_arithmetic(one: Compared, peak: float | None, console: Console) -> None:
-    """How much arithmetic our chain was, and what share of its time the device needs for that at its limit."""
+def _print_arithmetic(one: Compared, console: Console) -> None:
+    """How much arithmetic our chain was, and how fast it was done."""
     ours = one.runs.get("ours")
-    if not one.flops or ours is None:
-        return
-    said = f"{one.method}: {one.flops / 1e12:.3f} TFLOP, {one.flops / 1e12 / ours.seconds:.2f} TFLOP/s"
-    if peak:
-        said += f", {100 * one.flops / 1e12 / ours.seconds / peak:.1f} % of {peak:g} TFLOP/s"
-    if ours.measured.device_bytes:
-        said += f"; {ours.measured.device_bytes / 2**30:.2f} GiB on the GPU"
-    console.print(said)
+    if one.flops and ours is not None:
+        done = one.flops / 1e12
+        console.print(f"{one.method}: {done:.3f} TFLOP, {done / ours.seconds:.2f} TFLOP/s")
 
 
 def _save(options: argparse.Namespace, results: Sequence[Compared], rejected: dict[str, str]) -> None:
@@ -331,9 +323,8 @@ def _save(options: argparse.Namespace, results: Sequence[Compared], rejected: di
         }
         for one in results
     ]
-    device = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
     machine = {
-        "device": device,
+        "device": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -358,10 +349,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", type=_assignment, nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the methods")
     add("--ways", nargs="+", choices=list(WAYS), default=["plain", "ours"], help="(default: both)")
     add("--each", action="store_true", help="print seconds of each session")
-    add("--count", action="store_true", help="run our chain once more and count its arithmetic (default on cuda)")
-    add("--peak", type=float, help=f"TFLOP/s that the device can at most (default on cuda: {PEAK:g}, H200 in bf16)")
-    add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--precision", choices=("float32", "bf16"), default="float32")
+    add("--count", action="store_true", help="run our chain once more and count its arithmetic")
     add("--threads", type=int, default=1, help="of a chain (default: 1)")
     return parser
 

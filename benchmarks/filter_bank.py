@@ -8,16 +8,16 @@ and the largest difference.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import torchaudio
 from torch import Tensor
 
+from benchmarks.rows import Row, rows_table
+from benchmarks.timing import wall_seconds
 from datasets.utils.errors import EarshotError, error_line
-from orchestrator.reporting.markdown import table
 from trainables.learners.features import BATCH
 from trainables.networks.device import pick_device
 from trainables.networks.kaldi_filter_bank import RATE, KaldiFilterBank
@@ -32,34 +32,25 @@ def loop(waves: Tensor) -> Tensor:
     return torch.stack([torchaudio.compliance.kaldi.fbank(wave[None], **settings) for wave in waves])
 
 
-def seconds_of(compute: Callable[[], Tensor], device: torch.device) -> float:
-    """Wall time of a call, with the work that it leaves to a GPU."""
-    _wait_for(device)
-    started = time.perf_counter()
-    compute()
-    _wait_for(device)
-    return time.perf_counter() - started
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure(device: torch.device, repeats: int) -> list[list[object]]:
-    """A row per size: seconds, clips, milliseconds of the loop and of the batched pass, ratio, largest difference."""
+def measure(device: torch.device, repeats: int, sizes: Sequence[tuple[float, int]] = SIZES) -> Iterator[Row]:
+    """Per size: seconds, clips, milliseconds of the loop and of the batched pass, ratio, largest difference."""
     bank = KaldiFilterBank(BINS, device)
-    rows: list[list[object]] = []
-    for seconds, clips in SIZES:
+    for seconds, clips in sizes:
         waves = 0.1 * torch.randn(clips, round(seconds * RATE), generator=torch.Generator().manual_seed(0)).to(device)
         difference = float((loop(waves) - bank(waves)).abs().max())
         times = [
-            (seconds_of(lambda: loop(waves), device), seconds_of(lambda: bank(waves), device))  # noqa: B023
+            (wall_seconds(lambda: loop(waves), device), wall_seconds(lambda: bank(waves), device))  # noqa: B023
             for _ in range(repeats)
         ]
-        slow, fast = 1000 * np.median(times, axis=0)
-        rows.append([f"{seconds:g}", clips, f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.1f}", f"{difference:g}"])
-    return rows
+        slow, fast = (1000 * float(value) for value in np.median(times, axis=0))
+        yield {
+            "clip, s": seconds,
+            "clips": clips,
+            "loop, ms": slow,
+            "batched, ms": fast,
+            "ratio": slow / fast,
+            "largest difference": difference,
+        }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,11 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        rows = measure(pick_device(options.device), options.repeats)
+        rows = list(measure(pick_device(options.device), options.repeats))
     except EarshotError as error:
         print(error_line(error), file=sys.stderr)
         return 2
-    print(table([">clip, s", ">clips", ">loop, ms", ">batched, ms", ">ratio", ">largest difference"], rows))
+    print(rows_table(rows))
     return 0
 
 

@@ -230,6 +230,6 @@ def run(way: str, config: ChainConfig, folder: Path, *, count: bool) -> Measured
         stage_cpu_seconds=tuple(cpu for _, cpu in stages.spent),
         queries=tuple(np.cumsum(scored).tolist()),
         weights=sum(p.numel() * p.element_size() for p in backbone.parameters()) if backbone is not None else 0,
-        device_bytes=torch.cuda.max_memory_allocated() if config.device == "cuda" else 0,
+        device_bytes=max(one.peak_bytes or 0 for one in chain.record.sessions) if config.device == "cuda" else 0,
         flops=counter.get_total_flops() if counter is not None else 0,
     )

@@ -39,7 +39,9 @@ EXIT_STATUSES = {
     " predict could not read, damage that stages verify found",
     2: "bad input or usage",
     3: "the budget of a sweep was used up",
+    129: "interrupted (SIGHUP)",
     130: "interrupted (Ctrl-C)",
+    143: "interrupted (SIGTERM)",
 }
 """Exit statuses of all commands."""
 
@@ -104,13 +106,13 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     from search_spaces.files import shipped as spaces
     from trainables.methods.registry import method_names
     from trainables.networks.shipped import shipped as backbones
-    from trainables.networks.specs import RANDOM
+    from trainables.networks.specs import RANDOM, RESNET
 
     values: dict[str, Iterable[str]] = {
         "method": method_names(),
         "protocol": NAMED,
         "space": spaces(),
-        "backbone": (*backbones(), *RANDOM),
+        "backbone": (*backbones(), *RANDOM, RESNET),
     }
     for action in command._actions:
         if isinstance(action, argparse._SubParsersAction):

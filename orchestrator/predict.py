@@ -1,10 +1,11 @@
 """Classifies recordings of any length, sample rate and number of channels with an exported model.
 
-    earshot predict DIR recording.wav [...] [--top 5] [--windows] [--json]
+    earshot predict DIR recording.wav folder [...] [--top 5] [--windows] [--json]
 
-A recording is cut into windows of the model's clip length with a hop of half that length. The scores of a head are
-averaged over the windows and converted to probabilities of the classes that the model knows. They add up to 1, also for
-a sound of none of these classes, and are not calibrated.
+A folder stands for the recordings in it and its subfolders, in the order of their names. A recording is cut into
+windows of the model's clip length with a hop of half that length. The scores of a head are averaged over the windows
+and converted to probabilities of the classes that the model knows, calibrated on validation clips. They add up to 1,
+also for a sound of none of these classes.
 
 Exit status: 0 all recordings classified, 1 some could not be read, 2 bad arguments or model, 130 interrupted.
 """
@@ -40,16 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from datasets.audio.recordings import RejectedError
     from trainables.inference.exported_model import load_model
     from trainables.inference.prediction import check_head, predict
+    from trainables.inference.recording_files import recording_files
     from trainables.networks.device import pick_device
 
     console = Console(soft_wrap=True, highlight=False)
-    model = load_model(options.model, pick_device(options.device))
+    model = load_model(options.model, pick_device(options.device), options.backbone)
     head = check_head(model, options.head)
     recordings: list[dict[str, Any]] = []
     with progress_bar("", unit="windows") as update:
-        for name in options.recording:
+        for file in recording_files(options.recording):
+            name = file.path
             update(0, description=Path(name).name, total=None)
             try:
+                if file.error:
+                    raise RejectedError(file.error)
                 prediction = predict(
                     model,
                     Path(name),
@@ -78,7 +83,12 @@ def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("orchestrator.predict", description=__doc__)
     command.add_argument("model", type=local_path, metavar="DIR", help="folder written by earshot export")
-    command.add_argument("recording", nargs="+", metavar="FILE", help="recordings, in any format that libsndfile reads")
+    command.add_argument(
+        "recording",
+        nargs="+",
+        metavar="PATH",
+        help="recordings that libsndfile reads, or folders of them",
+    )
     command.add_argument("--top", type=positive, default=5, metavar="K", help="number of classes to show (default: 5)")
     command.add_argument("--head", metavar="NAME", help="head whose scores are used (default: the trial's)")
     command.add_argument(
@@ -89,6 +99,12 @@ def parser() -> CommandLine:
         "--loudness",
         action=argparse.BooleanOptionalAction,
         help="normalise recordings to -23 LUFS, true peak at most -2 dB (default: as the model's clips were made)",
+    )
+    command.add_argument(
+        "--backbone",
+        default="",
+        metavar="FACTORY",
+        help="MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if it is a network of your own",
     )
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")

@@ -47,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         from orchestrator.preparation.pipeline import Settings
 
-        settings = Settings(**{key: options.pop(key, None) for key in _SETTINGS}, options=options)
+        given = {key: options.pop(key) for key in _SETTINGS if key in options}
+        settings = Settings(**{"source": None, **given}, options=options)
         _print_prepared(_prepare(settings), settings)
     return 0
 
 
-_SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "force")
+_SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "yes", "force")
 
 
 def parser() -> CommandLine:
@@ -77,6 +78,10 @@ def parser() -> CommandLine:
         )
         command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
         _add_common(command)
+        if corpus.reads_folder:
+            command.add_argument(
+                "--yes", action="store_true", help="go on although the folder does not look as expected"
+            )
         command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
         add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
@@ -164,6 +169,7 @@ def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:
             f"{clips.total * seconds / 3600:.2f} h, {sum(shard.bytes for shard in manifest.shards) / 1e6:.1f} MB",
         ),
         ("files", f"{manifest.source.files}, {manifest.source.rejected} rejected{ignored}"),
+        *outcome.notes,
         ("units", f"{outcome.computed} computed, {outcome.cached} cached"),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("folder", folder),

@@ -179,9 +179,10 @@ def _verify(options: argparse.Namespace, place: Location, console: Console, erro
         print(printable(str(damage)))
     if options.remove:
         remove_damaged(inventory, damages)
+    without = f" ({verification.unsummed_stages} without a checksum of their notes)"
     by_length = f" ({verification.unsummed} by length only)" if verification.unsummed else ""
     counts = [
-        plural(verification.stages, "stage"),
+        plural(verification.stages, "stage") + (without if verification.unsummed_stages else ""),
         plural(verification.parts, "part"),
         plural(verification.arrays, "embedding") + by_length,
     ]
@@ -254,10 +255,11 @@ def find_store(name: str, runs: Path = RUNS) -> Location:
         return place
     else:
         try:
-            store = RunFolder.find(name, runs).store
+            run = RunFolder.find(name, runs)
         except EarshotError:
             pass
         else:
+            store = run.store
             if any(store.files()):
                 return store
             name = str(store)

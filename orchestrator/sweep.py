@@ -6,7 +6,8 @@
     earshot sweep --resume RUN
 
 A sweep that was interrupted is resumed by the same command, or by --resume: completed sessions are cached, not computed
-again. Exit status: 0 all trials finished, 1 some failed, 2 bad input, 3 the budget was used up, 130 interrupted.
+again. Exit status: 0 all trials finished, 1 some failed, 2 bad input, 3 the budget was used up, 130 interrupted (by
+SIGTERM 143, by SIGHUP 129).
 """
 
 import argparse
@@ -96,8 +97,8 @@ def _run(options: argparse.Namespace, output: _Output, events: "SweepEvents | No
         output.report = _write_report(outcome, console)
     except (EarshotError, OSError) as error:
         reason = error_line(error).removeprefix("error: ")
-        resume = f"completed sessions are saved; resume with --resume {typed_path(outcome.folder)}"
-        raise EarshotError(f"{reason}; {resume}") from error
+        resume = command_line.resume_command(outcome.folder, config.address)
+        raise EarshotError(f"{reason}; completed sessions are saved; resume with {resume}") from error
     _print_end(config, outcome, output.report, console)
     return 1 if outcome.failed else 0 if outcome.complete else 3
 
@@ -139,7 +140,7 @@ def _print_end(config: SweepConfig, outcome: "Outcome", report: Path | None, con
             "choose a pretrained one with --backbone",
             soft_wrap=True,
         )
-    resume = f"earshot sweep --resume {escape(typed_path(outcome.folder))}"
+    resume = escape(command_line.resume_command(outcome.folder, config.address))
     if not outcome.complete:
         used_up = f"the budget of {format_duration(config.budget or 0)} is used up"
         console.print(f"{used_up}; resume with: {resume}", soft_wrap=True)

@@ -3,6 +3,9 @@
 `fixtures/version-0.1.0.tar.xz` holds `data/chirps`, a small backbone, a search space and `runs/` with the run `before`:
 SimpleCIL, MFCC-NCM and two configurations of EDE, two seeds, three sessions. All but three embeddings
 were removed for their size. Paths in it begin with `/before`.
+
+MFCC-NCM has a new version since then: its stored results stay as they are until the sweep is continued, which computes
+them again.
 """
 
 import csv
@@ -58,6 +61,7 @@ def test_report_and_compare(before: Path) -> None:
 
 def test_the_store(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stages.main(["verify", "before"]) == 0
+    assert "22 stages (22 without a checksum of their notes)" in capsys.readouterr().err
     assert stages.main(["ls", "before"]) == 0
     assert "22 stages" in capsys.readouterr().out
 
@@ -68,18 +72,25 @@ def test_export(before: Path, trial: str) -> None:
     assert (before / "model").is_dir()
 
 
+def unchanged(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """Those of methods that compute what they did."""
+    return {name: table for name, table in tables.items() if "mfcc-ncm" not in name}
+
+
 def test_a_resumed_sweep_finds_every_session(before: Path) -> None:
     expected = predictions(before / "runs/before")
-    assert "8 trials, 0 sessions computed, 24 cached" in resume(before)
-    assert predictions(before / "runs/before") == expected
+    assert "8 trials, 6 sessions computed, 18 cached" in resume(before)
+    after = predictions(before / "runs/before")
+    assert unchanged(after) == unchanged(expected)
+    assert after.keys() == expected.keys()
 
 
 def test_sessions_that_are_missing_are_computed_to_the_same_predictions(before: Path) -> None:
-    """Without any stage everything is computed again, which holds every number of three methods."""
+    """Without any stage everything is computed again, which holds every number of two methods."""
     expected = predictions(before / "runs/before")
     assert stages.main(["gc", "before", "--max-size", "1B", "--keep-used", "1s"]) == 0
     for path in before.glob("runs/before/trials/*/session-*.parquet"):
         path.unlink()
     resumed = resume(before)
     assert "8 trials, 22 sessions computed, 2 cached" in resumed
-    assert predictions(before / "runs/before") == expected
+    assert unchanged(predictions(before / "runs/before")) == unchanged(expected)

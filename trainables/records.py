@@ -3,15 +3,19 @@
     RUN/trials/TRIAL/trial.json           a `TrialRecord`
     RUN/trials/TRIAL/session-00.parquet   `PREDICTIONS`: one row per clip and head, clips of all classes seen so far
 
-Reports are computed from these files alone.
+Reports are computed from these files alone. The record ends with its checksum and holds the SHA-256 of each file of
+predictions, so that a changed digit in any of them is an error; those of earlier versions have neither.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from trainables.networks.specs import Layer
@@ -20,6 +24,9 @@ SCHEMA_VERSION: Literal[1] = 1
 
 EXCEEDED_FILE = "exceeded.json"
 """Beside the record of a trial that exceeded the memory limit; see `trainables.memory_limit`."""
+
+RECOMPUTE = "delete the folder of the trial and run the sweep again"
+"""What to do about a damaged file of a trial."""
 
 PREDICTIONS = pa.schema(
     [
@@ -54,6 +61,7 @@ class SessionRecord(BaseModel):
         classes: labels that this session introduced.
         stage: address of the stage, SHA-256 hex.
         predictions: name of the predictions file beside the record.
+        predictions_sha256: of that file; None in records of earlier versions.
         seconds: wall time of learning and scoring, when the session was computed.
         cached: whether the stage was in the store already; `reused` in the file.
         parameters_stored: number of values that the learner stores.
@@ -67,6 +75,7 @@ class SessionRecord(BaseModel):
     classes: tuple[int, ...]
     stage: str
     predictions: str
+    predictions_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
     seconds: float
     cached: bool = Field(validation_alias=AliasChoices("reused", "cached"), serialization_alias="reused")
     parameters_stored: int
@@ -118,13 +127,30 @@ class TrialRecord(BaseModel):
         """Reads `folder/trial.json`.
 
         Raises:
-            EarshotError: the file does not exist or is not a record of this version.
+            EarshotError: the file does not exist, differs from its checksum or is not a record of this version.
         """
         path = folder / "trial.json"
         try:
-            return cls.model_validate_json(path.read_bytes())
+            content = path.read_bytes()
         except FileNotFoundError:
             raise EarshotError(f"{path}: not found; expected the record of a trial") from None
+        return cls.parse(content, str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, path: str) -> "TrialRecord":
+        """The record in the contents of a trial.json.
+
+        Raises:
+            EarshotError: they differ from their checksum or are not a record of this version.
+        """
+        try:
+            values = json.loads(content)
+        except (ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict):
+            content = json.dumps(check_checksum(values, path, RECOMPUTE)).encode()
+        try:
+            return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "the file"
@@ -132,5 +158,11 @@ class TrialRecord(BaseModel):
 
     def save(self, folder: Path | Location) -> None:
         """Writes `folder/trial.json` atomically."""
-        content = self.model_dump_json(indent=1, by_alias=True) + "\n"
-        (Location.of(folder) / "trial.json").write(content.encode())
+        content = with_checksum(json.loads(self.model_dump_json(by_alias=True)))
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (Location.of(folder) / "trial.json").write(text.encode())
+
+
+def predictions_digest(content: bytes) -> str:
+    """SHA-256 hex of a file of predictions."""
+    return hashlib.sha256(content).hexdigest()

@@ -25,7 +25,7 @@ from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import ClipFormat
-from trainables.records import PREDICTIONS, SessionRecord, TrialRecord
+from trainables.records import PREDICTIONS, SessionRecord, TrialRecord, predictions_digest
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
@@ -147,6 +147,8 @@ class Chain:
         for session in self.sessions[: index + 1]:
             for clips in session.classes:
                 for split, positions in (("val", clips.validation), ("test", clips.query)):
+                    if not positions:  # no validation clips, where all train clips are support
+                        continue
                     clip_ids = [self._table.clip_ids[position] for position in positions]
                     for head, scores in self._scores(learner, positions, index).items():
                         columns["split"] += [split] * len(positions)
@@ -196,12 +198,14 @@ class Chain:
     def _save_session(self, session: Session, stage: Stage, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""
         name = f"session-{session.index:02d}.parquet"
-        (self.folder / name).write(parquet_bytes(stage.predictions))
+        predictions = parquet_bytes(stage.predictions)
+        (self.folder / name).write(predictions)
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
             stage=stage.address,
             predictions=name,
+            predictions_sha256=predictions_digest(predictions),
             seconds=stage.seconds,
             cached=cached,
             parameters_stored=stage.parameters_stored,

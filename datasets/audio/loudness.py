@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from datasets.audio.samples import Signal
 from datasets.utils.errors import EarshotError
 
 TARGET_LUFS = -23.0
@@ -34,7 +35,7 @@ _CHUNKS_AT_A_TIME = 1024
 _SAMPLES_AT_A_TIME = 1 << 22  # limits the copies of long recordings
 
 
-def integrated_loudness(samples: np.ndarray, rate: int) -> float:
+def integrated_loudness(samples: Signal, rate: int) -> float:
     """Integrated loudness of one channel, in LUFS; -inf for silence.
 
     A recording shorter than one gating block (0.4 s) is repeated to fill one.
@@ -48,11 +49,11 @@ def integrated_loudness(samples: np.ndarray, rate: int) -> float:
     """
     block = int(np.ceil(BLOCK_SECONDS * rate))
     if len(samples) < block:
-        samples = np.resize(samples, block)
+        samples = np.resize(samples[:], block)
     return gated_loudness(block_energies(samples, rate))
 
 
-def block_energies(samples: np.ndarray, rate: int) -> np.ndarray:
+def block_energies(samples: Signal, rate: int) -> np.ndarray:
     """K-weighted mean squares of the gating blocks: 0.4 s, one every 0.1 s.
 
     As in pyloudnorm, a last block that is up to half a hop too short counts, as if silence followed.
@@ -129,12 +130,12 @@ def gated_loudness(energies: np.ndarray) -> float:
     return float(FULL_SCALE_LUFS + 10 * np.log10(loud.mean()))
 
 
-def true_peak(samples: np.ndarray) -> float:
+def true_peak(samples: Signal) -> float:
     """Largest absolute value of the signal after four times oversampling (not in dB)."""
     return peak_above(samples, 0.0)
 
 
-def peak_above(samples: np.ndarray, floor: float) -> float:
+def peak_above(samples: Signal, floor: float) -> float:
     """The true peak if it exceeds `floor`, otherwise any value up to `floor`.
 
     An interpolated value is a weighted sum of about 20 samples. It can exceed a limit only if one of them exceeds that
@@ -145,22 +146,36 @@ def peak_above(samples: np.ndarray, floor: float) -> float:
         samples: [samples] float32.
         floor: absolute value up to which the true peak need not be exact.
     """
-    from scipy.signal import upfirdn
 
-    taps, growth = _interpolator()
     parts = range(0, len(samples), _SAMPLES_AT_A_TIME)
     peak = max((float(np.abs(samples[first : first + _SAMPLES_AT_A_TIME]).max()) for first in parts), default=0.0)
-    limit = max(peak, floor) / growth
-    chunks = np.zeros((len(samples) + _REACH) // _CHUNK + 1, bool)
-    for first in parts:
-        loud = first + np.flatnonzero(np.abs(samples[first : first + _SAMPLES_AT_A_TIME]) > limit)
-        chunks[np.maximum(loud - _REACH, 0) // _CHUNK] = True
-        chunks[(loud + _REACH) // _CHUNK] = True
+    limit = max(peak, floor) / _interpolator()[1]
+    # After the last sample the filter rings on; a part begins at a chunk.
+    for first in range(0, len(samples) + _REACH + 1, _SAMPLES_AT_A_TIME):
+        peak = max(
+            peak, _peak_between(samples, first, min(first + _SAMPLES_AT_A_TIME, len(samples) + _REACH + 1), limit)
+        )
+    return peak
+
+
+def _peak_between(samples: Signal, first: int, last: int, limit: float) -> float:
+    """Largest interpolated value from `first` to before `last` in the chunks near samples above `limit`; 0 if none."""
+    from scipy.signal import upfirdn
+
+    taps, _ = _interpolator()
+    before = min(_REACH, first)
+    near = samples[first - before : last + _CHUNK + _REACH]
+    chunks = np.zeros(-(-(last - first) // _CHUNK), bool)
+    loud = np.flatnonzero(np.abs(near[: last - first + before + _REACH]) > limit) - before
+    for edge in (-_REACH, _REACH):
+        touched = (loud + edge) // _CHUNK
+        chunks[touched[(touched >= 0) & (touched < len(chunks))]] = True
     starts = np.flatnonzero(chunks) * _CHUNK
-    for first in range(0, len(starts), _CHUNKS_AT_A_TIME):
-        positions = starts[first : first + _CHUNKS_AT_A_TIME, None] + np.arange(-_REACH, _CHUNK + _REACH)
-        inside = (positions >= 0) & (positions < len(samples))
-        windows = np.where(inside, samples.take(positions, mode="clip"), 0)
+    peak = 0.0
+    for start in range(0, len(starts), _CHUNKS_AT_A_TIME):
+        positions = starts[start : start + _CHUNKS_AT_A_TIME, None] + np.arange(-_REACH, _CHUNK + _REACH) + before
+        inside = (positions >= 0) & (positions < len(near))
+        windows = np.where(inside, near.take(positions, mode="clip"), 0)
         # One call for all windows, concatenated: leakage between neighbours stays within the margins.
         # After the last sample the filter rings, at less than half the level of the loudest sample.
         oversampled = upfirdn(taps, windows.ravel(), OVERSAMPLING)[len(taps) // 2 :][: OVERSAMPLING * windows.size]
@@ -180,14 +195,14 @@ def _interpolator() -> tuple[np.ndarray, float]:
 
 
 def normalising_gain(
-    samples: np.ndarray, rate: int, target: float = TARGET_LUFS, max_true_peak_db: float = MAX_TRUE_PEAK_DB
+    samples: Signal, rate: int, target: float = TARGET_LUFS, max_true_peak_db: float = MAX_TRUE_PEAK_DB
 ) -> float:
     """The gain that brings a recording to the target loudness as far as its true peak allows; 1 for silence.
 
         gain = min( 10^((target - L) / 20),  10^(max_true_peak_db / 20) / true_peak )
 
     Args:
-        samples: [samples] float32; may be memory-mapped and larger than memory.
+        samples: [samples] float32; may be in a file, and larger than memory.
         rate: in Hz.
         target: integrated loudness, in LUFS.
         max_true_peak_db: in dBTP.
@@ -219,5 +234,9 @@ def normalise(
     Raises:
         EarshotError: K-weighting is undefined at this rate.
     """
-    gain = normalising_gain(samples, rate, target, max_true_peak_db)
+    return scaled(samples, normalising_gain(samples, rate, target, max_true_peak_db))
+
+
+def scaled(samples: np.ndarray, gain: float) -> np.ndarray:
+    """Samples times gain, as float32; the same array if the gain is 1."""
     return samples if gain == 1 else (samples * gain).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""Reads recordings with libsndfile, resamples them, and encodes clips as 16-bit FLAC.
+"""Reads recordings with libsndfile, and encodes clips as 16-bit FLAC.
 
 A recording is read as mono (the mean of its channels) float32 in [-1, 1] at its own sample rate. Damaged and
 unsupported files raise `RejectedError` with a reason instead of giving silence or a shortened recording; the caller
@@ -9,27 +9,37 @@ The messages of `RejectedError` are stored in the metadata of shards, and so are
 
 import errno
 import io
-import os
 import stat
-from collections.abc import Iterable, Iterator
-from math import ceil, gcd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
 
-from datasets.audio.truncation import logged_truncation, truncation
+from datasets.audio.declared_sizes import logged_truncation
+from datasets.audio.decoder_messages import silent_decoder
+from datasets.audio.resampling import resample_blocks
+from datasets.audio.samples import Samples
+from datasets.audio.streams import Stream, examine
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
-"""Sample rates (Hz) outside this range are header errors; resampling them would need too much memory."""
+"""Sample rates (Hz) outside this range are header errors."""
+
+FloatScale = Literal["reject", "auto"]
+
+MAX_FLOAT_PEAK = 16.0
+"""Largest floating-point sample that is taken for one on a full scale of 1: 24 dB above it."""
 
 MAX_SAMPLES = 2**30
-"""Longest recording that is read, in samples: 6.7 hours at 44.1 kHz, 4 GiB as float32."""
+"""Longest recording that is read, in samples: 6.7 hours at 44.1 kHz."""
 
 _PERMANENT = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 """File system errors that are due to the file itself; others may be temporary."""
 
-_REACH = 7  # maximum half-width of the filter of `resample`, in periods of the lower rate
+_UNKNOWN_FRAMES = 2**62  # libsndfile's number of frames of a stream without a length is 2^63 - 1
 
 _BLOCK = 1 << 20  # values decoded at a time, so that a wrong header cannot cause a huge allocation
 
@@ -75,18 +85,23 @@ def duration(path: Path) -> float:
     Raises:
         RejectedError: the header cannot be read.
     """
+    seconds = 0.0
     try:
-        info = soundfile.info(os.fspath(path))
+        for stream in examine(path).streams:
+            with _open(stream) as file:
+                if file.samplerate <= 0:
+                    raise RejectedError(f"sample rate {file.samplerate} Hz")
+                if file.frames >= _UNKNOWN_FRAMES:
+                    raise RejectedError("the header does not tell the number of samples")
+                seconds += file.frames / file.samplerate
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
         _raise_if_temporary(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
-    if info.samplerate <= 0:
-        raise RejectedError(f"sample rate {info.samplerate} Hz")
-    return info.frames / info.samplerate
+    return seconds
 
 
 def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, int]:
-    """Reads a whole recording.
+    """Reads a whole recording into memory; for one that may be long see `read_samples`.
 
     Args:
         path: any file that libsndfile reads.
@@ -102,124 +117,171 @@ def read_recording(path: Path, min_seconds: float = 0.0) -> tuple[np.ndarray, in
     for block, rate in read_blocks(path):  # noqa: B007 - all blocks have the same rate
         blocks.append(block)
     samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)  # nearly always one: saves a copy
-    if len(samples) < min_seconds * rate:
-        raise RejectedError(f"too short: {len(samples) / rate:.3f} s, at least {min_seconds:g} s needed")
+    _check_length(len(samples), rate, min_seconds)
     return samples, rate
 
 
-def read_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+def read_samples(
+    path: Path,
+    target: int | None,
+    *,
+    min_seconds: float = 0.0,
+    limit: int | None = None,
+    float_scale: FloatScale = "reject",
+) -> tuple[Samples, int]:
+    """Reads a recording of any length at a sample rate of choice, in memory that does not grow with its length.
+
+    Args:
+        path: any file that libsndfile reads.
+        target: sample rate of the result, in Hz; None: that of the file.
+        min_seconds: shorter recordings are rejected.
+        limit: number of samples of the result after which reading may stop (default: the whole recording).
+        float_scale: see `read_blocks`.
+
+    Returns:
+        The samples, which the caller closes, and their rate in Hz.
+
+    Raises:
+        RejectedError: as `read_recording`; with a limit, only for defects in the part that is read.
+        OSError: the temporary folder is full.
+    """
+    samples, count, rate = Samples(), 0, 0
+
+    def blocks() -> Iterator[tuple[np.ndarray, int]]:
+        nonlocal count, rate
+        for block, rate in read_blocks(path, float_scale):
+            count += len(block)
+            yield block, rate
+
+    try:
+        for block in (block for block, _ in blocks()) if target is None else resample_blocks(blocks(), target):
+            samples.append(block)
+            wanted = None if limit is None else max(limit, ceil(min_seconds * (target or rate)))
+            if wanted is not None and len(samples) >= wanted:
+                break
+        _check_length(count, rate, min_seconds)
+    except BaseException:
+        samples.close()
+        raise
+    return samples, target or rate
+
+
+def _check_length(count: int, rate: int, min_seconds: float) -> None:
+    if count < min_seconds * rate:
+        raise RejectedError(f"too short: {count / rate:.3f} s, at least {min_seconds:g} s needed")
+
+
+def read_blocks(path: Path, float_scale: FloatScale = "reject") -> Iterator[tuple[np.ndarray, int]]:
     """Reads a recording of any length in little memory: yields at least one block, each with the sample rate in Hz.
+
+    Args:
+        path: any file that libsndfile reads.
+        float_scale: what happens to floating-point samples on the scale of integers: "reject" rejects the file, "auto"
+            divides them by the likely full scale (2^7, 2^15, 2^23 or 2^31).
 
     Raises:
         RejectedError: as `read_recording`; for a defect in a later block, when that block is reached.
     """
     # libsndfile's exceptions cannot be pickled (Ray would lose the reason), so they are converted here.
+    total = rate = 0
     try:
-        missing = truncation(path)
-        if missing:
-            raise RejectedError(missing)
-        with soundfile.SoundFile(os.fspath(path)) as file:
-            # libsndfile estimates the number of frames of an MP3 from the size of the file with its tags;
-            # `truncation` counts them.
-            rate, declared = file.samplerate, 0 if file.format == "MP3" else file.frames
-            if not MIN_RATE <= rate <= MAX_RATE:
-                raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
-            missing = logged_truncation(file.extra_info)
-            if missing:
-                raise RejectedError(missing)
-            total = 0
-            for block in _decode(file):
-                total += len(block)
-                yield block, rate
+        contents = examine(path)
+        if contents.problem:
+            raise RejectedError(contents.problem)
+        for stream in contents.streams:
+            with _open(stream) as file:
+                if rate not in (0, file.samplerate):
+                    raise RejectedError(f"joined from recordings of {rate} and {file.samplerate} Hz: split it again")
+                rate = file.samplerate
+                if not MIN_RATE <= rate <= MAX_RATE:
+                    raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
+                missing = logged_truncation(file.extra_info)
+                if missing:
+                    raise RejectedError(missing)
+                scale = _full_scale(file, float_scale)
+                decoded = 0
+                for block in _decode(file):
+                    decoded += len(block)
+                    if total + decoded > MAX_SAMPLES:
+                        raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
+                    yield block / scale if scale != 1 else block, rate
+                # libsndfile estimates the number of frames of an MP3 from the size of the file with its tags;
+                # `examine` counts them.
+                declared = 0 if _is_mpeg(file) else file.frames
+                if decoded < declared < MAX_SAMPLES:  # larger: a stream of unknown length
+                    raise RejectedError(f"truncated: {decoded} of {declared} samples can be decoded")
+                total += decoded
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
         _raise_if_temporary(error)
         raise RejectedError(f"not readable as audio ({_reason(error)})") from None
-    if total < declared < MAX_SAMPLES:  # larger: a stream of unknown length
-        raise RejectedError(f"truncated: {total} of {declared} samples can be decoded")
     if not total:
         raise RejectedError("no samples")
 
 
+@contextmanager
+def _open(stream: Stream) -> Iterator[soundfile.SoundFile]:
+    """Opens a stream with libsndfile."""
+    source = stream.open()
+    try:
+        with silent_decoder(stream.mpeg):
+            file = soundfile.SoundFile(source)
+        with file:
+            yield file
+    finally:
+        if not isinstance(source, str):
+            source.close()
+
+
+def _is_mpeg(file: soundfile.SoundFile) -> bool:
+    """Whether the samples are MPEG audio, in a file of its own or in another container."""
+    return file.format == "MP3" or file.subtype.startswith("MPEG_LAYER")
+
+
+def _full_scale(file: soundfile.SoundFile, float_scale: FloatScale) -> float:
+    """The value that is full scale in a file of floating-point samples: 1, or what its peak suggests.
+
+    Reads the whole file and goes back to its start: the first block of a file may be silent.
+
+    Raises:
+        RejectedError: the peak is far above 1, and `float_scale` is "reject".
+    """
+    if file.subtype not in ("FLOAT", "DOUBLE"):
+        return 1.0
+    peak, frames = 0.0, max(1, _BLOCK // file.channels)
+    while len(block := file.read(frames, dtype="float32", always_2d=True)):
+        with np.errstate(invalid="ignore"):
+            peak = max(peak, float(np.abs(block[np.isfinite(block)]).max(initial=0.0)))
+    file.seek(0)
+    if peak <= MAX_FLOAT_PEAK:
+        return 1.0
+    bits = next((bits for bits in (8, 16, 24, 32) if peak <= 2 ** (bits - 1)), None)
+    if bits is None:
+        raise RejectedError(f"floating-point samples up to {peak:g}, expected full scale at 1: no scale of integers")
+    if float_scale == "reject":
+        raise RejectedError(
+            f"floating-point samples up to {peak:g}, expected full scale at 1: probably on the scale of {bits}-bit "
+            f"integers; divide them by {2 ** (bits - 1)} (prepare does with --float-scale auto)"
+        )
+    return float(2 ** (bits - 1))
+
+
 def _decode(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     frames = max(1, _BLOCK // file.channels)
-    total = 0
     while True:
         try:
-            block = file.read(frames, dtype="float32", always_2d=True)
+            with silent_decoder(_is_mpeg(file)):
+                block = file.read(frames, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise RejectedError(
                 f"truncated or damaged: decoding stops before {file.frames} samples ({_reason(error)})"
             ) from None
         if not len(block):
             return
-        total += len(block)
-        if total > MAX_SAMPLES:
-            raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
         # Summing in float64 in a fixed order gives the same mean of the channels on every machine.
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32)
         if not np.isfinite(mono).all():
             raise RejectedError("holds NaN or infinite samples")
         yield mono
-
-
-def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """Changes the sample rate (windowed sinc, `torchaudio.functional.resample`).
-
-    Args:
-        samples: [samples] float32.
-        rate: sample rate of the samples, in Hz.
-        target: sample rate of the result, in Hz.
-
-    Raises:
-        RejectedError: the ratio of the rates has large terms, so that the filter bank would not fit in memory.
-    """
-    if rate == target:
-        return samples
-    _ratio(rate, target)
-    import torch  # 2-3 s in every worker; not needed by corpora that keep their rate (LibriSpeech)
-    import torchaudio.functional
-
-    return torchaudio.functional.resample(torch.from_numpy(samples), rate, target).numpy()
-
-
-def resample_blocks(blocks: Iterable[tuple[np.ndarray, int]], target: int) -> Iterator[np.ndarray]:
-    """Resamples a recording block by block, with the same result as `resample` of the joined blocks.
-
-    Each block is resampled together with as much of its neighbours as the filter covers, and cut at a position at which
-    both rates have a sample.
-
-    Args:
-        blocks: pairs of samples [samples] float32 and their rate in Hz, which is the same for all.
-        target: sample rate of the result, in Hz.
-
-    Raises:
-        RejectedError: see `resample`.
-    """
-    pending: np.ndarray = np.zeros(0, np.float32)
-    done = 0  # samples at the start of `pending` that are already resampled
-    source = target
-    for block, source in blocks:
-        if source == target:
-            yield block
-            continue
-        step, new = _ratio(source, target)
-        margin = step * (1 + ceil(_REACH / min(step, new)))
-        previous, pending = len(pending), np.concatenate([pending, block])
-        # Not beyond the samples before this block: a recording of one block is resampled whole, as by `resample`.
-        end = min(previous, len(pending) - margin) // step * step
-        if end - done >= margin:
-            yield resample(pending[: end + margin], source, target)[done * new // step : end * new // step]
-            pending, done = pending[end - margin :], margin
-    if source != target:
-        yield resample(pending, source, target)[done * target // source :]
-
-
-def _ratio(rate: int, target: int) -> tuple[int, int]:
-    """The two rates, divided by their greatest common divisor."""
-    divisor = gcd(rate, target)
-    if (rate // divisor) * (target // divisor) > 50_000_000:
-        raise RejectedError(f"sample rate {rate} Hz has no ratio of small numbers to {target} Hz")
-    return rate // divisor, target // divisor
 
 
 def encode_flac(samples: np.ndarray, rate: int) -> bytes:

@@ -7,8 +7,13 @@ source           a       a       b       c           the recording in which the 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+from datasets.audio.samples import Signal
+
+Choice = Literal["first", "spread", "loudest", "random"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,13 @@ class Window:
     samples: np.ndarray
 
 
-def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -> Iterator[Window]:
+def cut_stream(recordings: Iterable[tuple[str, Signal]], num_samples: int) -> Iterator[Window]:
     """Concatenates recordings and cuts them into windows without overlap; the remainder is dropped.
 
-    Keeps one recording and less than one window in memory.
+    Keeps less than two windows in memory.
 
     Args:
-        recordings: pairs of source and samples [samples] float32, in order.
+        recordings: pairs of source and samples [samples] float32, in order; they may be in a file.
         num_samples: length of a window, at least one sample.
 
     Raises:
@@ -56,21 +61,49 @@ def cut_stream(recordings: Iterable[tuple[str, np.ndarray]], num_samples: int) -
             pending_samples += len(samples) - offset
 
 
-def cut_recording(source: str, samples: np.ndarray, num_samples: int, limit: int | None = None) -> Iterator[Window]:
+def cut_recording(
+    samples: Signal,
+    num_samples: int,
+    limit: int | None = None,
+    choice: Choice = "first",
+    random: np.random.Generator | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
     """Cuts one recording into complete windows; a shorter recording is padded with zeros at its end.
 
     Args:
-        source: name of the recording.
-        samples: [samples] float32, at least one.
+        samples: [samples] float32, at least one; they may be in a file.
         num_samples: length of a window, at least one sample.
-        limit: maximum number of windows, from the start (default: unlimited).
+        limit: maximum number of windows (default: unlimited).
+        choice: which windows are taken if there are more: the first ones, some at equal distances, those with the
+            largest mean square (of equal ones the first), or random ones. All are in order of time.
+        random: source of the random choice.
+
+    Yields:
+        The number of the window in the recording, and its samples `[num_samples]`.
 
     Raises:
         ValueError: `num_samples` is not positive; raised when the first window is requested.
     """
-    if len(samples) < num_samples:
-        samples = np.pad(samples, (0, num_samples - len(samples)))
-    for number, window in enumerate(cut_stream([(source, samples)], num_samples)):
-        if limit is not None and number >= limit:
-            return
-        yield window
+    if num_samples < 1:
+        raise ValueError(f"num_samples: expected at least 1, found {num_samples}")
+    count = max(1, len(samples) // num_samples)
+    for number in _choose(samples, num_samples, count, count if limit is None else limit, choice, random):
+        window = samples[number * num_samples : (number + 1) * num_samples]
+        yield number, np.pad(window, (0, num_samples - len(window))) if len(window) < num_samples else window
+
+
+def _choose(
+    samples: Signal, num_samples: int, count: int, limit: int, choice: Choice, random: np.random.Generator | None
+) -> Iterable[int]:
+    """The numbers of `limit` of `count` windows, ascending."""
+    if choice == "first" or limit >= count:
+        return range(min(limit, count))
+    if choice == "spread":  # the middles of `limit` equal parts
+        return [(2 * number + 1) * count // (2 * limit) for number in range(limit)]
+    if choice == "random":
+        if random is None:
+            raise ValueError("random: expected a generator for a random choice, found None")
+        return sorted(random.choice(count, limit, replace=False).tolist())
+    windows = (samples[number * num_samples : (number + 1) * num_samples] for number in range(count))
+    energies = np.array([np.square(window, dtype=np.float64).mean() for window in windows])
+    return sorted(np.argsort(-energies, kind="stable")[:limit].tolist())

@@ -8,7 +8,7 @@
 Sessions are made from the table of clip ids, labels and splits alone; no audio is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,9 @@ from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import first_few, printable
+
+_NAMED = 20  # classes that an error names
 
 
 class Protocol(BaseModel):
@@ -29,7 +32,7 @@ class Protocol(BaseModel):
     name: str = Field("free", pattern=r"^[\w][\w.+-]*$")
     base: int | None = Field(None, ge=2, description="classes of the base session (default: the benchmark's, else way)")
     way: int = Field(5, ge=1, description="new classes of each incremental session")
-    shot: int = Field(5, ge=1, description="support clips of a class")
+    shot: int | Literal["all"] = Field(5, description="support clips of a class, or 'all'")
     base_shot: int | Literal["all"] | None = Field(
         None, description="support clips of a base class, or 'all' (default: shot)"
     )
@@ -42,7 +45,7 @@ class Protocol(BaseModel):
         None, ge=0, description="stored clips of an old class that a method may replay, at most (default: unlimited)"
     )
 
-    @field_validator("base_shot")
+    @field_validator("shot", "base_shot")
     @classmethod
     def _positive(cls, value: int | str | None) -> int | str | None:
         if isinstance(value, int) and value < 1:
@@ -55,6 +58,22 @@ class Protocol(BaseModel):
         if isinstance(value, tuple) and len(set(value)) != len(value):
             raise ValueError("names a label twice")
         return value
+
+
+class AllClips(Protocol):
+    """A protocol whose sessions have all train clips: for a classifier that is used, not compared.
+
+    Without a val split there are then no validation clips, so none are chosen here.
+    """
+
+    shot: int | Literal["all"] = "all"
+    validation: int = Field(0, ge=0, le=0)
+
+    @classmethod
+    def like(cls, protocol: Protocol) -> "AllClips":
+        """The classes and sessions of another protocol, in the same order."""
+        changed = {"name": f"{protocol.name}-all-clips", "shot": "all", "base_shot": None, "validation": 0}
+        return cls.model_validate({**protocol.model_dump(), **changed})
 
 
 NAMED = {
@@ -157,11 +176,13 @@ def make_sessions(
     sizes = _session_sizes(protocol, len(table.class_names), base_classes)
     order = _class_order(protocol, len(table.class_names), sum(sizes), order_seed)
     clips = {split: _by_label(table, split) for split in SPLITS}
+    base_shot = protocol.shot if protocol.base_shot is None else protocol.base_shot
+    shots = {label: protocol.shot if rank >= sizes[0] else base_shot for rank, label in enumerate(order)}
+    _check_clips(shots, table, clips, protocol.validation)
     sessions, first = [], 0
     for index, size in enumerate(sizes):
-        shot = protocol.shot if index or protocol.base_shot is None else protocol.base_shot
         classes = [
-            _class_clips(label, table, clips, shot, protocol.validation, support_seed)
+            _class_clips(label, clips, shots[label], protocol.validation, support_seed)
             for label in order[first : first + size]
         ]
         sessions.append(Session(index, tuple(classes)))
@@ -231,31 +252,56 @@ def _by_label(table: ClipTable, split: str) -> dict[int, np.ndarray]:
     return {int(label): chosen[labels == label] for label in np.unique(labels)}
 
 
+def _check_clips(
+    shots: Mapping[int, int | str], table: ClipTable, clips: dict[str, dict[int, np.ndarray]], validation: int
+) -> None:
+    """Checks that every class has the clips that its session needs.
+
+    Args:
+        shots: support clips by label.
+        table: of the benchmark.
+        clips: positions by split and label.
+        validation: clips of a class for model selection, at most; 0: none are needed.
+
+    Raises:
+        EarshotError: names all classes that lack train, test or validation clips.
+    """
+    few_train, no_test, no_validation = [], [], []
+    for label, shot in sorted(shots.items()):
+        train, val, test = (len(clips[split].get(label, ())) for split in SPLITS)
+        needed = 1 if shot == "all" else int(shot)
+        name = printable(f"{table.class_names[label]!r} (label {label})")
+        if train < needed:
+            few_train.append(f"{name} has {train} of {needed}")
+        if not test:
+            no_test.append(name)
+        # Novel classes of NSynth-100 and FSC-89 have no val split: train clips outside of the support take its place.
+        if validation and train >= needed and not val and (shot == "all" or train == needed):
+            no_validation.append(name)
+    problems = [
+        f"{what}: {first_few(names, _NAMED)}"
+        for what, names in (
+            ("too few train clips for the shots", few_train),
+            ("no test clips", no_test),
+            ("no validation clips, neither a val split nor train clips outside of the support", no_validation),
+        )
+        if names
+    ]
+    if problems:
+        raise EarshotError(
+            f"classes that the protocol cannot use: {'; '.join(problems)}; take fewer shots (--shot, --base-shot), or "
+            "prepare the benchmark again with more clips of these classes or without them"
+        )
+
+
 def _class_clips(
-    label: int,
-    table: ClipTable,
-    clips: dict[str, dict[int, np.ndarray]],
-    shot: int | str,
-    validation: int,
-    seed: int,
+    label: int, clips: dict[str, dict[int, np.ndarray]], shot: int | str, validation: int, seed: int
 ) -> ClassClips:
+    """The clips of a class that passed `_check_clips`."""
     train, val, test = (clips[split].get(label, np.empty(0, dtype=np.int64)) for split in SPLITS)
-    name = f"class {label} ({table.class_names[label]!r})"
-    needed = 1 if shot == "all" else int(shot)
-    if len(train) < needed:
-        raise EarshotError(f"{name}: the protocol needs {needed} train clips, the benchmark has {len(train)}")
-    if not len(test):
-        raise EarshotError(f"{name}: the benchmark has no test clips of it, so it cannot be scored")
     drawn = range(len(train)) if shot == "all" else draw_support(len(train), int(shot), seed)
     support = tuple(int(train[index]) for index in drawn)
-    # Novel classes of NSynth-100 and FSC-89 have no val split.
-    held_out = val if len(val) else np.setdiff1d(train, support)
-    if not len(held_out):
-        raise EarshotError(
-            f"{name}: no validation clips: it has no val split and no train clip outside the support; "
-            "take fewer shots, or prepare the benchmark with a val split"
-        )
-    held_out = held_out[:validation]
+    held_out = (val if len(val) else np.setdiff1d(train, support))[:validation]
     return ClassClips(
         label=label,
         support=support,

@@ -1,8 +1,11 @@
 """The interface of a corpus: a subclass of `Corpus` in a module of this package.
 
     inventory   lists the files of the source folder                       (driver, no decoding)
+    resolve     options that depend on the files                           (driver)
+    doubts      what in the source folder is probably not as intended      (driver)
     plan        inventory -> units of work, classes, rejected files        (driver, reads at most headers)
     cut         unit -> clips and rejections                               (workers, one shard per unit)
+    advise      rejected files -> how to keep them                         (driver)
     review      clips per class -> warnings, or an error                   (driver, before and after cutting)
 
 To add a corpus, add one such module: `datasets.corpora.registry` discovers it, and `earshot prepare NAME` accepts its
@@ -23,7 +26,7 @@ from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.shards import Clip
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import printable
+from datasets.utils.text import first_few, printable
 
 
 class CorpusOptions(BaseModel):
@@ -58,6 +61,7 @@ class Plan:
         num_samples: per clip.
         rejected: files that are known to be unusable before any file is decoded.
         warnings: printed in the summary.
+        notes: rows of the summary, each a word and what it says.
         base_classes: number of base classes, if the benchmark defines it.
         files: number of recordings that the benchmark uses, including rejected ones.
         ignored: number of other files in the source folder.
@@ -69,10 +73,14 @@ class Plan:
     num_samples: int
     rejected: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     base_classes: int | None = None
     files: int = 0
     ignored: int = 0
 
+
+MAX_LISTED = 100
+"""Classes named in a message."""
 
 Options = TypeVar("Options", bound=CorpusOptions)
 
@@ -112,6 +120,21 @@ class Corpus(ABC, Generic[Options]):
         """Lists the recordings in `source`: files with the suffix of a format that libsndfile reads."""
         return scan(source, readable_suffixes())
 
+    def resolve(self, inventory: Inventory, options: Options) -> Options:
+        """The options after decisions that depend on the files, such as a guess; by default unchanged."""
+        return options
+
+    def doubts(self, source: Path, inventory: Inventory, options: Options) -> tuple[str, ...]:
+        """What in the source folder is probably not as intended; `prepare` goes on only with --yes.
+
+        Returns:
+            One sentence for each, without a full stop.
+        """
+        if not inventory.links:
+            return ()
+        links = first_few([printable(link) for link in inventory.links])
+        return (f"links to folders are not followed ({links}): put the folders themselves there",)
+
     def generate(self, target: Path, options: Options) -> None:
         """Writes the recordings into the empty folder `target` (only corpora with `generates`)."""
         raise NotImplementedError(f"{self.name} does not generate recordings")
@@ -131,16 +154,24 @@ class Corpus(ABC, Generic[Options]):
         The same unit, files and options give the same clips in the same order on every machine.
         """
 
+    def advise(self, rejected: Sequence[Rejection], options: Options) -> str:
+        """What would make rejected files usable, as one sentence without a full stop; "" if nothing is known."""
+        return ""
+
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
         """Returns warnings about the numbers of clips per class (by label).
 
         Raises:
-            EarshotError: a class has no train or no test clips.
+            EarshotError: a class has no train or no test clips; the message names all such classes.
         """
-        for name, count in zip(classes, counts, strict=True):
-            if not count.train or not count.test:
-                raise EarshotError(
-                    f"class {printable(name)!r}: expected at least one train and one test clip, found "
-                    f"{count.train} and {count.test}; add recordings, or remove those that were rejected"
-                )
+        found = [
+            f"{count.train} and {count.test} of class {printable(name)!r}"
+            for name, count in zip(classes, counts, strict=True)
+            if not count.train or not count.test
+        ]
+        if found:
+            raise EarshotError(
+                f"expected at least one train and one test clip of every class, found {first_few(found, MAX_LISTED)}; "
+                "add recordings, or remove those that were rejected"
+            )
         return ()

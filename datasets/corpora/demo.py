@@ -49,6 +49,7 @@ class DemoOptions(CorpusOptions):
             val=0.2,
             test=0.3,
             split_seed=self.seed,
+            group_from="none",
         )
 
 

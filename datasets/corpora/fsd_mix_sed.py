@@ -27,10 +27,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import field_validator
 
-from datasets.audio.recordings import RejectedError
 from datasets.benchmark.manifest import SPLITS
 from datasets.corpora.corpus import CorpusOptions
 from datasets.corpora.list_files import Row, digest, relative_path
@@ -69,6 +67,7 @@ class FSC89(ListedCorpus[FSC89Options]):
     num_samples = 44_100
     columns = ("data_folder", "FSD_MIX_SED_filename", "start_time", "label")
     one_clip_per_file = False
+    resampled = False
     layout = "soundscapes in the folders named by the lists: base/train/soundscape_0.wav, ..."
 
     def identity(self, options: FSC89Options) -> dict[str, Any]:
@@ -104,11 +103,9 @@ class FSC89(ListedCorpus[FSC89Options]):
             part = paths[first : first + SOUNDSCAPES_PER_UNIT]
             yield f"soundscapes {first} to {first + len(part) - 1}", [clip for path in part for clip in clips[path]]
 
-    def convert(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        """Returns the soundscape unchanged; rejects other rates, where the positions of the lists would be wrong."""
-        if rate != self.sample_rate:
-            raise RejectedError(f"expected {self.sample_rate} Hz, found {rate} Hz; render it again")
-        return samples
+    def check(self, length: int, rate: int) -> str | None:
+        """Rejects other rates, where the positions of the lists would be wrong."""
+        return None if rate == self.sample_rate else f"expected {self.sample_rate} Hz, found {rate} Hz; render it again"
 
     def folder(self, source: Path, name: str) -> str:
         """Maps `novel_val` to `val` if the soundscapes lie in the folder of the rendering script."""

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from datasets.audio.recordings import RejectedError, checked_path
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import printable
+from datasets.utils.text import first_few, plural, printable
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,17 @@ class Inventory:
         files: usable recordings, as far as can be determined without decoding, sorted by path.
         rejected: files with the right suffix that cannot be used, sorted by path.
         ignored: number of other files (hidden files and folders are not counted).
+        others: paths of these other files, sorted; empty if they are not listed.
+        folders: names of the folders directly in the source folder, links included, sorted.
+        links: paths of symbolic links to folders, which are not followed, sorted.
     """
 
     files: tuple[SourceFile, ...]
     rejected: tuple[Rejection, ...]
     ignored: int
+    others: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -51,6 +58,18 @@ class Inventory:
             [[rejection.file, rejection.reason] for rejection in self.rejected],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """Why a source folder may seem to hold no recordings: '1 file that cannot be used (name: reason)', ..."""
+        found = []
+        if self.rejected:
+            first = self.rejected[0]
+            found.append(f"{plural(len(self.rejected), 'file')} that cannot be used ({first.file}: {first.reason})")
+        if self.links:
+            links = first_few([printable(link) for link in self.links])
+            found.append(f"links to folders, which are not followed ({links})")
+        return tuple(found)
 
 
 def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
@@ -64,10 +83,18 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     """
     files: list[SourceFile] = []
     rejected: list[Rejection] = []
-    ignored = 0
-    for relative in _walk(root):
+    others: list[str] = []
+    folders: list[str] = []
+    links: list[str] = []
+    for relative, kind in _walk(root):
+        if kind != "file":
+            if "/" not in relative:
+                folders.append(relative)
+            if kind == "link":
+                links.append(relative)
+            continue
         if PurePosixPath(relative).suffix.lower() not in suffixes:
-            ignored += 1
+            others.append(relative)
             continue
         try:
             status = checked_path(root, relative).stat()
@@ -78,11 +105,16 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     return Inventory(
         tuple(sorted(files, key=lambda file: file.path)),
         tuple(sorted(rejected, key=lambda rejection: rejection.file)),
-        ignored,
+        ignored=len(others),
+        others=tuple(sorted(others)),
+        folders=tuple(sorted(folders)),
+        links=tuple(sorted(links)),
     )
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _walk(root: Path) -> Iterator[tuple[str, Literal["file", "folder", "link"]]]:
+    """Yields POSIX paths below `root`, and whether they are files, folders, or links to folders."""
+
     def failed(error: OSError) -> None:
         raise EarshotError(
             f"{printable(str(error.filename))}: expected a folder of recordings, found: {error.strerror}; "
@@ -91,6 +123,9 @@ def _walk(root: Path) -> Iterator[str]:
 
     for folder, folders, names in os.walk(root, onerror=failed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            place = Path(folder, name)
+            yield place.relative_to(root).as_posix(), "link" if place.is_symlink() else "folder"
         for name in sorted(names):
             if not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix()
+                yield Path(folder, name).relative_to(root).as_posix(), "file"

@@ -17,15 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from datasets.audio.loudness import normalise
-from datasets.audio.recordings import RejectedError, checked_path, duration, read_recording, resample
+from datasets.audio.loudness import normalising_gain, scaled
+from datasets.audio.recordings import FloatScale, RejectedError, checked_path, duration, read_samples
+from datasets.audio.samples import Samples, Signal
 from datasets.audio.segmentation import cut_stream
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.corpus import MAX_LISTED, Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, printable
@@ -56,6 +56,9 @@ class LibriSpeechOptions(CorpusOptions):
     unused; cyclic: the sizes are a pattern that repeats along the clips of a speaker, and every clip is used"""
     loudness: bool = True
     """normalize each utterance to -23 LUFS, true peak at most -2 dB"""
+    float_scale: FloatScale = Field("reject", exclude_if=lambda value: value == "reject")
+    """floating-point files on the scale of integers (peak far above 1): reject leaves them out, auto divides them by
+    the likely full scale"""
 
     @property
     def num_samples(self) -> int:
@@ -110,28 +113,39 @@ def count_splits(splits: Mapping[int, str]) -> SplitCounts:
 
 
 def read_utterances(
-    source: Path, paths: Sequence[str], options: LibriSpeechOptions
-) -> tuple[list[tuple[str, np.ndarray]], list[Rejection]]:
+    source: Path, paths: Sequence[str], options: LibriSpeechOptions, speech: Samples
+) -> tuple[list[tuple[str, Samples]], list[Rejection]]:
     """Reads the utterances of a speaker at the sample rate of the benchmark, normalized if the options ask for it.
 
+    Args:
+        source: folder of the recordings.
+        paths: of the utterances.
+        options: of the corpus.
+        speech: the utterances are appended to it; the longest speaker of LibriSpeech has 96 MB.
+
     Returns:
-        Pairs of path and samples [samples] float32 in the order of `paths`, and the files that cannot be used. 25
-        minutes at 16 kHz, the longest speaker of LibriSpeech, take 96 MB.
+        Pairs of path and samples in the order of `paths`, views of `speech`, and the files that cannot be used.
     """
-    utterances: list[tuple[str, np.ndarray]] = []
+    places: list[tuple[str, int, int]] = []
     rejected: list[Rejection] = []
     for path in paths:
         try:
-            samples, rate = read_recording(checked_path(source, path))
-            samples = resample(samples, rate, options.sample_rate)
+            utterance, rate = read_samples(
+                checked_path(source, path), options.sample_rate, float_scale=options.float_scale
+            )
         except RejectedError as error:
             rejected.append(Rejection(path, str(error)))
             continue
-        utterances.append((path, normalise(samples, options.sample_rate) if options.loudness else samples))
-    return utterances, rejected
+        first = len(speech)
+        with utterance:
+            gain = normalising_gain(utterance, rate) if options.loudness else 1.0
+            for block in utterance.blocks():
+                speech.append(scaled(block, gain))
+        places.append((path, first, len(speech)))
+    return [(path, speech.part(first, last)) for path, first, last in places], rejected
 
 
-def count_clips(utterances: Sequence[tuple[str, np.ndarray]], options: LibriSpeechOptions) -> int:
+def count_clips(utterances: Sequence[tuple[str, Signal]], options: LibriSpeechOptions) -> int:
     """Number of clips in the concatenated utterances."""
     return sum(len(samples) for _, samples in utterances) // options.num_samples
 
@@ -152,9 +166,10 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
         """Creates one unit per speaker; reads the header of every file to find the longest speakers."""
         paths = [file.path for file in inventory.files if _in_layout(file.path)]
         if not paths:
+            found = "no such file" + "".join(f"; {problem}" for problem in inventory.unusable)
             raise EarshotError(
-                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found no such "
-                "file; check --source"
+                f"{source}: expected speaker/chapter/speaker-chapter-utterance.flac (or .wav), found {found}; "
+                "check --source"
             )
         # Headers are read in threads: on a network file system, latency dominates.
         with ThreadPoolExecutor(8) as pool:
@@ -202,28 +217,34 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     def cut(self, source: Path, unit: Unit, options: LibriSpeechOptions) -> Iterator[Clip | Rejection]:
         """Concatenates the utterances of the speaker and cuts them; yields the clips in time order."""
         speaker, label = unit.details["class_name"], unit.details["label"]
-        # The block rule needs the total number of clips to assign the split of the first one.
-        utterances, rejected = read_utterances(source, unit.files, options)
-        yield from rejected
-        splits = assign_splits(count_clips(utterances, options), options.sizes, options.split)
-        for number, window in enumerate(cut_stream(utterances, options.num_samples)):
-            if number in splits:
-                clip_id = f"{speaker}_{number}"
-                yield Clip(clip_id, splits[number], label, speaker, window.source, window.start, window.samples)
+        with Samples() as speech:
+            # The block rule needs the total number of clips to assign the split of the first one.
+            utterances, rejected = read_utterances(source, unit.files, options, speech)
+            yield from rejected
+            splits = assign_splits(count_clips(utterances, options), options.sizes, options.split)
+            for number, window in enumerate(cut_stream(utterances, options.num_samples)):
+                if number in splits:
+                    clip_id = f"{speaker}_{number}"
+                    yield Clip(clip_id, splits[number], label, speaker, window.source, window.start, window.samples)
 
     def review(
         self, counts: Sequence[SplitCounts], classes: Sequence[str], options: LibriSpeechOptions
     ) -> tuple[str, ...]:
         """Requires train and test clips of every speaker; warns about speakers with fewer test clips than requested."""
         train, val, test = options.sizes
+        short = [
+            f"{count.total} of speaker {printable(name)!r}"
+            for name, count in zip(classes, counts, strict=True)
+            if not count.train or not count.test
+        ]
+        if short:
+            raise EarshotError(
+                f"expected more than {train + val} clips of {options.clip_seconds:g} s (train {train}, val {val}, test "
+                f"{test}) of every speaker, found {first_few(short, MAX_LISTED)}; request fewer: librispeech --train N "
+                "--val N --speakers N"
+            )
         fewer = []
         for name, count in zip(classes, counts, strict=True):
-            if not count.train or not count.test:
-                raise EarshotError(
-                    f"speaker {printable(name)!r}: expected more than {train + val} clips of "
-                    f"{options.clip_seconds:g} s (train {train}, val {val}, test {test}), "
-                    f"found {count.total}; request fewer: librispeech --train N --val N --speakers N"
-                )
             if options.split == "block" and count.test < test:
                 fewer.append(f"{printable(name)} ({count.test})")
         return (f"fewer than {test} test clips: speaker {first_few(fewer)}",) if fewer else ()

@@ -20,9 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from datasets.audio.recordings import RejectedError, checked_path, read_recording
+from datasets.audio.recordings import RejectedError, checked_path, read_samples
 from datasets.benchmark.listing import Listing, make_listing
 from datasets.benchmark.manifest import SPLITS, SplitCounts
 from datasets.benchmark.shards import Clip
@@ -152,6 +150,8 @@ class ListedCorpus(Corpus[Options]):
     """Required columns of each list."""
     one_clip_per_file: ClassVar[bool]
     """Whether each recording is one clip, so that the lists name it only once."""
+    resampled: ClassVar[bool]
+    """Whether recordings at another rate are resampled."""
     layout: ClassVar[str]
     """Short description of the expected content of the source folder."""
 
@@ -186,11 +186,12 @@ class ListedCorpus(Corpus[Options]):
         """Divides the clips into units of work: (name, clips); all clips of a recording are in the same unit."""
 
     @abstractmethod
-    def convert(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        """Converts a decoded recording [samples] to the rate of the corpus.
+    def check(self, length: int, rate: int) -> str | None:
+        """Why a recording differs from the published one, so that none of its clips can be used; None if it does not.
 
-        Raises:
-            RejectedError: the recording differs from the published one, so none of its clips can be used.
+        Args:
+            length: number of samples, resampled if the corpus does so.
+            rate: of these, in Hz.
         """
 
     def folder(self, source: Path, name: str) -> str:
@@ -271,16 +272,21 @@ class ListedCorpus(Corpus[Options]):
         for path, cuts in zip(unit.files, unit.details["cuts"], strict=True):
             place = _place(self.folder(source, _folder(path)), path)
             try:
-                samples = self.convert(*read_recording(checked_path(source, place)))
-                needed = max(start for *_, start in cuts) + self.num_samples
-                if len(samples) < needed:
-                    raise RejectedError(f"too short: {len(samples)} samples, the lists need {needed}")
+                samples, rate = read_samples(checked_path(source, place), self.sample_rate if self.resampled else None)
             except RejectedError as error:
                 yield Rejection(path, str(error))
                 continue
-            for name, split, label, start in cuts:
-                window = samples[start : start + self.num_samples]
-                yield Clip(name, split, label, classes[str(label)], path, start, window)
+            with samples:
+                needed = max(start for *_, start in cuts) + self.num_samples
+                problem = self.check(len(samples), rate)
+                if problem is None and len(samples) < needed:
+                    problem = f"too short: {len(samples)} samples, the lists need {needed}"
+                if problem is not None:
+                    yield Rejection(path, problem)
+                    continue
+                for name, split, label, start in cuts:
+                    window = samples[start : start + self.num_samples]
+                    yield Clip(name, split, label, classes[str(label)], path, start, window)
 
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: Options) -> tuple[str, ...]:
         """Requires train and test clips of every class; warns about classes with fewer clips than in the lists.

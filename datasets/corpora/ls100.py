@@ -15,11 +15,13 @@ clips are also clips of class "1926". The same holds for 196 and 1963, 200 and 2
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
+from datasets.audio.samples import Samples
 from datasets.audio.segmentation import cut_stream
 from datasets.benchmark.listing import Listing, make_listing
 from datasets.benchmark.manifest import SPLITS, SplitCounts
@@ -167,18 +169,22 @@ class LS100Published(LS100[LS100PublishedOptions]):
     def cut(self, source: Path, unit: Unit, options: LS100PublishedOptions) -> Iterator[Clip | Rejection]:
         """Yields clips in the order of the lists; `start` is the position in the speaker that the clip comes from."""
         speaker, label = unit.details["class_name"], unit.details["label"]
-        windows = {}
-        for owner, paths in groupby(unit.files, lambda path: path.split("/")[0]):
-            utterances, rejected = read_utterances(source, tuple(paths), options.speech)
-            if rejected:
-                raise _missing_utterance(rejected[0])
-            windows[owner] = list(cut_stream(utterances, options.speech.num_samples))
-        counts = {owner: len(cut) for owner, cut in windows.items()}
-        segments = released_segments(speaker, counts)
-        for segment, split in zip(segments, split_pattern(options.speech.sizes), strict=False):
-            window = windows[segment[0]][segment[1]]
-            name = clip_id(speaker, segment_name(segment))
-            yield Clip(name, split, label, speaker, window.source, window.start, window.samples)
+        with ExitStack() as speakers:
+            speeches: dict[str, Samples] = {}
+            places: dict[str, list[tuple[str, int]]] = {}
+            for owner, paths in groupby(unit.files, lambda path: path.split("/")[0]):
+                speech = speakers.enter_context(Samples())
+                utterances, rejected = read_utterances(source, tuple(paths), options.speech, speech)
+                if rejected:
+                    raise _missing_utterance(rejected[0])
+                speeches[owner] = speech
+                cut = cut_stream(utterances, options.speech.num_samples)
+                places[owner] = [(window.source, window.start) for window in cut]
+            segments = released_segments(speaker, {owner: len(starts) for owner, starts in places.items()})
+            for segment, split in zip(segments, split_pattern(options.speech.sizes), strict=False):
+                file, start = places[segment[0]][segment[1]]
+                samples = speeches[segment[0]][start : start + options.speech.num_samples]
+                yield Clip(clip_id(speaker, segment_name(segment)), split, label, speaker, file, start, samples)
 
     def listing(self, options: LS100PublishedOptions) -> Listing:
         """The rows of the lists in `meta`; their recordings are unknown, so each segment counts as one recording.

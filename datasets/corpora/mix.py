@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from datasets.audio.recordings import resample
+from datasets.audio.resampling import resample
 from datasets.benchmark.manifest import Manifest, SplitCounts
 from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
@@ -141,6 +141,7 @@ class Mix(Corpus[MixOptions]):
                     samples=_fit_length(
                         resample(samples, shards.manifest.sample_rate, rate), unit.details["num_samples"]
                     ),
+                    group=None if shards.groups is None else f"{name}/{shards.groups[position]}",
                 )
 
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: MixOptions) -> tuple[str, ...]:

@@ -25,9 +25,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from datasets.audio.recordings import RejectedError, resample
 from datasets.benchmark.manifest import SPLITS
 from datasets.corpora.corpus import CorpusOptions
 from datasets.corpora.list_files import Row, digest, relative_path
@@ -50,6 +47,7 @@ class NSynth(ListedCorpus[NSynthOptions]):
     sample_rate = 16_000
     num_samples = 64_000
     novel_classes = 45
+    resampled = True
     columns = ("filename", "instrument", "audio_source")
     one_clip_per_file = True
     layout = "the folders nsynth-train, nsynth-valid and nsynth-test containing audio/NOTE.wav"
@@ -84,12 +82,9 @@ class NSynth(ListedCorpus[NSynthOptions]):
             notes[clip.label].append(clip)
         yield from zip(lists.classes, notes, strict=True)
 
-    def convert(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        """Resamples the note to 16 kHz; rejects it unless it is exactly 4 s long."""
-        samples = resample(samples, rate, self.sample_rate)
-        if len(samples) != self.num_samples:
-            raise RejectedError(f"expected a note of 4 s, found {len(samples) / self.sample_rate:.5g} s")
-        return samples
+    def check(self, length: int, rate: int) -> str | None:
+        """Rejects a note unless it is exactly 4 s long."""
+        return None if length == self.num_samples else f"expected a note of 4 s, found {length / rate:.5g} s"
 
 
 class NSynth100(NSynth):

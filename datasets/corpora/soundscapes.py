@@ -27,7 +27,7 @@ import soundfile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from datasets.audio.recordings import RejectedError, checked_path, duration
-from datasets.audio.truncation import truncation
+from datasets.audio.streams import examine
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
@@ -150,7 +150,7 @@ def soundscape_path(out: Path, file: str) -> Path:
 def is_complete(path: Path) -> bool:
     """Whether a soundscape exists and has as many samples as its header says."""
     try:
-        return truncation(path) is None and duration(path) > 0
+        return examine(path).problem is None and duration(path) > 0
     except (OSError, RejectedError):
         return False
 
@@ -272,7 +272,7 @@ def source_root(sources: Path, role: str, folder: PurePosixPath, names: Sequence
 
 def _check_source(sources: Path, name: str) -> None:
     try:
-        problem = truncation(checked_path(sources, name))
+        problem = examine(checked_path(sources, name)).problem
     except OSError as error:
         problem = f"cannot be opened ({error.strerror})"
     except RejectedError as error:

@@ -16,7 +16,18 @@ from datasets.benchmark.audit import Audit
 from datasets.benchmark.manifest import SPLITS
 from orchestrator.auditing.findings import merged_ceilings, percent, shorten
 from orchestrator.reporting.figures import spread
-from orchestrator.reporting.style import DPI, GRID, INK, PALETTE, SOFT, head, head_width, own_settings, text_width
+from orchestrator.reporting.style import (
+    DPI,
+    GRID,
+    INK,
+    PALETTE,
+    SOFT,
+    drawable,
+    head,
+    head_width,
+    own_settings,
+    text_width,
+)
 
 BLUE, VERMILION, ORANGE, SKY = PALETTE[0], PALETTE[1], PALETTE[4], PALETTE[5]
 LINES = tuple(colour for colour in PALETTE if colour != VERMILION)  # reserved for defects
@@ -50,7 +61,7 @@ def audit_figure(audit: Audit) -> Figure:
         by_class.append((1.7, lambda axes: _loudness(axes, audit)))
     panels += by_class
     with own_settings():
-        names = [shorten(name) for name in audit.clips.table.class_names]
+        names = [drawable(shorten(name), str(label)) for label, name in enumerate(audit.clips.table.class_names)]
         show_names = len(names) <= _MAX_NAMED
         bottom = 0.35 + max(text_width(name, 8.0) for name in names) if show_names else 0.62
         width = max(_LEFT + 7.6 + _RIGHT, head_width(title, subtitle))

@@ -7,8 +7,9 @@ import re
 import secrets
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from orchestrator.cluster import ray_private, reaper
 from orchestrator.cluster.temp_dir import ray_folder
+from orchestrator.cluster.watchdog import Health, watchdog
 
 PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces")
 """Our packages that workers import."""
@@ -39,13 +41,19 @@ _HOST_AND_PORT = re.compile(r"\[?([^/]+?)\]?:([0-9]+)", re.ASCII)
 
 @contextmanager
 def start_ray(
-    address: str | None = None, cpus: int | None = None, *, dashboard: bool = False, verbose: bool = False
+    address: str | None = None,
+    cpus: int | None = None,
+    *,
+    dashboard: bool = False,
+    verbose: bool = False,
+    advice: str = "Run the same command again to resume.",
 ) -> Iterator[str | None]:
     """Starts or joins Ray for the `with` block. Does nothing if Ray is already running in this process.
 
     A cluster that is started here listens on the loopback interface only, requires Ray's token, uses its own temporary
     folder (`orchestrator.cluster.temp_dir`) and ends with this process, even after `kill -9`. The workers of a joined
-    cluster get our packages from this process, whatever is installed on their nodes.
+    cluster get our packages from this process, whatever is installed on their nodes. If Ray dies, the block ends with
+    an error (`orchestrator.cluster.watchdog`).
 
     Args:
         address: of a cluster to join, `host:port` or "auto", on a node of it; by default ("local") a new cluster
@@ -53,12 +61,13 @@ def start_ray(
         cpus: number of workers of a new cluster (default: one per core).
         dashboard: whether a new cluster has a dashboard, on the loopback interface.
         verbose: whether messages of Ray and its workers are printed.
+        advice: what the user can do if Ray dies.
 
     Yields:
         The address of the dashboard (`http://host:port`), if there is one.
 
     Raises:
-        EarshotError: nothing answers at the address, the token is wrong, or Ray does not start.
+        EarshotError: nothing answers at the address, the token is wrong, or Ray does not start, or dies.
     """
     import ray
 
@@ -67,17 +76,23 @@ def start_ray(
         return
     logging.getLogger("ray").setLevel(logging.INFO if verbose else logging.ERROR)
     logs: dict[str, Any] = {"logging_level": logging.INFO if verbose else logging.ERROR, "log_to_driver": verbose}
+    messages = nullcontext() if verbose else ray_private.no_messages()
     with ExitStack() as stack:
+        health: Health
+        clean_up: Callable[[], None]
         if address is None or address == "local":
             if dashboard:
                 _check_dashboard_installed()
             _protect_token()
             folder = stack.enter_context(ray_folder())
-            with ray_private.loopback_only(), _packages_importable():
+            with ray_private.loopback_only(), ray_private.keep_signals(), messages, _worker_environment(folder.parent):
                 url = _start(cpus, dashboard, folder, logs)
+            health, clean_up = ray_private.LocalHealth(), partial(reaper.clear, folder.parent)
         else:
-            url = _join(address, logs)
-        stack.callback(ray.shutdown)
+            with ray_private.keep_signals(), messages:
+                url = _join(address, logs)
+            health, clean_up = ray_private.JoinedHealth(), lambda: None
+        stack.enter_context(watchdog(health, advice, shut_down=ray.shutdown, clean_up=clean_up))
         yield f"http://{url}" if url else None
 
 
@@ -144,17 +159,27 @@ def runtime_env() -> dict[str, Any]:
 
 
 @contextmanager
-def _packages_importable() -> Iterator[None]:
-    """Worker processes of a cluster that starts in this block find our packages first, wherever they are installed."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
+def _worker_environment(folder: Path) -> Iterator[None]:
+    """The environment of a cluster that starts in this block.
+
+    Workers find our packages first, wherever they are installed. Their temporary files are in `folder` and vanish with
+    it: Ray kills its workers, so libraries cannot remove theirs.
+    """
+    tempfile.gettempdir()  # of this process; it is looked up once
+    temporary = folder / "t"
+    temporary.mkdir()
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    changes = {"PYTHONPATH": path, "TMPDIR": str(temporary)}
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _protect_token() -> None:
@@ -163,6 +188,9 @@ def _protect_token() -> None:
     if variables or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return
     path = Path.home() / ".ray" / "auth_token"
+    if not path.exists() and not os.access(path.parent if path.parent.exists() else Path.home(), os.W_OK):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # a container: home folders such as / are read-only there
+        return
     try:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)

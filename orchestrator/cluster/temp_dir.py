@@ -8,6 +8,7 @@ reaper is killed too, the kernel has released the lock, and the next start of a 
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.humanize import format_size
 from datasets.utils.text import printable
 from orchestrator.cluster import reaper
 
 PREFIX = "ear-ray-"
+MIN_FREE = 20_000_000  # bytes: Ray's logs of a short run take a few MB
 MAX_LENGTH = 22  # bytes of the parent's path: paths of Ray's sockets, up to 85 bytes longer, must stay below 108
 
 
@@ -32,11 +35,12 @@ def ray_folder(parent: Path | None = None) -> Iterator[Path]:
             Folders there whose owners have exited are removed first.
 
     Raises:
-        EarshotError: `EARSHOT_RAY_TMP` is too long.
+        EarshotError: `EARSHOT_RAY_TMP` is too long, or the temporary folder is full.
     """
     parent = _default_parent() if parent is None else parent
     parent.mkdir(parents=True, exist_ok=True)
     prune(parent)
+    _check_space(parent)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         lock = _try_lock(folder)
@@ -70,8 +74,8 @@ def _reaper(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            process.terminate()  # Ray has been shut down
-            reaper.remove(folder)
+            reaper.clear(folder)  # Ray has been shut down, or has died and left processes behind
+            process.terminate()
 
 
 def _default_parent() -> Path:
@@ -85,6 +89,16 @@ def _default_parent() -> Path:
             f"found {len(os.fsencode(parent))}; paths of sockets are limited, so choose a shorter one"
         )
     return Path("/tmp")
+
+
+def _check_space(parent: Path) -> None:
+    """Checks that there is room for Ray's logs: without, Ray waits for its processes and reports only that."""
+    free = shutil.disk_usage(parent).free
+    if free < MIN_FREE:
+        raise EarshotError(
+            f"{printable(str(parent))}: expected {format_size(MIN_FREE)} of free space at least for Ray's temporary "
+            f"files, found {format_size(free)}; make room there, or set EARSHOT_RAY_TMP to another folder"
+        )
 
 
 def _try_lock(folder: Path) -> int | None:

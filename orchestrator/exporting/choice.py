@@ -1,32 +1,45 @@
 """Chooses the trial of a run that is exported."""
 
+import math
 from collections.abc import Sequence
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from orchestrator.results.run import Choice, Run
 from orchestrator.results.run_folder import RunFolder
+from trainables import metrics
+from trainables.records import TrialRecord
 
 BEST = "best"
+BEST_SEED = "best-by-validation"
 
 
-def choose_trial(folder: RunFolder, name: str) -> str:
+def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
     """The name of a trial.
 
     Args:
         folder: of the run.
         name: 'best', or a method, a configuration, a trial, or the beginning of a trial's name; see the command.
+        seed: which trial of a configuration: a seed, such as 3 or 0.1.2 (order, support, initialisation);
+            'best-by-validation', the one with the highest validation AA; or None, the first. A trial's name has a
+            seed already.
 
     Raises:
         EarshotError: no trial matches, or several do.
     """
     if name in folder.trials:
+        if seed is not None:
+            raise EarshotError(f"--seed {printable(seed)}: {name} is one trial with its own seed; leave out --seed")
         return name
     run = Run.load(folder.path)
     configuration = name
     if name == BEST or name in run.methods:
         configuration = _best_configuration(run, run.methods if name == BEST else (name,))
-    return _first_seed(run, configuration) or _by_prefix(folder.trials, name)
+    records = run.of(configuration) if configuration in run.configurations() else ()
+    finished = sorted((record for record in records if record.sessions), key=_seed_order)
+    if seed is not None:
+        return _of_seed(run, finished, name, seed)
+    return finished[0].trial if finished else _by_prefix(folder.trials, name)
 
 
 def _best_configuration(run: Run, methods: Sequence[str]) -> str:
@@ -40,14 +53,43 @@ def _rank(choice: Choice) -> tuple[bool, float, str]:
     return choice.n == 0, -round(choice.validation_aa, 12) if choice.n else 0.0, choice.method
 
 
-def _first_seed(run: Run, configuration: str) -> str:
-    """The trial of a configuration with the lowest seeds that has a finished session; empty if there is none."""
-    if configuration not in run.configurations():
-        return ""
-    records = [record for record in run.of(configuration) if record.sessions]
+def _seed_order(record: TrialRecord) -> tuple[int, int, int]:
+    """Sorts trials by their seeds, as numbers."""
+    return record.seeds.order, record.seeds.support, record.seeds.initialisation
+
+
+def _of_seed(run: Run, records: Sequence[TrialRecord], name: str, seed: str) -> str:
+    """The trial among those of one configuration that has a seed, or the best validation AA.
+
+    Chains are compared over the sessions that the longest has; those with fewer do not count. Ties, and chains without
+    validation clips: the first seed.
+
+    Raises:
+        EarshotError: no trial has this seed.
+    """
     if not records:
-        return ""
-    return min(records, key=lambda r: (r.seeds.order, r.seeds.support, r.seeds.initialisation)).trial
+        raise EarshotError(
+            f"--seed {printable(seed)}: expected a method or a configuration with a finished session before it, "
+            f"found {printable(name)}"
+        )
+    if seed == BEST_SEED:
+        depth = max(len(record.sessions) for record in records)
+        longest = [record for record in records if len(record.sessions) == depth]
+        return min(longest, key=lambda record: _negative_aa(run, record, depth)).trial
+    for record in records:
+        if str(record.seeds) == f"s{seed}":
+            return record.trial
+    shown = ", ".join(str(record.seeds).removeprefix("s") for record in records)
+    raise EarshotError(
+        f"--seed {printable(seed)}: {records[0].configuration} has {shown}; expected one of them or {BEST_SEED}"
+    )
+
+
+def _negative_aa(run: Run, record: TrialRecord, depth: int) -> float:
+    """Minus the validation AA of the default head, rounded so that sums in another order tie; 0 without clips."""
+    chain = run.scores.get((record.trial, record.default_head, "val"))
+    value = metrics.average_accuracy(chain.micro[:depth]) if chain is not None else math.nan
+    return 0.0 if math.isnan(value) else -round(value, 12)
 
 
 def _by_prefix(names: Sequence[str], prefix: str) -> str:

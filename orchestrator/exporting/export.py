@@ -1,28 +1,49 @@
 """Exports a trial, after one of its sessions, to a folder that `trainables.inference` loads."""
 
 import shutil
+import tempfile
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from datasets.benchmark.manifest import Manifest
+import torch
+
+from datasets.benchmark.protocol import AllClips, Protocol, Session, make_sessions
+from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
-from datasets.utils.text import is_uri, printable
+from datasets.utils.text import printable
 from orchestrator.exporting.choice import choose_trial
+from orchestrator.exporting.inputs import find_benchmark, frontend_spec, verified_backbone
 from orchestrator.exporting.output_folder import README, check_output
 from orchestrator.results.run_folder import RunFolder
-from trainables.inference.description import Description, ExportedBackbone, ExportedBenchmark, ExportedClass
-from trainables.inference.exported_model import load_model, save_model
-from trainables.methods.registry import check_backbone, find_method
+from trainables.chain_config import ChainConfig
+from trainables.inference.calibration import calibrate
+from trainables.inference.description import (
+    Calibration,
+    Description,
+    ExportedBackbone,
+    ExportedBenchmark,
+    ExportedClass,
+    Training,
+)
+from trainables.inference.exported_model import ExportedModel, load_model, save_model
+from trainables.methods.registry import find_method
 from trainables.networks.backbones.backbone import Backbone
-from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
-from trainables.records import TrialRecord
+from trainables.networks.device import pick_device
+from trainables.networks.specs import FrontEndSpec
+from trainables.records import SessionRecord, TrialRecord
+from trainables.session_chain import Chain
 from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
+
+BATCH = 256  # validation clips in memory at a time
+
+Listener = Callable[[SessionRecord, int], None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,7 @@ class Overrides:
     """Locations of inputs that have moved since the sweep; None is the location that the sweep used.
 
     Attributes:
-        benchmark: folder or URI of the prepared benchmark; only its manifest is read.
+        benchmark: folder or URI of the prepared benchmark.
         backbone: name, file or folder of the pretrained network.
         store: folder or URI of the stages.
     """
@@ -40,14 +61,37 @@ class Overrides:
     store: str | Path | None = None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A learner after a session, and what it has learned from.
+
+    Attributes:
+        stage: of the session.
+        state: of the learner.
+        protocol: of the chain.
+        sessions: of the chain up to this one.
+        validation: positions of the clips that temperatures are fitted to.
+    """
+
+    stage: Stage
+    state: State
+    protocol: Protocol
+    sessions: tuple[Session, ...]
+    validation: tuple[int, ...]
+
+
 def export(
     folder: RunFolder,
     trial: str,
     out: Path,
     *,
+    seed: str | None = None,
     session: int | None = None,
+    train_on_all: bool = False,
     overrides: Overrides | None = None,
+    device: str = "cpu",
     force: bool = False,
+    listener: Listener | None = None,
 ) -> Description:
     """Exports a trial.
 
@@ -55,24 +99,92 @@ def export(
         folder: of the run.
         trial: see `choose_trial`.
         out: new folder, written atomically.
+        seed: of the trial; see `choose_trial`.
         session: number of the session (default: the last finished one).
+        train_on_all: train the chain again, in the same order of sessions, on all train clips of its classes.
         overrides: locations of the run's inputs.
+        device: where networks run, to train and to score validation clips.
         force: replace an existing export.
+        listener: called with the record of each session that `train_on_all` has trained.
 
     Raises:
         EarshotError: there is no such trial or session, an input is missing, or `out` contains other files.
     """
     overrides = overrides or Overrides()
     check_output(out, force=force)
-    record = TrialRecord.load(folder.trial(choose_trial(folder, trial)))
+    record = TrialRecord.load(folder.trial(choose_trial(folder, trial, seed)))
     number = _session_number(record, session)
-    stage, state = _load_stage(record, number, Location.of(overrides.store or folder.store))
+    store = Location.of(overrides.store or folder.store)
+    stage, state = _load_stage(record, number, store)
     _check_version(record, stage)
-    manifest = _load_manifest(folder, record, overrides.benchmark)
-    frontend = _frontend_spec(stage)
-    backbone = _load_backbone(record, stage, frontend, manifest, overrides.backbone)
-    description = _describe(record, stage, state, manifest, frontend, backbone)
-    return _write(out, description, state, backbone)
+    benchmark = find_benchmark(folder, record, overrides.benchmark)
+    shards = Shards(benchmark)
+    manifest = shards.manifest
+    frontend = frontend_spec(stage)
+    backbone = verified_backbone(record, stage, frontend, manifest, overrides.backbone)
+    trained = _as_computed(record, stage, state, shards)
+    if train_on_all:
+        config = ChainConfig(
+            benchmark=benchmark,
+            method=record.method,
+            settings=record.settings,
+            protocol=AllClips.like(trained.protocol),
+            seeds=record.seeds,
+            backbone=overrides.backbone or record.backbone,
+            frontend=frontend,
+            device=device,
+            precision=stage.depends_on["precision"],
+            threads=stage.depends_on["threads"],
+            store=store.address,
+        )
+        trained = _train_on_all(config, number, trained.protocol.validation, listener)
+    description = _describe(record, trained, shards, frontend, backbone, all_clips=train_on_all)
+    return _write(out, description, trained.state, backbone, partial(_calibrate, shards, trained.validation), device)
+
+
+def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:
+    """The learner of the sweep."""
+    protocol = Protocol.model_validate(record.protocol)
+    sessions = make_sessions(
+        protocol,
+        shards.table,
+        order_seed=record.seeds.order,
+        support_seed=record.seeds.support,
+        base_classes=shards.manifest.base_classes,
+    )[: stage.depends_on["session"] + 1]
+    validation = tuple(position for session in sessions for clips in session.classes for position in clips.validation)
+    return Trained(stage, state, protocol, sessions, validation)
+
+
+def _train_on_all(config: ChainConfig, session: int, validation: int, listener: Listener | None) -> Trained:
+    """A learner that the same chain has trained on all train clips; its stages are stored like those of a sweep.
+
+    Args:
+        config: of the chain, with all train clips of a class as its support.
+        session: number of the last session.
+        validation: clips of a class's val split that temperatures are fitted to, at most.
+        listener: called with the record of each session.
+    """
+    with tempfile.TemporaryDirectory() as records:
+        chain = Chain(config, Path(records))
+        for _ in range(session + 1):
+            record = chain.step()
+            if listener:
+                listener(record, len(chain.sessions))
+    stage, state = _load_stage(chain.record, session, Location.of(config.store))
+    sessions, shards = chain.sessions[: session + 1], Shards(config.benchmark)
+    held_out = (shards.select(labels=[label], splits=["val"])[:validation] for one in sessions for label in one.labels)
+    return Trained(stage, state, config.protocol, sessions, tuple(int(clip) for clips in held_out for clip in clips))
+
+
+def _calibrate(shards: Shards, positions: tuple[int, ...], model: ExportedModel) -> Calibration:
+    """Temperatures of a model, fitted to validation clips."""
+    parts = [model.score(shards.audio(positions[first : first + BATCH])) for first in range(0, len(positions), BATCH)]
+    scores = {
+        head: torch.cat([part[head] for part in parts] or [torch.empty(0, 1)]) for head in model.description.heads
+    }
+    column = {entry.label: index for index, entry in enumerate(model.description.classes)}
+    return calibrate(scores, [column[int(shards.table.labels[position])] for position in positions])
 
 
 def _session_number(record: TrialRecord, session: int | None) -> int:
@@ -116,84 +228,29 @@ def _check_version(record: TrialRecord, stage: Stage) -> None:
         )
 
 
-def _load_manifest(folder: RunFolder, record: TrialRecord, override: str | None) -> Manifest:
-    """The manifest of the benchmark that the trial was trained on, verified by its fingerprint."""
-    if override is not None:
-        manifest = Manifest.load(override)
-        if manifest.fingerprint != record.benchmark_fingerprint:
-            raise EarshotError(
-                f"--benchmark {Location.of(override)}: expected the benchmark of the run (fingerprint "
-                f"{record.benchmark_fingerprint[:12]}...), found {manifest.fingerprint[:12]}..."
-            )
-        return manifest
-    where = folder.where()
-    location = str(where.get("benchmark", ""))
-    in_data = [] if not location or is_uri(location) else [str(Path(str(where.get("data", "data"))) / location)]
-    for candidate in [location, *in_data] if location else []:
-        try:
-            manifest = Manifest.load(candidate)
-        except EarshotError:
-            continue
-        if manifest.fingerprint == record.benchmark_fingerprint:
-            return manifest
-    raise EarshotError(
-        f"benchmark {printable(record.benchmark)}: not found where the sweep read it"
-        f"{f' ({Location.of(location)})' if location else ''}, with fingerprint "
-        f"{record.benchmark_fingerprint[:12]}...; give its folder: --benchmark DIR"
-    )
-
-
-def _frontend_spec(stage: Stage) -> FrontEndSpec:
-    """The front end in a stage's description: 'kaldi', or 'reference 400/160'."""
-    if not str(stage.depends_on["frontend"]).startswith(FRONT_ENDS):
-        return FrontEndSpec()  # the backbone has its own
-    kind, _, window = str(stage.depends_on["frontend"]).partition(" ")
-    if not window:
-        return FrontEndSpec.model_validate({"kind": kind})
-    size, hop = window.split("/")
-    return FrontEndSpec.model_validate({"kind": kind, "window": int(size), "hop": int(hop)})
-
-
-def _load_backbone(
-    record: TrialRecord, stage: Stage, frontend: FrontEndSpec, manifest: Manifest, override: str | None
-) -> Backbone | None:
-    """The backbone that the trial was computed with, verified by its digest; None if the method uses none."""
-    digest = stage.depends_on["weights"]
-    if digest is None:
-        return None
-    name = override or record.backbone
-    settings = find_method(record.method).Settings.model_validate(record.settings)
-    spec = BackboneSpec(name, frontend, record.layer, record.pool)
-    backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
-    check_backbone(find_method(record.method), settings, backbone, printable(name))
-    if backbone.digest != digest:
-        raise EarshotError(
-            f"backbone '{printable(name)}': not the weights that the trial was computed with (expected "
-            f"{digest[:12]}..., found {backbone.digest[:12]}...); give the right ones with --backbone"
-        )
-    return backbone
-
-
 def _describe(
     record: TrialRecord,
-    stage: Stage,
-    state: State,
-    manifest: Manifest,
+    trained: Trained,
+    shards: Shards,
     frontend: FrontEndSpec,
     backbone: Backbone | None,
+    *,
+    all_clips: bool,
 ) -> Description:
-    """The description of a trial after the session of `stage`, without `files`."""
-    number = stage.depends_on["session"]
+    """The description of a trained chain, without `files` and calibration."""
+    stage, manifest = trained.stage, shards.manifest
     classes = [
         ExportedClass(label=label, name=record.class_names[label], session=session.index)
-        for session in record.sessions[: number + 1]
-        for label in session.classes
+        for session in trained.sessions
+        for label in session.labels
     ]
+    available = shards.select(labels=[entry.label for entry in classes], splits=["train"])
+    clips = sum(len(session.support) for session in trained.sessions)
     return Description(
         method=record.method,
         version=stage.depends_on["version"],
         settings=record.settings,
-        notes=state.notes,
+        notes=trained.state.notes,
         classes=tuple(classes),
         heads=record.heads,
         default_head=record.default_head,
@@ -213,14 +270,15 @@ def _describe(
         benchmark=ExportedBenchmark(
             name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings
         ),
-        protocol=record.protocol,
+        protocol=trained.protocol.model_dump(mode="json"),
         seeds=record.seeds,
         trial=record.trial,
         configuration=record.configuration,
-        session=number,
+        session=stage.depends_on["session"],
         planned_sessions=record.planned_sessions,
         stage=stage.address,
         files={},
+        training=Training(clips=clips, of=len(available), all_clips=all_clips),
     )
 
 
@@ -229,8 +287,15 @@ def _portable_name(backbone: str) -> str:
     return Path(backbone).name if Path(backbone).is_absolute() else backbone
 
 
-def _write(out: Path, description: Description, state: State, backbone: Backbone | None) -> Description:
-    """Writes to a temporary folder, verifies that it can be loaded, and renames it to `out`."""
+def _write(
+    out: Path,
+    description: Description,
+    state: State,
+    backbone: Backbone | None,
+    calibrated: Callable[[ExportedModel], Calibration],
+    device: str,
+) -> Description:
+    """Writes to a temporary folder, loads it from there to calibrate it, and renames it to `out`."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
@@ -238,8 +303,10 @@ def _write(out: Path, description: Description, state: State, backbone: Backbone
     temporary.mkdir()
     try:
         description = save_model(temporary, description, state, backbone)
+        model = load_model(temporary, pick_device(device), backbone.factory if backbone else "")
+        description = description.model_copy(update={"calibration": calibrated(model)})
+        description.save(temporary)
         (temporary / README).write_text(_readme(description), encoding="utf-8")
-        load_model(temporary)
         if out.exists():
             out.rename(replaced)
         temporary.rename(out)
@@ -254,12 +321,14 @@ def _write(out: Path, description: Description, state: State, backbone: Backbone
 def _readme(model: Description) -> str:
     seconds = model.num_samples / model.sample_rate
     loudness = "normalised to -23 LUFS (EBU R128)" if model.loudness else "loudness as recorded"
+    training = model.training
+    learned = f"Learned from {training.clips} of {training.of} train clips.\n" if training else ""
     return f"""\
 # {printable(model.trial)}
 
 Method `{model.method}`, heads {", ".join(model.heads)}; {len(model.classes)} classes after session {model.session}.
 Clips: {seconds:g} s at {model.sample_rate} Hz, {loudness}.
-
+{learned}
 ```sh
 earshot predict DIR recording.wav --top 5
 earshot predict DIR recording.wav --windows --json

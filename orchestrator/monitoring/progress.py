@@ -123,10 +123,8 @@ class SweepProgress(Listener):
         now = time.monotonic()
         running = [(trial.chain.method, now - trial.began) for trial in list(self._running.values())]
         over = self._ended.total() >= self._trials
-        left = None if over else self._remaining.seconds(running)
-        return format_duration(now - self._started) + (
-            f", about {format_duration(left)} left" if left is not None else ""
-        )
+        left = None if over else self._remaining.estimate(running)
+        return format_duration(now - self._started) + (f", {left}" if left else "")
 
     def _attempt(self, number: int) -> str:
         return f"attempt {number} of {self._attempts}"

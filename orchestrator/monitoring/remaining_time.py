@@ -3,10 +3,15 @@
 A remaining trial costs what trials of the same method have cost so far, wall time from start to end. Trials of which
 all sessions were cached are not counted, so that a resumed sweep does not seem to run at the speed of its store. Cached
 sessions of a trial that also computed some are counted: they are what sharing saves.
+
+Methods differ in cost by a factor of hundreds, so nothing is assumed about a method, or about a session, of which
+nothing was computed yet: until then the time is a lower bound.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from datasets.utils.humanize import format_duration
 
 
 @dataclass
@@ -33,20 +38,28 @@ class _Method:
     trials: _Mean = field(default_factory=_Mean)  # seconds of trials that computed at least one session
     sessions: dict[int, _Mean] = field(default_factory=dict)  # seconds of computed sessions, by index
 
-    def cost(self, sessions: int) -> float | None:
-        """Seconds of a trial: the mean of those that ended, else the sum over sessions; None if neither is known.
-
-        A session that was not computed yet is assumed to cost as much as the one before it.
-        """
+    def cost(self, sessions: int) -> tuple[float, bool]:
+        """Seconds of a trial, the mean of those that ended, else the sum over sessions; whether that is all of it."""
         if self.trials:
-            return self.trials.value
-        if not self.sessions:
-            return None
-        total = last = 0.0
-        for index in range(sessions):
-            last = self.sessions[index].value if index in self.sessions else last
-            total += last
-        return total
+            return self.trials.value, True
+        known = [self.sessions[index].value for index in range(sessions) if index in self.sessions]
+        return sum(known), len(known) == sessions
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """How much longer a sweep will take.
+
+    Attributes:
+        seconds: until its end.
+        at_least: whether the cost of a part of it is not known yet, and not included.
+    """
+
+    seconds: float
+    at_least: bool
+
+    def __str__(self) -> str:
+        return f"{'at least' if self.at_least else 'about'} {format_duration(self.seconds)} left"
 
 
 class RemainingTime:
@@ -77,22 +90,19 @@ class RemainingTime:
         if computed:
             self._methods[method].trials.add(seconds)
 
-    def seconds(self, running: Iterable[tuple[str, float]]) -> float | None:
-        """Seconds until the end of the sweep; None while nothing was computed.
+    def estimate(self, running: Iterable[tuple[str, float]]) -> TimeLeft | None:
+        """The time until the end of the sweep; None while nothing was computed.
 
         Args:
             running: method of each running trial, and seconds since its start.
         """
         running = list(running)
         costs = {name: method.cost(self._sessions) for name, method in self._methods.items()}
-        known = [cost for cost in costs.values() if cost is not None]
-        if not known:
+        if not any(cost for cost, _ in costs.values()):
             return None
-        mean = sum(known) / len(known)  # for methods of which nothing was computed yet
-        estimates = {name: mean if cost is None else cost for name, cost in costs.items()}
-        rest_of_running = [max(estimates[method] - elapsed, 0.0) for method, elapsed in running]
-        waiting = {name: method.planned - method.ended for name, method in self._methods.items()}
-        for method, _ in running:
-            waiting[method] -= 1
-        left = sum(rest_of_running) + sum(estimates[name] * max(count, 0) for name, count in waiting.items())
-        return max([left / max(len(running), 1), *rest_of_running])
+        rest_of_running = [max(costs[method][0] - elapsed, 0.0) for method, elapsed in running]
+        unended = {name: max(method.planned - method.ended, 0) for name, method in self._methods.items()}
+        waiting = {name: count - sum(method == name for method, _ in running) for name, count in unended.items()}
+        left = sum(rest_of_running) + sum(costs[name][0] * max(count, 0) for name, count in waiting.items())
+        at_least = any(unended[name] and not complete for name, (_, complete) in costs.items())
+        return TimeLeft(max([left / max(len(running), 1), *rest_of_running]), at_least)

@@ -126,7 +126,12 @@ def check_contents(root: Location, markers: set[str], expected: str) -> None:
 
 
 def check_rejected(
-    root: Location, rejected: Sequence[Rejection], total: int, max_rejected: float, problem: str = "files are unusable"
+    root: Location,
+    rejected: Sequence[Rejection],
+    total: int,
+    max_rejected: float,
+    problem: str = "files are unusable",
+    advice: str = "",
 ) -> None:
     """Checks the fraction of rejected files; writes rejected.csv if it is too high.
 
@@ -136,6 +141,7 @@ def check_rejected(
         total: number of files, including the rejected ones.
         max_rejected: maximum fraction.
         problem: the rejected files and what is wrong with them, for the message.
+        advice: how to keep them, for the message.
 
     Raises:
         EarshotError: it is too high.
@@ -147,7 +153,7 @@ def check_rejected(
     raise EarshotError(
         f"{len(rejected)} of {total} {problem}, more than --max-rejected {max_rejected:g} allows "
         f"({first.file}: {first.reason}{'; ...' if len(rejected) > 1 else ''}); see {root / REJECTED}, "
-        "fix them or raise the limit; finished work is kept"
+        f"fix them or raise the limit; finished work is kept{advice and f'; {advice}'}"
     )
 
 

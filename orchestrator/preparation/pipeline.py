@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from datasets.corpora.units import FinishedUnit
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from orchestrator.preparation.output_folder import OutputFolder, check_rejected, read_rejected, write_rejected
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
@@ -49,6 +50,7 @@ class Settings:
         name: of the benchmark (default: name of the folder).
         max_rejected: maximum fraction of the source files that may be unusable.
         workers: number of parallel processes if Ray is not running yet (default: one per core).
+        yes: go on although the source does not look as expected (see `Corpus.doubts`).
         force: prepare again if `out` contains a benchmark with different settings; shards that still match are kept.
     """
 
@@ -59,6 +61,7 @@ class Settings:
     name: str | None = None
     max_rejected: float = 0.01
     workers: int | None = None
+    yes: bool = False
     force: bool = False
 
 
@@ -69,12 +72,13 @@ class Outcome:
     Attributes:
         manifest: of the benchmark.
         rejected: files that produced no clips, also in OUT/rejected.csv.
-        warnings: about the numbers of clips.
+        warnings: about the source and the numbers of clips.
         computed: number of units of work that were cut; 0 if the benchmark was already complete.
         cached: number of units whose shards already existed.
         ignored: number of files in the source folder that are not recordings of this corpus; None if the benchmark was
             already complete.
         seconds: duration of the run.
+        notes: rows of the summary, see `Plan`.
     """
 
     manifest: Manifest
@@ -84,6 +88,7 @@ class Outcome:
     cached: int
     ignored: int | None
     seconds: float
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 def prepare(
@@ -150,11 +155,14 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
     """
     started = time.monotonic()
     request = _resolve(settings)
-    corpus, options, folder = request.corpus, request.options, OutputFolder(request.out)
+    corpus, folder = request.corpus, OutputFolder(request.out)
     with folder.locked(), _source_folder(request) as source:
         existing = folder.manifest(settings.force)
+        inventory = None if request.generates else corpus.inventory(source, request.options)
+        if inventory:
+            request = replace(request, options=corpus.resolve(inventory, request.options))
+        options = request.options
         identity = corpus.identity(options)
-        inventory = None if request.generates else corpus.inventory(source, options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
         if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
             rejected, seconds = read_rejected(request.out), time.monotonic() - started
@@ -165,7 +173,8 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         build = _build(request, folder, source, inventory, existing, listener)
         manifest, warnings = _publish(request, build, identity, fingerprint)
     cached, seconds = len(build.units) - build.computed, time.monotonic() - started
-    return Outcome(manifest, build.rejected, warnings, build.computed, cached, build.plan.ignored, seconds)
+    plan = build.plan
+    return Outcome(manifest, build.rejected, warnings, build.computed, cached, plan.ignored, seconds, plan.notes)
 
 
 def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:
@@ -174,7 +183,7 @@ def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, A
     Raises:
         EarshotError: an option is unknown or out of range.
     """
-    values = options.model_dump() if isinstance(options, CorpusOptions) else dict(options)
+    values = dict(options)  # of a model: all its fields, also those that `model_dump` leaves out
     return validated(corpus.options_type, values, f"prepare {corpus.name}", as_flags=True)
 
 
@@ -233,9 +242,12 @@ def _build(
     """Writes all shards that do not exist yet.
 
     Raises:
-        EarshotError: too many files are unusable, or a unit failed.
+        EarshotError: the source is doubtful and `yes` is not set, too many files are unusable, or a unit failed.
     """
     corpus, options, limit = request.corpus, request.options, request.settings.max_rejected
+    doubts = corpus.doubts(source, inventory, options)
+    if doubts and not request.settings.yes:
+        raise EarshotError(f"{printable(str(source))}: {'; '.join(doubts)}. Or pass --yes to go on as it is")
     plan = corpus.plan(source, inventory, options)
     check_rejected(request.out, plan.rejected, plan.files, limit)
     folder.remove_stale(existing, len(plan.units))
@@ -243,9 +255,11 @@ def _build(
     units, computed = finish_units(job, plan, inventory, request.settings.workers, listener)
     unique = {*plan.rejected, *(rejection for unit in units for rejection in unit.rejected)}
     rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
-    check_rejected(request.out, rejected, plan.files, limit)
+    advice = corpus.advise(rejected, options)
+    check_rejected(request.out, rejected, plan.files, limit, advice=advice)
     write_rejected(request.out, rejected)
-    return _Build(plan, units, computed, rejected)
+    warnings = (*doubts, *plan.warnings, *([advice] if advice else []))
+    return _Build(replace(plan, warnings=warnings), units, computed, rejected)
 
 
 def _publish(

@@ -24,6 +24,7 @@ from orchestrator.reporting.style import (
     NUMBER_POINTS,
     PALETTE,
     SOFT,
+    drawable,
     head,
     head_width,
     own_settings,
@@ -376,7 +377,7 @@ def _line_style(style: int) -> tuple[str, str, str]:
 
 
 def _short(name: str) -> str:
-    name = one_line(name)
+    name = drawable(one_line(name))
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 

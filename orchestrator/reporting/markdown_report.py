@@ -48,7 +48,7 @@ def markdown_report(run: Run, estimates: Estimates, figures: Mapping[str, str]) 
         *_incomplete(run),
         "## Methods",
         *map(escape, notes(run, estimates, choices)),
-        "Test clips, default head, in percent; AA with its std (ddof 1) and 95 % t interval.",
+        "Test clips, default head, in percent; AA with its std (ddof 1) and 95 % t interval, cut to [0, 100].",
         _methods(run, estimates, choices),
         *_embed(figures, {"accuracy": "Accuracy after each session, per method"}),
         *_differences(run, choices),

@@ -15,11 +15,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets.benchmark.shards import Shards
+from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import write_atomically
 from orchestrator.results.run import Run
 
 FILE_NAME = "ceilings.json"
+_REWRITE = "delete it and resume the sweep, which writes it again"
 
 
 class SharedClips(BaseModel):
@@ -71,7 +73,7 @@ def save_shared_clips(shards: Shards, folder: Path) -> None:
     """Writes `ceilings.json` of a benchmark into a run folder, unless it exists; reads the bytes of all test clips.
 
     Raises:
-        EarshotError: a shard cannot be read.
+        EarshotError: a shard cannot be read, or the existing file differs from its checksum.
     """
     existing = _read(folder / FILE_NAME)
     if existing is not None and existing.fingerprint == shards.fingerprint:
@@ -85,11 +87,16 @@ def save_shared_clips(shards: Shards, folder: Path) -> None:
     shared = tuple(tuple(sorted(counts.items())) for counts in contents.values() if len(counts) > 1)
     clips = np.bincount(np.array(labels, np.int64), minlength=len(shards.table.class_names))
     counted = SharedClips(fingerprint=shards.fingerprint, clips=tuple(clips.tolist()), shared=shared)
-    write_atomically(folder / FILE_NAME, (counted.model_dump_json() + "\n").encode())
+    content = json.loads(counted.model_dump_json())
+    write_atomically(folder / FILE_NAME, (json.dumps(with_checksum(content)) + "\n").encode())
 
 
 def ceilings(run: Run) -> Ceilings | None:
-    """Ceilings of a run; None if `ceilings.json` is missing or of another benchmark, or no chain is complete."""
+    """Ceilings of a run; None if `ceilings.json` is missing or of another benchmark, or no chain is complete.
+
+    Raises:
+        EarshotError: `ceilings.json` differs from its checksum.
+    """
     counted = _read(run.path / FILE_NAME)
     records = [record for record in run.trials.values() if len(record.sessions) == record.planned_sessions]
     if counted is None or not records or counted.fingerprint != records[0].benchmark_fingerprint:
@@ -101,8 +108,21 @@ def ceilings(run: Run) -> Ceilings | None:
 
 
 def _read(path: Path) -> SharedClips | None:
-    """The stored counts; None if there are none, or another version wrote them."""
+    """The stored counts; None if there are none, or another version wrote them.
+
+    Raises:
+        EarshotError: they are damaged: not JSON, or other than their checksum.
+    """
     try:
-        return SharedClips.model_validate(json.loads(path.read_bytes()))
-    except (OSError, ValueError, ValidationError, EarshotError):
+        content = json.loads(path.read_bytes())
+    except OSError:
+        return None
+    except ValueError:
+        raise EarshotError(f"{path}: expected JSON, found other contents; {_REWRITE}") from None
+    if not isinstance(content, dict):
+        return None
+    content = check_checksum(content, str(path), _REWRITE)
+    try:
+        return SharedClips.model_validate(content)
+    except ValidationError:
         return None

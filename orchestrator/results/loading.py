@@ -4,7 +4,8 @@
     RUN/trials/TRIAL/trial.json          the record
     RUN/trials/TRIAL/session-00.parquet  one row per clip and head
 
-A file that is missing, damaged or inconsistent with the record raises one error that names it.
+A file that is missing, damaged or inconsistent with the record raises one error that names it. Files of earlier
+versions, which have no checksums, are read without them.
 """
 
 import json
@@ -20,25 +21,26 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from datasets.benchmark.manifest import SCORED_SPLITS
+from datasets.utils.checksum import check_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line
+from orchestrator.results.run_folder import RESTORE
 from trainables import metrics
 from trainables.metrics import ChainScores
-from trainables.records import PREDICTIONS, TrialRecord
+from trainables.records import PREDICTIONS, RECOMPUTE, TrialRecord, predictions_digest
 
 Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Labels and predictions, int64 [clips] each."""
 
 _NO_CLIPS: Pair = (np.empty(0, np.int64), np.empty(0, np.int64))
 _PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
-_RECOMPUTE = "delete the folder of the trial and run the sweep again"
 
 
 def load_sweep(path: Path) -> dict[str, Any]:
     """Contents of a sweep.json; empty without that file.
 
     Raises:
-        EarshotError: it is not a JSON object.
+        EarshotError: it is not a JSON object, or differs from its checksum.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -48,7 +50,7 @@ def load_sweep(path: Path) -> dict[str, Any]:
         raise EarshotError(f"{path}: expected JSON, found {_described(error)}; run the sweep again") from None
     if not isinstance(content, dict):
         raise EarshotError(f"{path}: expected a JSON object, found {type(content).__name__}; run the sweep again")
-    return content
+    return check_checksum(content, str(path), RESTORE)
 
 
 def load_record(folder: Path) -> TrialRecord:
@@ -96,7 +98,7 @@ def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[
     """
     path = folder / record.sessions[session].predictions
     seen = [label for earlier in record.sessions[: session + 1] for label in earlier.classes]
-    table = _read(path)
+    table = _read(path, record.sessions[session].predictions_sha256)
     _check(table, path, record, seen)
     pairs = {}
     for head in record.heads:
@@ -106,40 +108,47 @@ def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[
                 labels, predictions = rows["label"].to_numpy(), rows["prediction"].to_numpy()
                 pairs[head, split] = (labels.astype(np.int64), predictions.astype(np.int64))
     if (record.default_head, "test") not in pairs:
-        raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {_RECOMPUTE}")
+        raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {RECOMPUTE}")
     return pairs
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, digest: str | None) -> pa.Table:
+    """The predictions in a file, whose SHA-256 is `digest` unless that is None."""
     try:
-        schema = pq.read_schema(path)
+        content = path.read_bytes()
+        if digest is not None and (found := predictions_digest(content)) != digest:
+            raise EarshotError(
+                f"{path}: expected SHA-256 {digest[:12]}... as in trial.json, found {found[:12]}...: the file is "
+                f"damaged or was edited; {RECOMPUTE}"
+            )
+        schema = pq.read_schema(pa.BufferReader(content))
         for field in PREDICTIONS:
             kind = schema.field(field.name).type if field.name in schema.names else "no such column"
             if kind != field.type:
-                raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {_RECOMPUTE}")
+                raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {RECOMPUTE}")
         return pq.read_table(
-            path,
+            pa.BufferReader(content),
             columns=["split", "label", "head", "prediction"],
             partitioning=None,
             page_checksum_verification=True,
         )
     except FileNotFoundError:
         raise EarshotError(
-            f"{path}: expected the predictions of a finished session, found no file; {_RECOMPUTE}"
+            f"{path}: expected the predictions of a finished session, found no file; {RECOMPUTE}"
         ) from None
     except (OSError, pa.ArrowException) as error:
-        raise EarshotError(f"{path}: expected a Parquet file, found {_described(error)}; {_RECOMPUTE}") from None
+        raise EarshotError(f"{path}: expected a Parquet file, found {_described(error)}; {RECOMPUTE}") from None
 
 
 def _check(table: pa.Table, path: Path, record: TrialRecord, seen: Sequence[int]) -> None:
     for name in table.column_names:
         if table[name].null_count:
-            raise EarshotError(f"{path}: {name}: expected a value in every row, found empty ones; {_RECOMPUTE}")
+            raise EarshotError(f"{path}: {name}: expected a value in every row, found empty ones; {RECOMPUTE}")
     for name, allowed in (("split", SCORED_SPLITS), ("head", record.heads), ("label", seen), ("prediction", seen)):
         unknown = [value for value in pc.unique(table[name]).to_pylist() if value not in allowed]
         if unknown:
             raise EarshotError(
-                f"{path}: {name}: expected one of {list(allowed)}, found {unknown[0]!r}; {_RECOMPUTE}",
+                f"{path}: {name}: expected one of {list(allowed)}, found {unknown[0]!r}; {RECOMPUTE}",
             )
 
 

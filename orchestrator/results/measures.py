@@ -1,5 +1,6 @@
 """Names, titles and definitions of what is measured of sessions and of chains; imports nothing heavy."""
 
+import math
 from dataclasses import dataclass
 
 SESSION_METRICS = ("micro", "macro", "base", "novel", "harmonic")
@@ -14,31 +15,34 @@ class Measure:
         name: column of the table of chains.
         title: in tables and sentences.
         up: whether higher is better.
+        range: the least and the greatest value that it can have.
     """
 
     name: str
     title: str
     up: bool
+    range: tuple[float, float] = (0.0, 1.0)
 
 
+_DIFFERENCE = (-1.0, 1.0)  # of two accuracies
 _MEASURES = (
     Measure("aa", "AA", up=True),
     Measure("aa_macro", "AA macro", up=True),
-    Measure("pd", "PD", up=False),
-    Measure("pd_macro", "PD macro", up=False),
+    Measure("pd", "PD", up=False, range=_DIFFERENCE),
+    Measure("pd_macro", "PD macro", up=False, range=_DIFFERENCE),
     Measure("final", "final", up=True),
     Measure("final_macro", "final macro", up=True),
     Measure("final_base", "final base", up=True),
     Measure("final_novel", "final novel", up=True),
     Measure("final_harmonic", "final harmonic", up=True),
-    Measure("forgetting", "forgetting (Chaudhry 2018)", up=False),
+    Measure("forgetting", "forgetting (Chaudhry 2018)", up=False, range=_DIFFERENCE),
     Measure("forgetting_including_last", "forgetting (l = T included)", up=False),
-    Measure("forgetting_avalanche", "forgetting (Avalanche)", up=False),
-    Measure("bwt", "BWT", up=True),
-    Measure("ar", "AR", up=False),
-    Measure("msr", "MSR", up=True),
-    Measure("cpi", "CPI", up=True),
-    Measure("intransigence", "intransigence", up=False),
+    Measure("forgetting_avalanche", "forgetting (Avalanche)", up=False, range=_DIFFERENCE),
+    Measure("bwt", "BWT", up=True, range=_DIFFERENCE),
+    Measure("ar", "AR", up=False, range=(-math.inf, 1.0)),
+    Measure("msr", "MSR", up=True, range=(0.0, math.inf)),
+    Measure("cpi", "CPI", up=True, range=(0.0, math.inf)),
+    Measure("intransigence", "intransigence", up=False, range=_DIFFERENCE),
 )
 MEASURES = {measure.name: measure for measure in _MEASURES}
 CHAIN_METRICS = tuple(MEASURES)
@@ -69,6 +73,6 @@ FORMULAE = (
         "mean over t >= 1 of a*[t, t] - a[t, t], where a* is the method joint with the same seeds; undefined if the run"
         " does not include joint",
     ),
-    ("interval", "95 % t interval of the mean over chains"),
+    ("interval", "95 % t interval of the mean over chains, cut to the values that the metric can have"),
 )
 """(name, definition) of each metric."""

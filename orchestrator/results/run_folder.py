@@ -1,6 +1,8 @@
 """The folder of a run. One run folder belongs to one sweep; a lease prevents concurrent writers.
 
-RUN/sweep.json     `what` the results depend on, `where` they were computed, and how they were `made` (provenance)
+RUN/sweep.json     `what` the results depend on, `where` they were computed, how they were `made` (provenance), the
+                   SHA-256 of `files` beside it, and its own checksum
+RUN/space.yaml     a copy of the search space
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
 RUN/tensorboard/   TensorBoard event files, rewritten by every launch
 
@@ -14,17 +16,24 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import write_atomically
+from datasets.utils.files import file_digest, write_atomically
 from datasets.utils.location import Location
 from orchestrator.results.find_run import RUNS, find_run
 from orchestrator.results.provenance import provenance, with_seconds
 from trainables.records import EXCEEDED_FILE, TrialRecord
 from trainables.store.lease import Lease
 
+RESTORE = (
+    "put back a copy of it, or move the run's folder away and start the sweep again with its own command (completed "
+    "sessions are taken from the store)"
+)
+SPACE = "space.yaml"
 TENSORBOARD = "tensorboard"
 POLL_SECONDS = 0.5  # between two checks whether another sweep renews its lease
 _LONGEST_VALUE = 120  # characters of a value in an error message
@@ -78,17 +87,41 @@ class RunFolder:
         return tuple(sorted(path.parent.name for path in self.path.glob("trials/*/trial.json")))
 
     def description(self) -> dict[str, Any]:
-        """Contents of sweep.json; empty if it is missing or damaged."""
+        """Contents of sweep.json; empty if it is missing or not JSON.
+
+        Raises:
+            EarshotError: it, or a file beside it that it describes, differs from its checksum.
+        """
+        path = self.path / "sweep.json"
         try:
-            content = json.loads((self.path / "sweep.json").read_bytes())
+            content = json.loads(path.read_bytes())
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            return {}
+        content = check_checksum(content, str(path), RESTORE)
+        self._check_space(content.get("files"))
+        return content
+
+    def _check_space(self, files: Any) -> None:
+        """Compares the copy of the search space with its SHA-256; runs of earlier versions have none."""
+        expected = files.get(SPACE) if isinstance(files, dict) else None
+        path = self.path / SPACE
+        if expected is None or not path.is_file():
+            return
+        if (found := file_digest(path)) != expected:
+            raise EarshotError(
+                f"{path}: expected SHA-256 {str(expected)[:12]}... as in sweep.json, found {found[:12]}...: the copy "
+                f"of the search space is damaged or was edited; {RESTORE}"
+            )
 
     def where(self) -> dict[str, Any]:
         """The whole configuration of the sweep, paths included; empty if it is not recorded."""
-        where = self.description().get("where")
-        return where if isinstance(where, dict) else {}
+        description = self.description()
+        where = description.get("where")
+        if not isinstance(where, dict):
+            return {}
+        return {**where, "space": str(self.path / SPACE)} if "files" in description else where
 
     def trial(self, name: str) -> Path:
         """The folder of a trial."""
@@ -99,12 +132,13 @@ class RunFolder:
         return (self.shared or Location.of(self.path)) / "trials" / name
 
     @contextmanager
-    def lock(self, what: dict[str, Any], where: dict[str, Any]) -> Iterator[None]:
+    def lock(self, what: dict[str, Any], where: dict[str, Any], space: Path | None = None) -> Iterator[None]:
         """Locks the folder for a sweep and writes sweep.json.
 
         Args:
             what: everything that the results depend on, in JSON types.
             where: the whole configuration.
+            space: file of the search space, copied into the folder, so that the run can be resumed without it.
 
         Raises:
             EarshotError: another sweep is writing to the folder, or the folder belongs to a different sweep.
@@ -112,9 +146,15 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         lease = self._take_lease()
         try:
+            before = self.description()
             self._check_same_sweep(json.loads(json.dumps(what)))
-            made = provenance(self.description().get("made"))
-            self._write_description({"what": what, "where": where, "made": made})
+            made = provenance(before.get("made"))
+            described: dict[str, Any] = {"what": what, "where": where}
+            if space is not None:
+                content = space.read_bytes()
+                write_atomically(self.path / SPACE, content)
+                described["files"] = {SPACE: sha256(content).hexdigest()}
+            self._write_description({**described, "made": made})
             shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)  # written again from the store
             began = time.monotonic()
             try:
@@ -122,21 +162,28 @@ class RunFolder:
             finally:
                 made = with_seconds(made, time.monotonic() - began)
                 with suppress(OSError, EarshotError):  # e.g. a full disk; no result depends on the wall time
-                    self._write_description({"what": what, "where": where, "made": made})
+                    self._write_description({**described, "made": made})
         finally:
             lease.release()
 
     def gather(self) -> None:
-        """Copies the files of trials from the storage; files other than records are never changed, so only once."""
+        """Copies the files of trials from the storage. Predictions are copied again only if their record differs."""
         if self.shared is None:
             return
         for name in (self.shared / "trials").files():
-            source = self.shared / "trials" / name
-            for file in source.files():
-                path = self.trial(name) / file
-                if file == "trial.json" or not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
+            source, folder = self.shared / "trials" / name, self.trial(name)
+            folder.mkdir(parents=True, exist_ok=True)
+            files = source.files()
+            record = (source / "trial.json").read_bytes() if "trial.json" in files else b""
+            known = folder / "trial.json"
+            digests = {} if known.exists() and known.read_bytes() == record else _digests(record)
+            for file in files:
+                path = folder / file
+                is_current = path.exists() and file_digest(path) == digests[file] if file in digests else path.exists()
+                if file != "trial.json" and not is_current:
                     write_atomically(path, (source / file).read_bytes())
+            if record:
+                write_atomically(known, record)
 
     def close(self, names: list[str], failed: dict[str, str], stopped: Collection[str], *, complete: bool) -> Tally:
         """Updates the records at the end of a sweep.
@@ -172,7 +219,7 @@ class RunFolder:
         return Tally(computed, cached, early)
 
     def _write_description(self, description: dict[str, Any]) -> None:
-        content = (json.dumps(description, indent=1) + "\n").encode()
+        content = (json.dumps(with_checksum(description), indent=1) + "\n").encode()
         write_atomically(self.path / "sweep.json", content)
         if self.shared is not None:
             (self.shared / "sweep.json").write(content)
@@ -205,6 +252,15 @@ class RunFolder:
                     f"{self.path}: holds another sweep ({key}: {_short(before.get(key))} -> {_short(what.get(key))}); "
                     "choose another --name"
                 )
+
+
+def _digests(record: bytes) -> dict[str, str]:
+    """Name of each file of predictions in the contents of a trial.json -> its SHA-256, where the record has it."""
+    try:
+        sessions = json.loads(record)["sessions"]
+        return {s["predictions"]: s["predictions_sha256"] for s in sessions if "predictions_sha256" in s}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _short(value: Any) -> str:

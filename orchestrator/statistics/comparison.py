@@ -132,7 +132,10 @@ def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str |
             f"{measure.title}: expected complete chains with the same seeds, found none: {seeds_of};"
             " run all with the same --seeds"
         )
-    tests = {(a, b): paired_test([values[a][s] - values[b][s] for s in seeds]) for (a, b), seeds in shared.items()}
+    largest = measure.range[1] - measure.range[0]
+    tests = {
+        (a, b): paired_test([values[a][s] - values[b][s] for s in seeds], largest) for (a, b), seeds in shared.items()
+    }
     p_holm = holm([test.p_t for test in tests.values()])
     p_wilcoxon = holm([test.p_wilcoxon for test in tests.values()])
     family = sum(not np.isnan(p) for p in p_holm)

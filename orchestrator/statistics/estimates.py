@@ -1,14 +1,15 @@
 """Statistics over chains: mean, sample standard deviation, interval of the mean."""
 
 import functools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
+from orchestrator.results.measures import CHAIN_METRICS, COST, MEASURES, SESSION_METRICS
 from orchestrator.results.run import Run
 
 
@@ -20,8 +21,8 @@ class Estimate:
         mean: mean over the chains; NaN for n = 0.
         std: sample standard deviation (ddof 1); NaN for n < 2.
         n: number of chains that have the metric.
-        low: lower end of the t interval of the mean; NaN for n < 2.
-        high: upper end of the t interval of the mean; NaN for n < 2.
+        low: lower end of the interval of the mean; NaN for n < 2.
+        high: upper end of the interval of the mean; NaN for n < 2.
     """
 
     mean: float
@@ -31,12 +32,19 @@ class Estimate:
     high: float
 
 
-def estimate(values: Iterable[float], confidence: float = 0.95) -> Estimate:
-    """Mean, std with ddof 1, and the t interval mean +- t_{(1+c)/2, n-1} * std / sqrt(n).
+UNBOUNDED = (-math.inf, math.inf)
+ACCURACY = (0.0, 1.0)
+
+
+def estimate(values: Iterable[float], confidence: float = 0.95, *, within: tuple[float, float] = UNBOUNDED) -> Estimate:
+    """Mean, std with ddof 1, and the t interval mean +- t_{(1+c)/2, n-1} * std / sqrt(n), cut to the possible values.
+
+    The mean lies within the possible values, so cutting the interval does not change how often it covers the mean.
 
     Args:
         values: one value per chain; NaN (a chain that lacks the metric) is ignored and not counted in n.
         confidence: c, the coverage of the interval, in (0, 1).
+        within: the least and the greatest value that the metric can have, which the interval is cut to.
     """
     defined = np.array([value for value in values if not np.isnan(value)], dtype=float)
     n = len(defined)
@@ -46,7 +54,7 @@ def estimate(values: Iterable[float], confidence: float = 0.95) -> Estimate:
         return Estimate(mean, nan, n, nan, nan)
     std = float(defined.std(ddof=1))
     half = _quantile(confidence, n - 1) * std / float(np.sqrt(n))
-    return Estimate(mean, std, n, mean - half, mean + half)
+    return Estimate(mean, std, n, max(mean - half, within[0]), min(mean + half, within[1]))
 
 
 class Estimates:
@@ -59,8 +67,9 @@ class Estimates:
     def __init__(self, run: Run) -> None:
         complete = run.chains[run.chains["complete"].astype(bool)]
         keys = ["configuration", "head", "split"]
-        self._sessions = _Groups(run.sessions, [*keys, "session"], SESSION_METRICS)
-        self._chains = _Groups(complete, keys, (*CHAIN_METRICS, *COST))
+        of_chains = {name: MEASURES[name].range for name in CHAIN_METRICS} | dict.fromkeys(COST, (0.0, math.inf))
+        self._sessions = _Groups(run.sessions, [*keys, "session"], dict.fromkeys(SESSION_METRICS, ACCURACY))
+        self._chains = _Groups(complete, keys, of_chains)
 
     def session(self, configuration: str, head: str, split: str, session: int) -> dict[str, Estimate]:
         """Estimates of `SESSION_METRICS` over the chains that finished the session; n = 0 if none did."""
@@ -72,11 +81,11 @@ class Estimates:
 
 
 class _Groups:
-    """Cached estimates of some columns over the rows that have the same keys."""
+    """Cached estimates of some columns, each with its range, over the rows that have the same keys."""
 
-    def __init__(self, rows: pd.DataFrame, keys: list[str], names: Sequence[str]) -> None:
-        self._names = names
-        self._values = rows[list(names)].to_numpy(dtype=float)
+    def __init__(self, rows: pd.DataFrame, keys: list[str], ranges: Mapping[str, tuple[float, float]]) -> None:
+        self._ranges = ranges
+        self._values = rows[list(ranges)].to_numpy(dtype=float)
         self._indices = rows.groupby(keys).indices
         self._cache: dict[tuple[str | int, ...], dict[str, Estimate]] = {}
 
@@ -84,7 +93,10 @@ class _Groups:
         """Name of the column -> estimate; n = 0 without rows."""
         if key not in self._cache:
             columns = self._values[self._indices.get(key, [])].T
-            self._cache[key] = {name: estimate(column) for name, column in zip(self._names, columns, strict=True)}
+            self._cache[key] = {
+                name: estimate(column, within=within)
+                for (name, within), column in zip(self._ranges.items(), columns, strict=True)
+            }
         return self._cache[key]
 
 

@@ -4,6 +4,7 @@ Every function is pure. A difference is the value of a chain minus that of the o
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ class PairedTest:
         n: number of pairs.
         mean: mean of the differences.
         std: sample standard deviation of the differences (ddof 1); NaN for n < 2.
-        low: lower end of the 95 % t interval of the mean.
+        low: lower end of the 95 % t interval of the mean, cut to the possible differences.
         high: upper end of that interval.
         t: paired t statistic, mean / (std / sqrt(n)); NaN if all differences are equal.
         p_t: two-sided p value of the t statistic.
@@ -50,11 +51,12 @@ class PairedTest:
     rank_biserial: float
 
 
-def paired_test(differences: ArrayLike) -> PairedTest:
+def paired_test(differences: ArrayLike, largest: float = math.inf) -> PairedTest:
     """Tests whether differences are centred at zero.
 
     Args:
         differences: one per pair, [pairs].
+        largest: the largest difference that is possible; the interval is cut to -largest to largest.
     """
     # Twelve digits, so that the same accuracies summed in another order tie.
     values = np.round(np.asarray(differences, dtype=float), 12)
@@ -68,7 +70,8 @@ def paired_test(differences: ArrayLike) -> PairedTest:
     t = mean / error if std else nan
     p_t = float(2 * stats.t.sf(abs(t), n - 1))
     effect = mean / std if std else nan
-    return PairedTest(n, mean, std, mean - half, mean + half, t, p_t, wilcoxon(values), effect, rank_biserial(values))
+    low, high = max(mean - half, -largest), min(mean + half, largest)
+    return PairedTest(n, mean, std, low, high, t, p_t, wilcoxon(values), effect, rank_biserial(values))
 
 
 def wilcoxon(differences: ArrayLike) -> float:

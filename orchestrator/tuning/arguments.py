@@ -1,6 +1,8 @@
 """The command line of a sweep: arguments -> SweepConfig. Imports neither PyTorch nor Ray."""
 
 import argparse
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.cli import CommandLine, local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import add_options
+from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
 
+DEFAULTS = SweepConfig.model_fields
 LAUNCH_SETTINGS = ("budget", "show", "dry_run")
 """Settings of one launch, which a resumed run does not take over."""
 
@@ -64,7 +68,8 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
         raise EarshotError("--resume: uses the configuration of the run, so it takes no --config")
     values = _file(options.config) if options.config else {}
     if options.resume:
-        values = _stored(options.resume, settings.pop("runs", SweepConfig.model_fields["runs"].default))
+        values = _stored(options.resume, settings.pop("runs", DEFAULTS["runs"].default))
+        _check_address(values, settings)
     changes = {key: settings.pop(key) for key in list(settings) if key in Protocol.model_fields and key != "name"}
     if isinstance(changes.get("class_order"), str) and changes["class_order"][:1].isdigit():
         changes["class_order"] = changes["class_order"].split(",")
@@ -79,6 +84,39 @@ def _file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
     return values
+
+
+def resume_command(run: Path, address: str) -> str:
+    """The command that resumes a run where it has run before.
+
+    Args:
+        run: its folder.
+        address: of the cluster.
+    """
+    where = "" if address == DEFAULTS["address"].default else f" --address {shlex.quote(address)}"
+    return f"earshot sweep --resume {shlex.quote(typed_path(run))}{where}"
+
+
+def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Checks that the user, not the folder of a run, says which cluster is joined: it receives the user's token.
+
+    Args:
+        stored: the configuration of the run.
+        settings: those of the command line.
+
+    Raises:
+        EarshotError: only the run names the cluster.
+    """
+    local = DEFAULTS["address"].default
+    address = stored.get("address", local)
+    if address in (local, os.environ.get("RAY_ADDRESS")) or "address" in settings:
+        return
+    run = Path(stored["runs"]) / stored["name"]
+    text = printable(str(address))
+    raise EarshotError(
+        f"{run / 'sweep.json'}: the run used the Ray cluster {text}, and a cluster that receives your token is not "
+        f"taken from a run folder; add --address {text} to join it, or --address {local} to run on this machine"
+    )
 
 
 def _stored(run: str, runs: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The plan of a sweep, checked before anything runs: search spaces, benchmark, sessions, and where results go."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
 DEFAULT_TRIALS = 8  # configurations of a method
-SPACE = "space.yaml"  # in a run folder: a copy of the search space
 
 
 @dataclass(frozen=True)
@@ -94,17 +92,11 @@ class Plan:
             for space in self.spaces
         ]
 
-    def keep_space(self) -> None:
-        """Copies the file of the search space into the run folder, so that the run can be resumed without it."""
-        if self.config.space is not None and self.config.space.is_file():
-            copy = self.folder.path / SPACE
-            if not (copy.exists() and copy.samefile(self.config.space)):
-                shutil.copyfile(self.config.space, copy)
-
-    def where(self) -> dict[str, Any]:
-        """The configuration that a run is resumed with, in JSON types."""
-        copy = self.folder.path / SPACE
-        return {**self.config.model_dump(mode="json"), **({"space": str(copy)} if copy.exists() else {})}
+    @property
+    def space(self) -> Path | None:
+        """The file of the search space; None for those that are shipped with the package."""
+        space = self.config.space
+        return space if space is not None and space.is_file() else None
 
 
 def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
@@ -155,12 +147,13 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
 
 def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> SweepConfig:
     """The configuration with absolute paths: workers run in other folders."""
-    backbone = Path(config.backbone)
+    path, colon, function = config.backbone.partition(".py:")  # FILE.py:FUNCTION
+    file = Path(f"{path}.py" if colon else path)
     space = config.space
     return config.model_copy(
         update={
             "benchmark": benchmark.address,
-            "backbone": str(backbone.resolve()) if backbone.exists() else config.backbone,
+            "backbone": f"{file.resolve()}{colon[3:]}{function}" if file.exists() else config.backbone,
             "space": space.resolve() if space is not None and space.exists() else space,
             "data": config.data.resolve(),
             "runs": config.runs.resolve(),

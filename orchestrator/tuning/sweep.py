@@ -23,6 +23,7 @@ from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
+from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run, show
@@ -75,7 +76,12 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
         with ExitStack() as stack:
             with console.status("starting Ray"):
                 url = stack.enter_context(
-                    start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose")
+                    start_ray(
+                        config.address,
+                        dashboard=config.dashboard,
+                        verbose=config.show == "verbose",
+                        advice="Run the same command again." if plan is None else _how_to_resume(plan),
+                    )
                 )
             if url is not None:
                 console.print(f"dashboard: {url}")
@@ -129,8 +135,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     started = time.monotonic()
     monitor = TuneMonitor(_listeners(plan, console, events, at_once))
     try:
-        with folder.lock(plan.what, plan.where()):
-            plan.keep_space()
+        with folder.lock(plan.what, config.model_dump(mode="json"), plan.space):
             if config.share:
                 with console.status("embedding the clips") as status:
                     embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
@@ -172,4 +177,4 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
 
 
 def _how_to_resume(plan: Plan) -> str:
-    return f"Resume with earshot sweep --resume {typed_path(plan.folder.path)}"
+    return f"Resume with {resume_command(plan.folder.path, plan.config.address)}"

@@ -12,9 +12,11 @@ from typing import Any
 from ray import tune
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import one_line, typed_path
+from datasets.utils.text import one_line
+from orchestrator.cluster import ray_private
 from orchestrator.cluster.temp_dir import ray_folder
 from orchestrator.monitoring.monitor import TuneMonitor
+from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.asha import SessionHalving, ended_before
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import ATTEMPTS, SweepConfig
@@ -66,6 +68,7 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, monitor: TuneMonitor) -
     """
     if plan.config.show != "verbose":
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # else it prints a page for a worker that died
+    ray_private.forget_wandb()
     launch = uuid.uuid4().hex
     kills: Counter[str] = Counter()
     given_up: dict[str, str] = {}
@@ -78,7 +81,7 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, monitor: TuneMonitor) -
             if trial is None:
                 raise EarshotError(
                     f"Ray ended the sweep ({one_line(error)[:300]}); completed sessions are saved. Resume with "
-                    f"earshot sweep --resume {typed_path(plan.folder.path)}"
+                    f"{resume_command(plan.folder.path, plan.config.address)}"
                 ) from error
             kills[trial] += 1
             if kills[trial] == ATTEMPTS:

@@ -113,6 +113,12 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         place.mkdir(parents=True)
         for utterance in sorted(chapter.glob("*.flac"))[:30]:
             shutil.copy(utterance, place)
+    for emotion in ("angry", "sad"):
+        (here / "emotions" / emotion).mkdir(parents=True)
+        for speaker in range(5):
+            for take in range(2):
+                noise = np.random.default_rng(10 * speaker + take).uniform(-0.1, 0.1, 8_000)
+                soundfile.write(here / "emotions" / emotion / f"{speaker}_{take}.wav", noise, 16_000)
     for name in ("recording.wav", "other.flac"):
         soundfile.write(here / name, np.random.default_rng(0).uniform(-0.1, 0.1, 16_000), 16_000)
     for name in ("ls100", "nsynth", "fsc89"):

@@ -50,7 +50,7 @@ def test_help_lists_all_commands_and_exit_statuses(capsys: pytest.CaptureFixture
     assert all(f"  {name} " in printed and text in printed for name, (_, text) in COMMANDS.items())
     statuses = " ".join(printed.split("exit statuses:")[1].split("options:")[0].split())
     assert statuses == " ".join(f"{status} {text}" for status, text in EXIT_STATUSES.items())
-    assert list(EXIT_STATUSES) == [0, 1, 2, 3, 130]
+    assert list(EXIT_STATUSES) == [0, 1, 2, 3, 129, 130, 143]
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out.startswith("earshot 0.")
@@ -78,6 +78,16 @@ def test_bad_input_is_one_line(words: list[str], message: str, capsys: pytest.Ca
         (["sweep", "--protocl", "fcac"], "no option --protocl; did you mean '--protocol'?"),
         (["prepare", "nsynt100"], "no 'nsynt100'; did you mean 'nsynth100'?"),
         (["prepare", "demo", "--out", "x", "--clips-per-clas", "3"], "did you mean '--clips-per-class'?"),
+        (
+            ["prepare", "folder", "--source", "x", "--out", "y", "--meta", "x"],
+            "no option --meta; it is an option of fsc89, ls100-published, n",
+        ),
+        (
+            ["prepare", "demo", "--out", "x", "--annotations", "y"],
+            "no option --annotations; it is an option of fsd-mix-sed\n",
+        ),
+        (["prepare", "demo", "--out", "x", "--versio"], "no option --versio; see --help"),
+        (["stages", "ls", "--unused-for", "3d"], "no option --unused-for; it is an option of gc\n"),
         (["stages", "gcc"], "did you mean 'gc'?"),
         (["predict", "model"], "the following arguments are required: FILE"),
     ],

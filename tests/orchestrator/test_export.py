@@ -1,5 +1,6 @@
 """The export command."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,21 @@ def test_a_run_in_another_folder(
     error = capsys.readouterr().err
     assert error.startswith("error: nowhere: ") and str(runs) in error and error.count("\n") == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_the_console_tells_what_was_learned_and_how_well_it_is_calibrated(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["it", "--runs", str(runs), "--out", str(tmp_path / "model"), "--force"]
+    assert main([*arguments, "--seed", "best-by-validation"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"learned from +18 of \d+ train clips of these classes \(all: --train-on-all\) *\n", shown)
+    assert re.search(r"probabilities +calibrated on \d+ validation clips: accuracy [01]\.\d+, ECE 0\.\d+ \(unc", shown)
+    assert main([*arguments, "--seed", "0", "--train-on-all"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("session 1/3  2 new classes  ")
+    assert re.search(r"learned from +(\d+) of \1 train clips of these classes *\n", shown)
+    assert main([*arguments, "--seed", "7"]) == 2
+    assert re.fullmatch(
+        r"error: --seed 7: mfcc-ncm-\w+ has 0; expected one of them or best-by-validation\n", capsys.readouterr().err
+    )

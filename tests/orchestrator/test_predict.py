@@ -1,6 +1,7 @@
 """Predictions for recordings of any kind, and the predict command."""
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.support.chain_runs import write_clips, write_run
 from trainables.inference.description import FILE_NAME
 from trainables.inference.exported_model import ExportedModel, load_model
 from trainables.inference.prediction import predict
+from trainables.inference.recording_files import recording_files
 from trainables.records import TrialRecord
 
 ROOT = Path(__file__).parents[2]
@@ -150,9 +152,15 @@ def test_any_rate_number_of_channels_and_length(model: ExportedModel, clips: dic
         ]
 
 
-def test_probabilities_are_the_softmax_of_mean_scores(model: ExportedModel, clips: dict[str, Path]) -> None:
-    classes = predict(model, next(iter(clips.values())), top=6).classes
-    scores = np.array([entry.score for entry in classes])
+def test_probabilities_are_the_softmax_of_mean_scores_over_the_temperature(
+    model: ExportedModel, clips: dict[str, Path]
+) -> None:
+    temperature = model.description.temperature("nearest-mean")
+    assert temperature != 1
+    prediction = predict(model, next(iter(clips.values())), top=6, timeline=True)
+    classes, (window,) = prediction.classes, prediction.timeline
+    assert window.probability == pytest.approx(classes[0].probability)
+    scores = np.array([entry.score for entry in classes]) / temperature
     assert (np.diff(scores) <= 0).all()
     expected = np.exp(scores) / np.exp(scores).sum()
     np.testing.assert_allclose([entry.probability for entry in classes], expected, rtol=1e-6)
@@ -206,6 +214,42 @@ def test_json(model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys
     assert second == {"file": str(tmp_path / "none.wav"), "error": "cannot be opened (No such file or directory)"}
 
 
+def test_folders_are_read_in_order_and_what_cannot_be_read_does_not_stop(
+    model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = clips.values()
+    for name in ("b/2.WAV", "b/10.wav", "a.wav", "b/.hidden.wav", ".cache/x.wav", "c/link.wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(first.read_bytes())
+    (tmp_path / "in/c/link.wav").unlink()
+    (tmp_path / "in/c/link.wav").symlink_to(second)
+    (tmp_path / "in/b/bad.flac").write_text("not audio")
+    (tmp_path / "in/notes.txt").write_text("not a recording")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "empty").mkdir()
+    arguments = [str(model_folder), str(tmp_path / "in"), str(tmp_path / "empty"), str(second), "--json"]
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    recordings = json.loads(captured.out)["recordings"]
+    names = ["in/a.wav", "in/b/10.wav", "in/b/2.WAV", "in/b/bad.flac", "in/c/link.wav", "empty"]
+    assert [entry["file"] for entry in recordings] == [*(str(tmp_path / name) for name in names), str(second)]
+    assert [entry["error"] is None for entry in recordings] == [True, True, True, False, True, False, True]
+    bad, empty = captured.err.splitlines()
+    assert bad.startswith(f"error: {tmp_path}/in/b/bad.flac: ")
+    assert empty.startswith(f"error: {tmp_path}/empty: a folder without recordings: no file in it has a suffix such")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    (tmp_path / "in/locked").mkdir(parents=True, mode=0o000)
+    (tmp_path / "in/z.wav").touch()
+    found = {file.path: file.error for file in recording_files([str(tmp_path / "in")])}
+    assert found == {
+        str(tmp_path / "in/z.wav"): "",
+        str(tmp_path / "in/locked"): "the folder cannot be read (Permission denied)",
+    }
+
+
 def test_names_of_classes_are_untrusted_text(
     model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,7 +290,9 @@ def test_the_commands_of_the_page(
     soundfile.write(tmp_path / "other.flac", *soundfile.read(second))
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs/predict.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings/first.wav").write_bytes(first.read_bytes())
+    block, *_ = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     for line in block.splitlines():
         _, verb, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
         capsys.readouterr()

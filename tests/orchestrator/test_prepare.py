@@ -1,6 +1,7 @@
 """Prepare: as a function and as a command, resumed, interrupted, on invalid input."""
 
 import csv
+import itertools
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import soundfile
 
 from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.shards import Shards
+from datasets.corpora.folder import FolderOptions
 from datasets.corpora.registry import corpora
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
@@ -139,7 +141,7 @@ def test_class_without_clips_is_an_error_and_leaves_no_manifest(tmp_path: Path, 
     for number in range(2):
         path = source / f"1/1/1-1-000{number}.flac"
         path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(EarshotError, match=r"speaker '1': expected more than 5 clips .* found 4"):
+    with pytest.raises(EarshotError, match=r"expected more than 5 clips .* found 4 of speaker '1'"):
         prepare("librispeech", source, out, OPTIONS, max_rejected=0.9)
     assert not (out / "manifest.json").exists()
 
@@ -246,3 +248,67 @@ def test_folder_corpus_on_published_notes(shared: Path, tmp_path: Path, ray_up: 
     manifest = prepare("folder", shared / "corpora/philharmonia", tmp_path, options)
     assert len(manifest.classes) == 15 and manifest.source.files == 900 and manifest.source.rejected == 0
     assert manifest.clips.total == 1030
+
+
+@pytest.fixture
+def takes(tmp_path: Path) -> Path:
+    """Two classes of six recordings, each in four files."""
+    source = tmp_path / "takes"
+    for name in ("dog", "rain"):
+        (source / name).mkdir(parents=True)
+        for number, take in itertools.product(range(6), "ABCD"):
+            samples = np.random.default_rng(number).uniform(-0.5, 0.5, 2000)
+            soundfile.write(source / f"{name}/1-{1000 + number}-{take}.wav", samples, RATE)
+    return source
+
+
+def test_guessed_groups_are_announced_and_stay_in_one_split(
+    takes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], ray_up: object
+) -> None:
+    command = ["folder", "--source", str(takes), "--out", str(tmp_path / "out"), "--clip-seconds=0.1"]
+    assert main(command) == 0
+    out, _ = capfd.readouterr()
+    assert re.search(r"groups +12 guessed from names that share a stem, .* \(--group-from none: split by file\)\n", out)
+    shards = Shards(tmp_path / "out")
+    assert shards.manifest.settings["group_from"] == "stem"
+    splits: dict[str, set[str]] = {}
+    for group, split in zip(shards.groups or (), shards.table.splits.tolist(), strict=True):
+        splits.setdefault(group, set()).add(split)
+    assert len(splits) == 12 and all(len(found) == 1 for found in splits.values())
+    assert main(command) == 0 and "0 computed, 2 cached" in capfd.readouterr().out
+    assert main([*command, "--group-from=none"]) == 2
+    assert "(group_from: stem -> None)" in capfd.readouterr().err
+    assert main([*command, "--group-from=none", "--force"]) == 0
+    shards = Shards(tmp_path / "out")
+    assert shards.groups is None and "group_from" not in shards.manifest.settings
+    source = FolderOptions(clip_seconds=0.1, group_from="none")
+    assert prepare("folder", takes, tmp_path / "out", source) == shards.manifest  # as options of a model, too
+
+
+def test_a_doubtful_layout_stops_unless_yes(
+    takes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], ray_up: object
+) -> None:
+    command = ["folder", "--source", str(tmp_path), "--out", str(tmp_path / ".out"), "--clip-seconds=0.1"]
+    assert main(command) == 2
+    out, err = capfd.readouterr()
+    doubt = f"'takes' is the only class, and its folders dog, rain look like classes: give --source {takes}"
+    assert (out, err) == ("", f"error: {tmp_path}: {doubt}. Or pass --yes to go on as it is\n")
+    assert not (tmp_path / ".out/manifest.json").exists()
+    assert main([*command, "--yes"]) == 0
+    assert f"warning: {doubt}\n" in capfd.readouterr().err
+    assert Manifest.load(tmp_path / ".out").class_names == ("takes",)
+
+
+def test_short_recordings_and_classes_without_clips_are_all_named(
+    takes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], ray_up: object
+) -> None:
+    command = ["folder", "--source", str(takes), "--out", str(tmp_path / "out"), "--clip-seconds=0.1"]
+    assert main([*command, "--min-seconds=0.2"]) == 2
+    err = capfd.readouterr().err
+    assert "48 of 48 files are unusable" in err and err.count("\n") == 1
+    assert "48 recordings are shorter than --min-seconds 0.2; 0.1 would keep 48" not in err
+    assert err.endswith(
+        "finished work is kept; 48 recordings are shorter than --min-seconds 0.2; 0.124 would keep all\n"
+    )
+    assert main([*command, "--min-seconds=0.2", "--max-rejected=1"]) == 2
+    assert "of every class, found 0 and 0 of class 'dog', 0 and 0 of class 'rain'; add" in capfd.readouterr().err

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.report import main
 from orchestrator.reporting.facts import choices_of, what_ran
@@ -118,7 +119,7 @@ def test_report_md_states_facts_and_results(written: ReportPaths) -> None:
     assert "| trials | 6: 6 finished, 0 running, 0 failed |" in text
     assert "| protocol | name ffcac-25, way 2, shot 5 |" in text
     assert "| seeds (order.support.initialisation) | 2: s0, s1 |" in text
-    row = ["ede", "ede-0000000b", "prototype", "2", "90.0", "70.0", "80.0 ± 3.5", "48.2 to 111.8"]
+    row = ["ede", "ede-0000000b", "prototype", "2", "90.0", "70.0", "80.0 ± 3.5", "48.2 to 100.0"]
     assert " | ".join(["", *row, "20.0", "10.0", "70.0", "60.0", ""]).strip() in text
     assert "ddof 1" in text and "validation" in text
     assert "Provisional" not in text and "Incomplete" not in text
@@ -477,3 +478,18 @@ def test_facts_of_the_provenance_and_of_cached_sessions(run_dir: Path, write_tri
     assert facts["sessions"] == "4: 3 computed in 4 s, 1 cached (saved 30 s)"
     assert facts["backbone"] == "small (ede); tiny (icarl)" and facts["front end"] == "kaldi"
     assert (facts["began"], facts["wall time"], facts["code"]) == ("2026-01-01 10:00 UTC", "4 min", "abc+")
+
+
+def test_a_changed_digit_of_the_ceilings_is_one_line(
+    run_dir: Path, write_trial: WriteTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fingerprint = write_trial("ede-0000000a", 0, [[0.5], [0.5, 0.5]]).benchmark_fingerprint
+    shared = {"fingerprint": fingerprint, "clips": [10] * 4, "shared": [[[0, 4], [1, 4]]]}
+    path = run_dir / "ceilings.json"
+    path.write_text(json.dumps(with_checksum(shared)).replace("[1, 4]", "[1, 5]"))
+    assert main([str(run_dir)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: checksum: expected ") and "delete it and resume the sweep" in line
+    path.write_text(json.dumps(shared).replace("[1, 4]", "[1, 4"))
+    assert main([str(run_dir)]) == 2
+    assert f"error: {path}: expected JSON" in capsys.readouterr().err

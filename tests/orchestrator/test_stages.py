@@ -30,7 +30,8 @@ def publish(store: Path, method: str, session: int, parts: str, parent: str | No
     rows = {"split": ["test"], "clip_id": ["a"], "label": [0], "head": ["h"], "prediction": [ord(parts[-1])]}
     depends_on = {"method": method, "session": session, "parent": parent, "data": "d" * 64}
     stage = Stage(address_of(depends_on), depends_on, pa.table(rows, schema=PREDICTIONS), seconds, 10, 7)
-    StageStore(store).publish(stage, State({p: {"w": torch.full((250,), float(ord(p)))} for p in parts}, {}))
+    tensors = {p: {"w": torch.full((250,), float(ord(p)))} for p in parts}
+    StageStore(store).publish(stage, State(tensors, {"classes": [3]}))
     return stage.address
 
 
@@ -163,10 +164,18 @@ def swap(path: Path) -> None:
     shutil.copyfile(other, path)
 
 
+def flip_note(path: Path) -> None:
+    """Changes a digit of the learner's notes; the file stays a valid description."""
+    text = path.read_text()
+    at = text.index("3", text.index('"notes"'))
+    path.write_text(text[:at] + "2" + text[at + 1 :])
+
+
 DAMAGES: list[tuple[Callable[[Path], None], str, str]] = [
     (cut, "stage.json", "found a damaged one"),
     (empty, "stage.json", "found a damaged one"),
     (swap, "stage.json", "found a damaged one"),
+    (flip_note, "stage.json", "found a damaged one"),
     (flip, "predictions.parquet", "expected SHA-256"),
     (swap, "predictions.parquet", "expected SHA-256"),
     (Path.unlink, "predictions.parquet", "expected a file, found none"),
@@ -205,6 +214,15 @@ def test_verify_names_every_damaged_file(store: Path, capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == len(paths) == 6 and "6 damaged" in captured.err
     assert "; needed by 2 stages" in captured.out
+
+
+def test_stages_without_a_checksum_are_counted(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = first_file(store, "stage.json")
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+    assert main(["verify", str(store)]) == 0
+    assert "3 stages (1 without a checksum of their notes), 4 parts" in capsys.readouterr().err
 
 
 def test_of_an_embedding_without_a_checksum_the_length_is_verified(

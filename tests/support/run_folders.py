@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from datasets.utils.files import file_digest
 from trainables.records import PREDICTIONS, SeedTriple, SessionRecord, TrialRecord
 
 Matrix = Sequence[Sequence[float]]  # row t: a[t, 0] ... a[t, t]; one row per finished session
@@ -25,6 +26,7 @@ def trial(
     planned: int | None = None,
     way: int = WAY,
     clips: int = CLIPS,
+    digests: bool = True,
     **changes: Any,
 ) -> TrialRecord:
     """Writes a trial whose default head 'prototype' has the accuracies `matrix` on test and `val` on validation clips.
@@ -39,6 +41,7 @@ def trial(
         planned: planned sessions; the finished ones if None.
         way: classes of each session.
         clips: clips of each split and session.
+        digests: whether the record has the digests of the predictions; those of version 0.1 have none.
         changes: other fields of the record.
     """
     others = heads or {}
@@ -68,6 +71,7 @@ def trial(
                 classes=tuple(range(t * way, (t + 1) * way)),
                 stage="0" * 64,
                 predictions=f"session-{t:02d}.parquet",
+                predictions_sha256=file_digest(folder / f"session-{t:02d}.parquet") if digests else None,
                 seconds=1.5,
                 cached=False,
                 parameters_stored=1000 * (t + 1),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from tests.support.run_folders import trial
 from trainables.records import SessionRecord, TrialRecord
@@ -22,11 +23,11 @@ def test_the_keys_on_disk(folder: Path) -> None:
     assert list(content) == [
         "schema_version", "trial", "configuration", "method", "settings", "varied", "seeds", "benchmark",
         "benchmark_fingerprint", "class_names", "protocol", "backbone", "frontend", "heads", "default_head",
-        "planned_sessions", "status", "stopped_by", "error", "sessions",
+        "planned_sessions", "status", "stopped_by", "error", "sessions", "checksum",
     ]  # fmt: skip
     assert list(content["sessions"][0]) == [
-        "index", "classes", "stage", "predictions", "seconds", "reused", "parameters_stored", "parameters_used",
-        "peak_bytes",
+        "index", "classes", "stage", "predictions", "predictions_sha256", "seconds", "reused",
+        "parameters_stored", "parameters_used", "peak_bytes",
     ]  # fmt: skip
 
 
@@ -49,6 +50,19 @@ def test_errors_name_the_file_and_the_key(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(EarshotError, match="not found; expected the record of a trial"):
         TrialRecord.load(tmp_path / "nowhere")
     content = json.loads((folder / "trial.json").read_text())
-    (folder / "trial.json").write_text(json.dumps({**content, "status": "asleep"}))
+    (folder / "trial.json").write_text(json.dumps(with_checksum({**content, "status": "asleep"})))
     with pytest.raises(EarshotError, match=r"trial\.json: status: .*; run the sweep again to rewrite it"):
         TrialRecord.load(folder)
+
+
+def test_a_changed_digit_is_an_error(folder: Path) -> None:
+    path = folder / "trial.json"
+    text = path.read_text()
+    path.write_text(text.replace('"planned_sessions": 1', '"planned_sessions": 3'))
+    with pytest.raises(
+        EarshotError, match=r"trial\.json: checksum: .* damaged or was edited; delete the folder of the"
+    ):
+        TrialRecord.load(folder)
+    content = {key: value for key, value in json.loads(text).items() if key != "checksum"}
+    path.write_text(json.dumps(content))
+    assert TrialRecord.load(folder).planned_sessions == 1  # of an earlier version

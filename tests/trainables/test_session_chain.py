@@ -73,6 +73,21 @@ def test_every_session_of_a_second_run_is_cached(tones: Path, tmp_path: Path) ->
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
+def test_a_flipped_bit_in_the_notes_of_a_stage_changes_no_prediction(tones: Path, tmp_path: Path) -> None:
+    """Without the checksum, class 1 would be class 0 in every later session."""
+    settings = config(tones, tmp_path / "store", method="simplecil").model_copy(update={"settings": {}})
+    chain = Chain(settings, tmp_path / "one")
+    run(chain)
+    (first,) = [path for path in tmp_path.glob("store/stages/*/*") if path.name == chain.record.sessions[1].stage]
+    text = (first / "stage.json").read_text()
+    at = text.index("1", text.index('"notes"'))
+    (first / "stage.json").write_text(text[:at] + "0" + text[at + 1 :])
+    (last,) = [path for path in tmp_path.glob("store/stages/*/*") if path.name == chain.record.sessions[2].stage]
+    (last / "stage.json").unlink()
+    assert run(Chain(settings, tmp_path / "two")) == [True, False, False]
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
 def test_resuming_after_any_session_gives_the_same_bytes(tones: Path, tmp_path: Path) -> None:
     settings = config(tones, tmp_path / "store")
     run(Chain(settings, tmp_path / "whole"))

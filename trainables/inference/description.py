@@ -1,4 +1,4 @@
-"""`model.json` of an exported model; imports no PyTorch."""
+"""`model.json` of an exported model, with its checksum; imports no PyTorch."""
 
 import json
 import re
@@ -7,16 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec, Layer
 from trainables.records import SeedTriple
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2  # 1: without calibration and training
+CALIBRATION_BINS = 15  # as in Guo et al. 2017
 FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
 PART_FILE = re.compile(r"parts/([A-Za-z0-9][A-Za-z0-9_.-]*)\.safetensors", re.ASCII)
 EXPORT_AGAIN = "export it again"
+MAX_JSON = 64 << 20  # bytes of a JSON file: the largest, with a million exemplars, has a tenth of it
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -64,10 +67,56 @@ class ExportedBenchmark(_Frozen):
     settings: dict[str, Any]
 
 
+class HeadCalibration(_Frozen):
+    """How the scores of a head become probabilities: softmax(scores / temperature).
+
+    Attributes:
+        temperature: 1 leaves the scores as they are.
+        accuracy: on the clips that the temperature was fitted to, from 0 to 1; None without clips.
+        ece: expected calibration error on these clips with the temperature, from 0 to 1.
+        ece_uncalibrated: the same with a temperature of 1.
+    """
+
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    accuracy: float | None = None
+    ece: float | None = None
+    ece_uncalibrated: float | None = None
+
+
+class Calibration(_Frozen):
+    """Temperatures fitted to validation clips; see `trainables.inference.calibration`.
+
+    Attributes:
+        clips: number of validation clips; 0 if there were none, so that every temperature is 1.
+        bins: of the expected calibration error.
+        heads: by name.
+    """
+
+    clips: int = Field(ge=0)
+    bins: int = Field(ge=1)
+    heads: dict[str, HeadCalibration]
+
+
+class Training(_Frozen):
+    """What the model has learned from.
+
+    Attributes:
+        clips: number of train clips learned from.
+        of: number of train clips that the benchmark has of these classes.
+        all_clips: whether the chain was trained again on all of them (`export --train-on-all`).
+    """
+
+    clips: int = Field(ge=1)
+    of: int = Field(ge=1)
+    all_clips: bool
+
+
 class Description(_Frozen):
     """The content of `model.json`.
 
     Attributes:
+        calibration: None in an export of schema version 1, whose probabilities are not calibrated.
+        training: None in an export of schema version 1.
         notes: the learner's state without its tensors.
         classes: in the order of the columns of scores.
         frontend: of an AST, or of a method without backbone; another backbone has its own.
@@ -75,7 +124,7 @@ class Description(_Frozen):
         files: SHA-256 by path.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     method: str
     version: int
     settings: dict[str, Any]
@@ -98,6 +147,8 @@ class Description(_Frozen):
     planned_sessions: int = Field(ge=1)
     stage: Digest
     files: dict[str, Digest]
+    calibration: Calibration | None = None
+    training: Training | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> "Description":
@@ -106,20 +157,35 @@ class Description(_Frozen):
             raise ValueError(f"files: expected parts/NAME.safetensors or the backbone's, found {unexpected[0]!r}")
         if self.default_head not in self.heads:
             raise ValueError(f"default_head: expected one of {', '.join(self.heads)}, found {self.default_head!r}")
+        if self.calibration is not None and set(self.calibration.heads) != set(self.heads):
+            raise ValueError(f"calibration: expected the heads {', '.join(self.heads)}")
+        if (window := self.frontend.window or 0) > 2 * self.num_samples:
+            raise ValueError(f"frontend.window: expected at most twice the {self.num_samples} samples, found {window}")
         if len({entry.label for entry in self.classes}) != len(self.classes):
             raise ValueError("classes: a label occurs twice")
         return self
+
+    def temperature(self, head: str) -> float:
+        """What the scores of a head are divided by to become probabilities."""
+        return self.calibration.heads[head].temperature if self.calibration is not None else 1.0
+
+    def save(self, folder: Path) -> None:
+        """Writes `folder/model.json`, with its checksum."""
+        content = with_checksum(json.loads(self.model_dump_json()))
+        (folder / FILE_NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Description":
         """Reads `folder/model.json`.
 
         Raises:
-            EarshotError: the file does not exist or is not valid for this version.
+            EarshotError: the file does not exist, differs from its checksum or is not valid for this version.
         """
         path = folder / FILE_NAME
         shown = printable(str(path))
         try:
+            if (size := path.stat().st_size) > MAX_JSON:
+                raise EarshotError(f"{shown}: expected at most {MAX_JSON} bytes, found {size}; {EXPORT_AGAIN}")
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise EarshotError(f"{shown}: not found; expected a folder written by earshot export") from None
@@ -131,6 +197,8 @@ class Description(_Frozen):
                 f"{shown}: schema_version: expected at most {SCHEMA_VERSION}, found {version}; written by a newer "
                 "version of Earshot: update this one"
             )
+        if isinstance(content, dict):
+            content = check_checksum(content, shown, EXPORT_AGAIN)
         try:
             return cls.model_validate(content)
         except ValidationError as error:

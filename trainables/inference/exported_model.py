@@ -7,7 +7,8 @@
     DIR/README.md                   for people; not read
 
 An export is untrusted: it holds JSON and safetensors only, no name in it leads out of the folder, every file is
-verified against its digest before it is used, and only methods of this installation run.
+verified against its digest before it is used, and only methods of this installation run. Files that are larger than
+this machine's memory are refused by their headers, before their contents are read.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from trainables.inference.description import (
     Description,
     ExportedBackbone,
 )
+from trainables.inference.tensor_sizes import check_sizes
 from trainables.learners.features import BATCH, Features
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method
@@ -112,12 +114,17 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
         (folder / name).write_bytes(content)
         files[name] = _digest(content)
     description = Description.model_validate({**description.model_dump(), "files": files})
-    (folder / FILE_NAME).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    description.save(folder)
     return description
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu") -> ExportedModel:
+def load_model(folder: Path, device: torch.device | str = "cpu", factory: str = "") -> ExportedModel:
     """Reads an export.
+
+    Args:
+        folder: written by `save_model`.
+        device: where networks run.
+        factory: of the backbone, if it is the user's own network; code that an export names is never run.
 
     Raises:
         EarshotError: the folder holds no export, or it is damaged or does not fit the methods of this installation.
@@ -127,12 +134,13 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ExportedMode
     method = find_method(description.method)
     _check_method(description, method, shown)
     settings = validated(method.Settings, description.settings, f"{shown}: settings")
+    check_sizes(folder, description.files)
     contents = {name: _verified(folder, name, digest) for name, digest in description.files.items()}
     clips, cache = _BatchClips(description.sample_rate), _BatchCache()
     try:
         clip_format = ClipFormat(description.sample_rate, description.num_samples)
         entry, spec = description.backbone, description.frontend
-        backbone = _backbone(contents, entry, spec, clip_format, device) if entry else None
+        backbone = _backbone(contents, entry, spec, clip_format, device, factory) if entry else None
         frontend: WaveTransform
         frontend = (
             backbone.frontend if backbone else FrontEnd(spec, clip_format.sample_rate, clip_format.num_samples, device)
@@ -216,10 +224,15 @@ class _BatchCache(ArrayStore):
 
 
 def _backbone(
-    contents: dict[str, bytes], entry: ExportedBackbone, frontend: FrontEndSpec, clips: ClipFormat, device: Any
+    contents: dict[str, bytes],
+    entry: ExportedBackbone,
+    frontend: FrontEndSpec,
+    clips: ClipFormat,
+    device: Any,
+    factory: str,
 ) -> Backbone:
     config_json, weights = (contents[name] for name in BACKBONE_FILES)
-    spec = BackboneSpec(entry.name, frontend, entry.layer, entry.pool)
+    spec = BackboneSpec(factory, frontend, entry.layer, entry.pool)
     restored: Backbone = find_family(entry.family).restore(
         json.loads(config_json), load_tensors(weights), spec, clips, device
     )

@@ -21,7 +21,8 @@ class ClassScore:
     Attributes:
         label: of the benchmark.
         name: untrusted text.
-        probability: softmax of the mean scores, over the classes that the model knows.
+        probability: softmax of the mean scores divided by the head's temperature, over the classes that the model
+            knows.
         score: mean score of the head over the windows.
     """
 
@@ -93,6 +94,7 @@ def predict(
         raise EarshotError(f"--hop: expected at least a sample, {1 / description.sample_rate:g} s, found {hop:g}")
     recording = read(path, description.sample_rate, loudness=description.loudness if loudness is None else loudness)
     starts = recording.starts(description.num_samples, step)
+    temperature = description.temperature(head)
     total = torch.zeros(len(description.classes), dtype=torch.float64)
     windows: list[Window] = []
     for first in range(0, len(starts), WINDOWS_PER_BATCH):
@@ -100,7 +102,7 @@ def predict(
         scores = model.score(recording.windows(batch, description.num_samples))[head].double()
         total += scores.sum(dim=0)
         if timeline:
-            for start, probabilities in zip(batch.tolist(), scores.softmax(dim=1), strict=True):
+            for start, probabilities in zip(batch.tolist(), (scores / temperature).softmax(dim=1), strict=True):
                 best = int(probabilities.argmax())
                 end = min(start + description.num_samples, len(recording.samples)) / description.sample_rate
                 entry = description.classes[best]
@@ -108,13 +110,13 @@ def predict(
                 windows.append(Window(start / description.sample_rate, end, entry.label, entry.name, probability))
         if listener:
             listener(first + len(batch), len(starts))
-    classes = _top_classes(model, total / len(starts), top)
+    classes = _top_classes(model, total / len(starts), temperature, top)
     return Prediction(recording.seconds, len(starts), classes, tuple(windows))
 
 
-def _top_classes(model: ExportedModel, scores: torch.Tensor, top: int) -> tuple[ClassScore, ...]:
+def _top_classes(model: ExportedModel, scores: torch.Tensor, temperature: float, top: int) -> tuple[ClassScore, ...]:
     """The `top` most probable classes for mean scores `[classes]`."""
-    probabilities = scores.softmax(dim=0)
+    probabilities = (scores / temperature).softmax(dim=0)
     order = torch.argsort(scores, descending=True, stable=True)[:top].tolist()
     classes = model.description.classes
     return tuple(

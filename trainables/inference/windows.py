@@ -11,14 +11,14 @@ A recording shorter than a window gives one window, padded with zeros at its end
 """
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from datasets.audio.loudness import normalising_gain
-from datasets.audio.recordings import checked_path, read_blocks, resample_blocks
+from datasets.audio.loudness import normalising_gain, scaled
+from datasets.audio.recordings import checked_path, read_samples
+from datasets.audio.samples import Signal
 
 FULL_SCALE = np.float32(32768)  # clips of a benchmark have 16 bits
 
@@ -28,12 +28,12 @@ class Recording:
     """A decoded recording on disk.
 
     Attributes:
-        samples: [samples] float32, mono, memory-mapped.
+        samples: [samples] float32, mono.
         rate: in Hz.
         gain: brings it to the benchmark's loudness; 1 if the benchmark's loudness is not normalised.
     """
 
-    samples: np.ndarray
+    samples: Signal
     rate: int
     gain: float
 
@@ -58,16 +58,14 @@ class Recording:
         for row, start in enumerate(starts):
             part = self.samples[start : start + num_samples]
             windows[row, : len(part)] = part
-        if self.gain != 1:
-            windows = (windows * self.gain).astype(np.float32, copy=False)
-        return np.rint(windows * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
+        return np.rint(scaled(windows, self.gain) * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
 
 
 def read(path: Path, rate: int, *, loudness: bool) -> Recording:
     """Reads a recording of any length, sample rate and number of channels.
 
-    It is decoded and resampled block by block into an unnamed temporary file (4 bytes a sample), so that memory use
-    does not grow with its length and its loudness can be measured over the whole recording.
+    It is decoded and resampled block by block into a temporary file (4 bytes a sample), so that memory use does not
+    grow with its length and its loudness can be measured over the whole recording.
 
     Args:
         path: any file that libsndfile reads.
@@ -79,9 +77,5 @@ def read(path: Path, rate: int, *, loudness: bool) -> Recording:
         EarshotError: loudness cannot be measured at this sample rate.
     """
     real = Path(os.path.realpath(path))
-    with tempfile.TemporaryFile() as file:
-        for block in resample_blocks(read_blocks(checked_path(real.parent, real.name)), rate):
-            file.write(block.astype(np.float32, copy=False).tobytes())
-        file.flush()
-        samples = np.memmap(file, np.float32, mode="r")
+    samples, rate = read_samples(checked_path(real.parent, real.name), rate)
     return Recording(samples, rate, normalising_gain(samples, rate) if loudness else 1.0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from datasets.benchmark.protocol import Session
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner
+from trainables.learners.running_moments import RunningMoments
 from trainables.learners.settings import Settings
 from trainables.networks.heads import class_means, distance_scores
 from trainables.store.state import State
@@ -22,22 +23,30 @@ class MfccNcmSettings(Settings):
 
 
 class MfccNcm(Learner):
-    """Mean and standard deviation over time of the MFCCs, standardised by the base support; nearest class mean.
+    """Mean and standard deviation over time of the MFCCs, standardised; nearest class mean.
 
-    No pretraining, no training: the spectral envelope only.
+    No pretraining, no training: the spectral envelope only. The statistics of the standardisation are those of the
+    support clips of all sessions so far: a base session of few classes, standardised by itself, would give the most
+    weight to features in which its classes happen to be alike.
+
+    Attributes:
+        means: mean of each class, not standardised: `[classes, 2 coefficients]`.
+        moments: of the support clips of all sessions so far.
     """
 
     name = "mfcc-ncm"
-    version = 1
+    version = 2  # 1: standardised by the base support alone
     summary = "nearest class mean on MFCC mean and std: the floor"
     paper = "-"
     Settings = MfccNcmSettings
     heads = ("nearest-mean",)
     backbone = False
 
+    moments: RunningMoments
+
     def __init__(self, settings: MfccNcmSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self._means = self._centre = self._scale = torch.empty(0)
+        self.means = torch.empty(0)
         count, rate = settings.coefficients, features.clips.sample_rate
         self._description = f"mfcc {count}", partial(mfcc_statistics, sample_rate=rate, count=count)
 
@@ -47,27 +56,27 @@ class MfccNcm(Learner):
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         described = self._describe(session.support)
-        if not self.classes:
-            self._centre = described.mean(dim=0)
-            self._scale = described.std(dim=0).clamp_min(1e-6)
-        new = class_means((described - self._centre) / self._scale, session.support_labels, session.labels)
-        self._means = torch.cat([self._means, new]) if self.classes else new
+        moments = RunningMoments.of(described)
+        means = class_means(described, session.support_labels, session.labels)
+        self.moments = self.moments.merge(moments) if self.classes else moments
+        self.means = torch.cat([self.means, means]) if self.classes else means
         self.classes += session.labels
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        standardised = (self._describe(positions) - self._centre) / self._scale
-        return {"nearest-mean": distance_scores(standardised, self._means)}
+        standardise = self.moments.standardise
+        return {"nearest-mean": distance_scores(standardise(self._describe(positions)), standardise(self.means))}
 
     def state(self) -> State:
-        tensors = {"means": self._means, "centre": self._centre, "scale": self._scale}
-        return State({"means": tensors}, {"classes": list(self.classes)})
+        parts = {"means": {"means": self.means}, "moments": self.moments.tensors()}
+        return State(parts, {"classes": list(self.classes)})
 
     def load(self, state: State) -> None:
-        self._means, self._centre, self._scale = (state.parts["means"][key] for key in ("means", "centre", "scale"))
+        self.means = state.parts["means"]["means"]
+        self.moments = RunningMoments(**state.parts["moments"])
         self.classes = list(state.notes["classes"])
 
     def parameter_counts(self) -> tuple[int, int]:
-        count = self._means.numel() + self._centre.numel() + self._scale.numel()
+        count = self.means.numel() + sum(values.numel() for values in self.moments.tensors().values())
         return count, count
 
     def _describe(self, positions: tuple[int, ...]) -> Tensor:

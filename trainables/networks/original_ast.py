@@ -34,6 +34,9 @@ STEM_NAMES = {
 }
 
 
+BLOCK_PARAMETERS = tuple(f"{name}.{kind}" for name in (*BLOCK_NAMES, "attn.qkv") for kind in ("weight", "bias"))
+
+
 def vit_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters of the ViT (`blocks.0...`) in an original checkpoint, without the prefixes of its wrappers."""
     prefix = re.compile(r"^(module\.)?v\.")
@@ -57,7 +60,13 @@ def config_of_original(state: object, path: Path) -> ASTConfig:
             + ("; give the folder of a transformers model, not its weights file" if not vit else "")
         )
     width = vit["cls_token"].shape[-1]
-    blocks = {int(key.split(".")[1]) for key in vit if key.startswith("blocks.")}
+    first = vit.get("blocks.0.mlp.fc1.weight")
+    if first is None or first.ndim != 2 or vit["pos_embed"].ndim != 3 or not width:
+        raise EarshotError(
+            f"backbone '{path}': not a checkpoint of the original AST: expected the matrix "
+            "'module.v.blocks.0.mlp.fc1.weight' and positions [1, tokens, width]"
+        )
+    blocks = {key.split(".")[1] for key in vit if key.startswith("blocks.")}
     positions = vit["pos_embed"].shape[1] - 2
     if positions % BANDS or not blocks:
         raise EarshotError(f"backbone '{path}': {positions} positions are not a grid of {BANDS} bands of patches")
@@ -66,7 +75,7 @@ def config_of_original(state: object, path: Path) -> ASTConfig:
         hidden_size=width,
         num_hidden_layers=len(blocks),
         num_attention_heads=width // 64 if width % 64 == 0 else max(1, width // 32),
-        intermediate_size=vit["blocks.0.mlp.fc1.weight"].shape[0],
+        intermediate_size=first.shape[0],
         layer_norm_eps=EPSILON,
         patch_size=PATCH,
         frequency_stride=STRIDE,
@@ -76,14 +85,22 @@ def config_of_original(state: object, path: Path) -> ASTConfig:
 
 
 def convert_original(state: Mapping[str, Tensor], blocks: int) -> dict[str, Tensor]:
-    """Converts an original checkpoint to a state of `transformers.ASTModel`, without classification heads."""
+    """Converts an original checkpoint to a state of `transformers.ASTModel`.
+
+    Parameters that are not those of a block or of the stem keep their names: whether they are the known classification
+    heads is checked when the state is loaded.
+    """
     vit = vit_state(state)
     converted = {new: vit[old] for old, new in STEM_NAMES.items()}
+    used = {f"v.{name}" for name in STEM_NAMES}
     for index in range(blocks):
         prefix = f"blocks.{index}."
         block = {key.removeprefix(prefix): value for key, value in vit.items() if key.startswith(prefix)}
-        converted |= {f"layers.{index}.{key}": value for key, value in convert_block(block).items()}
-    return converted
+        if all(name in block for name in BLOCK_PARAMETERS):
+            converted |= {f"layers.{index}.{key}": value for key, value in convert_block(block).items()}
+            used |= {f"v.{prefix}{name}" for name in BLOCK_PARAMETERS}
+    rest = {key.removeprefix("module."): value for key, value in state.items()}
+    return converted | {key: value for key, value in rest.items() if key not in used}
 
 
 def convert_block(block: Mapping[str, Tensor]) -> dict[str, Tensor]:

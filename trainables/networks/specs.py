@@ -13,6 +13,8 @@ RANDOM = {  # name: width, blocks, heads
     "random-small": (192, 4, 3),
     "random-base": (768, 12, 12),
 }
+RESNET = "resnet18"
+
 Capability = Literal["embed", "tune", "tokens", "spectrogram"]
 """What a backbone can do and a method may need; see `trainables.networks.backbones.backbone`."""
 

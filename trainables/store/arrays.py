@@ -3,7 +3,8 @@
     STORE/features/ab/ADDRESS.npy
 
 Each file ends with a checksum of the bytes before it, behind the array, where NumPy does not read: `crc32 89abcdef` and
-a line feed. It is computed while the array is written, which takes a quarter of a second per GB.
+a line feed. It is computed while the array is written, which takes a quarter of a second per GB, and compared when a
+process reads the file for the first time. Files of earlier versions that end without one are compared by length only.
 """
 
 import io
@@ -21,6 +22,7 @@ from trainables.store.layout import array_file, trailer
 from trainables.store.lease import find_or_compute
 from trainables.store.shared_files import MARK_SECONDS, Place, SharedFiles, mark_used
 
+BLOCK = 1 << 20  # bytes read at a time
 RESIDENT = 64 << 20  # bytes: arrays up to this size are kept on the device, larger ones are read batch by batch
 
 
@@ -120,6 +122,7 @@ class ArrayStore:
 
     def __init__(self, place: Place | None) -> None:
         self.shared_files = None if place is None else SharedFiles(place)
+        self._verified: set[tuple[int, int]] = set()  # device and inode of the files that this process has compared
 
     def has(self, address: str) -> bool:
         """Whether the array at `address` is published; its contents are not checked."""
@@ -130,7 +133,8 @@ class ArrayStore:
     ) -> np.ndarray:
         """The array at `address`, memory-mapped; one process computes it while others that need it wait.
 
-        It is written batch by batch, so it need not fit into memory. A file that cannot be read is computed again.
+        It is written batch by batch, so it need not fit into memory. A file that cannot be read, or whose contents
+        differ from its checksum, is computed again.
 
         Args:
             address: SHA-256 hex of everything that the array depends on.
@@ -144,7 +148,7 @@ class ArrayStore:
 
         def find() -> np.ndarray | None:
             path = files.fetch(name) if shared else files.path(name)
-            array = _memory_map(path)
+            array = self._open(path)
             if array is not None:
                 files.mark_used(name)
             elif shared and path is not None:
@@ -154,12 +158,27 @@ class ArrayStore:
         def compute() -> np.ndarray:
             with files.publish(name, shared=shared) as temporary:
                 _write(temporary, count, batches())
-            array = _memory_map(files.path(name))
+            array = self._open(files.path(name))
             assert array is not None, name
             return array
 
         array = find()
         return array if array is not None else find_or_compute(files.local_lease(name), find, compute)[0]
+
+    def _open(self, path: Path | None) -> np.memmap | None:
+        """The array in a file, memory-mapped; None if there is none or it is damaged."""
+        array = _memory_map(path)
+        if array is None or path is None:
+            return None
+        try:
+            status = path.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity not in self._verified and not _is_intact(path, array):
+                return None
+        except FileNotFoundError:  # evicted
+            return None
+        self._verified.add(identity)
+        return array
 
 
 def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
@@ -182,11 +201,24 @@ def _write(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
         file.write(trailer(checksum))
 
 
-def _memory_map(path: Path | None) -> np.ndarray | None:
+def _is_intact(path: Path, array: np.memmap) -> bool:
+    """Whether the file of an array matches the checksum at its end, or ends without one, as those of earlier versions.
+
+    Reads the file; not through the memory map, as a bad disk block would then kill the process.
+    """
+    checksum, remaining = 0, array.offset + array.nbytes
+    with path.open("rb") as file:
+        while remaining and (block := file.read(min(BLOCK, remaining))):
+            checksum = zlib.crc32(block, checksum)
+            remaining -= len(block)
+        return file.read() in (b"", trailer(checksum))
+
+
+def _memory_map(path: Path | None) -> np.memmap | None:
     if path is None:
         return None
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
         return None
     return array

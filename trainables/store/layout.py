@@ -1,31 +1,34 @@
 """Addresses and file names of the store; imports no PyTorch."""
 
-import hashlib
 import json
 import re
 from typing import Any
+
+from datasets.utils.checksum import check_checksum, json_digest
+from datasets.utils.errors import EarshotError
 
 IS_DIGEST = re.compile("[0-9a-f]{64}").fullmatch  # digests become paths
 
 
 def address_of(depends_on: dict[str, Any]) -> str:
     """SHA-256 hex of JSON data; the order of keys does not matter."""
-    return hashlib.sha256(json.dumps(depends_on, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json_digest(depends_on)
 
 
 def parse_description(content: bytes, address: str) -> dict[str, Any]:
-    """Parses and checks the contents of a stage.json.
+    """Parses and checks the contents of a stage.json, `checksum` included; earlier versions wrote none.
 
     Raises:
         ValueError: it is damaged, or belongs to another stage than the one at `address`.
     """
     try:
         description: dict[str, Any] = json.loads(content)
+        check_checksum(description, "stage.json", "")
         digests = (description["predictions"], *description["parts"].values())
         numbers = [float(description[key]) for key in ("seconds", "parameters_stored", "parameters_used")]
         if address == address_of(description["depends_on"]) and all(map(IS_DIGEST, digests)) and min(numbers) >= 0:
             return description
-    except (KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError, RecursionError, EarshotError):
         pass
     raise ValueError("not the description of the stage at its address")
 

@@ -23,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
+from datasets.utils.checksum import with_checksum
 from datasets.utils.files import TEMPORARY_SUFFIX, file_digest
 from trainables.store.layout import parse_description, part_file, predictions_file, stage_file
 from trainables.store.lease import Lease
@@ -92,12 +93,10 @@ class StageStore:
         description = self._read_description(address)
         if description is None:
             return None
-        parts = {}
-        for name, digest in description["parts"].items():
-            content = self._read_part(digest)
-            if content is None:
-                return None
-            parts[name] = load_tensors(content)
+        contents = {name: self._read_part(digest) for name, digest in description["parts"].items()}
+        if None in contents.values():  # known after reading all: every damaged part has then been removed
+            return None
+        parts = {name: load_tensors(content) for name, content in contents.items() if content is not None}
         return State(parts, description["notes"])
 
     def publish(self, stage: Stage, state: State) -> None:
@@ -126,7 +125,7 @@ class StageStore:
             "peak_bytes": stage.peak_bytes,
         }
         with self.shared_files.publish(stage_file(stage.address)) as temporary:
-            temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(with_checksum(description), indent=1) + "\n", encoding="utf-8")
 
     def lease(self, address: str) -> Lease:
         """The lease to compute the stage at `address`."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from datasets.utils.checksum import KEY
 from datasets.utils.files import stream_digest
 from datasets.utils.location import FolderEntry
 from datasets.utils.text import plural
@@ -52,6 +53,7 @@ class Verification:
         parts: number of verified parts.
         arrays: number of verified embeddings.
         unsummed: number of embeddings without a checksum, of which only the length was verified.
+        unsummed_stages: number of stages whose description has no checksum, so that their notes were not verified.
         size: bytes read.
     """
 
@@ -60,6 +62,7 @@ class Verification:
     parts: int
     arrays: int
     unsummed: int
+    unsummed_stages: int
     size: int
 
 
@@ -72,13 +75,14 @@ def verify(inventory: Inventory, progress: Progress = lambda size: None) -> Veri
     """
     damages: list[Damage] = []
     used_by: dict[str, list[str]] = defaultdict(list)
-    done = 0
+    done = unsummed_stages = 0
     addresses = list(inventory.descriptions)
     checked = map_files(inventory.place, lambda address: _verify_stage(inventory, address), addresses)
     for address, (description, damage) in zip(addresses, checked, strict=True):
         if damage is not None:
             damages.append(damage)
         if description is not None:
+            unsummed_stages += KEY not in description
             for digest in set(description["parts"].values()):
                 used_by[digest].append(address)
         done += _size(inventory.descriptions[address]) + _size(inventory.predictions.get(address))
@@ -108,6 +112,7 @@ def verify(inventory: Inventory, progress: Progress = lambda size: None) -> Veri
         parts=len(parts),
         arrays=len(arrays),
         unsummed=unsummed,
+        unsummed_stages=unsummed_stages,
         size=inventory.size,
     )
 

@@ -15,7 +15,7 @@ from orchestrator.reporting import style
 from orchestrator.reporting.facts import work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
-from orchestrator.results.measures import SESSION_METRICS
+from orchestrator.results.measures import MEASURES, SESSION_METRICS
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
@@ -173,7 +173,9 @@ def _forgetting(matrices: np.ndarray) -> list[Estimate]:
     """Forgetting of the classes of each session at the end: best earlier minus last accuracy, over complete chains."""
     complete = matrices[~np.isnan(matrices[:, -1, 0])] if matrices.size else matrices
     last = matrices.shape[1] - 1
-    return [estimate(np.max(complete[:, j:last, j], axis=1) - complete[:, last, j]) for j in range(last)]
+    best = [np.max(complete[:, j:last, j], axis=1) for j in range(last)]
+    within = MEASURES["forgetting"].range
+    return [estimate(best[j] - complete[:, last, j], within=within) for j in range(last)]
 
 
 def _is_prefix(shorter: Sequence[Any], longer: Sequence[Any]) -> bool:

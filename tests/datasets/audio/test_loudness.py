@@ -12,6 +12,7 @@ from scipy.signal import firwin, resample_poly, sosfreqz
 import datasets.audio.loudness
 from datasets.audio.loudness import gated_loudness, integrated_loudness, k_weighting, normalise, peak_above, true_peak
 from datasets.audio.recordings import read_recording
+from datasets.audio.samples import Samples
 from datasets.utils.errors import EarshotError
 
 MONO_DB = 3.0103  # the test signals of the standard have two equal channels; a single one must be louder by this
@@ -189,6 +190,15 @@ def test_loud_chunks_are_interpolated_in_batches(monkeypatch: pytest.MonkeyPatch
     samples = np.clip(noise(0, 5000), -1, 1)
     monkeypatch.setattr(datasets.audio.loudness, "_CHUNKS_AT_A_TIME", 3)
     assert true_peak(samples) == oversampled_peak(samples)
+
+
+@given(recordings())
+def test_a_recording_in_a_file_is_measured_in_parts(samples: np.ndarray) -> None:
+    with pytest.MonkeyPatch.context() as patch, Samples() as stored:
+        stored.append(samples)
+        patch.setattr(datasets.audio.loudness, "_SAMPLES_AT_A_TIME", 128)
+        assert true_peak(stored) == oversampled_peak(samples)
+        assert integrated_loudness(stored, 8000) == integrated_loudness(samples, 8000) or not len(samples)
 
 
 # --- normalisation ----------------------------------------------------------------------------------------

@@ -128,9 +128,23 @@ def test_an_explicit_order_is_used() -> None:
     [
         (NAMED["ffcac-25"], table(24), "needs 25 classes .* the benchmark has 24"),
         (NAMED["fcac"], table(24), "give --base"),
-        (Protocol(way=2, shot=9), table(4), "class 0 .* needs 9 train clips, the benchmark has 8"),
-        (Protocol(way=2), table(4, test=0), "no test clips"),
-        (Protocol(way=2, shot=8), table(4, val=0), "no validation clips"),
+        (
+            Protocol(way=2, shot=9, base_shot=8),
+            table(4),
+            r"too few train clips for the shots: 'class 2' \(label 2\) has 8 of 9, 'class 3' \(label 3\) has 8",
+        ),
+        (Protocol(way=2), table(2, test=0), r"no test clips: 'class 0' .*, 'class 1' .*; take"),
+        (
+            Protocol(way=2, shot=8),
+            table(2, val=0),
+            r"no validation clips, .*: 'class 0' .*, 'class 1' .*; take",
+        ),
+        (
+            Protocol(way=2, shot=9),
+            table(2, test=0),
+            r"shots: 'class 0' .* has 8 of 9; no test clips: 'class 0' \(label 0\), 'class 1'",
+        ),
+        (Protocol(way=2, shot=9), table(30), r"\(label 19\) has 8 of 9 and 10 more; take fewer"),
         (Protocol(way=2, class_order=(0, 9)), table(4), "label 9 is not in the benchmark; expected 0 to 3"),
         (Protocol(way=2, class_order=(0, 1, 2)), table(4), "names 3 labels, protocol free needs 4"),
     ],

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.audio.recordings import read_recording
+from datasets.audio.recordings import read_samples
+from datasets.audio.samples import Samples
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.protocol import draw_support
 from datasets.benchmark.shards import Clip
@@ -152,11 +153,11 @@ def test_soundscape_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     render_all(tmp_path)
     opened: list[str] = []
 
-    def counted(path: Path) -> tuple[np.ndarray, int]:
+    def counted(path: Path, target: int | None) -> tuple[Samples, int]:
         opened.append(path.relative_to(tmp_path).as_posix())
-        return read_recording(path)
+        return read_samples(path, target)
 
-    monkeypatch.setattr(listed_clips, "read_recording", counted)
+    monkeypatch.setattr(listed_clips, "read_samples", counted)
     assert sum(isinstance(item, Clip) for item in cut_all(tmp_path, options)) == 9
     assert opened == [f"base/{name}.wav" for name in ("test/soundscape_7", "train/soundscape_10")] + [
         f"{name}/soundscape_7.wav" for name in ("base/train", "base/val", "novel_val")

@@ -164,7 +164,7 @@ def test_additional_speaker_does_not_change_the_clips_of_others(tmp_path: Path) 
 def test_speaker_without_test_clips_is_an_error_and_with_few_a_warning(tmp_path: Path) -> None:
     speak(tmp_path, "5", [8000 * 6])
     speak(tmp_path, "6", [8000 * 4 + 7999])
-    with pytest.raises(EarshotError, match=r"speaker '6': expected more than 4 clips .* found 4"):
+    with pytest.raises(EarshotError, match=r"expected more than 4 clips .* found 4 of speaker '6'"):
         plan_of(tmp_path)
     speak(tmp_path, "6", [8000 * 5])
     plan = plan_of(tmp_path)
@@ -203,3 +203,27 @@ def test_source_with_wrong_layout_is_an_error(tmp_path: Path) -> None:
         plan_of(tmp_path)
     with pytest.raises(EarshotError, match="expected a folder of recordings, found: No such file"):
         plan_of(tmp_path / "absent")
+
+
+def test_streamed_flac_of_unknown_length_counts_with_all_its_samples(tmp_path: Path) -> None:
+    speak(tmp_path, "5", [30000, 30000])
+    before = [(clip.clip_id, clip.samples.tobytes()) for clip in cut_all(tmp_path) if isinstance(clip, Clip)]
+    path = tmp_path / "5/100/5-100-0000.flac"
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the number of samples in its header
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    plan = plan_of(tmp_path)
+    assert plan.units[0].details["clips"] == 7 and not plan.rejected
+    assert [(clip.clip_id, clip.samples.tobytes()) for clip in cut_all(tmp_path) if isinstance(clip, Clip)] == before
+
+
+def test_floats_on_an_integer_scale_are_scaled_on_request(tmp_path: Path) -> None:
+    stream = speak(tmp_path, "5", [60000])
+    path = tmp_path / "5/100/5-100-0000.flac"
+    path.unlink()
+    soundfile.write(path.with_suffix(".wav"), stream * 32768, RATE, subtype="FLOAT")
+    assert [type(item) for item in cut_all(tmp_path)] == [Rejection]
+    assert LibriSpeech().identity(OPTIONS).keys().isdisjoint({"float_scale"})
+    clips = cut_all(tmp_path, OPTIONS.model_copy(update={"float_scale": "auto"}))
+    assert isinstance(clips[0], Clip) and np.array_equal(clips[0].samples, stream[:8000].astype(np.float32))

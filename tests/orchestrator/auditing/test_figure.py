@@ -1,6 +1,8 @@
 """The figure of an audit."""
 
 import io
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 from datasets.benchmark.audit import Audit
 from orchestrator.auditing.audit import audit
 from orchestrator.auditing.figure import _stride, audit_figure
+from orchestrator.auditing.findings import shorten
 from orchestrator.reporting.style import png, svg
 
 
@@ -33,6 +36,22 @@ def test_texts_are_inside_the_figure_and_the_bytes_are_reproducible(audited: Aud
 def test_figure_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
     figure = audit_figure(audit(clean))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
+
+
+def test_class_names_without_a_font_are_numbers(clean: Path) -> None:
+    """Characters that no font has would be drawn as boxes, with a warning for each; no usual font has U+13000."""
+    audited = audit(clean)
+    table = audited.clips.table
+    names = ("강아지\U00013000", *table.class_names[1:])
+    clips = replace(audited.clips, table=replace(table, class_names=names))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = audit_figure(replace(audited, name="소리\U00013000", clips=clips))
+        png(figure)
+    shown = {text.get_text() for text in figure.findobj(Text)}
+    assert {"0", *map(shorten, names[1:])} <= shown and names[0] not in shown
+    (title,) = (text for text in shown if text.startswith("Audit of "))
+    assert title.endswith("\u25a1")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -204,6 +205,70 @@ with start_ray(cpus=1):
     wait_for(lambda: not running(family) and not folder.exists(), 30)
 
 
+WAITING = """
+import os, sys, time
+from datasets.utils.cli import as_program
+from datasets.utils.errors import Interrupted
+from orchestrator.cluster.session import start_ray
+
+@as_program
+def main(arguments=None):
+    try:
+        with start_ray(cpus=1, advice="Run it again."):
+            import ray
+            work = ray.remote(lambda: time.sleep(600)).remote()
+            print("ready", flush=True)
+            ray.get(work)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted as expected") from None
+
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("victim", "number", "status", "line"),
+    [
+        ("raylet/raylet", signal.SIGKILL, 2, "error: Ray: its process raylet was killed by signal 9; .* Run it again."),
+        (
+            "gcs_server",
+            signal.SIGKILL,
+            2,
+            "error: Ray: its process gcs_server was killed by signal 9; .* Run it again.",
+        ),
+        ("", signal.SIGTERM, 143, "interrupted as expected"),  # the process that waits
+        ("", signal.SIGHUP, 129, "interrupted as expected"),
+    ],
+    ids=["raylet", "head", "SIGTERM", "SIGHUP"],
+)
+def test_a_block_that_waits_for_ray_ends_with_one_line(
+    victim: str, number: signal.Signals, status: int, line: str
+) -> None:
+    place = Path(os.environ["EARSHOT_RAY_TMP"])
+    before = set(place.glob(f"{PREFIX}*"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    family = descendants(process.pid)
+    (killed,) = (
+        [it for it in family if victim.encode() in command_line(it).split(b"\0")[0]] if victim else [process.pid]
+    )
+    os.kill(killed, number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == status, error
+    assert re.fullmatch(line + "\n", error)
+    wait_for(lambda: not running(family), 20)
+    assert set(place.glob(f"{PREFIX}*")) == before
+
+
+def command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def test_the_next_start_cleans_up_after_a_killed_reaper(short: Path) -> None:
     code = """
 import subprocess, sys, time
@@ -268,6 +333,42 @@ def test_a_temporary_folder_with_a_long_path_is_an_error(monkeypatch: pytest.Mon
     monkeypatch.setenv("EARSHOT_RAY_TMP", str(tmp_path / ("x" * 40)))
     with pytest.raises(EarshotError, match=r"EARSHOT_RAY_TMP .*: expected a folder whose path has 22 bytes at most"):
         ray_folder().__enter__()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root")
+def test_a_full_temporary_folder_is_named(short: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(short)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"mounts a small file system, which is not allowed here: {mounted.stderr.strip()}")
+    try:
+        expected = (
+            f"{short}: expected 20.0 MB of free space at least for Ray's temporary files, found 1.0 MB; make room"
+        )
+        with pytest.raises(EarshotError, match=expected):
+            ray_folder(short).__enter__()
+        assert not list(short.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(short)], check=True)
+
+
+def test_a_home_that_cannot_be_written_needs_no_token_file() -> None:
+    code = """
+import os
+from orchestrator.cluster.session import _protect_token
+_protect_token()
+print(len(os.environ["RAY_AUTH_TOKEN"]))
+"""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**inherited, "HOME": "/proc/1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("64\n", "")
 
 
 def test_workers_of_a_joined_cluster_get_our_packages_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,25 @@ def test_the_best_by_validation_and_its_first_seed(write_trial: WriteTrial, tmp_
         choose_trial(folder, "../run")
 
 
+def test_a_seed_by_number_or_by_validation(write_trial: WriteTrial, tmp_path: Path) -> None:
+    for seed, validation in ((0, 0.4), (3, 0.8), (10, 0.6)):
+        write_trial("ede-bbbbbbbb", seed, [[1 - validation], [0.5, 0.5]], val=[[validation], [0.5, 0.5]])
+    write_trial("ede-bbbbbbbb", 11, [[0.9]], val=[[0.95]], planned=2)
+    folder = RunFolder(tmp_path / "run")
+    for name in ("best", "ede", "ede-bbbbbbbb"):
+        assert choose_trial(folder, name) == "ede-bbbbbbbb-s0"
+        assert choose_trial(folder, name, "10") == "ede-bbbbbbbb-s10"
+        assert choose_trial(folder, name, "best-by-validation") == "ede-bbbbbbbb-s3"
+    for name, seed, message in (
+        ("ede", "4", "--seed 4: ede-bbbbbbbb has 0, 3, 10, 11; expected one of them or best-by-validation"),
+        ("ede-bbbbbbbb-s3", "3", "--seed 3: ede-bbbbbbbb-s3 is one trial with its own seed; leave out --seed"),
+        ("ed", "3", "--seed 3: expected a method or a configuration with a finished session before it, found ed"),
+    ):
+        with pytest.raises(EarshotError) as caught:
+            choose_trial(folder, name, seed)
+        assert str(caught.value) == message
+
+
 def test_without_validation_clips_a_method_comes_last_and_ties_go_by_name(
     write_trial: WriteTrial, tmp_path: Path
 ) -> None:

@@ -4,15 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
-from tests.support.chain_runs import seeds, write_run
+from tests.support.chain_runs import PROTOCOL, seeds, write_run
 from tests.support.run_folders import WriteTrial
-from trainables.inference.description import Description
+from trainables.inference.description import Description, Training
 from trainables.inference.exported_model import load_model
+from trainables.methods.mfcc_ncm import mfcc_statistics
 from trainables.networks.backbones.ast import load_ast
 from trainables.networks.specs import DEFAULT
 from trainables.records import TrialRecord
@@ -55,6 +60,55 @@ def test_the_description(runs: Path, tmp_path: Path) -> None:
     assert model.trial in readme and "0.4 s at 16000 Hz" in readme
 
 
+@pytest.mark.parametrize("method", ["ranpac", "mar", "ede", "mfcc-ncm"])
+def test_confidence_means_accuracy(method: str, tones: Path, tmp_path: Path) -> None:
+    """Of every head; the temperature is fitted to validation clips, and holds for test clips."""
+    write_run(tmp_path, tones, method)
+    description = export(RunFolder(tmp_path / "it"), "best", tmp_path / "model")
+    model, shards = load_model(tmp_path / "model"), Shards(tones)
+    labels = np.array([entry.label for entry in description.classes])
+    validation, test = (shards.select(splits=[split]) for split in ("val", "test"))
+    calibration = description.calibration
+    assert calibration is not None and (calibration.clips, calibration.bins) == (len(validation), 15)
+    scores = model.score(shards.audio(test))
+    assert set(calibration.heads) == set(scores)
+    for head, values in scores.items():
+        right = labels[values.argmax(dim=1).numpy()] == shards.table.labels[test]
+        confidence = (values / description.temperature(head)).softmax(dim=1).amax(dim=1)
+        assert abs(float(confidence.mean()) - right.mean()) < 0.15
+        fitted = calibration.heads[head]
+        assert fitted.ece is not None and fitted.ece_uncalibrated is not None
+        if method in ("ranpac", "mar"):
+            assert fitted.temperature < 0.8  # scores of a ridge differ by little
+
+
+def test_all_train_clips_are_learned_in_the_order_of_the_sessions(tones: Path, tmp_path: Path) -> None:
+    write_run(tmp_path, tones, "mfcc-ncm", protocol=PROTOCOL.model_copy(update={"class_order": "seeded"}))
+    folder = RunFolder(tmp_path / "it")
+    few = export(folder, "best", tmp_path / "few")
+    sessions: list[int] = []
+    everything = export(
+        folder, "best", tmp_path / "all", train_on_all=True, listener=lambda record, _: sessions.append(record.index)
+    )
+    assert sessions == [0, 1, 2]
+    assert everything.classes == few.classes
+    assert few.calibration is not None and everything.calibration is not None
+    assert everything.calibration.clips == few.calibration.clips
+    shards = Shards(tones)
+    train = {entry.label: shards.select(labels=[entry.label], splits=["train"]) for entry in few.classes}
+    count = sum(map(len, train.values()))
+    assert few.training == Training(clips=3 * 6, of=count, all_clips=False)
+    assert everything.training == Training(clips=count, of=count, all_clips=True)
+    assert everything.protocol["name"] == "free-all-clips" and everything.protocol["shot"] == "all"
+    means = load_file(tmp_path / "all/parts/means.safetensors")["means"]
+    for row, entry in zip(means, everything.classes, strict=True):
+        waves = torch.from_numpy(shards.audio(train[entry.label]))
+        torch.testing.assert_close(row, mfcc_statistics(waves, sample_rate=16_000, count=20).mean(dim=0))
+    assert TrialRecord.load(tmp_path / "it/trials" / few.trial).protocol["shot"] == 3  # the run is as before
+    one = export(folder, "best", tmp_path / "one", session=0, train_on_all=True)
+    assert [entry.session for entry in one.classes] == [0, 0]
+
+
 def test_a_trial_without_finished_sessions(write_trial: WriteTrial, tmp_path: Path) -> None:
     write_trial("ede-aaaaaaaa", 0, [], planned=2)
     with pytest.raises(EarshotError, match="no session is finished; run the sweep again"):
@@ -79,7 +133,7 @@ def test_exports_of_a_trial_are_equal_and_replace_only_exports(runs: Path, tmp_p
     export(RunFolder(runs / "other"), "best", out, force=True)
     assert content_of(out) == before
     export(RunFolder(runs / "it"), "best", out, force=True)
-    assert {"model.json", "README.md", "parts/means.safetensors"} == set(content_of(out))
+    assert {"model.json", "README.md", "parts/means.safetensors", "parts/moments.safetensors"} == set(content_of(out))
     (out / "mine.txt").write_text("mine")
     with pytest.raises(EarshotError, match=r"mine\.txt: not part of the export to be replaced; move it elsewhere"):
         export(RunFolder(runs / "it"), "best", out, force=True)

@@ -1,5 +1,6 @@
 """Run folders read back: every number here was written into the folder by hand."""
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.results.run import Run
 from trainables.records import PREDICTIONS, TrialRecord
@@ -284,7 +286,7 @@ def predictions(**changes: object) -> pa.Table:
 def test_errors_about_invalid_predictions_name_the_file(
     run_dir: Path, write_trial: WriteTrial, table: pa.Table, message: str
 ) -> None:
-    record = write_trial("ede-00000001", 0, HIGH)
+    record = write_trial("ede-00000001", 0, HIGH, digests=False)
     pq.write_table(table, run_dir / "trials" / record.trial / "session-00.parquet")
     with pytest.raises(EarshotError, match=rf"ede-00000001-s0/session-00\.parquet: .*{message}") as caught:
         Run.load(run_dir)
@@ -295,7 +297,7 @@ def test_errors_about_invalid_predictions_name_the_file(
 def test_errors_about_damaged_predictions_name_the_file(
     run_dir: Path, write_trial: WriteTrial, content: bytes | None
 ) -> None:
-    record = write_trial("ede-00000001", 0, HIGH)
+    record = write_trial("ede-00000001", 0, HIGH, digests=False)
     file = run_dir / "trials" / record.trial / "session-01.parquet"
     file.write_bytes(file.read_bytes()[:-100] if content is None else content)
     with pytest.raises(EarshotError, match=r"session-01\.parquet: expected a Parquet file") as caught:
@@ -304,7 +306,7 @@ def test_errors_about_damaged_predictions_name_the_file(
 
 
 def test_a_wrong_checksum_of_a_page_is_an_error(run_dir: Path, write_trial: WriteTrial) -> None:
-    record = write_trial("ede-00000001", 0, HIGH)
+    record = write_trial("ede-00000001", 0, HIGH, digests=False)
     file = run_dir / "trials" / record.trial / "session-01.parquet"
     content = bytearray(file.read_bytes())
     chunk = pq.read_metadata(file).row_group(0).column(PREDICTIONS.get_field_index("label"))
@@ -372,4 +374,21 @@ def test_trials_of_different_benchmarks_or_sessions_are_errors(
     write_trial("ede-00000001", 0, HIGH)
     write_trial("ede-00000001", 1, HIGH, **change)
     with pytest.raises(EarshotError, match="expected the same for all trials"):
+        Run.load(run_dir)
+
+
+def test_changed_digits_in_predictions_and_the_description_are_errors(run_dir: Path, write_trial: WriteTrial) -> None:
+    """Predictions with valid page checksums, of another chain."""
+    record = write_trial("ede-00000001", 0, HIGH)
+    other = write_trial("ede-00000002", 0, LOW)
+    paths = [run_dir / "trials" / trial.trial / "session-00.parquet" for trial in (record, other)]
+    original = paths[0].read_bytes()
+    paths[0].write_bytes(paths[1].read_bytes())
+    with pytest.raises(EarshotError, match=r"session-00\.parquet: expected SHA-256 .* was edited; delete the fol"):
+        Run.load(run_dir)
+    paths[0].write_bytes(original)
+    (run_dir / "sweep.json").write_text(json.dumps(with_checksum({"where": {"objective": ["aa"]}})))
+    assert Run.load(run_dir).sweep == {"where": {"objective": ["aa"]}}
+    (run_dir / "sweep.json").write_text((run_dir / "sweep.json").read_text().replace("aa", "pd"))
+    with pytest.raises(EarshotError, match=r"sweep\.json: checksum: expected"):
         Run.load(run_dir)

@@ -9,7 +9,9 @@ import pytest
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from orchestrator import stages
 from orchestrator.results.find_run import find_run
+from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder, Tally
 from orchestrator.tuning.arguments import parse
 from trainables.records import TrialRecord
@@ -109,3 +111,55 @@ def test_a_run_is_found_by_path_and_by_name(tmp_path: Path, write_trial: Callabl
     assert find_run("new", tmp_path) == tmp_path / "new"
     with pytest.raises(EarshotError, match=r"rum: expected a run folder of a sweep, .* did you mean 'run'\?"):
         find_run("rum", tmp_path)
+
+
+def test_changed_predictions_are_gathered_again(tmp_path: Path, write_trial: Callable[..., TrialRecord]) -> None:
+    """A session that was computed again with other predictions, as by a newer version of the method."""
+    record = write_trial("a-1", 0, [[0.5]])
+    shutil.move(tmp_path / "run", tmp_path / "storage")
+    folder = RunFolder(tmp_path / "run", Location.of(tmp_path / "storage"))
+    folder.gather()
+    source = tmp_path / "storage/trials" / record.trial
+    other = write_trial("b-2", 0, [[0.25]])
+    shutil.copyfile(folder.trial(other.trial) / "session-00.parquet", source / "session-00.parquet")
+    digest = other.sessions[0].predictions_sha256
+    changed = record.sessions[0].model_copy(update={"predictions_sha256": digest})
+    record.model_copy(update={"sessions": (changed,)}).save(source)
+    folder.gather()
+    assert Run.load(folder.path).scores[record.trial, "prototype", "test"].micro[0] == 0.25
+
+
+def test_a_changed_digit_in_the_description_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On --resume, with the sweep's own command, and in every command that asks for the run's store."""
+    config = parse(["--benchmark", "b", "--seeds", "2", "--runs", str(tmp_path)])
+    folder = RunFolder(tmp_path / "mine")
+    with folder.lock(config.what(), config.model_dump(mode="json")):
+        pass
+    path = folder.path / "sweep.json"
+    path.write_text(path.read_text().replace('"order": 1', '"order": 7'))
+    message = r"sweep\.json: checksum: expected .*, found .*: the file is damaged or was edited; put back a copy"
+    with pytest.raises(EarshotError, match=message):
+        parse(["--resume", str(folder.path)])
+    with pytest.raises(EarshotError, match=message), folder.lock(config.what(), {}):
+        pass
+    monkeypatch.chdir(tmp_path)
+    assert stages.main(["ls", "mine", "--runs", "."]) == 2
+    assert "sweep.json: checksum: expected" in capsys.readouterr().err
+
+
+def test_the_search_space_is_kept_with_its_checksum(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("methods: {ede: {base_epochs: 20}}\n")
+    folder = RunFolder(tmp_path / "mine")
+    with folder.lock(WHAT, {"space": str(space)}, space):
+        pass
+    space.unlink()
+    copy = folder.path / "space.yaml"
+    assert folder.where() == {"space": str(copy)}
+    moved = RunFolder(folder.path.rename(tmp_path / "moved"))
+    assert moved.where() == {"space": str(moved.path / "space.yaml")}
+    (moved.path / "space.yaml").write_text("methods: {ede: {base_epochs: 30}}\n")
+    with pytest.raises(EarshotError, match=r"space\.yaml: expected SHA-256 .* as in sweep\.json, found .* edited; put"):
+        moved.where()

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from orchestrator.reporting.formatting import mean_std
-from orchestrator.statistics.estimates import estimate
+from orchestrator.statistics.estimates import ACCURACY, estimate
 
 NAN = float("nan")
 
@@ -24,6 +24,14 @@ def test_the_confidence_sets_the_width_of_the_interval() -> None:
     # t_{0.95, 1} = 6.313752 (tables); std of 0 and 1 is sqrt(1/2)
     value = estimate([0.0, 1.0], confidence=0.9)
     assert value.high - value.mean == pytest.approx(6.313752 * math.sqrt(0.5) / math.sqrt(2), abs=1e-6)
+
+
+def test_the_interval_is_cut_to_the_possible_values() -> None:
+    """At two seeds the t interval of these is [0.255, 1.447]."""
+    value = estimate([0.804, 0.898], within=ACCURACY)
+    assert (value.low, value.high) == (pytest.approx(0.851 - 12.706205 * 0.047, abs=1e-6), 1.0)
+    assert estimate([0.01, 0.11], within=ACCURACY).low == 0.0
+    assert estimate([0.804, 0.898]).high == pytest.approx(0.851 + 12.706205 * 0.047, abs=1e-6)
 
 
 def test_one_value_has_no_std() -> None:

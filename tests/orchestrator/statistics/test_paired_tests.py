@@ -103,3 +103,10 @@ def test_seeds_needed_of_tiny_and_huge_effects() -> None:
     assert power(0.0, 10) == pytest.approx(0.05)
     assert (seeds_needed(0.1) or 0) < MAX_SEEDS
     assert (seeds_needed(0.5, alpha=0.01) or 0) > 34
+
+
+def test_the_interval_of_a_difference_is_cut_to_the_possible_differences() -> None:
+    free, cut = paired_test([0.1, 0.9]), paired_test([0.1, 0.9], largest=1.0)
+    assert (free.low, free.high) == (pytest.approx(0.5 - 12.706205 * 0.4, abs=1e-5), pytest.approx(5.582482, abs=1e-5))
+    assert (cut.low, cut.high) == (-1.0, 1.0)
+    assert (cut.mean, cut.t, cut.p_t) == (free.mean, free.t, free.p_t)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets.utils.errors import EarshotError
-from orchestrator.tuning.arguments import parse, parser, shows_json
+from orchestrator.tuning.arguments import parse, parser, resume_command, shows_json
 from orchestrator.tuning.config import SweepConfig
 
 
@@ -56,6 +56,27 @@ def test_a_resumed_run_stays_in_its_folder(tmp_path: Path) -> None:
     config = parse(["--resume", str(run), "--runs", str(tmp_path / "elsewhere"), "--workers", "3"])
     assert (config.runs, config.name, config.workers, config.budget) == (tmp_path / "runs", "mine", 3, None)
     assert len(config.seeds) == 2
+
+
+def test_the_cluster_of_a_resumed_run_is_named_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write a run folder would otherwise receive the user's token."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    run = write_run(tmp_path / "mine", address="10.0.0.1:6379")
+    expected = (
+        r"sweep\.json: the run used the Ray cluster 10\.0\.0\.1:6379, .* add --address 10\.0\.0\.1:6379 to join it"
+    )
+    for resume in (["--resume", str(run)], ["--resume", "mine", "--runs", str(tmp_path)]):
+        with pytest.raises(EarshotError, match=expected):
+            parse(resume)
+        for address in ("local", "10.0.0.1:6379", "10.0.0.2:6379"):
+            assert parse([*resume, "--address", address]).address == address
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
+    with pytest.raises(EarshotError, match=expected):
+        parse(["--resume", str(run)])
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert parse(["--resume", str(run)]).address == "10.0.0.1:6379"
+    assert resume_command(run, "10.0.0.1:6379") == f"earshot sweep --resume {run} --address 10.0.0.1:6379"
+    assert resume_command(run, "local") == f"earshot sweep --resume {run}"
 
 
 def test_resume_without_a_stored_configuration(tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ HEALTH = {  # a node that died is noticed after a second
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
     "RAY_AUTH_MODE": "disabled",
 }
 
@@ -103,19 +102,41 @@ def test_a_killed_driver(tones: Path, runs: Path, undisturbed: dict[str, str]) -
     driver.kill()
     driver.wait()
     wait_for(lambda: not processes_with(runs), 20)  # neither Ray's nor the trials'
+    assert not list((runs.parent / "temporary").glob("*wandb*"))
     check_finishes(resume(runs), runs, undisturbed, stages(runs))
     assert not list(Path(os.environ["EARSHOT_RAY_TMP"]).glob("ear-ray-*/r"))
 
 
-def test_ctrl_c(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_sweep(
+    number: signal.Signals, status: int, tones: Path, runs: Path, undisturbed: dict[str, str]
+) -> None:
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
     wait_for_stages(driver, runs, 3)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130, output
+    assert driver.returncode == status, output
     assert f"interrupted; completed sessions are saved. Resume with earshot sweep --resume {runs / 'run'}" in output
-    assert "Traceback" not in output
+    assert "Traceback" not in output and "received at time" not in output  # the latter by the C++ code of Ray
     check_finishes(resume(runs), runs, undisturbed, stages(runs))
+
+
+def test_rays_own_processes_die(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
+    """The raylet ends with its agent."""
+    driver = start(command(tones, runs, epochs=EPOCHS), runs)
+    wait_for_stages(driver, runs, 3)
+    before = stages(runs)
+    (agent,) = [it for it in descendants(driver.pid) if b"DashboardAgent" in Path(f"/proc/{it}/cmdline").read_bytes()]
+    os.kill(agent, signal.SIGKILL)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 2, output
+    (line,) = [line for line in output.splitlines() if "raylet" in line]
+    assert line.startswith("error: Ray: its process raylet ")
+    assert line.endswith(f"; completed work is saved. Resume with earshot sweep --resume {runs / 'run'}")
+    assert "Traceback" not in output
+    wait_for(lambda: not processes_with(runs), 20)
+    assert not list((runs.parent / "temporary").glob("*wandb*"))
+    check_finishes(resume(runs), runs, undisturbed, before)
 
 
 def test_a_budget_that_is_used_up(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
@@ -235,6 +256,7 @@ def test_a_killed_node_and_then_the_whole_cluster(
     for name in ("one", "head"):
         power_off(nodes[name])
     output, _ = driver.communicate(timeout=120)
-    assert driver.returncode not in (0, None), output
+    assert driver.returncode == 2, output
+    assert "Traceback" not in output and output.endswith(f"--resume {runs / 'run'} --address {address}\n")
     wait_for(lambda: not processes_with(runs), 20)
     check_finishes(resume(runs, "--address", "local"), runs, undisturbed, before)

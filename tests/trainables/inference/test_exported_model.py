@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from datasets.benchmark.shards import Shards
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import export
 from orchestrator.results.run_folder import RunFolder
@@ -66,7 +67,7 @@ def exported(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 def edit(folder: Path, **changes: Any) -> None:
     content = json.loads((folder / FILE_NAME).read_text())
-    (folder / FILE_NAME).write_text(json.dumps({**content, **changes}))
+    (folder / FILE_NAME).write_text(json.dumps(with_checksum({**content, **changes})))
 
 
 def error(folder: Path) -> str:
@@ -130,14 +131,19 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema_version: expected at most 1, found 2"),
+        ({"schema_version": 3}, "schema_version: expected at most 2, found 3"),
         ({"schema_version": "1"}, "schema_version"),
+        ({"calibration": {"clips": 1, "bins": 15, "heads": {}}}, "calibration: expected the heads prototype"),
+        (
+            {"calibration": {"clips": 1, "bins": 15, "heads": {"prototype": {"temperature": 0}}}},
+            "calibration.heads.prototype.temperature: Input should be greater than 0",
+        ),
         ({"more": 1}, "more: Extra inputs are not permitted"),
         ({"method": "os.system"}, "method 'os.system': not known"),
         ({"version": 99}, "expected version 1 of simplecil with heads prototype, found version 99"),
         ({"settings": {"lr": 1}}, "settings: no key 'lr'"),
         ({"default_head": "x"}, "default_head: expected one of prototype, found 'x'"),
-        ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m"}, r"with \x1b[31m"),
+        ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m", "calibration": None}, r"with \x1b[31m"),
         ({"notes": {}}, "does not fit simplecil (KeyError: 'classes')"),
         ({"notes": {"classes": [0, 1, 2, 3, 5, 4]}}, "classes: differ from those in the learner's state"),
         ({"classes": []}, "classes: Tuple should have at least 1 item"),
@@ -175,3 +181,61 @@ def test_code_named_in_the_config_of_the_backbone_is_ignored(exported: Callable[
     files = json.loads((folder / FILE_NAME).read_text())["files"]
     edit(folder, files={**files, "backbone/config.json": hashlib.sha256(path.read_bytes()).hexdigest()})
     assert load_model(folder).description.trial.startswith("simplecil")
+
+
+def test_an_export_of_schema_version_1_has_no_temperature(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = exported(tmp_path / "model")
+    content = json.loads((folder / FILE_NAME).read_text())
+    del content["calibration"], content["training"], content["checksum"]
+    (folder / FILE_NAME).write_text(json.dumps({**content, "schema_version": 1}))
+    description = load_model(folder).description
+    assert description.calibration is None and description.temperature("prototype") == 1
+
+
+def test_a_changed_digit_of_the_description_is_found(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    path = folder / FILE_NAME
+    path.write_text(path.read_text().replace('"label": 1', '"label": 9'))
+    assert "model.json: checksum: expected " in error(folder)
+    content = json.loads(path.read_text().replace('"label": 9', '"label": 1'))
+    path.write_text(json.dumps({key: value for key, value in content.items() if key != "checksum"}))
+    assert load_model(folder).description.method == "simplecil"  # of an earlier version
+
+
+def replace_backbone_file(folder: Path, name: str, content: bytes) -> None:
+    """As an attacker would, who writes the digests, too."""
+    (folder / name).write_bytes(content)
+    files = json.loads((folder / FILE_NAME).read_text())["files"]
+    edit(folder, files={**files, name: hashlib.sha256(content).hexdigest()})
+
+
+def test_a_sparse_file_of_a_terabyte_is_refused_by_its_header(exported: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    size = 1 << 40
+    header = json.dumps({"means": {"dtype": "F32", "shape": [1 << 18, 1 << 20], "data_offsets": [0, size]}}).encode()
+    with (folder / "parts/prototypes.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+    message = error(folder)
+    assert "parts/prototypes.safetensors: expected tensors that fit into this machine's memory (" in message
+    assert "), found 'means' of shape [262144, 1048576], 1.1 TB with the files before; export it again" in message
+    with (folder / FILE_NAME).open("rb+") as file:
+        file.truncate(size)
+    assert "model.json: expected at most 67108864 bytes, found 1099511627776" in error(folder)
+
+
+def test_absurd_sizes_in_the_config_of_the_backbone_are_refused(
+    exported: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = exported(tmp_path)
+    config = json.loads((folder / "backbone/config.json").read_text())
+    changes = {
+        ": expected 4 as in backbone/model.safetensors, found 1000000000; export": {"num_hidden_layers": 10**9},
+        "found one with 12 differently shaped parameters (such as layers.0.mlp": {"intermediate_size": 10**12},
+        "found model_type hubert": {"model_type": "hubert"},
+    }
+    for message, change in changes.items():
+        replace_backbone_file(folder, "backbone/config.json", json.dumps({**config, **change}).encode())
+        assert message in error(folder)
+    edit(folder, frontend={"kind": "reference", "window": 10**9, "hop": 160})
+    assert "frontend.window: expected at most twice the 6400 samples, found 1000000000" in error(folder)

@@ -45,6 +45,24 @@ def test_a_file_that_cannot_be_read_is_computed_again(tmp_path: Path, content: b
     assert store.get("ab" * 32, 1, lambda: iter([np.ones(1)])).tolist() == [1.0]
 
 
+def test_an_array_that_differs_from_its_checksum_is_computed_again(tmp_path: Path) -> None:
+    def get() -> list[float]:
+        array = ArrayStore(tmp_path).get("ab" * 32, 2, lambda: iter([np.ones(2)]))
+        assert isinstance(array, np.memmap)
+        return array.tolist()
+
+    get()
+    (path,) = tmp_path.rglob("*.npy")
+    for index in (-40, -20, -3):  # in the first value, in the second one, in the checksum
+        content = bytearray(path.read_bytes())
+        content[index] ^= 1
+        path.write_bytes(content)
+        assert get() == [1.0, 1.0]
+        assert path.read_bytes() != bytes(content)
+    np.save(path, np.zeros(2))  # of an earlier version, without a checksum
+    assert get() == [0.0, 0.0]
+
+
 def test_a_computation_that_fails_leaves_no_file(tmp_path: Path) -> None:
     def fails() -> Iterator[np.ndarray]:
         yield np.ones(1)

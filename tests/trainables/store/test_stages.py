@@ -1,5 +1,6 @@
 """The store of stages: complete or absent, damage is detected, equal parts are stored once."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,3 +94,25 @@ def test_a_damaged_part_is_detected_and_written_again(store: StageStore) -> None
 def test_an_address_does_not_depend_on_the_order_of_keys() -> None:
     assert address_of({"a": 1, "b": [1, 2]}) == address_of({"b": [1, 2], "a": 1})
     assert address_of({"a": 1}) != address_of({"a": 2})
+
+
+def test_a_flipped_bit_in_the_notes_is_detected(store: StageStore) -> None:
+    """Also where only the state is read, as by the next session."""
+    published = stage(1)
+    store.publish(published, STATE)
+    (path,) = store.shared_files.folder.rglob("stage.json")
+    path.write_text(path.read_text().replace("  3,", "  2,"))
+    assert store.state(published.address) is None
+    assert store.find(published.address) is None
+
+
+def test_a_stage_of_an_earlier_version_has_no_checksum(store: StageStore) -> None:
+    published = stage(1)
+    store.publish(published, STATE)
+    (path,) = store.shared_files.folder.rglob("stage.json")
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+    assert store.find(published.address) == published
+    state = store.state(published.address)
+    assert state is not None and state.notes == STATE.notes

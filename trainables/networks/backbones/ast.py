@@ -12,8 +12,9 @@ from transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogra
 
 from datasets.utils.errors import EarshotError, first_line
 from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone, WaveTransform
-from trainables.networks.backbones.checkpoint import pretrained
+from trainables.networks.backbones.pretrained import ADVICE, check_depth, pretrained
 from trainables.networks.backbones.source import CHECKPOINTS, Source, find_source
+from trainables.networks.checkpoint import AST, check_model_type, load_parameters
 from trainables.networks.frontend import MEL_BINS, FrontEnd
 from trainables.networks.original_ast import config_of_original, convert_original
 from trainables.networks.specs import RANDOM, BackboneSpec, ClipFormat
@@ -116,8 +117,7 @@ def load_ast(name: str, frames: int) -> ASTBackbone:
         EarshotError: there is no such backbone, or it is no AST.
     """
     source = find_source(name)
-    if source.model_type not in ("", *MODEL_TYPES):
-        raise EarshotError(f"backbone '{name}': expected an AST, found a model of type {source.model_type}")
+    check_model_type(f"backbone '{name}'", AST, source.model_type or None)
     return ASTBackbone(_model(source), frames).requires_grad_(False)
 
 
@@ -134,11 +134,13 @@ def restore(
         device: where the front end runs.
     """
     frontend = FrontEnd(spec.frontend, clips.sample_rate, clips.num_samples, device)
+    check_model_type("backbone", AST, values.get("model_type"), ADVICE)
+    check_depth(values, state)
     config = ASTConfig(**{key: values[key] for key in RESTORED})
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
         model = ASTModel(config)
-    model.load_state_dict(state, assign=True)
+    load_parameters(model, state, "backbone", AST, assign=True, advice=ADVICE)
     return ASTBackbone(model, frontend.frames, frontend)
 
 
@@ -147,7 +149,7 @@ def _model(source: Source) -> ASTModel:
         return _random(*RANDOM[source.name])
     if source.name.endswith(CHECKPOINTS):
         return _from_original(Path(source.name))
-    model: ASTModel = pretrained(ASTModel, source, attn_implementation="sdpa")
+    model: ASTModel = pretrained(ASTModel, source, AST)
     return model
 
 
@@ -187,7 +189,7 @@ def _from_original(path: Path) -> ASTModel:
         raise EarshotError(f"backbone '{path}': not a checkpoint of plain tensors ({first_line(error)})") from None
     config = config_of_original(state, path)
     model = _empty(config)
-    model.load_state_dict(convert_original(state, config.num_hidden_layers))
+    load_parameters(model, convert_original(state, config.num_hidden_layers), f"backbone '{path}'", AST)
     return model
 
 

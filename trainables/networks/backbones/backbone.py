@@ -50,6 +50,7 @@ class Backbone(nn.Module, ABC):
         digest: SHA-256 of weights, architecture and options; independent of the clips' length.
         dim: size of the embedding, and width of a token.
         frontend: waveforms to inputs.
+        factory: what an export needs to restore it; empty where the family restores it alone.
         hears: the sample rate that the encoder was made for, Hz; None where any is.
     """
 
@@ -59,6 +60,7 @@ class Backbone(nn.Module, ABC):
     dim: int
     frontend: WaveTransform
     provides: frozenset[Capability]
+    factory: str = ""
     hears: int | None = None
 
     @property

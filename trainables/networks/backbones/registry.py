@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainables.networks.backbones.backbone import Backbone
 
 FOLDER = Path(__file__).parent
-OTHER_FILES = ("__init__", "backbone", "checkpoint", "registry", "source")
+OTHER_FILES = ("__init__", "backbone", "pretrained", "registry", "source")
 
 
 def family_names() -> tuple[str, ...]:
@@ -51,8 +51,8 @@ def load_backbone(spec: BackboneSpec, clips: ClipFormat, device: str = "cpu") ->
 
 
 def _family_of(source: Source) -> Any:
-    if not source.model_type:
-        return find_family("ast")
+    if source.family or not source.model_type:
+        return find_family(source.family or "ast")
     known: list[str] = []
     for family in map(find_family, family_names()):
         if source.model_type in family.MODEL_TYPES:

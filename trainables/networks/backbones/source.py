@@ -5,6 +5,8 @@ random-tiny | random-small | random-base    an AST with random weights of a name
 weights.pth | weights.safetensors           a checkpoint with the parameter names of the original AST code
 folder/                                     a folder saved by `transformers`
 owner/name                                  a model on the Hugging Face hub
+resnet18                                    ResNet-18 on log-mel spectrograms with random weights
+package.module:function | file.py:function  a network of your own
 """
 
 import json
@@ -15,10 +17,11 @@ from pathlib import Path
 from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.suggestion import suggestion
 from trainables.networks.shipped import shipped, verified_folder
-from trainables.networks.specs import DEFAULT, RANDOM
+from trainables.networks.specs import DEFAULT, RANDOM, RESNET
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+FACTORY = re.compile(r"^(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*$")
 HUB_TIMEOUT = 5.0  # seconds
 
 
@@ -30,13 +33,15 @@ class Source:
         name: as the user has given it.
         location: folder or name on the hub, for `from_pretrained`; a file or a random network: its name.
         hub: whether it is a model on the hub.
-        model_type: of its `config.json`; empty where there is none.
+        model_type: of its `config.json`; empty where there is none: its parameters are checked as those of an AST.
+        family: of a name that says it without a `config.json`.
     """
 
     name: str
     location: str
     hub: bool = False
     model_type: str = ""
+    family: str = ""
 
 
 def find_source(name: str) -> Source:
@@ -46,7 +51,11 @@ def find_source(name: str) -> Source:
         EarshotError: there are none, or the hub cannot be reached.
     """
     if name in RANDOM or name.endswith(CHECKPOINTS):
-        return Source(name, name)
+        return Source(name, name, family="ast")
+    if name == RESNET:
+        return Source(name, name, family="resnet")
+    if FACTORY.match(name):
+        return Source(name, name, family="own")
     if name in shipped():
         folder = str(verified_folder(name))
         return Source(name, folder, model_type=_model_type(name, Path(folder) / "config.json"))
@@ -57,7 +66,7 @@ def find_source(name: str) -> Source:
     if HUB_NAME.match(name):
         return Source(name, name, hub=True, model_type=_model_type(name, _hub_config(name)))
     raise EarshotError(
-        f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM))} (or give a .pth or "
+        f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM, RESNET))} (or give a .pth or "
         ".safetensors file, a folder saved by transformers, or a hub name such as "
         "MIT/ast-finetuned-audioset-10-10-0.4593)"
     )
@@ -95,9 +104,9 @@ def _hub_config(name: str) -> Path:
 
 def _model_type(name: str, config: Path) -> str:
     try:
-        return str(json.loads(config.read_bytes())["model_type"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(json.loads(config.read_bytes()).get("model_type", ""))
+    except (OSError, ValueError, AttributeError) as error:
         raise EarshotError(
-            f"backbone '{name}': {config}: expected JSON with a model_type, as saved by transformers "
+            f"backbone '{name}': {config}: expected JSON, as saved by transformers "
             f"({first_line(error) or type(error).__name__})"
         ) from None

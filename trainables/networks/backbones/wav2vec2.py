@@ -21,7 +21,7 @@ from transformers import AutoModel, Wav2Vec2FeatureExtractor
 
 from datasets.utils.errors import EarshotError
 from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone, run_block
-from trainables.networks.backbones.checkpoint import extractor_settings, pretrained, restored, save_config
+from trainables.networks.backbones.pretrained import extractor_settings, pretrained, restored, save_config
 from trainables.networks.backbones.source import Source
 from trainables.networks.specs import BackboneSpec, ClipFormat, Layer
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
@@ -67,6 +67,8 @@ class Wav2Vec2Backbone(TokenBackbone):
         self._block_class = type(model.encoder.layers[0])
         self._stable = bool(getattr(model.config, "do_stable_layer_norm", False))
         if isinstance(layer, int):
+            if not 1 <= layer <= self.depth:
+                raise EarshotError(f"--layer {layer}: expected 1 to {self.depth}, last or mean")
             keep_blocks(model.encoder, layer)
             model.config.num_hidden_layers = layer
         if int(model._get_feat_extract_output_lengths(frontend.num_samples)) < 1:
@@ -173,14 +175,7 @@ class Wav2Vec2Backbone(TokenBackbone):
 
 
 def keep_blocks(encoder: Any, count: int) -> None:
-    """Removes all blocks after the first `count`.
-
-    Raises:
-        EarshotError: there are fewer.
-    """
-    depth = len(encoder.layers)
-    if not 0 <= count <= depth:
-        raise EarshotError(f"--layer {count}: expected 1 to {depth}, last or mean")
+    """Removes all blocks after the first `count`."""
     encoder.layers = nn.ModuleList(encoder.layers[:count])
 
 

@@ -1,7 +1,9 @@
 """The backbone compared with the released EDE; names of backbones; the position grid; bad checkpoints."""
 
 import copy
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import ASTConfig, ASTForAudioClassification, HubertConfig, HubertModel
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbones.ast import load_ast
+from trainables.networks.backbones.ast import ASTBackbone, load_ast
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.original_ast import convert_block
 from trainables.networks.weights import weights_digest
@@ -163,7 +166,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_an_unreachable_hub_is_one_line() -> None:
     """In a separate process, whose hub is a closed port of this machine."""
     code = (
-        "from trainables.networks.backbones.ast import load_ast\n"
+        "from trainables.networks.backbones.ast import ASTBackbone, load_ast\n"
         "from datasets.utils.errors import EarshotError\n"
         "try: load_ast('MIT/ast-finetuned-audioset-10-10-0.4593', 201)\n"
         "except EarshotError as error: print(error)\n"
@@ -194,3 +197,85 @@ def test_the_number_of_tokens_depends_on_the_input_length() -> None:
     assert isinstance(backbone, Backbone)
     with torch.inference_mode():
         assert backbone(torch.zeros(2, 101, 128)).shape == (2, 2 + 12 * 9, 96)
+
+
+SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96}
+
+
+@pytest.fixture(scope="module")
+def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of another architecture, as `transformers` saves it."""
+    folder = tmp_path_factory.mktemp("hubert")
+    config = HubertConfig(
+        **SMALL, conv_dim=(32,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, conv_bias=True
+    )
+    HubertModel(config).save_pretrained(folder)
+    return folder
+
+
+def message_of(name: Path | str) -> str:
+    with pytest.raises(EarshotError) as caught:
+        load_ast(str(name), 101)
+    assert "\n" not in str(caught.value) and f"backbone '{name}': expected a checkpoint of an Audio Sp" in str(
+        caught.value
+    )
+    return str(caught.value)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(hubert: Path, tmp_path: Path) -> None:
+    assert "(model_type audio-spectrogram-transformer), found model_type hubert; give a checkpoint" in message_of(
+        hubert
+    )
+    shutil.copytree(hubert, tmp_path / "disguised")
+    config = json.loads((hubert / "config.json").read_text())
+    del config["model_type"]
+    (tmp_path / "disguised/config.json").write_text(json.dumps(config))
+    message = message_of(tmp_path / "disguised")
+    assert "found one without " in message
+    assert "unknown parameters (such as encoder." in message
+
+
+def test_a_hub_name_of_another_architecture_is_refused(
+    hubert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the local cache, in its own layout; without asking the hub."""
+    snapshot = tmp_path / "models--owner--hubert/snapshots/0123"
+    shutil.copytree(hubert, snapshot)
+    (tmp_path / "models--owner--hubert/refs").mkdir()
+    (tmp_path / "models--owner--hubert/refs/main").write_text("0123")
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert "found model_type hubert" in message_of("owner/hubert")
+
+
+def test_a_classifier_on_the_network_is_ignored(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The published checkpoints of AST are of `ASTForAudioClassification`."""
+    model = ASTForAudioClassification(ASTConfig(**SMALL))
+    model.save_pretrained(tmp_path)
+    capfd.readouterr()
+    expected = ASTBackbone(model.audio_spectrogram_transformer, 101).digest
+    assert load_ast(str(tmp_path), 101).digest == expected
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"module.v.blocks.1.mlp.fc2.bias": None}, "without 16 parameters (such as layers.1.attention.k_proj.bias)"),
+        ({"module.v.blocks.1.attn.rel_pos": torch.zeros(3)}, "with 1 unknown parameter (such as v.blocks.1.attn.rel_"),
+        ({"module.v.blocks.7.norm1.bias": torch.zeros(96)}, "with 1 unknown parameter (such as v.blocks.7.norm1.bias)"),
+        ({"other.weight": torch.zeros(96)}, "with 1 unknown parameter (such as other.weight)"),
+        ({"module.v.blocks.0.norm1.weight": torch.zeros(7)}, "with 1 differently shaped parameter (such as layers.0."),
+        ({"module.mlp_head.0.weight": torch.zeros(96)}, ""),
+    ],
+)
+def test_every_parameter_of_an_original_checkpoint_is_checked(
+    golden_ast: str, tmp_path: Path, change: dict[str, torch.Tensor | None], found: str
+) -> None:
+    state = {**load_file(golden_ast), **change}
+    path = tmp_path / "ast.safetensors"
+    save_file({key: value for key, value in state.items() if value is not None}, path)
+    if found:
+        assert found in message_of(path)
+    else:
+        assert load_ast(str(path), 101).digest == load_ast(golden_ast, 101).digest

@@ -1,0 +1,77 @@
+"""The inputs of a trial that is exported: benchmark, front end and backbone, found again and verified."""
+
+from pathlib import Path
+
+from datasets.benchmark.manifest import Manifest
+from datasets.utils.errors import EarshotError
+from datasets.utils.location import Location
+from datasets.utils.text import is_uri, printable
+from orchestrator.results.run_folder import RunFolder
+from trainables.methods.registry import check_backbone, find_method
+from trainables.networks.backbones.backbone import Backbone
+from trainables.networks.backbones.registry import load_backbone
+from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
+from trainables.records import TrialRecord
+from trainables.store.stages import Stage
+
+
+def find_benchmark(folder: RunFolder, record: TrialRecord, override: str | None) -> str:
+    """Folder or URI of the benchmark that the trial was trained on, verified by its fingerprint.
+
+    Raises:
+        EarshotError: it is not there, or is another one.
+    """
+    if override is not None:
+        manifest = Manifest.load(override)
+        if manifest.fingerprint != record.benchmark_fingerprint:
+            raise EarshotError(
+                f"--benchmark {Location.of(override)}: expected the benchmark of the run (fingerprint "
+                f"{record.benchmark_fingerprint[:12]}...), found {manifest.fingerprint[:12]}..."
+            )
+        return override
+    where = folder.where()
+    location = str(where.get("benchmark", ""))
+    in_data = [] if not location or is_uri(location) else [str(Path(str(where.get("data", "data"))) / location)]
+    for candidate in [location, *in_data] if location else []:
+        try:
+            manifest = Manifest.load(candidate)
+        except EarshotError:
+            continue
+        if manifest.fingerprint == record.benchmark_fingerprint:
+            return candidate
+    raise EarshotError(
+        f"benchmark {printable(record.benchmark)}: not found where the sweep read it"
+        f"{f' ({Location.of(location)})' if location else ''}, with fingerprint "
+        f"{record.benchmark_fingerprint[:12]}...; give its folder: --benchmark DIR"
+    )
+
+
+def frontend_spec(stage: Stage) -> FrontEndSpec:
+    """The front end in a stage's description: 'kaldi', or 'reference 400/160'."""
+    if not str(stage.depends_on["frontend"]).startswith(FRONT_ENDS):
+        return FrontEndSpec()  # the backbone has its own
+    kind, _, window = str(stage.depends_on["frontend"]).partition(" ")
+    if not window:
+        return FrontEndSpec.model_validate({"kind": kind})
+    size, hop = window.split("/")
+    return FrontEndSpec.model_validate({"kind": kind, "window": int(size), "hop": int(hop)})
+
+
+def verified_backbone(
+    record: TrialRecord, stage: Stage, frontend: FrontEndSpec, manifest: Manifest, override: str | None
+) -> Backbone | None:
+    """The backbone that the trial was computed with, verified by its digest; None if the method uses none."""
+    digest = stage.depends_on["weights"]
+    if digest is None:
+        return None
+    name = override or record.backbone
+    method = find_method(record.method)
+    spec = BackboneSpec(name, frontend, record.layer, record.pool)
+    backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
+    check_backbone(method, method.Settings.model_validate(record.settings), backbone, printable(name))
+    if backbone.digest != digest:
+        raise EarshotError(
+            f"backbone '{printable(name)}': not the weights that the trial was computed with (expected "
+            f"{digest[:12]}..., found {backbone.digest[:12]}...); give the right ones with --backbone"
+        )
+    return backbone

@@ -1,0 +1,41 @@
+"""Small encoders with random weights, saved as `transformers` saves them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel
+
+SIZE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
+WAVES = {
+    **SIZE,
+    "conv_dim": (12, 12, 12),
+    "conv_stride": (10, 8, 4),
+    "conv_kernel": (10, 8, 4),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+STABLE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
+
+WAVE_ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {  # name: model_type, settings
+    "wav2vec2": ("wav2vec2", {}),
+    "wav2vec2-large": ("wav2vec2", STABLE),
+    "hubert": ("hubert", {}),
+    "wavlm": ("wavlm", {}),
+    "wavlm-large": ("wavlm", STABLE),
+    "data2vec": ("data2vec-audio", {"conv_pos_kernel_size": 5}),
+    "sew": ("sew", {"squeeze_factor": 2}),
+    "unispeech": ("unispeech", {}),
+    "unispeech-sat": ("unispeech-sat", {}),
+}
+
+
+def write_wave_encoder(folder: Path, name: str = "wav2vec2", **changes: Any) -> Any:
+    """Saves one of `WAVE_ENCODERS`; the model, in evaluation mode."""
+    model_type, settings = WAVE_ENCODERS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModel.from_config(AutoConfig.for_model(model_type, **{**WAVES, **settings, **changes}))
+    model.save_pretrained(folder)
+    return model.eval()

@@ -1,0 +1,212 @@
+"""Chains, exports and errors with encoders of every family, through the public path."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets.benchmark.shards import Shards
+from datasets.utils.errors import EarshotError
+from orchestrator.exporting.export import export
+from orchestrator.results.run_folder import RunFolder
+from tests.support.chain_runs import PROTOCOL, quick, write_run
+from tests.support.encoders import write_wave_encoder
+from trainables.chain_config import ChainConfig
+from trainables.inference.exported_model import load_model
+from trainables.methods.registry import check_backbone, find_method, methods
+from trainables.networks.backbones.registry import family_names, load_backbone
+from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.session_chain import Chain
+
+OWN = """\
+import torch
+from torch import nn
+
+
+class Encoder(nn.Module):
+    sample_rate, dim = 8_000, 12
+
+    def __init__(self):
+        super().__init__()
+        self.bands = nn.Conv1d(1, 12, 64, stride=32)
+        torch.manual_seed(0)
+        nn.init.normal_(self.bands.weight, std=0.1)
+        nn.init.zeros_(self.bands.bias)
+
+    def embed(self, waves):
+        return self.bands(waves[:, None]).square().mean(dim=2)
+
+
+def encoder():
+    return Encoder()
+
+
+class Fixed:
+    sample_rate, dim = 16_000, 2
+
+    def embed(self, waves):
+        return torch.stack([waves.mean(dim=1), waves.std(dim=1)], dim=1)
+
+
+def raises():
+    raise OSError("no weights")
+
+
+def wrong_shape():
+    fixed = Fixed()
+    fixed.dim = 3
+    return fixed
+
+
+def not_finite():
+    fixed = Fixed()
+    fixed.embed = lambda waves: torch.full((len(waves), 2), torch.nan)
+    return fixed
+
+
+def no_rate():
+    return object()
+"""
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A backbone of every family, by family."""
+    folder = tmp_path_factory.mktemp("encoders")
+    write_wave_encoder(folder / "waves", "wavlm")
+    (folder / "encoder.py").write_text(OWN)
+    return {
+        "ast": "random-tiny",
+        "own": f"{folder / 'encoder.py'}:encoder",
+        "resnet": "resnet18",
+        "wav2vec2": str(folder / "waves"),
+    }
+
+
+def test_every_family_is_tested(encoders: dict[str, str]) -> None:
+    assert tuple(encoders) == family_names()
+
+
+def config(tones: Path, store: Path, method: str, backbone: str, **changes: Any) -> ChainConfig:
+    fields = {"benchmark": tones, "method": method, "settings": quick(method), "protocol": PROTOCOL}
+    return ChainConfig.model_validate({**fields, "store": store, "backbone": backbone, **changes})
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "options"),
+    [
+        ("wav2vec2", "ede", {}),
+        ("wav2vec2", "memo", {"layer": 2}),
+        ("wav2vec2", "simplecil", {"layer": "mean"}),
+        ("own", "icarl", {}),
+        ("resnet", "simplecil", {}),
+    ],
+)
+def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
+    family: str, method: str, options: dict[str, Any], encoders: dict[str, str], tones: Path, tmp_path: Path
+) -> None:
+    backbone = encoders[family]
+    trial = write_run(tmp_path, tones, method, backbone=backbone, **options)
+    folder = RunFolder(tmp_path.resolve() / "it").trial(trial)
+    written = {path.name: path.read_bytes() for path in folder.glob("session-*.parquet")}
+
+    interrupted = config(tones, tmp_path / "other", method, backbone, **options)
+    Chain(interrupted, tmp_path / "resumed").step()
+    resumed = Chain(interrupted, tmp_path / "resumed")
+    cached = []
+    while not resumed.done:
+        cached.append(resumed.step().cached)
+    assert cached == [True, False, False]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "resumed").glob("session-*.parquet")} == written
+
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    model = load_model(tmp_path / "model", factory=backbone if family == "own" else "")
+    shards = Shards(tones)
+    positions = shards.select(splits=["test"])
+    scores = model.score(shards.audio(positions))
+    learner = resumed._learner
+    assert learner is not None
+    for head, expected in learner.score(tuple(map(int, positions))).items():
+        torch.testing.assert_close(scores[head], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["own", "resnet", "wav2vec2"])
+def test_every_method_runs_on_every_family_that_it_fits(
+    family: str, encoders: dict[str, str], tones: Path, tmp_path: Path
+) -> None:
+    """As the table in docs/methods.md says, which `test_the_table_of_families` compares with the declarations."""
+    for name, method in methods().items():
+        settings = {key: 1 for key in quick(name)}
+        chosen = config(tones, tmp_path / "store", name, encoders[family], settings=settings)
+        backbone = load_backbone(chosen.backbone_spec, ClipFormat(16_000, 6_400))
+        if not method.backbone:
+            continue
+        if method.capabilities(method.Settings()) <= backbone.provides:
+            chain = Chain(chosen, tmp_path / name)
+            chain.step()
+            if family != "resnet":  # which takes longer; its later sessions are no different
+                chain.step()
+        else:
+            with pytest.raises(EarshotError, match=f"^method {name}: needs .*; methods that fit: .*simplecil"):
+                Chain(chosen, tmp_path / name)
+
+
+def test_a_setting_can_need_more_of_the_backbone(encoders: dict[str, str]) -> None:
+    backbone = load_backbone(BackboneSpec("resnet18"), ClipFormat(16_000, 6_400))
+    aper = find_method("aper")
+    check_backbone(aper, aper.Settings(), backbone, "resnet18")
+    with pytest.raises(
+        EarshotError, match="method aper: needs tokens of its backbone, 'resnet18' \\(resnet\\) has embed"
+    ):
+        check_backbone(aper, aper.Settings.model_validate({"tuning": "adapter"}), backbone, "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("raises", "the factory failed: OSError: no weights"),
+        ("wrong_shape", r"embed: expected floats \[clips, 3\], found \[2, 2\] torch.float32 for 2 clips"),
+        ("not_finite", "embed: expected finite values, found NaN"),
+        ("no_rate", "sample_rate: expected a positive whole number, found None"),
+        ("missing", "has no function missing"),
+    ],
+)
+def test_a_bad_factory_is_one_line(factory: str, message: str, encoders: dict[str, str]) -> None:
+    name = encoders["own"].replace(":encoder", f":{factory}")
+    with pytest.raises(EarshotError, match=message) as caught:
+        load_backbone(BackboneSpec(name), ClipFormat(16_000, 6_400))
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_an_object_that_is_no_module_embeds(encoders: dict[str, str], tones: Path, tmp_path: Path) -> None:
+    name = encoders["own"].replace(":encoder", ":Fixed")
+    trial = write_run(tmp_path, tones, "simplecil", backbone=name)
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    assert load_model(tmp_path / "model", factory=name).description.backbone is not None
+    with pytest.raises(EarshotError, match="method icarl: needs tune"):
+        Chain(config(tones, tmp_path / "store", "icarl", name), tmp_path / "trial")
+
+
+def test_the_digest_of_an_own_network_covers_weights_and_source(tmp_path: Path) -> None:
+    def digest(folder: str, text: str) -> str:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "encoder.py").write_text(text)
+        spec = BackboneSpec(f"{tmp_path / folder / 'encoder.py'}:encoder")
+        return load_backbone(spec, ClipFormat(16_000, 6_400)).digest
+
+    first = digest("one", OWN)
+    assert digest("moved", OWN) == first
+    assert digest("comment", OWN + "# changed\n") != first
+    assert digest("weights", OWN.replace("std=0.1", "std=0.2")) != first
+
+
+def test_code_that_an_export_names_is_not_run(encoders: dict[str, str], tones: Path, tmp_path: Path) -> None:
+    trial = write_run(tmp_path, tones, "simplecil", backbone=encoders["own"])
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    with pytest.raises(EarshotError, match=r"made with the network of 'encoder.py:encoder', which is not part of the"):
+        load_model(tmp_path / "model")
+    other = tmp_path / "other.py"
+    other.write_text(OWN + "# another\n")
+    with pytest.raises(EarshotError, match="its source differs from that of the export"):
+        load_model(tmp_path / "model", factory=f"{other}:encoder")
