@@ -1,0 +1,60 @@
+"""The tables of backbones in the docs, held against the declarations; the example of an own network."""
+
+import re
+from pathlib import Path
+
+from tests.support.chain_runs import write_run
+from tests.support.documented_commands import ROOT
+from tests.support.encoders import write_wave_encoder
+from trainables.methods.registry import methods
+from trainables.networks.backbones.backbone import Backbone
+from trainables.networks.backbones.registry import family_names, find_family, load_backbone
+from trainables.networks.specs import BackboneSpec, ClipFormat
+
+CLIPS = ClipFormat(16_000, 6_400)
+
+
+def example() -> str:
+    page = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(# encoder\.py.*?)```", page, flags=re.DOTALL)
+    return str(code)
+
+
+def of_every_family(folder: Path) -> dict[str, Backbone]:
+    (folder / "encoder.py").write_text(example())
+    write_wave_encoder(folder / "waves")
+    names = {
+        "ast": "random-tiny",
+        "own": f"{folder / 'encoder.py'}:encoder",
+        "resnet": "resnet18",
+        "wav2vec2": str(folder / "waves"),
+    }
+    assert tuple(names) == family_names()
+    return {family: load_backbone(BackboneSpec(name), CLIPS) for family, name in names.items()}
+
+
+def test_the_table_of_families(tmp_path: Path) -> None:
+    page = (ROOT / "docs/backbone.md").read_text(encoding="utf-8")
+    for family, backbone in of_every_family(tmp_path).items():
+        (row,) = re.findall(rf"^\| `{family}` .*$", page, flags=re.MULTILINE)
+        _, _, names, _, _, capabilities, _ = row.split("|")
+        assert set(find_family(family).MODEL_TYPES) <= set(re.findall(r"`([^`]+)`", names))
+        assert set(re.findall(r"embed|spectrogram|tokens|tune", capabilities)) == backbone.provides
+
+
+def test_the_table_of_families_and_methods(tmp_path: Path) -> None:
+    """`tests/trainables/test_encoders.py` runs every pair."""
+    backbones = of_every_family(tmp_path)
+    lines = [f"| method | needs | {' | '.join(f'`{family}`' for family in backbones)} |"]
+    lines.append("|---" * (len(backbones) + 2) + "|")
+    for name, method in methods().items():
+        needs = method.capabilities(method.Settings()) if method.backbone else frozenset()
+        cells = ["yes" if needs <= backbone.provides else "-" for backbone in backbones.values()]
+        lines.append(f"| `{name}` | {', '.join(sorted(needs)) or 'no backbone'} | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    assert table in (ROOT / "docs/methods.md").read_text(encoding="utf-8"), f"expected in docs/methods.md:\n{table}"
+
+
+def test_the_example_of_an_own_network(tones: Path, tmp_path: Path) -> None:
+    (tmp_path / "encoder.py").write_text(example())
+    write_run(tmp_path, tones, "icarl", backbone=f"{tmp_path / 'encoder.py'}:encoder")
