@@ -19,11 +19,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import format_duration
 from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
+from trainables.methods.registry import find_method
+from trainables.networks.backbones.registry import load_backbone
+from trainables.networks.specs import ClipFormat
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
@@ -121,11 +125,24 @@ def dry_run(plan: Plan) -> DryRun:
             "device": config.chosen_device,
             "run": str(plan.folder.path),
             "store": str(plan.store) if config.share else "none: nothing is shared",
+            **_upsampling(plan),
         },
         methods=tuple(_forecast(plan, search) for search in plan.searches()),
         at_once=min(config.workers or fit, fit) if local else None,
         resumes=(plan.folder.path / "trials").is_dir(),
     )
+
+
+def _upsampling(plan: Plan) -> dict[str, str]:
+    """A fact about a backbone of a higher sample rate than the benchmark's; empty for any other."""
+    manifest = Shards(plan.benchmark).manifest
+    rate = manifest.sample_rate
+    if not any(find_method(space.method).backbone for space in plan.spaces):
+        return {}
+    backbone = load_backbone(plan.config.backbone_spec, ClipFormat(rate, manifest.num_samples))
+    if backbone.hears is None or backbone.hears <= rate:
+        return {}
+    return {"sample rate": f"{rate} Hz; the backbone's is {backbone.hears} Hz: it hears nothing above {rate // 2} Hz"}
 
 
 def _forecast(plan: Plan, search: MethodSearch) -> Forecast:

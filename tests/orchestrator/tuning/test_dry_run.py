@@ -105,3 +105,18 @@ def test_the_demo_benchmark_is_not_prepared(tmp_path: Path, capsys: pytest.Captu
     assert main(["--data", str(data), "--runs", str(tmp_path / "runs"), "--dry-run"]) == 2
     assert "earshot prepare demo --out" in capsys.readouterr().err
     assert not data.exists()
+
+
+def test_a_backbone_of_a_higher_sample_rate_is_announced(tones: Path, tmp_path: Path) -> None:
+    encoder = tmp_path / "encoder.py"
+    lines = (
+        "class Encoder:",
+        "    sample_rate, dim = 48_000, 1",
+        "    def embed(self, waves):",
+        "        return waves[:, :1]",
+    )
+    encoder.write_text("\n".join(lines))
+    more = ("--method", "simplecil", "--backbone", f"{encoder}:Encoder")
+    facts = forecast([*arguments(tones, tmp_path / "runs"), *more]).facts
+    assert facts["sample rate"] == "16000 Hz; the backbone's is 48000 Hz: it hears nothing above 8000 Hz"
+    assert "sample rate" not in forecast(arguments(tones, tmp_path / "runs")).facts
