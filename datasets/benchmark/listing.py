@@ -21,6 +21,7 @@ class Listing:
         contents: by position, equal if and only if two clips have the same audio.
         base_classes: number of base classes by the benchmark's definition; None if it defines none.
         clip_seconds: length of every clip.
+        groups: by position, the same for recordings that were kept in one split; None if there are no groups.
     """
 
     table: ClipTable
@@ -28,6 +29,7 @@ class Listing:
     contents: tuple[str, ...]
     base_classes: int | None
     clip_seconds: float
+    groups: tuple[str, ...] | None = None
 
 
 def make_listing(

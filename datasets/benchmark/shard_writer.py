@@ -6,6 +6,7 @@ which readers verify (`datasets.benchmark.shards`).
 
 import hashlib
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from datasets.audio.recordings import encode_flac
 from datasets.benchmark.manifest import FileIdentity, ShardEntry
-from datasets.benchmark.shards import SCHEMA, Clip
+from datasets.benchmark.shards import GROUPS_KEY, SCHEMA, Clip
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location
 
@@ -48,17 +49,21 @@ def write_shard(
         metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill it).
     """
     location, count, plain_file = Location.of(place), 0, _DigestFile()
+    groups: dict[str, str] = {}
     with location.atomic_path() as temporary:
         with parquet_writer(temporary) as writer:
             # Written a second time without page checksums, for the digest alone: see `ShardEntry.identity`.
             with parquet_writer(plain_file, page_checksums=False) as plain_writer:
-                for group in _row_groups(clips, sample_rate):
+                for group in _row_groups(_noting_groups(clips, groups), sample_rate):
                     writer.write_table(group, row_group_size=ROW_GROUP)
                     plain_writer.write_table(group, row_group_size=ROW_GROUP)
                     count += len(group)
-                plain_writer.add_key_value_metadata(dict(metadata or {}))
+                notes = dict(metadata or {})
+                if groups:  # without groups a shard has the bytes, and the digest, that it had before there were any
+                    notes[GROUPS_KEY] = json.dumps(groups, sort_keys=True)
+                plain_writer.add_key_value_metadata(notes)
             plain = plain_file.identity()
-            writer.add_key_value_metadata({**(metadata or {}), _PLAIN: plain.model_dump_json()})
+            writer.add_key_value_metadata({**notes, _PLAIN: plain.model_dump_json()})
         return ShardEntry(
             file=f"shards/{location.name}",
             clips=count,
@@ -123,6 +128,14 @@ class _DigestFile(io.RawIOBase):
 
     def identity(self) -> FileIdentity:
         return FileIdentity(bytes=self._size, sha256=self._digest.hexdigest())
+
+
+def _noting_groups(clips: Iterable[Clip], groups: dict[str, str]) -> Iterator[Clip]:
+    """Yields the clips, and adds the group of each recording to `groups`, by source."""
+    for clip in clips:
+        if clip.group is not None:
+            groups[clip.source] = clip.group
+        yield clip
 
 
 def _row_groups(clips: Iterable[Clip], sample_rate: int) -> Iterator[pa.Table]:

@@ -6,6 +6,7 @@ the page is read; opening a benchmark reads its manifest and the sizes of its sh
 """
 
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ OPEN_FILES = 128
 CACHE_BYTES = (64 << 20, 512 << 20)
 """Minimum and maximum size of the cache of encoded clips, which should hold a class: ids rarely follow the rows."""
 
+GROUPS_KEY = "earshot.groups"
+"""Metadata key of the groups of a shard's recordings: a JSON object of groups by source."""
+
 _PREPARE_AGAIN = "prepare the benchmark again with --force"
 _READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """Raised by pyarrow for files that are unreadable or damaged, also in their footers."""
@@ -60,6 +64,7 @@ class Clip:
         source: relative POSIX path of the recording; of the first one for a clip that spans several.
         start: first sample in the unit's stream, at the sample rate of the benchmark.
         samples: [samples] float32, full scale 1.0.
+        group: the same for recordings that must be in one split, such as those of a speaker; None if not known.
     """
 
     clip_id: str
@@ -69,6 +74,7 @@ class Clip:
     source: str
     start: int
     samples: np.ndarray
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,22 @@ class Shards:
     def starts(self) -> np.ndarray:
         """By position: first sample of the clip in the stream of its unit, int64 [clips]."""
         return self._origins[1]
+
+    @cached_property
+    def groups(self) -> tuple[str, ...] | None:
+        """By position: the group of the clip's recording; None if the benchmark was prepared without groups.
+
+        All recordings of a group (of a speaker, a session, a longer recording) were put into one split. In a mix of
+        benchmarks with and without groups, a recording without one has its own source as its group.
+
+        Raises:
+            EarshotError: the metadata of a shard is damaged.
+        """
+        by_shard = [self._groups(number) for number in range(len(self.manifest.shards))]
+        if not any(by_shard):
+            return None
+        shards = self._index[1][:, 0].tolist()
+        return tuple(by_shard[shard].get(source, source) for shard, source in zip(shards, self.sources, strict=True))
 
     def select(self, labels: Collection[int] | None = None, splits: Collection[str] | None = None) -> np.ndarray:
         """Positions of the clips of these classes and splits (default: all), in the order of the clip ids."""
@@ -332,6 +354,17 @@ class Shards:
             tuple(columns[shard]["source"][row] for shard, row in rows),
             np.array([columns[shard]["start"][row] for shard, row in rows], np.int64),
         )
+
+    def _groups(self, number: int) -> dict[str, str]:
+        """The groups of a shard by source; empty if it has none."""
+        try:
+            text = (self._open(number).metadata.metadata or {}).get(GROUPS_KEY.encode(), b"{}")
+            groups = json.loads(text)
+            if not isinstance(groups, dict) or not all(isinstance(group, str) for group in groups.values()):
+                raise ValueError("its groups are not text")
+        except (*_READ_ERRORS, ValueError, RecursionError) as error:
+            raise self._unreadable(number, error) from None
+        return groups
 
     def _checked_columns(self, number: int, entry: ShardEntry) -> dict[str, list[Any]]:
         columns = self._columns(number, _TABLE_COLUMNS)

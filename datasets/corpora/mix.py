@@ -141,6 +141,7 @@ class Mix(Corpus[MixOptions]):
                     samples=_fit_length(
                         resample(samples, shards.manifest.sample_rate, rate), unit.details["num_samples"]
                     ),
+                    group=None if shards.groups is None else f"{name}/{shards.groups[position]}",
                 )
 
     def review(self, counts: Sequence[SplitCounts], classes: Sequence[str], options: MixOptions) -> tuple[str, ...]:

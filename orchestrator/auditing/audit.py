@@ -40,6 +40,7 @@ def audit(
         contents=tuple(measures.contents.tolist()),
         base_classes=manifest.base_classes,
         clip_seconds=manifest.num_samples / manifest.sample_rate,
+        groups=shards.groups,
     )
     return examine(manifest.name, clips, _ceilings(clips, protocols, order_seed), measures)
 

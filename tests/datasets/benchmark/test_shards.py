@@ -1,5 +1,6 @@
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -343,3 +344,27 @@ def test_shards_are_read_as_they_were_written(rows: list[tuple[str, str, int, in
         for positions, audio in shards.batches(size=batch_size):
             for position, samples in zip(positions, audio, strict=True):
                 assert np.array_equal(samples, ordered[position].samples)
+
+
+def test_groups_are_stored_by_source_and_only_where_there_are_any(tmp_path: Path) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+    benchmark(tmp_path / "without", [[clip(0, 0)], [clip(1, 1)]])
+    assert Shards(tmp_path / "without").groups is None
+    benchmark(tmp_path / "with", [[replace(clip(0, 0), group="anna"), clip(2, 0)], [clip(1, 1)]])
+    shards = Shards(tmp_path / "with")
+    shards.verify()
+    by_id = dict(zip(shards.table.clip_ids, shards.groups or (), strict=True))
+    assert by_id == {"a_0": "anna", "a_2": "anna", "b_1": "1.wav"}  # a_0 and a_2 are of one recording
+    digests = [
+        [entry.identity.sha256 for entry in Manifest.load(tmp_path / name).shards] for name in ("with", "without")
+    ]
+    assert digests[0][1] == digests[1][1]  # a shard without groups has the same bytes as ever
+
+
+def test_damaged_groups_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    notes = {"earshot.groups": '{"0.wav": 3}'}
+    write_manifest(tmp_path, [write_shard(tmp_path / "shards/00000.parquet", [clip(0, 0)], RATE, notes)], [1, 0])
+    with pytest.raises(EarshotError, match=r"00000\.parquet: not readable \(its groups are not text\)"):
+        _ = Shards(tmp_path).groups

@@ -21,7 +21,9 @@ def beeps(tmp_path: Path) -> Path:
     root = tmp_path / "beeps"
     (root / "shards").mkdir(parents=True)
     wave = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(1600) / 8000).astype(np.float32)
-    clips = [Clip(f"beep_{i}", s, 0, "beep", "b.wav", 800 * i, wave) for i, s in enumerate(("train", "val", "test"))]
+    clips = [
+        Clip(f"beep_{i}", s, 0, "beep", "b.wav", 800 * i, wave, "bo") for i, s in enumerate(("train", "val", "test"))
+    ]
     Manifest(
         name="tones",  # same name as the other benchmark
         corpus="test",
@@ -56,9 +58,10 @@ def test_classes_are_concatenated_and_clips_keep_their_split(tones: Path, beeps:
         clip = clips[f"00-tones-{clip_id}"]
         assert (clip.split, clip.label, clip.class_name) == (split, label, f"tones/tone {label}")
     beep = clips["01-tones-2-beep_2"]
-    assert (beep.label, beep.class_name, beep.split, beep.source, beep.start) == (
-        6, "tones-2/beep", "test", "tones-2/b.wav", 1600,
+    assert (beep.label, beep.class_name, beep.split, beep.source, beep.start, beep.group) == (
+        6, "tones-2/beep", "test", "tones-2/b.wav", 1600, "tones-2/bo",
     )  # fmt: skip
+    assert all(clip.group is None for clip_id, clip in clips.items() if clip_id.startswith("00-"))
 
 
 def test_clips_have_the_same_rate_and_length(tones: Path, beeps: Path) -> None:
