@@ -30,7 +30,7 @@ from datasets.utils.options import add_options
 from datasets.utils.text import is_uri, plural, printable
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
 
-_COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}
+_COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red", "unknown": "yellow"}
 _MAX_SESSIONS = 8  # columns in a row of ceilings
 _COMMON = ("benchmark", "protocol", "order_seed", "out", "fail_on", "workers")
 
@@ -170,7 +170,7 @@ def _failed_kinds(results: Sequence[Finding], fail_on: Sequence[str]) -> list[st
         EarshotError: such a kind needs audio, and only lists were audited.
     """
     for finding in results:
-        if finding.kind in fail_on and finding.verdict == "unknown":
+        if finding.kind in fail_on and finding.needs_audio:
             raise EarshotError(
                 f"--fail-on {finding.kind}: expected audio, found only lists; audit the prepared benchmark"
             )
@@ -198,12 +198,14 @@ def _print_findings(facts: Audit, results: Sequence[Finding], console: Console) 
     console.print()
     rows = _plain_table("check", "result", "example", "verdict")
     for finding in results:
-        if finding.verdict != "unknown":
+        if not finding.needs_audio:
             cells = [Text(cell) for cell in (finding.title, finding.result, finding.example)]
             rows.add_row(*cells, Text(finding.verdict, style=_COLOURS[finding.verdict]))
     console.print(rows)
     if facts.measures is None:
-        console.print(Text("silence, clipping and levels need audio: audit the prepared benchmark", style="dim"))
+        console.print(
+            Text("near-duplicates, silence, clipping and levels need audio: audit the prepared benchmark", style="dim")
+        )
 
 
 def _print_ceilings(facts: Audit, console: Console) -> None:
