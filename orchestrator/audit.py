@@ -21,7 +21,7 @@ from rich.text import Text
 
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
-from datasets.corpora.corpus import Corpus
+from datasets.corpora.corpus import Corpus, CorpusOptions
 from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, positive
 from datasets.utils.console import error_console, output_console, progress_bar
@@ -110,7 +110,8 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
         "--workers", type=positive, metavar="N", help="processes that measure audio (default: one per core)"
     )
     if corpus is not None:
-        add_options(made.add_argument_group(f"options of {corpus.name}"), corpus.options_type)
+        of_prepare = tuple(CorpusOptions.model_fields)  # of the audio, which lists do not have
+        add_options(made.add_argument_group(f"options of {corpus.name}"), corpus.options_type, exclude=of_prepare)
     return made
 
 

@@ -35,7 +35,7 @@ FULL_SCALE = 32767
 """Samples of at least this absolute value, at 16 bit, are at full scale."""
 CLIPPED_RUN = 3
 """Number of consecutive samples at full scale that count as clipping; single peaks occur in undistorted audio."""
-SIMILAR = 0.98
+SIMILAR = 0.985
 """Clips whose fingerprints have at least this similarity have nearly the same audio."""
 SPLIT_PAIRS = (("train", "test"), ("train", "val"), ("val", "test"))
 
@@ -256,18 +256,31 @@ def measure(audio: np.ndarray) -> Measures:
     Args:
         audio: float32 [clips, samples], full scale 1.0.
     """
-    samples = np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype("<i2")
-    contents = [hashlib.blake2b(clip.tobytes(), digest_size=16).hexdigest() for clip in samples]
-    power = np.square(audio, dtype=np.float64).mean(axis=1)
+    samples = to_16_bit(audio)
+    contents = [content_digest(clip) for clip in samples]
     full = np.abs(samples.astype(np.int32)) >= FULL_SCALE
     width = max(0, full.shape[1] - CLIPPED_RUN + 1)  # samples at which a run may start
     starts = np.logical_and.reduce([full[:, shift : shift + width] for shift in range(CLIPPED_RUN)])
     in_run = np.zeros_like(full)
     for shift in range(CLIPPED_RUN):
         in_run[:, shift : shift + width] |= starts
+    return Measures(np.array(contents, dtype="U32"), level_db(audio), in_run.sum(axis=1), fingerprints(audio))
+
+
+def to_16_bit(audio: np.ndarray) -> np.ndarray:
+    """The samples as shards store them, int16; full scale of `audio` is 1.0."""
+    return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype("<i2")
+
+
+def content_digest(samples: np.ndarray) -> str:
+    """Digest (hex) of the samples of a clip at 16 bit."""
+    return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
+
+
+def level_db(audio: np.ndarray) -> np.ndarray:
+    """RMS over the last axis in dBFS, float64; full scale of `audio` is 1.0."""
     with np.errstate(divide="ignore"):  # digital silence is -inf dBFS by definition
-        rms_db = 10 * np.log10(power)
-    return Measures(np.array(contents, dtype="U32"), rms_db, in_run.sum(axis=1), fingerprints(audio))
+        return 10 * np.log10(np.square(audio, dtype=np.float64).mean(axis=-1))
 
 
 def class_loudness(rms_db: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -29,7 +29,7 @@ def fingerprints(audio: np.ndarray) -> np.ndarray:
         audio: float32 [clips, samples].
 
     Returns:
-        float16 [clips, dimensions], about 0.6 kB a clip, of length 1; zeros for a clip of digital silence or of a
+        float16 [clips, dimensions], about 0.5 kB a clip, of length 1; zeros for a clip of digital silence or of a
         constant level. There are no dimensions if the clips are too short.
     """
     samples = audio.shape[1]

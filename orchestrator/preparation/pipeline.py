@@ -68,7 +68,7 @@ class Outcome:
 
     Attributes:
         manifest: of the benchmark.
-        rejected: files that produced no clips, also in OUT/rejected.csv.
+        rejected: files that produced no clips, then clips that were dropped, as in OUT/rejected.csv.
         warnings: about the numbers of clips.
         computed: number of units of work that were cut; 0 if the benchmark was already complete.
         cached: number of units whose shards already existed.
@@ -136,6 +136,7 @@ class _Build:
     units: list[FinishedUnit]
     computed: int
     rejected: tuple[Rejection, ...]
+    dropped: tuple[Rejection, ...]
 
 
 def run(settings: Settings, listener: Listener | None = None) -> Outcome:
@@ -165,7 +166,9 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         build = _build(request, folder, source, inventory, existing, listener)
         manifest, warnings = _publish(request, build, identity, fingerprint)
     cached, seconds = len(build.units) - build.computed, time.monotonic() - started
-    return Outcome(manifest, build.rejected, warnings, build.computed, cached, build.plan.ignored, seconds)
+    return Outcome(
+        manifest, (*build.rejected, *build.dropped), warnings, build.computed, cached, build.plan.ignored, seconds
+    )
 
 
 def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:
@@ -244,8 +247,9 @@ def _build(
     unique = {*plan.rejected, *(rejection for unit in units for rejection in unit.rejected)}
     rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
     check_rejected(request.out, rejected, plan.files, limit)
-    write_rejected(request.out, rejected)
-    return _Build(plan, units, computed, rejected)
+    dropped = tuple(clip for unit in units for clip in (*unit.silent, *unit.duplicates))
+    write_rejected(request.out, [*rejected, *dropped])
+    return _Build(plan, units, computed, rejected, dropped)
 
 
 def _publish(
