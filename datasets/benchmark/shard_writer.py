@@ -109,8 +109,8 @@ def read_clips(location: Location) -> Iterator[Clip]:
         for batch in shard.iter_batches(batch_size=ROW_GROUP):
             for row in batch.to_pylist():
                 samples, _ = decode_flac(row["audio"]["bytes"])
-                values = [row[name] for name in ("clip_id", "split", "label", "class_name", "source", "start")]
-                yield Clip(*values, samples, groups.get(row["source"]))
+                values = {name: row[name] for name in ("clip_id", "split", "label", "class_name", "source", "start")}
+                yield Clip(**values, samples=samples, group=groups.get(row["source"]))
 
 
 def parquet_writer(sink: Any, page_checksums: bool = True) -> pq.ParquetWriter:

@@ -178,8 +178,8 @@ def _shared_with_train(audit: Audit) -> list[tuple[str, Shared | Similar, str]]:
     if audit.groups and audit.groups[0].keys > recordings.keys:
         recordings = audit.groups[0]
     kinds: list[tuple[str, Shared | Similar, str]] = [
-        ("names that share a stem", audit.stems[0], SKY),
-        ("from a recording that is also in train", recordings, ORANGE),
+        ("names with one stem", audit.stems[0], SKY),
+        ("the same recording", recordings, ORANGE),
     ]
     if recordings.keys:  # their names are equal
         del kinds[0]
