@@ -21,7 +21,7 @@ from rich.text import Text
 
 from datasets.benchmark.audit import Audit
 from datasets.benchmark.shards import Shards
-from datasets.corpora.corpus import Corpus
+from datasets.corpora.corpus import Corpus, CorpusOptions
 from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, positive
 from datasets.utils.console import error_console, output_console, progress_bar
@@ -30,7 +30,7 @@ from datasets.utils.options import add_options
 from datasets.utils.text import is_uri, plural, printable
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
 
-_COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red"}
+_COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red", "unknown": "yellow"}
 _MAX_SESSIONS = 8  # columns in a row of ceilings
 _COMMON = ("benchmark", "protocol", "order_seed", "out", "fail_on", "workers")
 
@@ -110,7 +110,8 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
         "--workers", type=positive, metavar="N", help="processes that measure audio (default: one per core)"
     )
     if corpus is not None:
-        add_options(made.add_argument_group(f"options of {corpus.name}"), corpus.options_type)
+        of_prepare = tuple(CorpusOptions.model_fields)  # of the audio, which lists do not have
+        add_options(made.add_argument_group(f"options of {corpus.name}"), corpus.options_type, exclude=of_prepare)
     return made
 
 
@@ -170,7 +171,7 @@ def _failed_kinds(results: Sequence[Finding], fail_on: Sequence[str]) -> list[st
         EarshotError: such a kind needs audio, and only lists were audited.
     """
     for finding in results:
-        if finding.kind in fail_on and finding.verdict == "unknown":
+        if finding.kind in fail_on and finding.needs_audio:
             raise EarshotError(
                 f"--fail-on {finding.kind}: expected audio, found only lists; audit the prepared benchmark"
             )
@@ -198,12 +199,14 @@ def _print_findings(facts: Audit, results: Sequence[Finding], console: Console) 
     console.print()
     rows = _plain_table("check", "result", "example", "verdict")
     for finding in results:
-        if finding.verdict != "unknown":
+        if not finding.needs_audio:
             cells = [Text(cell) for cell in (finding.title, finding.result, finding.example)]
             rows.add_row(*cells, Text(finding.verdict, style=_COLOURS[finding.verdict]))
     console.print(rows)
     if facts.measures is None:
-        console.print(Text("silence, clipping and levels need audio: audit the prepared benchmark", style="dim"))
+        console.print(
+            Text("near-duplicates, silence, clipping and levels need audio: audit the prepared benchmark", style="dim")
+        )
 
 
 def _print_ceilings(facts: Audit, console: Console) -> None:

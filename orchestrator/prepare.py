@@ -26,7 +26,7 @@ from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import Interrupted
 from datasets.utils.location import Location
 from datasets.utils.options import add_options
-from datasets.utils.text import printable
+from datasets.utils.text import plural, printable
 
 if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
     from orchestrator.preparation.pipeline import Outcome, Settings
@@ -154,15 +154,19 @@ def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:
     console = error_console()
     if not outcome.computed:
         console.print(f"nothing to do: {escape(folder)} is complete and up to date")
-    _print_rejected(outcome.rejected, settings.out)
+    rejected = outcome.rejected[: manifest.source.rejected]
+    _print_rejected(rejected, settings.out)
     for warning in outcome.warnings:
         console.print(f"warning: {escape(warning)}")
+    count = len(outcome.rejected) - len(rejected)
+    dropped = [("dropped", f"{plural(count, 'clip')}, listed in rejected.csv")] if count else []
     seconds = manifest.num_samples / manifest.sample_rate
     ignored = "" if outcome.ignored is None else f", {outcome.ignored} other files ignored"
     _print_summary(
         ("benchmark", manifest.name),
         ("classes", f"{len(manifest.classes)}"),
         ("clips", f"{clips.total} (train {clips.train}, val {clips.val}, test {clips.test})"),
+        *dropped,
         ("clip", f"{seconds:g} s at {manifest.sample_rate} Hz"),
         (
             "audio",

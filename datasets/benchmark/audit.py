@@ -1,7 +1,8 @@
 """Audit of a benchmark: facts about its clips that affect how accuracies on it are to be interpreted.
 
     duplicates    the same audio under two labels, in two splits, or twice in one class and split
-    sources       recordings with clips in two splits
+    similar       nearly the same audio in two splits
+    sources       recordings, and groups of recordings, with clips in two splits
     levels        near-silent and clipped clips, the loudness of each class
     balance       clips per class and split
     ceilings      highest accuracy that identical clips allow, after each session
@@ -13,11 +14,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
 
+from datasets.benchmark.fingerprint import fingerprints, nearest
+from datasets.benchmark.groups import shared_stems
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.protocol import NAMED, by_name, make_sessions
@@ -32,6 +35,8 @@ FULL_SCALE = 32767
 """Samples of at least this absolute value, at 16 bit, are at full scale."""
 CLIPPED_RUN = 3
 """Number of consecutive samples at full scale that count as clipping; single peaks occur in undistorted audio."""
+SIMILAR = 0.985
+"""Clips whose fingerprints have at least this similarity have nearly the same audio."""
 SPLIT_PAIRS = (("train", "test"), ("train", "val"), ("val", "test"))
 
 
@@ -43,22 +48,25 @@ class Measures:
         contents: hexadecimal digest of the samples at 16 bit: equal if and only if two clips have the same audio.
         rms_db: in dBFS, float64: 0 for a full-scale square wave, -3.01 for a full-scale sine, -inf for digital silence.
         clipped: number of samples in runs of `CLIPPED_RUN` or more at full scale, int64.
+        fingerprints: see `datasets.benchmark.fingerprint`, float16 [clips, dimensions].
     """
 
     contents: np.ndarray
     rms_db: np.ndarray
     clipped: np.ndarray
+    fingerprints: np.ndarray
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measures"]) -> "Measures":
         """Joins the measurements of batches."""
-        empty = cls(np.zeros(0, "U32"), np.zeros(0), np.zeros(0, np.int64))
-        names = ("contents", "rms_db", "clipped")
-        return cls(*(np.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in names))
+        empty = cls(np.zeros(0, "U32"), np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 0), np.float16))
+        filled = [part for part in parts if len(part.contents)] or [empty]
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in filled]) for name in names))
 
     def at(self, rows: np.ndarray) -> "Measures":
         """The given rows, in the given order."""
-        return Measures(self.contents[rows], self.rms_db[rows], self.clipped[rows])
+        return Measures(self.contents[rows], self.rms_db[rows], self.clipped[rows], self.fingerprints[rows])
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,27 @@ class Shared:
     keys: int
     of: int
     positions: tuple[int, ...]
+    by_label: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Similar:
+    """Nearly identical audio in two splits, see `similar`.
+
+    Attributes:
+        first: a split.
+        second: another split, which should not overlap with it.
+        positions: clips of the second split with nearly the audio of a clip of the first.
+        partners: for each of these clips, the most similar clip of the first split.
+        similarity: for each of these clips, of the fingerprints, at most 1.
+        by_label: number of these clips, by label.
+    """
+
+    first: str
+    second: str
+    positions: tuple[int, ...]
+    partners: tuple[int, ...]
+    similarity: tuple[float, ...]
     by_label: tuple[int, ...]
 
 
@@ -150,7 +179,12 @@ class Audit:
         pairs: labels with identical clips.
         splits: identical audio in two splits, for each of `SPLIT_PAIRS`.
         repeats: positions of clips with the same audio as an earlier clip of the same class and split.
+        similar: nearly identical audio in two splits, for each of `SPLIT_PAIRS`; None without audio.
         sources: recordings with clips in two splits, for each of `SPLIT_PAIRS`.
+        groups: groups of recordings with clips in two splits, likewise; None if no groups were given.
+        ungrouped: labels of the classes whose recordings have no groups.
+        stems: names of recordings of ungrouped classes that share a stem and have clips in two splits, likewise.
+        stem_of: by position, the stem that the recording shares with others of its class; else the recording.
         balance: clips per class.
         loudness: of each class, see `class_loudness`; None without audio.
         ceiling: over all test clips and classes at once, as a fraction of one; NaN without test clips.
@@ -164,7 +198,12 @@ class Audit:
     pairs: tuple[LabelPair, ...]
     splits: tuple[Shared, ...]
     repeats: tuple[int, ...]
+    similar: tuple[Similar, ...] | None
     sources: tuple[Shared, ...]
+    groups: tuple[Shared, ...] | None
+    ungrouped: tuple[int, ...]
+    stems: tuple[Shared, ...]
+    stem_of: tuple[str, ...]
     balance: tuple[Balance, ...]
     loudness: np.ndarray | None
     ceiling: float
@@ -188,6 +227,8 @@ def examine(name: str, clips: Listing, ceilings: Iterable[Ceiling] = (), measure
         raise EarshotError(f"{printable(name)}: expected clips, found none; prepare the benchmark again")
     classes = len(table.class_names)
     counts = np.stack([np.bincount(table.labels[table.splits == s], minlength=classes) for s in SPLITS], axis=1)
+    ungrouped = ungrouped_classes(clips)
+    stem_of = shared_stem_of(clips, ungrouped)
     return Audit(
         name=name,
         clips=clips,
@@ -196,7 +237,12 @@ def examine(name: str, clips: Listing, ceilings: Iterable[Ceiling] = (), measure
         pairs=label_pairs(clips.contents, table),
         splits=tuple(shared(clips.contents, table, first, second) for first, second in SPLIT_PAIRS),
         repeats=repeats(clips.contents, table),
+        similar=None if measures is None else tuple(similar(measures, table, *pair) for pair in SPLIT_PAIRS),
         sources=tuple(shared(clips.sources, table, first, second) for first, second in SPLIT_PAIRS),
+        groups=None if clips.groups is None else tuple(shared(clips.groups, table, *pair) for pair in SPLIT_PAIRS),
+        ungrouped=ungrouped,
+        stems=tuple(shared(stem_of, table, first, second) for first, second in SPLIT_PAIRS),
+        stem_of=stem_of,
         balance=balance(counts, clips.base_classes),
         loudness=None if measures is None else class_loudness(measures.rms_db, table.labels, classes),
         ceiling=accuracy_ceilings(clips.contents, table, [range(classes)])[0],
@@ -210,18 +256,31 @@ def measure(audio: np.ndarray) -> Measures:
     Args:
         audio: float32 [clips, samples], full scale 1.0.
     """
-    samples = np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype("<i2")
-    contents = [hashlib.blake2b(clip.tobytes(), digest_size=16).hexdigest() for clip in samples]
-    power = np.square(audio, dtype=np.float64).mean(axis=1)
+    samples = to_16_bit(audio)
+    contents = [content_digest(clip) for clip in samples]
     full = np.abs(samples.astype(np.int32)) >= FULL_SCALE
     width = max(0, full.shape[1] - CLIPPED_RUN + 1)  # samples at which a run may start
     starts = np.logical_and.reduce([full[:, shift : shift + width] for shift in range(CLIPPED_RUN)])
     in_run = np.zeros_like(full)
     for shift in range(CLIPPED_RUN):
         in_run[:, shift : shift + width] |= starts
+    return Measures(np.array(contents, dtype="U32"), level_db(audio), in_run.sum(axis=1), fingerprints(audio))
+
+
+def to_16_bit(audio: np.ndarray) -> np.ndarray:
+    """The samples as shards store them, int16; full scale of `audio` is 1.0."""
+    return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype("<i2")
+
+
+def content_digest(samples: np.ndarray) -> str:
+    """Digest (hex) of the samples of a clip at 16 bit."""
+    return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
+
+
+def level_db(audio: np.ndarray) -> np.ndarray:
+    """RMS over the last axis in dBFS, float64; full scale of `audio` is 1.0."""
     with np.errstate(divide="ignore"):  # digital silence is -inf dBFS by definition
-        rms_db = 10 * np.log10(power)
-    return Measures(np.array(contents, dtype="U32"), rms_db, in_run.sum(axis=1))
+        return 10 * np.log10(np.square(audio, dtype=np.float64).mean(axis=-1))
 
 
 def class_loudness(rms_db: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -279,6 +338,65 @@ def shared(keys: Sequence[Hashable], table: ClipTable, first: str, second: str) 
         of=len(np.unique(codes[in_second])),
         positions=tuple(np.flatnonzero(in_both).tolist()),
         by_label=tuple(np.bincount(table.labels[in_both], minlength=len(table.class_names)).tolist()),
+    )
+
+
+def similar(measures: Measures, table: ClipTable, first: str, second: str) -> Similar:
+    """Clips of the second split with nearly the audio of a clip of the first, by their fingerprints.
+
+    Near-silent clips, and clips whose very audio is in the first split, are left out.
+
+    Args:
+        measures: of all clips.
+        table: the clips.
+        first: a split.
+        second: another split.
+    """
+    loud = measures.rms_db >= NEAR_SILENT_DB
+    before = np.flatnonzero((table.splits == first) & loud)
+    identical = np.isin(measures.contents, measures.contents[before])
+    after = np.flatnonzero((table.splits == second) & loud & ~identical)
+    rows, values = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    if len(before):
+        rows, values = nearest(measures.fingerprints[before], measures.fingerprints[after])
+    chosen = np.flatnonzero(values >= SIMILAR)
+    positions = after[chosen]
+    return Similar(
+        first=first,
+        second=second,
+        positions=tuple(positions.tolist()),
+        partners=tuple(before[rows[chosen]].tolist()),
+        similarity=tuple(np.minimum(values[chosen], 1).tolist()),
+        by_label=tuple(np.bincount(table.labels[positions], minlength=len(table.class_names)).tolist()),
+    )
+
+
+def ungrouped_classes(clips: Listing) -> tuple[int, ...]:
+    """Labels of the classes whose recordings have no groups: each is its own group."""
+    labels = clips.table.labels.tolist()
+    if clips.groups is None:
+        return tuple(range(len(clips.table.class_names)))
+    grouped = {
+        label for label, source, group in zip(labels, clips.sources, clips.groups, strict=True) if source != group
+    }
+    return tuple(label for label in range(len(clips.table.class_names)) if label not in grouped)
+
+
+def shared_stem_of(clips: Listing, labels: Collection[int]) -> tuple[str, ...]:
+    """By position: the stem that the recording of the clip shares with others of its class; else the recording.
+
+    Args:
+        clips: of the benchmark.
+        labels: the classes to look at.
+    """
+    paths: dict[int, set[str]] = {label: set() for label in labels}
+    for label, source in zip(clips.table.labels.tolist(), clips.sources, strict=True):
+        if label in paths:
+            paths[label].add(source)
+    stems = {label: shared_stems(sorted(found)) or {} for label, found in paths.items()}
+    return tuple(
+        stems.get(label, {}).get(source, source)
+        for label, source in zip(clips.table.labels.tolist(), clips.sources, strict=True)
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datasets.audio.recordings import encode_flac
+from datasets.audio.recordings import decode_flac, encode_flac
 from datasets.benchmark.manifest import FileIdentity, ShardEntry
 from datasets.benchmark.shards import GROUPS_KEY, SCHEMA, Clip
 from datasets.utils.files import file_digest
@@ -95,6 +95,22 @@ def read_entry(location: Location, clips: int) -> ShardEntry:
             "plain": None if note is None else FileIdentity.model_validate_json(note),
         }
     )
+
+
+def read_clips(location: Location) -> Iterator[Clip]:
+    """The clips of a shard in their order, to write some of them again.
+
+    Raises:
+        OSError: the shard cannot be read.
+        ValueError: a clip is damaged.
+    """
+    with location.open() as file, pq.ParquetFile(file, page_checksum_verification=True) as shard:
+        groups = json.loads((shard.metadata.metadata or {}).get(GROUPS_KEY.encode(), b"{}"))
+        for batch in shard.iter_batches(batch_size=ROW_GROUP):
+            for row in batch.to_pylist():
+                samples, _ = decode_flac(row["audio"]["bytes"])
+                values = {name: row[name] for name in ("clip_id", "split", "label", "class_name", "source", "start")}
+                yield Clip(**values, samples=samples, group=groups.get(row["source"]))
 
 
 def parquet_writer(sink: Any, page_checksums: bool = True) -> pq.ParquetWriter:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.audio.recordings import readable_suffixes
 from datasets.benchmark.listing import Listing
@@ -33,6 +33,12 @@ class CorpusOptions(BaseModel):
     """Options of a corpus; the docstrings of the fields become the `--help` of prepare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    drop_duplicates: bool = Field(False, exclude_if=lambda value: not value)
+    """leave out clips with the same audio as another clip; a train clip is kept before a val, a val before a test clip
+    (listed in rejected.csv)"""
+    drop_silence: bool = Field(False, exclude_if=lambda value: not value)
+    """leave out clips with an RMS below -60 dBFS (listed in rejected.csv)"""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from datasets.benchmark.manifest import SCHEMA_VERSION, ShardEntry, SplitCounts
-from datasets.benchmark.shard_writer import read_entry, write_shard
+from datasets.benchmark.audit import NEAR_SILENT_DB, content_digest, level_db, to_16_bit
+from datasets.benchmark.manifest import SCHEMA_VERSION, SPLITS, ShardEntry, SplitCounts
+from datasets.benchmark.shard_writer import read_clips, read_entry, write_shard
 from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Unit
 from datasets.corpora.inventory import Rejection, SourceFile
@@ -26,6 +28,19 @@ from datasets.utils.text import printable
 _METADATA = "earshot"
 
 
+class ClipContent(NamedTuple):
+    """A clip that may be a duplicate.
+
+    Attributes:
+        digest: of its audio, see `datasets.benchmark.audit.content_digest`.
+    """
+
+    clip_id: str
+    split: str
+    source: str
+    digest: str
+
+
 class UnitMetadata(BaseModel):
     """The unit of a shard, as stored in the metadata of the shard.
 
@@ -33,6 +48,10 @@ class UnitMetadata(BaseModel):
         key: see `unit_key`.
         counts: clips per label.
         rejected: files of the unit that produced no clips.
+        silent: clips that `drop_silence` left out, with their recordings.
+        contents: with `drop_duplicates`, the clips of the unit, including the duplicates that are no longer in the
+            shard: another run can find the duplicates again from these alone.
+        duplicates: clips that `drop_duplicates` left out, with their recordings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +59,9 @@ class UnitMetadata(BaseModel):
     key: str
     counts: dict[int, SplitCounts]
     rejected: tuple[Rejection, ...]
+    silent: tuple[Rejection, ...] = Field((), exclude_if=lambda value: not value)
+    contents: tuple[ClipContent, ...] = Field((), exclude_if=lambda value: not value)
+    duplicates: tuple[Rejection, ...] = Field((), exclude_if=lambda value: not value)
 
 
 class FinishedUnit(UnitMetadata):
@@ -80,19 +102,78 @@ def write_unit(
     """Cuts a unit and writes its shard, in the calling process."""
     counts: dict[int, SplitCounts] = {}
     rejected: list[Rejection] = []
+    silent: list[Rejection] = []
+    contents: list[ClipContent] = []
     metadata: dict[str, str] = {}
+
+    def note() -> UnitMetadata:
+        return UnitMetadata(
+            key=key, counts=counts, rejected=tuple(rejected), silent=tuple(silent), contents=tuple(contents)
+        )
 
     def clips() -> Iterator[Clip]:
         for item in corpus.cut(source, unit, options):
             if isinstance(item, Rejection):
                 rejected.append(Rejection(printable(item.file), printable(item.reason)))
-            else:
-                counts[item.label] = counts.get(item.label, SplitCounts()) + SplitCounts(**{item.split: 1})
-                yield item
-        metadata[_METADATA] = UnitMetadata(key=key, counts=counts, rejected=tuple(rejected)).model_dump_json()
+                continue
+            if options.drop_silence and (reason := silence(item)):
+                silent.append(Rejection(printable(item.source), printable(reason)))
+                continue
+            if options.drop_duplicates:
+                digest = content_digest(to_16_bit(item.samples))
+                contents.append(ClipContent(item.clip_id, item.split, item.source, digest))
+            counts[item.label] = counts.get(item.label, SplitCounts()) + SplitCounts(**{item.split: 1})
+            yield item
+        metadata[_METADATA] = note().model_dump_json()
 
     shard = write_shard(place, clips(), sample_rate, metadata)
-    return FinishedUnit(key=key, shard=shard, counts=counts, rejected=tuple(rejected))
+    return _finished(note(), shard)
+
+
+def silence(clip: Clip) -> str:
+    """Why `drop_silence` leaves a clip out; "" if it does not."""
+    level = float(level_db(to_16_bit(clip.samples) / np.float32(32768)))
+    if level >= NEAR_SILENT_DB:
+        return ""
+    found = f"RMS {level:.1f} dBFS" if np.isfinite(level) else "digital silence"
+    return f"clip {clip.clip_id} was dropped: {found}"
+
+
+def rewrite_without(
+    place: Location, unit: FinishedUnit, duplicates: Mapping[str, Rejection], sample_rate: int
+) -> FinishedUnit:
+    """Writes the shard of a unit again, without some of its clips.
+
+    Args:
+        place: of the shard.
+        unit: with all its clips.
+        duplicates: what becomes of the clips to leave out, by clip id.
+        sample_rate: of the clips, in Hz.
+
+    Raises:
+        OSError: the shard cannot be read or written.
+    """
+    counts = dict(unit.counts)
+    metadata: dict[str, str] = {}
+    changes = {"duplicates": tuple(duplicates.values())}
+
+    def clips() -> Iterator[Clip]:
+        for clip in read_clips(place):
+            if clip.clip_id in duplicates:
+                one = {split: int(split == clip.split) for split in SPLITS}
+                left = {split: getattr(counts[clip.label], split) - one[split] for split in SPLITS}
+                counts[clip.label] = SplitCounts(**left)
+            else:
+                yield clip
+        kept = {name: getattr(unit, name) for name in UnitMetadata.model_fields}
+        metadata[_METADATA] = UnitMetadata(**kept | changes | {"counts": counts}).model_dump_json()
+
+    shard = write_shard(place, clips(), sample_rate, metadata)
+    return unit.model_copy(update=changes | {"counts": counts, "shard": shard})
+
+
+def _finished(note: UnitMetadata, shard: ShardEntry) -> FinishedUnit:
+    return FinishedUnit(shard=shard, **{name: getattr(note, name) for name in UnitMetadata.model_fields})
 
 
 def read_finished(place: Location, key: str) -> FinishedUnit | None:
@@ -104,7 +185,7 @@ def read_finished(place: Location, key: str) -> FinishedUnit | None:
         shard = read_entry(place, sum(count.total for count in note.counts.values()))
     except (OSError, ValueError):  # it went away
         return None
-    return FinishedUnit(key=key, shard=shard, counts=note.counts, rejected=note.rejected)
+    return _finished(note, shard)
 
 
 def read_metadata(place: Location) -> UnitMetadata | None:

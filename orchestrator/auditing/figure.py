@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc
 from matplotlib.ticker import MaxNLocator
 
-from datasets.benchmark.audit import Audit
+from datasets.benchmark.audit import Audit, Shared, Similar
 from datasets.benchmark.manifest import SPLITS
 from orchestrator.auditing.findings import merged_ceilings, percent, shorten
 from orchestrator.reporting.figures import spread
@@ -55,7 +55,7 @@ def audit_figure(audit: Audit) -> Figure:
     if any(min(ceiling.accuracy) < 1 for ceiling in audit.ceilings):
         panels.append((1.75, lambda axes: _ceilings(axes, audit)))
     by_class = [(1.9 if audit.pairs else 1.6, lambda axes: _clips(axes, audit))]
-    if audit.sources[0].keys or audit.splits[0].keys:
+    if any(shared.positions for _, shared, _ in _shared_with_train(audit)):
         by_class.append((1.15, lambda axes: _leaks(axes, audit)))
     if audit.loudness is not None and not np.isnan(audit.loudness).all():
         by_class.append((1.7, lambda axes: _loudness(axes, audit)))
@@ -172,19 +172,31 @@ def _label_pairs(axes: Axes, audit: Audit, top: float) -> None:
 def _leaks(axes: Axes, audit: Audit) -> None:
     """The fraction of test clips per class that share a recording or the audio with train clips."""
     x, tests = np.arange(len(audit.counts)), np.maximum(audit.counts[:, 2], 1)
-    kinds = [
-        ("from a recording that is also in train", audit.sources[0], ORANGE),
-        ("the same audio", audit.splits[0], VERMILION),
-    ]
     entries = []
-    for name, shared, colour in kinds:
-        if shared.keys:
+    for name, shared, colour in _shared_with_train(audit):
+        if shared.positions:
             axes.bar(x, 100 * np.array(shared.by_label) / tests, width=0.8, color=colour, linewidth=0)
             entries.append((name, colour))
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     _set_style(axes, "Test clips shared with train", "of a class (%)")
     _legend(axes, entries)
+
+
+def _shared_with_train(audit: Audit) -> list[tuple[str, Shared | Similar, str]]:
+    """Name, clips and colour of what test clips may share with train clips; later ones are drawn over earlier ones."""
+    recordings = audit.sources[0]
+    if audit.groups and audit.groups[0].keys > recordings.keys:
+        recordings = audit.groups[0]
+    kinds: list[tuple[str, Shared | Similar, str]] = [
+        ("names with one stem", audit.stems[0], SKY),
+        ("the same recording", recordings, ORANGE),
+    ]
+    if recordings.keys:  # their names are equal
+        del kinds[0]
+    if audit.similar:
+        kinds.append(("nearly the same audio", audit.similar[0], BLUE))
+    return [*kinds, ("the same audio", audit.splits[0], VERMILION)]
 
 
 def _loudness(axes: Axes, audit: Audit) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.benchmark.audit import Audit, Shared
+from datasets.benchmark.audit import Audit, Shared, Similar
 from datasets.benchmark.manifest import SPLITS
 from datasets.utils.csv_table import csv_bytes
 from datasets.utils.files import write_files as write_contents
@@ -70,7 +70,11 @@ def json_values(audit: Audit, results: Sequence[Finding]) -> dict[str, Any]:
             for pair in audit.pairs
         ],
         "identical_across_splits": [_shared_values(shared) for shared in audit.splits],
+        "similar_across_splits": [_shared_values(similar) for similar in audit.similar or ()],
         "shared_sources": [_shared_values(shared) for shared in audit.sources],
+        "shared_groups": None if audit.groups is None else [_shared_values(shared) for shared in audit.groups],
+        "classes_without_groups": list(audit.ungrouped),
+        "shared_stems": [_shared_values(shared) for shared in audit.stems],
         "balance": [{**dataclasses.asdict(balance), "ratio": balance.ratio} for balance in audit.balance],
         "ceiling": audit.ceiling,
         "ceilings": [dataclasses.asdict(ceiling) for ceiling in audit.ceilings],
@@ -172,6 +176,8 @@ def _by_split(counts: Sequence[int] | np.ndarray) -> dict[str, int]:
     return {split: int(count) for split, count in zip(SPLITS, counts, strict=True)}
 
 
-def _shared_values(shared: Shared) -> dict[str, Any]:
+def _shared_values(shared: Shared | Similar) -> dict[str, Any]:
     content = dataclasses.asdict(shared)
+    for name in ("partners", "similarity"):  # of each clip: in clips.csv
+        content.pop(name, None)
     return content | {"clips": len(content.pop("positions"))}

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 
-from datasets.benchmark.audit import CLIPPED_RUN, NEAR_SILENT_DB, Audit, Ceiling
+from datasets.benchmark.audit import CLIPPED_RUN, NEAR_SILENT_DB, Audit, Ceiling, Shared
 from datasets.utils.text import first_few, one_line, plural, printable
 
-Kind = Literal["labels", "splits", "repeats", "sources", "silent", "clipped", "loudness", "imbalance"]
+Kind = Literal["labels", "splits", "similar", "repeats", "sources", "silent", "clipped", "loudness", "imbalance"]
 Verdict = Literal["ok", "note", "warning", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -24,6 +24,7 @@ IMBALANCE = 1.5
 TITLES: dict[Kind, str] = {
     "labels": "identical audio under two labels",
     "splits": "identical audio in two splits",
+    "similar": "nearly identical audio in two splits",
     "repeats": "identical audio in one class and split",
     "sources": "recordings in train and test",
     "silent": f"near-silent clips (below {NEAR_SILENT_DB:g} dBFS)",
@@ -42,7 +43,7 @@ class Finding:
     Attributes:
         kind: the check.
         verdict: 'ok', 'note' (worth knowing), 'warning' (accuracies are misleading), or 'unknown' if the check needs
-            audio and there is none.
+            audio or groups of recordings and there are none.
         result: summary, such as '4 clips, 1 pair of labels'.
         example: one case, or the first few.
         positions: the affected clips.
@@ -66,10 +67,15 @@ class Finding:
         """Whether the verdict is a note or a warning."""
         return self.verdict in ("note", "warning")
 
+    @property
+    def needs_audio(self) -> bool:
+        """Whether there is no result because there is no audio."""
+        return not self.result
+
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
     """Runs all checks: one finding per kind, in the order of `KINDS`."""
-    checks = (_labels, _splits, _repeats, _sources, _silent, _clipped, _loudness, _imbalance)
+    checks = (_labels, _splits, _similar, _repeats, _sources, _silent, _clipped, _loudness, _imbalance)
     return tuple(check(audit) for check in checks)
 
 
@@ -134,17 +140,57 @@ def _repeats(audit: Audit) -> Finding:
     return _finding("repeats", "note", result, example, audit.repeats, audit.clips.contents)
 
 
+def _similar(audit: Audit) -> Finding:
+    if audit.similar is None:
+        return Finding("similar", "unknown", "")
+    pairs = [pair for pair in audit.similar if pair.positions]
+    if not pairs:
+        return Finding("similar", "ok", "none")
+    ids, details = audit.clips.table.clip_ids, dict[int, str]()
+    for pair in pairs:
+        for position, partner, value in zip(pair.positions, pair.partners, pair.similarity, strict=True):
+            details.setdefault(position, f"{value:.3f} {ids[partner]} ({pair.first})")
+    result = "; ".join(f"{plural(len(pair.positions), f'{pair.second} clip')} as in {pair.first}" for pair in pairs)
+    example = f"{shorten(ids[pairs[0].partners[0]])} ~ {shorten(ids[pairs[0].positions[0]])}"
+    positions = sorted(details)
+    return Finding("similar", "warning", result, example, tuple(positions), tuple(details[p] for p in positions))
+
+
 def _sources(audit: Audit) -> Finding:
-    pair = audit.sources[0]
-    sources = audit.clips.sources
-    if not pair.keys:
-        one_per_clip = len(set(sources)) == len(set(audit.clips.contents))
-        return Finding("sources", "ok", "none: every clip is a separate recording" if one_per_clip else "none")
+    recordings, groups, stems = audit.sources[0], audit.groups[0] if audit.groups else None, audit.stems[0]
+    if recordings.keys:
+        return _shared_sources(audit, "warning", recordings, audit.clips.sources, "in test")
+    if groups and groups.keys:
+        return _shared_sources(audit, "warning", groups, audit.clips.groups or (), "groups in test")
+    if stems.keys:
+        finding = _shared_sources(audit, "note", stems, audit.stem_of, "names in test share a stem with train")
+        return replace(finding, result=f"no groups were given: {finding.result}", example=_two_names(audit, stems))
+    classes = len(audit.clips.table.class_names)
+    if not groups:
+        return Finding("sources", "unknown", "no file is in both, but no groups of files were given")
+    if audit.ungrouped:
+        given = f"no groups were given in {len(audit.ungrouped)} of {classes} classes"
+        return Finding("sources", "unknown", f"no file is in both, but {given}")
+    return Finding("sources", "ok", f"none of {len(set(audit.clips.groups or ()))} groups")
+
+
+def _shared_sources(audit: Audit, verdict: Verdict, pair: Shared, keys: Sequence[str], what: str) -> Finding:
     tests = int(audit.counts[:, 2].sum())
-    result = f"{pair.keys} of {pair.of} in test; {len(pair.positions)} of {plural(tests, 'test clip')}"
+    result = f"{pair.keys} of {pair.of} {what}; {len(pair.positions)} of {plural(tests, 'test clip')}"
     classes = sum(count > 0 for count in pair.by_label)
-    example = f"{shorten(sources[pair.positions[0]])} ({'1 class' if classes == 1 else f'{classes} classes'})"
-    return _finding("sources", "warning", result, example, pair.positions, sources)
+    example = f"{shorten(keys[pair.positions[0]])} ({'1 class' if classes == 1 else f'{classes} classes'})"
+    return _finding("sources", verdict, result, example, pair.positions, keys)
+
+
+def _two_names(audit: Audit, stems: Shared) -> str:
+    """A recording of each of the two splits with the same stem."""
+    test, table, sources = stems.positions[0], audit.clips.table, audit.clips.sources
+    first = next(
+        position
+        for position, stem in enumerate(audit.stem_of)
+        if stem == audit.stem_of[test] and table.splits[position] == stems.first
+    )
+    return f"{shorten(sources[first])} and {shorten(sources[test])}"
 
 
 def _silent(audit: Audit) -> Finding:

@@ -71,7 +71,7 @@ class Outcome:
 
     Attributes:
         manifest: of the benchmark.
-        rejected: files that produced no clips, also in OUT/rejected.csv.
+        rejected: files that produced no clips, then clips that were dropped, as in OUT/rejected.csv.
         warnings: about the source and the numbers of clips.
         computed: number of units of work that were cut; 0 if the benchmark was already complete.
         cached: number of units whose shards already existed.
@@ -141,6 +141,7 @@ class _Build:
     units: list[FinishedUnit]
     computed: int
     rejected: tuple[Rejection, ...]
+    dropped: tuple[Rejection, ...]
 
 
 def run(settings: Settings, listener: Listener | None = None) -> Outcome:
@@ -173,8 +174,8 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         build = _build(request, folder, source, inventory, existing, listener)
         manifest, warnings = _publish(request, build, identity, fingerprint)
     cached, seconds = len(build.units) - build.computed, time.monotonic() - started
-    plan = build.plan
-    return Outcome(manifest, build.rejected, warnings, build.computed, cached, plan.ignored, seconds, plan.notes)
+    plan, left_out = build.plan, (*build.rejected, *build.dropped)
+    return Outcome(manifest, left_out, warnings, build.computed, cached, plan.ignored, seconds, plan.notes)
 
 
 def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:
@@ -257,9 +258,10 @@ def _build(
     rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
     advice = corpus.advise(rejected, options)
     check_rejected(request.out, rejected, plan.files, limit, advice=advice)
-    write_rejected(request.out, rejected)
+    dropped = tuple(clip for unit in units for clip in (*unit.silent, *unit.duplicates))
+    write_rejected(request.out, [*rejected, *dropped])
     warnings = (*doubts, *plan.warnings, *([advice] if advice else []))
-    return _Build(replace(plan, warnings=warnings), units, computed, rejected)
+    return _Build(replace(plan, warnings=warnings), units, computed, rejected, dropped)
 
 
 def _publish(

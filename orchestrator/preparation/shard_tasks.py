@@ -24,6 +24,7 @@ from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
+from orchestrator.preparation.duplicates import drop_duplicates, outdated
 
 # With fewer blocks, cores are idle at the end; each block costs 0.1-0.2 s in Ray Data's loop (measured on 2.60).
 BLOCKS_PER_CPU = 4
@@ -96,7 +97,20 @@ def finish_units(
                 finished.update(_map_units(job, todo, workers))
             finally:
                 _remove_temporary_files(job.out)
-    return [finished[index] for index in range(len(plan.units))], len(todo)
+    units = [finished[index] for index in range(len(plan.units))]
+    if job.options.drop_duplicates:
+        units = _without_duplicates(job, plan, keys, units, workers)
+    return units, len(todo)
+
+
+def _without_duplicates(
+    job: Job, plan: Plan, keys: Sequence[str], units: Sequence[FinishedUnit], workers: int | None
+) -> list[FinishedUnit]:
+    again = outdated(units)
+    for index in again:
+        (job.out / shard_name(index)).remove()
+    cut = _map_units(job, [(index, plan.units[index], keys[index]) for index in again], workers) if again else {}
+    return drop_duplicates(job.out, [cut.get(index, unit) for index, unit in enumerate(units)], job.sample_rate)
 
 
 def _remove_temporary_files(out: Location) -> None:

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from datasets.benchmark.audit import Audit
+from datasets.benchmark.audit import Audit, examine
+from datasets.benchmark.listing import Listing
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from orchestrator.audit import listed_corpora, main, parser
@@ -21,9 +23,11 @@ from orchestrator.auditing import measure
 from orchestrator.auditing.audit import audit
 from orchestrator.auditing.files import format_markdown
 from orchestrator.auditing.findings import KINDS, Finding, findings, merged_ceilings
-from tests.support.audited_benchmarks import NAMES
+from tests.support.audited_benchmarks import NAMES, write_clean
 
 ROOT = Path(__file__).parents[2]
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,7 @@ def test_exactly_the_planted_defects_are_found(audited: Audit, results: dict[str
     assert {kind: ids(audited, finding) for kind, finding in results.items()} == {
         "labels": ["0-test-0", "0-train-0", "1-test-0", "1-val-1"],
         "splits": ["0-train-0", "1-val-1", "2-test-3", "2-train-0"],
+        "similar": ["2-val-0"],
         "repeats": ["3-train-1"],
         "sources": ["5-test-0", "5-test-2"],
         "silent": ["4-test-1"],
@@ -49,7 +54,7 @@ def test_exactly_the_planted_defects_are_found(audited: Audit, results: dict[str
     }
     verdicts = {kind: finding.verdict for kind, finding in results.items()}
     assert verdicts == {
-        "labels": "warning", "splits": "warning", "repeats": "note", "sources": "warning",
+        "labels": "warning", "splits": "warning", "similar": "warning", "repeats": "note", "sources": "warning",
         "silent": "warning", "clipped": "warning", "loudness": "note", "imbalance": "note",
     }  # fmt: skip
 
@@ -58,6 +63,7 @@ def test_text_of_findings(results: dict[str, Finding]) -> None:
     assert {kind: (finding.result, finding.example) for kind, finding in results.items() if kind != "loudness"} == {
         "labels": ("4 clips, 1 pair of labels", "0=1"),
         "splits": ("1 test clip also in train; 1 val clip also in train", "2-train-0 = 2-test-3"),
+        "similar": ("1 val clip as in train", "2-train-5 ~ 2-val-0"),
         "repeats": ("1 clip twice or more", "3-train-1"),
         "sources": ("1 of 23 in test; 2 of 24 test clips", "5/shared.wav (1 class)"),
         "silent": ("1 clip", "4-test-1 at -90.3 dBFS"),
@@ -72,6 +78,50 @@ def test_clean_benchmark_has_no_findings(clean: Path) -> None:
     result = audit(clean)
     assert [finding.verdict for finding in findings(result)] == ["ok"] * len(KINDS)
     assert result.ceiling == 1 and [ceiling.protocol for ceiling in result.ceilings] == ["ffcac-100", "fcac", "free"]
+
+
+def test_without_groups_the_recordings_are_not_known_to_be_separate(tmp_path: Path, command: Command) -> None:
+    code, out, _ = command(write_clean(tmp_path, grouped=False), "--fail-on", "any")
+    assert code == 0
+    assert re.search(
+        r"recordings in train and test +no file is in both, but no groups of files were given +unknown", out
+    )
+
+
+def test_a_group_in_two_splits_is_a_warning_and_a_class_without_groups_is_named(clean: Path) -> None:
+    facts = audit(clean)
+    clips = facts.clips
+    assert clips.groups is not None
+    groups = list(clips.groups)
+    groups[clips.table.clip_ids.index("2-test-1")] = "2/train"
+    finding = sources_of(replace(clips, groups=tuple(groups)))
+    assert (finding.verdict, finding.result) == ("warning", "1 of 7 groups in test; 1 of 24 test clips")
+    assert [clips.table.clip_ids[position] for position in finding.positions] == ["2-test-1"]
+    separate = [
+        source if label == 3 else group
+        for label, source, group in zip(clips.table.labels, clips.sources, clips.groups, strict=True)
+    ]
+    finding = sources_of(replace(clips, groups=tuple(separate)))
+    assert (finding.verdict, finding.result) == (
+        "unknown", "no file is in both, but no groups were given in 1 of 6 classes",
+    )  # fmt: skip
+
+
+def test_names_that_share_a_stem_are_listed(clean: Path) -> None:
+    """As in ESC-10, in which `1-1000-A.wav` and `1-1000-B.wav` are parts of one recording."""
+    clips = audit(clean).clips
+    sources = list(clips.sources)
+    for number, position in enumerate(np.flatnonzero(clips.table.labels == 1)):
+        sources[position] = f"1/2-{1000 + number % 9}-{'AB'[number // 9]}.wav"
+    finding = sources_of(replace(clips, sources=tuple(sources), groups=None))
+    assert finding.verdict == "note" and finding.result.startswith("no groups were given: ")
+    assert re.search(r"\d of 24 names in test share a stem with train; \d of 24 test clips", finding.result)
+    first, second = finding.example.split(" and ")
+    assert first[:-5] == second[:-5] and first != second and set(finding.details) <= {source[:-6] for source in sources}
+
+
+def sources_of(clips: Listing) -> Finding:
+    return next(finding for finding in findings(examine("x", clips)) if finding.kind == "sources")
 
 
 def test_ceilings_of_the_protocols_that_fit(audited: Audit) -> None:
@@ -118,9 +168,6 @@ def test_damaged_clip_is_reported_by_one_process_and_by_workers(
 # --- command line
 
 
-Command = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command line; returns exit status, standard output and standard error."""
@@ -151,7 +198,7 @@ def test_printed_tables(command: Command, planted: Path) -> None:
 @pytest.mark.parametrize(
     ("benchmark", "kinds", "code", "failed"),
     [
-        ("planted", "any", 1, "labels, splits, repeats, sources, silent, clipped, loudness, imbalance"),
+        ("planted", "any", 1, "labels, splits, similar, repeats, sources, silent, clipped, loudness, imbalance"),
         ("planted", "labels,clipped", 1, "labels, clipped"),
         ("planted", "imbalance, sources,", 1, "sources, imbalance"),
         ("clean", "imbalance", 0, ""),
@@ -176,12 +223,13 @@ def test_files(command: Command, planted: Path, tmp_path: Path) -> None:
     content = json.loads((out / "audit.json").read_text())
     assert content["clips"] == {"train": 45, "val": 12, "test": 24} and content["with_audio"]
     assert {finding["kind"]: finding["clips"] for finding in content["findings"]} == {
-        "labels": 4, "splits": 4, "repeats": 1, "sources": 2, "silent": 1, "clipped": 1, "loudness": 0, "imbalance": 0,
+        "labels": 4, "splits": 4, "similar": 1, "repeats": 1, "sources": 2, "silent": 1, "clipped": 1, "loudness": 0,
+        "imbalance": 0,
     }  # fmt: skip
     assert content["label_pairs"] == [{"labels": [0, 1], "contents": 2, "clips": {"train": 1, "val": 1, "test": 2}}]
     assert [entry["name"] for entry in content["classes"]] == list(NAMES)
     rows = list(csv.DictReader(io.StringIO((out / "clips.csv").read_text())))
-    assert len(rows) == 13
+    assert len(rows) == 14
     assert rows[0] | {"detail": ""} == {
         "kind": "labels", "clip_id": "0-test-0", "split": "test", "label": "0", "class_name": NAMES[0], "detail": "",
     }  # fmt: skip

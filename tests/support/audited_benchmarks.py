@@ -50,9 +50,20 @@ def write(root: Path, classes: list[dict[str, Clip]]) -> Path:
     return root
 
 
-def write_clean(root: Path) -> Path:
-    """Writes a benchmark without defects."""
-    return write(root, [clips_of(label) for label in range(6)])
+def write_clean(root: Path, grouped: bool = True) -> Path:
+    """Writes a benchmark without defects.
+
+    Args:
+        root: its folder.
+        grouped: whether the recordings have groups, of which none is in two splits.
+    """
+    classes = [clips_of(label) for label in range(6)]
+    if grouped:
+        classes = [
+            {name: replace(clip, group=f"{clip.label}/{clip.split}") for name, clip in clips.items()}
+            for clips in classes
+        ]
+    return write(root, classes)
 
 
 def write_planted(root: Path) -> Path:
@@ -66,6 +77,7 @@ def write_planted(root: Path) -> Path:
     copy((0, "train-0"), (1, "val-1"))
     copy((2, "train-0"), (2, "test-3"))
     copy((3, "train-0"), (3, "train-1"))
+    classes[2]["val-0"] = replace(classes[2]["val-0"], samples=classes[2]["train-5"].samples / 2)
     silent, clipped = classes[4]["test-1"], classes[5]["train-2"]
     classes[4]["test-1"] = replace(silent, samples=np.resize([1 / 32768, -1 / 32768], SAMPLES).astype(np.float32))
     loud = clipped.samples.copy()
