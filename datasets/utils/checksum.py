@@ -3,7 +3,7 @@
     {"trial": "ede-ac287640-s1", ..., "checksum": "7d0a..."}
 
 `checksum` is the SHA-256 of all other keys and values (`json_digest`). It therefore belongs to the file wherever it is
-copied, one atomic write changes both, and files of earlier versions, which have none, are told apart by its absence. It
+copied, one atomic write changes both, and files of earlier versions, which have none, are recognized by its absence. It
 detects damage and accidental changes, not forgery.
 """
 

@@ -154,7 +154,7 @@ def test_memory_is_that_of_the_process_and_a_failure_says_why(config: ChainConfi
     assert len(run_.measured.seconds) == 2 and run_.seconds > run_.measured.seconds[0] > 0
     assert 100 << 20 < run_.private_bytes < 2 << 30
     assert run_.above_model == run_.private_bytes - run_.measured.weights
-    with pytest.raises(ChainError, match="needs 400 train clips"):
+    with pytest.raises(ChainError, match="has 8 of 400"):
         run_chain("ours", config.model_copy(update={"protocol": Protocol(way=2, shot=400)}), tmp_path / "two")
 
 
