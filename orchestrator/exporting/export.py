@@ -132,6 +132,8 @@ def export(
             seeds=record.seeds,
             backbone=overrides.backbone or record.backbone,
             frontend=frontend,
+            layer=record.layer,
+            pool=record.pool,
             device=device,
             precision=stage.depends_on["precision"],
             threads=stage.depends_on["threads"],

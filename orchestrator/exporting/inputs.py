@@ -10,7 +10,7 @@ from orchestrator.results.run_folder import RunFolder
 from trainables.methods.registry import check_backbone, find_method
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
+from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec, is_factory
 from trainables.records import TrialRecord
 from trainables.store.stages import Stage
 
@@ -65,6 +65,11 @@ def verified_backbone(
     if digest is None:
         return None
     name = override or record.backbone
+    if override is None and is_factory(name):
+        raise EarshotError(
+            f"trial {printable(record.trial)}: computed with the network of {printable(name)}, and code is not taken "
+            f"from a run folder; add --backbone {printable(name)}"
+        )
     method = find_method(record.method)
     spec = BackboneSpec(name, frontend, record.layer, record.pool)
     backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))

@@ -15,6 +15,7 @@ from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
+from trainables.networks.specs import DEFAULT, is_factory
 
 DEFAULTS = SweepConfig.model_fields
 LAUNCH_SETTINGS = ("budget", "show", "dry_run")
@@ -70,6 +71,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     if options.resume:
         values = _stored(options.resume, settings.pop("runs", DEFAULTS["runs"].default))
         _check_address(values, settings)
+        _check_backbone(values, settings)
     changes = {key: settings.pop(key) for key in list(settings) if key in Protocol.model_fields and key != "name"}
     if isinstance(changes.get("class_order"), str) and changes["class_order"][:1].isdigit():
         changes["class_order"] = changes["class_order"].split(",")
@@ -86,15 +88,17 @@ def _file(path: Path) -> dict[str, Any]:
     return values
 
 
-def resume_command(run: Path, address: str) -> str:
+def resume_command(run: Path, address: str, backbone: str = DEFAULT) -> str:
     """The command that resumes a run where it has run before.
 
     Args:
         run: its folder.
         address: of the cluster.
+        backbone: of the sweep; part of the command if it is a function.
     """
     where = "" if address == DEFAULTS["address"].default else f" --address {shlex.quote(address)}"
-    return f"earshot sweep --resume {shlex.quote(typed_path(run))}{where}"
+    code = f" --backbone {shlex.quote(backbone)}" if is_factory(backbone) else ""
+    return f"earshot sweep --resume {shlex.quote(typed_path(run))}{where}{code}"
 
 
 def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -109,13 +113,34 @@ def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
     """
     local = DEFAULTS["address"].default
     address = stored.get("address", local)
-    if address in (local, os.environ.get("RAY_ADDRESS")) or "address" in settings:
+    # "auto": the cluster of this machine or of RAY_ADDRESS, whatever the run says
+    if address in (local, "auto", os.environ.get("RAY_ADDRESS")) or "address" in settings:
         return
     run = Path(stored["runs"]) / stored["name"]
     text = printable(str(address))
     raise EarshotError(
         f"{run / 'sweep.json'}: the run used the Ray cluster {text}, and a cluster that receives your token is not "
         f"taken from a run folder; add --address {text} to join it, or --address {local} to run on this machine"
+    )
+
+
+def _check_backbone(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Checks that the user, not the folder of a run, names a function that will run.
+
+    Args:
+        stored: the configuration of the run.
+        settings: those of the command line.
+
+    Raises:
+        EarshotError: only the run names it.
+    """
+    backbone = str(stored.get("backbone", ""))
+    if not is_factory(backbone) or "backbone" in settings:
+        return
+    run = Path(stored["runs"]) / stored["name"]
+    raise EarshotError(
+        f"{run / 'sweep.json'}: the run used the network of {printable(backbone)}, and code is not taken from a run "
+        f"folder; add --backbone {printable(backbone)}"
     )
 
 

@@ -89,7 +89,7 @@ def test_bad_input_is_one_line(words: list[str], message: str, capsys: pytest.Ca
         (["prepare", "demo", "--out", "x", "--versio"], "no option --versio; see --help"),
         (["stages", "ls", "--unused-for", "3d"], "no option --unused-for; it is an option of gc\n"),
         (["stages", "gcc"], "did you mean 'gc'?"),
-        (["predict", "model"], "the following arguments are required: FILE"),
+        (["predict", "model"], "the following arguments are required: PATH"),
     ],
 )
 def test_bad_usage_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

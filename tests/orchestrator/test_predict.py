@@ -18,6 +18,7 @@ from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, Split
 from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.folder import Folder, FolderOptions
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.export import main as export_main
 from orchestrator.exporting.export import export
@@ -259,7 +260,7 @@ def test_names_of_classes_are_untrusted_text(
     for path in model_folder.rglob("*.safetensors"):
         (tmp_path / path.relative_to(model_folder)).parent.mkdir(exist_ok=True)
         (tmp_path / path.relative_to(model_folder)).write_bytes(path.read_bytes())
-    (tmp_path / FILE_NAME).write_text(json.dumps(content))
+    (tmp_path / FILE_NAME).write_text(json.dumps(with_checksum(content)))
     assert main([str(tmp_path), str(next(iter(clips.values()))), "--windows"]) == 0
     shown = capsys.readouterr().out
     assert r"[bold]\x1b[31mx\n" in shown and "\x1b" not in shown

@@ -8,7 +8,7 @@ import torch
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.exporting.export import export
+from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import PROTOCOL, quick, write_run
 from tests.support.encoders import write_wave_encoder
@@ -120,7 +120,7 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
     assert cached == [True, False, False]
     assert {path.name: path.read_bytes() for path in (tmp_path / "resumed").glob("session-*.parquet")} == written
 
-    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(backbone=backbone))
     model = load_model(tmp_path / "model", factory=backbone if family == "own" else "")
     shards = Shards(tones)
     positions = shards.select(splits=["test"])
@@ -182,7 +182,7 @@ def test_a_bad_factory_is_one_line(factory: str, message: str, encoders: dict[st
 def test_an_object_that_is_no_module_embeds(encoders: dict[str, str], tones: Path, tmp_path: Path) -> None:
     name = encoders["own"].replace(":encoder", ":Fixed")
     trial = write_run(tmp_path, tones, "simplecil", backbone=name)
-    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(backbone=name))
     assert load_model(tmp_path / "model", factory=name).description.backbone is not None
     with pytest.raises(EarshotError, match="method icarl: needs tune"):
         Chain(config(tones, tmp_path / "store", "icarl", name), tmp_path / "trial")
@@ -203,7 +203,11 @@ def test_the_digest_of_an_own_network_covers_weights_and_source(tmp_path: Path) 
 
 def test_code_that_an_export_names_is_not_run(encoders: dict[str, str], tones: Path, tmp_path: Path) -> None:
     trial = write_run(tmp_path, tones, "simplecil", backbone=encoders["own"])
-    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    with pytest.raises(
+        EarshotError, match=r"code is not taken from a run folder; add --backbone .*encoder\.py:encoder$"
+    ):
+        export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(backbone=encoders["own"]))
     with pytest.raises(EarshotError, match=r"made with the network of 'encoder.py:encoder', which is not part of the"):
         load_model(tmp_path / "model")
     other = tmp_path / "other.py"

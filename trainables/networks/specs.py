@@ -1,5 +1,6 @@
 """Names and settings of backbones and front ends; imports no PyTorch."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,17 @@ RANDOM = {  # name: width, blocks, heads
     "random-base": (768, 12, 12),
 }
 RESNET = "resnet18"
+
+_FACTORY = re.compile(r"^(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*$")
+
+
+def is_factory(backbone: str) -> bool:
+    """Whether the name of a backbone is that of a function, `package.module:function` or `file.py:function`.
+
+    Such a name is code that runs, so it comes from the user, never from the folder of a run or of an export.
+    """
+    return _FACTORY.match(backbone) is not None
+
 
 Capability = Literal["embed", "tune", "tokens", "spectrogram"]
 """What a backbone can do and a method may need; see `trainables.networks.backbones.backbone`."""

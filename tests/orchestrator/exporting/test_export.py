@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from datasets.benchmark.shards import Shards
+from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
@@ -170,7 +171,7 @@ def test_another_benchmark_or_backbone_raises(runs: Path, clean: Path, tones: Pa
     run = tmp_path / "runs/it"
     shutil.copytree(runs, tmp_path / "runs")
     content = json.loads((run / "sweep.json").read_text())
-    (run / "sweep.json").write_text(json.dumps({**content, "where": {"benchmark": str(clean)}}))
+    (run / "sweep.json").write_text(json.dumps(with_checksum({**content, "where": {"benchmark": str(clean)}})))
     assert f"benchmark tones: not found where the sweep read it ({clean})" in error(run, tmp_path)
     (run / "sweep.json").unlink()
     assert "give its folder: --benchmark DIR" in error(run, tmp_path)

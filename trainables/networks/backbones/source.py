@@ -17,11 +17,10 @@ from pathlib import Path
 from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.suggestion import suggestion
 from trainables.networks.shipped import shipped, verified_folder
-from trainables.networks.specs import DEFAULT, RANDOM, RESNET
+from trainables.networks.specs import DEFAULT, RANDOM, RESNET, is_factory
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-FACTORY = re.compile(r"^(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*$")
 HUB_TIMEOUT = 5.0  # seconds
 
 
@@ -54,7 +53,7 @@ def find_source(name: str) -> Source:
         return Source(name, name, family="ast")
     if name == RESNET:
         return Source(name, name, family="resnet")
-    if FACTORY.match(name):
+    if is_factory(name):
         return Source(name, name, family="own")
     if name in shipped():
         folder = str(verified_folder(name))
