@@ -38,6 +38,7 @@ _MAX_NAMED = 30  # with more classes, the axis has numbers instead of names
 _MAX_PAIRS, _MAX_NAMED_PAIRS = 300, 12  # arcs that are drawn; with more pairs, arcs have no labels
 _ARC = 0.16  # height of the circle of an arc, as a fraction of the highest bar
 _TEXT = 9.0  # font size in points
+_LEAST_RANGE = 4.0  # dB, of the axis of levels
 
 Panel = tuple[float, Callable[[Axes], None]]  # height in inches, drawing function
 Line = tuple[str, dict[int, float]]  # names of protocols, accuracy by the number of classes seen
@@ -207,6 +208,9 @@ def _loudness(axes: Axes, audit: Audit) -> None:
     axes.vlines(x, mean - deviation, mean + deviation, color=BLUE, alpha=0.3, linewidth=max(1.2, min(5, 160 / len(x))))
     axes.plot(x, mean, "o", color=BLUE, markersize=4.2, markeredgecolor="white", markeredgewidth=0.5, zorder=3)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    low, high = axes.get_ylim()
+    room = max(0.0, _LEAST_RANGE - (high - low)) / 2  # a hundredth of a decibel would look like a difference
+    axes.set_ylim(low - room, high + room)
     _set_style(axes, "Level of the classes", "RMS (dBFS)")
     _legend(axes, [("mean and one standard deviation", BLUE)])
 

@@ -36,6 +36,8 @@ def test_texts_are_inside_the_figure_and_the_bytes_are_reproducible(audited: Aud
 def test_figure_of_a_clean_benchmark_has_no_empty_panels(clean: Path) -> None:
     figure = audit_figure(audit(clean))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Clips per class", "Level of the classes"]
+    low, high = figure.axes[1].get_ylim()
+    assert high - low >= 4  # dB
 
 
 def test_class_names_without_a_font_are_numbers(clean: Path) -> None:
