@@ -251,7 +251,7 @@ def test_second_setup_has_separate_lists(tmp_path: Path) -> None:
 def test_identity_depends_on_the_content_of_the_lists_not_their_path(tmp_path: Path) -> None:
     first = Small().identity(write_lists(tmp_path / "meta"))
     assert first == Small().identity(write_lists(tmp_path / "moved"))
-    assert first.keys() == FSC89Options.model_fields.keys() and str(tmp_path) not in json.dumps(first)
+    assert first.keys() == FSC89Options.__annotations__.keys() and str(tmp_path) not in json.dumps(first)
     others = [
         write_lists(tmp_path / "rows", {**ROWS, "train": ROWS["train"][::-1]}),
         write_lists(tmp_path / "setup", setup=2),

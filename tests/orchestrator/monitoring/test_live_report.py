@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets.benchmark.shards import Shards
+from datasets.utils.checksum import with_checksum
 from datasets.utils.location import Location
 from orchestrator.monitoring.live_report import PAGE, LiveReport
 from orchestrator.results.ceilings import FILE_NAME, SharedClips, ceilings, save_shared_clips
@@ -37,7 +38,9 @@ def test_ceilings_of_a_benchmark_with_identical_clips(tmp_path: Path) -> None:
     benchmark = write_planted(tmp_path / "planted")  # one test clip of label 0 is one of label 1, too
     (tmp_path / "run").mkdir()
     save_shared_clips(Shards(benchmark), tmp_path / "run")
-    kept = SharedClips.model_validate_json((tmp_path / "run" / FILE_NAME).read_bytes())
+    content = json.loads((tmp_path / "run" / FILE_NAME).read_bytes())
+    assert content == with_checksum(content)
+    kept = SharedClips.model_validate({key: value for key, value in content.items() if key != "checksum"})
     assert kept.clips == (4,) * 6 and kept.shared == (((0, 1), (1, 1)),)
     assert kept.ceilings([range(6)]) == pytest.approx([23 / 24])
 
