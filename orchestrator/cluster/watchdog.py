@@ -14,7 +14,7 @@ from datasets.utils.text import printable
 
 PERIOD = 1.0  # seconds between two checks
 GRACE = 3.0  # seconds that this process has to end after a signal, before it is interrupted again
-PATIENCE = 20.0  # seconds that this process has to end by itself, before Ray's C++ code ends it without a message
+PATIENCE = 20.0  # seconds that this process has to end by itself, before it is ended
 
 
 class Health(Protocol):
@@ -38,8 +38,9 @@ def watchdog(
 ) -> Iterator[None]:
     """Checks once a second, from another thread, that Ray is alive; shuts it down after the block.
 
-    If Ray is not alive, the block is interrupted. Where that has no effect because the main thread waits in C++ code,
-    the error is printed and the process ends. A block in another thread cannot be interrupted, and is not checked.
+    If Ray is not alive, the block is interrupted; so is one that goes on after a signal, because code that ignores
+    exceptions was interrupted. Where that has no effect because the main thread waits in C++ code, one line is printed
+    and the process ends. A block in another thread cannot be interrupted, and is not checked.
 
     Args:
         health: of Ray.
@@ -62,19 +63,27 @@ def watchdog(
         if not block_ended.is_set():
             raise _ClusterLost
 
+    def end(line: str) -> None:
+        """Ends this process, unless the main thread does."""
+        if not stop.wait(PATIENCE):
+            clean_up()
+            os.write(2, f"{line}\n".encode())
+            os._exit(2 if signals.received() is None else signals.status())
+
     def watch() -> None:
+        waited = 0.0
         while not block_ended.wait(PERIOD):
+            waited += PERIOD if signals.received() is not None else 0.0
             reason = health.loss()
-            if reason is None:
+            if reason is None and waited < PATIENCE:
                 continue
             # after a signal that also ended Ray's processes, the main thread may end by itself
             if signals.received() is None or not block_ended.wait(GRACE):
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-            if not stop.wait(PATIENCE):
-                clean_up()
-                os.write(2, f"error: {_message(reason, advice)}\n".encode())
-                os._exit(2 if signals.received() is None else signals.status())
+            end(f"error: {_message(reason, advice)}" if reason else _message("interrupted", advice))
             return
+        if signals.received() is not None:  # the shutdown of Ray may wait for a call that was interrupted
+            end(_message("interrupted", advice))
 
     before = signal.signal(signal.SIGUSR2, interrupt)
     thread = threading.Thread(target=watch, name="watchdog", daemon=True)

@@ -262,6 +262,23 @@ def test_a_block_that_waits_for_ray_ends_with_one_line(
     assert set(place.glob(f"{PREFIX}*")) == before
 
 
+def test_a_block_that_ignores_a_signal_is_ended() -> None:
+    """An interrupt in a destructor, for example, is ignored by Python."""
+    ignoring = WAITING.replace(
+        "            ray.get(work)\n",
+        "            while True:\n                try: time.sleep(600)\n                except BaseException: pass\n",
+    ).replace("@as_program", "from orchestrator.cluster import watchdog\nwatchdog.PATIENCE = 2.0\n\n@as_program")
+    process = subprocess.Popen(
+        [sys.executable, "-c", ignoring], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    family = descendants(process.pid)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (143, "interrupted; completed work is saved. Run it again.\n")
+    wait_for(lambda: not running(family), 20)
+
+
 def command_line(process: int) -> bytes:
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes()
