@@ -25,7 +25,6 @@ class ChainConfig(BaseModel):
     backbone: str = DEFAULT
     frontend: FrontEndSpec = FrontEndSpec()
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last", description="layer of the backbone")
-    pool: str = Field("", exclude_if=lambda pool: not pool, description="pooling of the backbone")
     device: str = Field("cpu", description="cpu or cuda")
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of a trial; they affect rounding, so results depend on them")
@@ -36,16 +35,14 @@ class ChainConfig(BaseModel):
     @property
     def configuration(self) -> str:
         """Name of the configuration: the same for all its seeds."""
-        content = self.model_dump(
-            mode="json", include={"settings", "protocol", "frontend", "layer", "pool", "precision"}
-        )
+        content = self.model_dump(mode="json", include={"settings", "protocol", "frontend", "layer", "precision"})
         content["backbone"] = Path(self.backbone).name  # independent of the folder that it is in
         return f"{self.method}-{address_of(content)[:8]}"
 
     @property
     def backbone_spec(self) -> BackboneSpec:
         """The backbone and its options."""
-        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool)
+        return BackboneSpec(self.backbone, self.frontend, self.layer)
 
     @property
     def trial(self) -> str:

@@ -113,7 +113,6 @@ class TrialRecord(BaseModel):
     backbone: str
     frontend: str
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
-    pool: str = Field("", exclude_if=lambda pool: not pool)
     heads: tuple[str, ...]
     default_head: str
     planned_sessions: int

@@ -188,7 +188,6 @@ class Chain:
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
             layer=config.layer if method.backbone else "last",
-            pool=config.pool if method.backbone else "",
             heads=method.heads,
             default_head=method.default_head(self._settings),
             planned_sessions=len(self.sessions),

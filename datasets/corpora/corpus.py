@@ -170,14 +170,20 @@ class Corpus(ABC, Generic[Options]):
         Raises:
             EarshotError: a class has no train or no test clips; the message names all such classes.
         """
-        found = [
-            f"{count.train} and {count.test} of class {printable(name)!r}"
-            for name, count in zip(classes, counts, strict=True)
-            if not count.train or not count.test
-        ]
+        lacking = without_clips(counts, classes)
+        found = [f"{count.train} and {count.test} of class {name}" for name, count in lacking]
         if found:
             raise EarshotError(
                 f"expected at least one train and one test clip of every class, found {first_few(found, MAX_LISTED)}; "
                 "add recordings, or remove those that were rejected"
             )
         return ()
+
+
+def without_clips(counts: Sequence[SplitCounts], classes: Sequence[str]) -> list[tuple[str, SplitCounts]]:
+    """The classes without train or without test clips, by label: their quoted names, and their numbers of clips."""
+    return [
+        (repr(printable(name)), count)
+        for name, count in zip(classes, counts, strict=True)
+        if not count.train or not count.test
+    ]

@@ -25,7 +25,7 @@ from datasets.audio.samples import Samples, Signal
 from datasets.audio.segmentation import cut_stream
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.shards import Clip
-from datasets.corpora.corpus import MAX_LISTED, Corpus, CorpusOptions, Plan, Unit
+from datasets.corpora.corpus import MAX_LISTED, Corpus, CorpusOptions, Plan, Unit, without_clips
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, printable
@@ -232,11 +232,7 @@ class LibriSpeech(Corpus[LibriSpeechOptions]):
     ) -> tuple[str, ...]:
         """Requires train and test clips of every speaker; warns about speakers with fewer test clips than requested."""
         train, val, test = options.sizes
-        short = [
-            f"{count.total} of speaker {printable(name)!r}"
-            for name, count in zip(classes, counts, strict=True)
-            if not count.train or not count.test
-        ]
+        short = [f"{count.total} of speaker {name}" for name, count in without_clips(counts, classes)]
         if short:
             raise EarshotError(
                 f"expected more than {train + val} clips of {options.clip_seconds:g} s (train {train}, val {val}, test "

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from datasets.benchmark.audit import Measures, measure
+from datasets.benchmark.measures import Measures, measure
 from datasets.benchmark.shards import Shards
 from datasets.utils.location import Location
 from orchestrator.cluster.map_tasks import map_tasks

@@ -133,7 +133,6 @@ def export(
             backbone=overrides.backbone or record.backbone,
             frontend=frontend,
             layer=record.layer,
-            pool=record.pool,
             device=device,
             precision=stage.depends_on["precision"],
             threads=stage.depends_on["threads"],
@@ -267,7 +266,6 @@ def _describe(
             digest=backbone.digest,
             family=backbone.family,
             layer=record.layer,
-            pool=record.pool,
         ),
         benchmark=ExportedBenchmark(
             name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings

@@ -96,9 +96,6 @@ class SweepConfig(BaseModel):
         exclude_if=lambda layer: layer == "last",
         description="layer of the backbone that embeds: its number, last, or mean of all (docs/backbone.md)",
     )
-    pool: Annotated[str, Setting("experiment", metavar="HOW")] = Field(
-        "", exclude_if=lambda pool: not pool, description="pooling of the backbone (docs/backbone.md)"
-    )
     precision: Annotated[Literal["float32", "bf16"], EXPERIMENT] = Field(
         "float32", description="float32 or bf16 (autocast)"
     )
@@ -193,7 +190,7 @@ class SweepConfig(BaseModel):
     @property
     def backbone_spec(self) -> BackboneSpec:
         """The backbone and its options."""
-        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool)
+        return BackboneSpec(self.backbone, self.frontend, self.layer)
 
     @property
     def chosen_device(self) -> str:

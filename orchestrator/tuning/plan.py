@@ -71,7 +71,6 @@ class Plan:
             backbone=config.backbone,
             frontend=config.frontend,
             layer=config.layer,
-            pool=config.pool,
             device=config.chosen_device,
             precision=config.precision,
             threads=config.cpus_per_trial,

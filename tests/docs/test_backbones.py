@@ -10,6 +10,7 @@ from trainables.methods.registry import methods
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import family_names, find_family, load_backbone
 from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.records import TrialRecord
 
 CLIPS = ClipFormat(16_000, 6_400)
 
@@ -57,4 +58,6 @@ def test_the_table_of_families_and_methods(tmp_path: Path) -> None:
 
 def test_the_example_of_an_own_network(tones: Path, tmp_path: Path) -> None:
     (tmp_path / "encoder.py").write_text(example())
-    write_run(tmp_path, tones, "icarl", backbone=f"{tmp_path / 'encoder.py'}:encoder")
+    trial = write_run(tmp_path, tones, "icarl", backbone=f"{tmp_path / 'encoder.py'}:encoder")
+    record = TrialRecord.load(tmp_path / "it" / "trials" / trial)
+    assert record.status == "finished" and record.backbone.endswith("encoder.py:encoder")

@@ -48,14 +48,12 @@ class ExportedBackbone(_Frozen):
         digest: see `Backbone.digest`.
         family: its file in `trainables.networks.backbones`.
         layer: see `BackboneSpec`.
-        pool: see `BackboneSpec`.
     """
 
     name: str
     digest: Digest
     family: str = Field("ast", exclude_if=lambda family: family == "ast")
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
-    pool: str = Field("", exclude_if=lambda pool: not pool)
 
 
 class ExportedBenchmark(_Frozen):

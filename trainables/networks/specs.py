@@ -93,10 +93,8 @@ class BackboneSpec:
         name: see `trainables.networks.backbones.source`.
         frontend: of an AST; other families have their own.
         layer: the block whose output is the embedding: a number, `last`, or `mean` of all.
-        pool: how the embedding is made of the last layer; empty for the family's own way.
     """
 
     name: str
     frontend: FrontEndSpec = field(default_factory=FrontEndSpec)
     layer: Layer = "last"
-    pool: str = ""

@@ -14,18 +14,17 @@ from datasets.benchmark.audit import (
     Audit,
     Balance,
     LabelPair,
-    Measures,
     accuracy_ceilings,
     balance,
     class_loudness,
     examine,
     label_pairs,
-    measure,
     protocol_ceiling,
     repeats,
     shared,
 )
 from datasets.benchmark.listing import Listing
+from datasets.benchmark.measures import Measures, measure
 from datasets.benchmark.shards import ClipTable
 from datasets.corpora.registry import find_corpus
 from datasets.utils.errors import EarshotError

@@ -22,7 +22,6 @@ from trainables.networks.weights import initialise, weights_digest
 
 MODEL_TYPES = ("audio-spectrogram-transformer",)
 LAYERS = False
-POOLS: tuple[str, ...] = ()
 FRONT_ENDS = True
 
 ARCHITECTURE = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "frequency_stride", "time_stride")

@@ -34,7 +34,6 @@ from trainables.networks.weights import weights_digest
 
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
-POOLS: tuple[str, ...] = ()
 FRONT_ENDS = False
 
 

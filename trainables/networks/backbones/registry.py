@@ -68,9 +68,6 @@ def _check_options(spec: BackboneSpec, family: Any) -> None:
     name = family.__name__.rpartition(".")[2]
     if spec.layer != "last" and not family.LAYERS:
         raise EarshotError(f"--layer {spec.layer}: backbone '{spec.name}' ({name}) has no choice; leave it out")
-    if spec.pool and spec.pool not in family.POOLS:
-        pools = f"expected one of {', '.join(family.POOLS)}" if family.POOLS else "it has no choice; leave it out"
-        raise EarshotError(f"--pool {spec.pool}: backbone '{spec.name}' ({name}): {pools}")
     if spec.frontend != FrontEndSpec() and not family.FRONT_ENDS:
         raise EarshotError(
             f"--frontend {spec.frontend}: backbone '{spec.name}' ({name}) has a front end of its own; leave it out"

@@ -25,7 +25,6 @@ from trainables.networks.weights import weights_digest
 
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
-POOLS: tuple[str, ...] = ()
 FRONT_ENDS = False
 
 WIDTHS = (64, 128, 256, 512)

@@ -29,7 +29,6 @@ from trainables.networks.weights import weights_digest
 
 MODEL_TYPES = ("data2vec-audio", "hubert", "sew", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 LAYERS = True
-POOLS: tuple[str, ...] = ()
 FRONT_ENDS = False
 
 ARCHITECTURE = (

@@ -142,7 +142,6 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert "--layer 4: expected 1 to 3, last or mean" in message(BackboneSpec(good, layer=4))
     assert "--layer 0: expected 1 to 3, last or mean" in message(BackboneSpec(good, layer=0))
     assert "--layer 2: backbone 'random-tiny' (ast) has no choice" in message(BackboneSpec("random-tiny", layer=2))
-    assert "it has no choice" in message(BackboneSpec(good, pool="cls"))
     assert "has a front end of its own" in message(BackboneSpec(good, FrontEndSpec(kind="reference")))
     assert "shorter than a token" in message(BackboneSpec(good), ClipFormat(16_000, 100))
     assert "cannot be resampled; prepare the benchmark with" in message(BackboneSpec(good), ClipFormat(15_991, 16_000))
