@@ -66,8 +66,10 @@ def watchdog(
     def end(line: str) -> None:
         """Ends this process, unless the main thread does."""
         if not stop.wait(PATIENCE):
+            standard_error = os.dup(2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where Ray's C++ code in this process reports what it lost
             clean_up()
-            os.write(2, f"{line}\n".encode())
+            os.write(standard_error, f"{line}\n".encode())
             os._exit(2 if signals.received() is None else signals.status())
 
     def watch() -> None:
