@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -25,7 +24,8 @@ from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import ClipFormat
-from trainables.records import PREDICTIONS, SessionRecord, TrialRecord, predictions_digest
+from trainables.records import SessionRecord, TrialRecord, predictions_digest
+from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
@@ -142,21 +142,15 @@ class Chain:
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes seen so far."""
-        columns: dict[str, list[Any]] = {name: [] for name in PREDICTIONS.names}
-        classes = np.array(learner.classes, dtype=np.int32)
+        groups = []
         for session in self.sessions[: index + 1]:
             for clips in session.classes:
                 for split, positions in (("val", clips.validation), ("test", clips.query)):
-                    if not positions:  # no validation clips, where all train clips are support
-                        continue
-                    clip_ids = [self._table.clip_ids[position] for position in positions]
-                    for head, scores in self._scores(learner, positions, index).items():
-                        columns["split"] += [split] * len(positions)
-                        columns["clip_id"] += clip_ids
-                        columns["label"] += [clips.label] * len(positions)
-                        columns["head"] += [head] * len(positions)
-                        columns["prediction"] += classes[scores.argmax(dim=1).cpu().numpy()].tolist()
-        return pa.table(columns, schema=PREDICTIONS)
+                    if positions:  # no validation clips, where all train clips are support
+                        clip_ids = [self._table.clip_ids[position] for position in positions]
+                        scores = self._scores(learner, positions, index)
+                        groups.append(ScoredClips(split, clips.label, clip_ids, scores))
+        return predictions_table(groups, learner.classes)
 
     def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
         """The learner's scores, checked to be finite: an argmax over NaN would be published as a prediction."""

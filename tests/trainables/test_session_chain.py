@@ -12,7 +12,7 @@ import pytest
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from trainables.chain_config import ChainConfig
-from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
+from trainables.records import SCORED_PREDICTIONS, SeedTriple, TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.layout import predictions_file, stage_file
 from trainables.store.stages import StageStore
@@ -46,7 +46,7 @@ def test_predictions_of_every_head_for_all_classes_seen_so_far(tones: Path, tmp_
     assert record.planned_sessions == len(record.sessions) == 3
     for session in record.sessions:
         table = pq.read_table(tmp_path / "trial" / session.predictions)
-        assert table.schema == PREDICTIONS
+        assert table.schema == SCORED_PREDICTIONS
         frame = table.to_pandas()
         seen = 2 * (session.index + 1)
         assert set(frame["label"]) == set(range(seen))
