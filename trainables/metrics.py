@@ -6,6 +6,9 @@ Notation, with T + 1 planned sessions counted from 0:
     A_t       accuracy after session t over all classes seen so far
     B_t, N_t  the same over the base classes (of session 0) and over all later classes
 
+Classes that have left are queried no longer: a[t, j] and A_t are over those that are still present, a class that has
+left and is predicted is an error, and the column of a session in which classes leave is NaN.
+
 Every function is pure and takes NumPy arrays. Accuracies are fractions of one. **A session that a chain has
 not finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no
 forgetting.
@@ -141,6 +144,8 @@ class ChainScores:
         top5: fraction of clips whose class is among the five with the highest scores, float64 [T + 1]; NaN for up to
             five classes, and for predictions without scores.
         ece: expected calibration error after session t, float64 [T + 1]; NaN for predictions without confidences.
+        residual: fraction of clips that are predicted to be of a class that has left, float64 [T + 1]; NaN before any
+            has left.
     """
 
     matrix: Floats
@@ -151,6 +156,7 @@ class ChainScores:
     clips: NDArray[np.int64]
     top5: Floats
     ece: Floats
+    residual: Floats
 
     @property
     def harmonic(self) -> Floats:
@@ -174,34 +180,45 @@ class SessionPredictions(NamedTuple):
     in_top5: ArrayLike | None = None
 
 
-def score_chain(sessions: Sequence[SessionPredictions], classes: Sequence[Sequence[int]], planned: int) -> ChainScores:
+def score_chain(
+    sessions: Sequence[SessionPredictions],
+    classes: Sequence[Sequence[int]],
+    planned: int,
+    left: Sequence[Sequence[int]] = (),
+) -> ChainScores:
     """Scores a chain from its predictions.
 
     Args:
         sessions: the clips scored after each finished session, in session order.
         classes: the labels that each finished session introduced.
         planned: number of planned sessions, T + 1.
+        left: the labels that left in each finished session; empty if none ever did.
     """
     session_of = session_of_labels(classes)
     matrix = np.full((planned, planned), np.nan)
-    micro, macro, base, novel, top5, ece = (np.full(planned, np.nan) for _ in range(6))
+    micro, macro, base, novel, top5, ece, residual = (np.full(planned, np.nan) for _ in range(7))
     clips = np.zeros(planned, dtype=np.int64)
-    seen = np.cumsum([len(labels) for labels in classes])
+    gone: set[int] = set()
+    known = 0  # classes that have come and not left
     for t, scored in enumerate(sessions):
         labels = np.asarray(scored.labels, dtype=np.int64)
         predictions = np.asarray(scored.predictions, dtype=np.int64)
         is_base = session_of[labels] == 0
+        gone |= set(left[t]) if left else set()
+        known += len(classes[t]) - (len(left[t]) if left else 0)
         matrix[t] = accuracy_row(labels, predictions, session_of, planned)
         micro[t] = accuracy(labels, predictions)
         macro[t] = macro_accuracy(labels, predictions)
         base[t] = accuracy(labels[is_base], predictions[is_base])
         novel[t] = accuracy(labels[~is_base], predictions[~is_base])
         clips[t] = len(labels)
-        if scored.in_top5 is not None and seen[t] > 5 and len(labels):
+        if scored.in_top5 is not None and known > 5 and len(labels):
             top5[t] = float(np.mean(np.asarray(scored.in_top5, dtype=float)))
         if scored.confidences is not None:
             ece[t] = expected_calibration_error(scored.confidences, labels == predictions)
-    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece)
+        if gone and len(labels):
+            residual[t] = float(np.isin(predictions, list(gone)).mean())
+    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece, residual)
 
 
 def average_accuracy(accuracies: ArrayLike) -> float:
@@ -331,6 +348,7 @@ class ChainSummary:
     cpi: float
     final_top5: float  # of the last session
     final_ece: float  # of the last session
+    final_residual: float  # of the last session
 
 
 def summarise(scores: ChainScores) -> ChainSummary:
@@ -354,4 +372,5 @@ def summarise(scores: ChainScores) -> ChainSummary:
         cpi=cpi(scores.base, scores.novel),
         final_top5=final_accuracy(scores.top5),
         final_ece=final_accuracy(scores.ece),
+        final_residual=final_accuracy(scores.residual),
     )

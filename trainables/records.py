@@ -72,6 +72,7 @@ class SessionRecord(BaseModel):
     Attributes:
         index: of the session, from 0.
         classes: labels that this session introduced.
+        left: labels that left in this session.
         stage: address of the stage, SHA-256 hex.
         predictions: name of the predictions file beside the record.
         predictions_sha256: of that file; None in records of earlier versions.
@@ -86,6 +87,7 @@ class SessionRecord(BaseModel):
 
     index: int
     classes: tuple[int, ...]
+    left: tuple[int, ...] = Field((), exclude_if=lambda left: not left)
     stage: str
     predictions: str
     predictions_sha256: str | None = Field(None, exclude_if=lambda value: value is None)

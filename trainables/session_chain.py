@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session, make_sessions
+from datasets.benchmark.protocol import Session, classes_present, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -115,7 +115,7 @@ class Chain:
         learner = self._learner_before(session.index)
         peak = PeakMemory(self._features.device)
         started = time.perf_counter()
-        learner.learn(session, self._generator(session.index))
+        self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
         stored, used = learner.parameter_counts()
@@ -136,20 +136,25 @@ class Chain:
         if state is not None and first > 0:
             learner.load(state)
         for session in self.sessions[first:index]:
-            learner.learn(session, self._generator(session.index))
+            self._run(learner, session)
         self._learner = learner
         return learner
 
+    def _run(self, learner: Learner, session: Session) -> None:
+        if session.leaving:
+            learner.forget(session.leaving)
+        else:
+            learner.learn(session, self._generator(session.index))
+
     def _predict(self, learner: Learner, index: int) -> pa.Table:
-        """Per-clip predictions of every head for the clips of all classes seen so far."""
+        """Per-clip predictions of every head for the clips of all classes that have come and not left."""
         groups = []
-        for session in self.sessions[: index + 1]:
-            for clips in session.classes:
-                for split, positions in (("val", clips.validation), ("test", clips.query)):
-                    if positions:  # no validation clips, where all train clips are support
-                        clip_ids = [self._table.clip_ids[position] for position in positions]
-                        scores = self._scores(learner, positions, index)
-                        groups.append(ScoredClips(split, clips.label, clip_ids, scores))
+        for clips in classes_present(self.sessions[: index + 1]):
+            for split, positions in (("val", clips.validation), ("test", clips.query)):
+                if positions:  # no validation clips, where all train clips are support
+                    clip_ids = [self._table.clip_ids[position] for position in positions]
+                    scores = self._scores(learner, positions, index)
+                    groups.append(ScoredClips(split, clips.label, clip_ids, scores))
         return predictions_table(groups, learner.classes)
 
     def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
@@ -196,6 +201,7 @@ class Chain:
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
+            left=tuple(clips.label for clips in session.leaving),
             stage=stage.address,
             predictions=name,
             predictions_sha256=predictions_digest(predictions),
@@ -217,7 +223,9 @@ class Chain:
     def _depends_on(self, session: Session, parent: str | None) -> dict[str, Any]:
         """Everything that a session's outcome depends on; earlier sessions are covered by the parent's address."""
         config, features = self.config, self._features
+        leaving = {"leaving": [clips.label for clips in session.leaving]} if session.leaving else {}
         return {
+            **leaving,
             "schema": SCHEMA_VERSION,
             "parent": parent,
             "method": config.method,

@@ -106,8 +106,8 @@ class ChainTrial(tune.Trainable):
         record = self._chain.record
         rows = table[(table["split"] == "val") & (table["head"] == record.default_head)]
         self._validation.append(SessionPredictions(rows["label"].to_numpy(), rows["prediction"].to_numpy()))
-        classes = [session.classes for session in record.sessions]
-        return metrics.summarise(metrics.score_chain(self._validation, classes, planned=len(classes)))
+        classes, left = ([getattr(session, name) for session in record.sessions] for name in ("classes", "left"))
+        return metrics.summarise(metrics.score_chain(self._validation, classes, len(classes), left))
 
 
 def _accuracies(table: pd.DataFrame) -> dict[str, float]:

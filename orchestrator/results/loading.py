@@ -71,13 +71,14 @@ def score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], Chai
         EarshotError: a file of predictions is missing, damaged or inconsistent with the record.
     """
     classes = [session.classes for session in record.sessions]
+    left = [session.left for session in record.sessions]
     tables = [read_session(record, folder, t) for t in range(len(classes))]
     scores: dict[tuple[str, str], ChainScores] = {}
     for head in record.heads:
         for split in SCORED_SPLITS:
             if any((head, split) in table for table in tables):
                 predictions = [table.get((head, split), _NO_CLIPS) for table in tables]
-                scores[head, split] = metrics.score_chain(predictions, classes, record.planned_sessions)
+                scores[head, split] = metrics.score_chain(predictions, classes, record.planned_sessions, left)
     return scores
 
 
@@ -192,6 +193,9 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
             f"{where}: sessions: expected each of the labels 0 to {len(record.class_names) - 1} at most once,"
             f" found {labels}; {advice}"
         )
+    gone = [label for session in record.sessions for label in session.left]
+    if len(set(gone)) != len(gone) or not set(gone) <= set(labels):
+        raise EarshotError(f"{where}: sessions: expected labels to leave once, after they came, found {gone}; {advice}")
     for session in record.sessions:
         if not _PREDICTIONS_FILE.fullmatch(session.predictions):
             raise EarshotError(

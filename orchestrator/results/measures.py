@@ -44,6 +44,7 @@ _MEASURES = (
     Measure("cpi", "CPI", up=True, range=(0.0, math.inf)),
     Measure("final_top5", "final top-5", up=True),
     Measure("final_ece", "final ECE", up=False),
+    Measure("final_residual", "final residual", up=False),
     Measure("intransigence", "intransigence", up=False, range=_DIFFERENCE),
 )
 MEASURES = {measure.name: measure for measure in _MEASURES}
@@ -79,6 +80,11 @@ FORMULAE = (
         "final ECE",
         "expected calibration error after session T, 15 bins: how far the probabilities of the predictions, with a"
         " temperature fitted to the validation clips of the session, are from the accuracy; undefined without them",
+    ),
+    (
+        "final residual",
+        "fraction of clips that are predicted to be of a class that has left, after session T; undefined if none"
+        " leaves",
     ),
     (
         "intransigence",

@@ -146,7 +146,8 @@ class Run:
         """Number of classes seen after each session; None where chains differ, or none has finished the session."""
         totals: list[set[int]] = [set() for _ in range(self.planned_sessions)]
         for record in self.trials.values():
-            for t, total in enumerate(itertools.accumulate(len(session.classes) for session in record.sessions)):
+            present = (len(session.classes) - len(session.left) for session in record.sessions)
+            for t, total in enumerate(itertools.accumulate(present)):
                 totals[t].add(total)
         return tuple(next(iter(counts)) if len(counts) == 1 else None for counts in totals)
 

@@ -91,6 +91,22 @@ def test_top_5_and_calibration_of_a_chain() -> None:
     assert math.isnan(unknown.top5[0]) and math.isnan(unknown.ece[0])
 
 
+def test_classes_that_leave() -> None:
+    """By hand: class 1 leaves in session 1; one of four clips is still predicted to be of it."""
+    sessions = [
+        SessionPredictions([0, 0, 1, 1], [0, 1, 1, 1]),
+        SessionPredictions([0, 0], [0, 1]),
+        SessionPredictions([0, 0, 2, 2], [0, 0, 2, 1]),
+    ]
+    scores = metrics.score_chain(sessions, [[0, 1], [], [2]], planned=3, left=[[], [1], []])
+    np.testing.assert_allclose(scores.matrix, [[0.75, NAN, NAN], [0.5, NAN, NAN], [1.0, NAN, 0.5]])
+    np.testing.assert_allclose(scores.micro, [0.75, 0.5, 0.75])
+    np.testing.assert_allclose(scores.residual, [NAN, 0.5, 0.25])
+    summary = metrics.summarise(scores)
+    assert (summary.aa, summary.final_residual) == pytest.approx((2 / 3, 0.25))
+    assert summary.forgetting == pytest.approx(0.75 - 1.0)
+
+
 def test_missing_sessions_are_nan_and_never_zero() -> None:
     scores = metrics.score_chain(
         [SessionPredictions([0, 1], [0, 1]), SessionPredictions([0, 1, 2], [0, 0, 2])], [[0, 1], [2]], planned=4

@@ -4,7 +4,8 @@ A method is one file in `trainables/methods` with one subclass of `Learner`. A c
 
     learner = Method(settings, features)
     for session in sessions:
-        learner.learn(session, generator)       reads the support clips
+        learner.learn(session, generator)       reads the support clips; or, where classes leave,
+        learner.forget(classes)
         scores = learner.score(positions)       {head: [clips, classes seen so far]}
         state = learner.state()                 everything that a later session needs
 
@@ -14,12 +15,12 @@ In another process, or after a crash, `learner.load(state)` replaces the session
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.settings import Settings
 from trainables.networks.specs import Capability
@@ -60,13 +61,15 @@ class Learner(ABC):
         heads: the names of its scores.
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
+        forgets: what `forget` does. `exactly`: nothing of the class is left, as if it had never come. `no`: the class
+            stays, and may be predicted.
 
     Args of the constructor:
         settings: validated.
         features: waveforms, spectrograms and embeddings of clips, by position.
 
     Attributes:
-        classes: labels of the classes seen so far; column c of every score belongs to `classes[c]`.
+        classes: labels of the classes seen so far and not forgotten; column c of every score belongs to `classes[c]`.
     """
 
     name: ClassVar[str]
@@ -77,6 +80,7 @@ class Learner(ABC):
     heads: ClassVar[tuple[str, ...]]
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
+    forgets: ClassVar[Literal["exactly", "no"]] = "no"
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -117,6 +121,13 @@ class Learner(ABC):
             generator: the only source of randomness, seeded for this session.
         """
 
+    def forget(self, classes: Sequence[ClassClips]) -> None:  # noqa: B027
+        """Removes classes, in a session without new ones; does nothing in a method that does not forget.
+
+        Args:
+            classes: that leave, with the support clips that they had.
+        """
+
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         """Scores of clips from every head: `{head: [clips, classes seen so far]}`, higher is more likely."""
@@ -138,3 +149,14 @@ def column_labels(labels: Sequence[int], classes: Sequence[int]) -> Tensor:
     """Labels as columns of the score matrix: `[clips]`, int64."""
     column = {label: index for index, label in enumerate(classes)}
     return torch.tensor([column[label] for label in labels])
+
+
+def kept_columns(classes: Sequence[int], leaving: Sequence[ClassClips]) -> list[int]:
+    """Columns of the score matrix whose classes stay.
+
+    Args:
+        classes: label of each column.
+        leaving: the classes that leave.
+    """
+    gone = {clips.label for clips in leaving}
+    return [column for column, label in enumerate(classes) if label not in gone]

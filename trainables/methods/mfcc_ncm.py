@@ -1,5 +1,6 @@
 """MFCC nearest class mean: a lower baseline without deep learning."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -7,9 +8,9 @@ import torchaudio
 from pydantic import Field
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner
+from trainables.learners.learner import Learner, kept_columns
 from trainables.learners.running_moments import RunningMoments
 from trainables.learners.settings import Settings
 from trainables.networks.heads import class_means, distance_scores
@@ -41,6 +42,7 @@ class MfccNcm(Learner):
     Settings = MfccNcmSettings
     heads = ("nearest-mean",)
     backbone = False
+    forgets = "exactly"
 
     moments: RunningMoments
 
@@ -61,6 +63,13 @@ class MfccNcm(Learner):
         self.moments = self.moments.merge(moments) if self.classes else moments
         self.means = torch.cat([self.means, means]) if self.classes else means
         self.classes += session.labels
+
+    def forget(self, classes: Sequence[ClassClips]) -> None:
+        support = tuple(position for clips in classes for position in clips.support)
+        self.moments = self.moments.remove(RunningMoments.of(self._describe(support)))
+        kept = kept_columns(self.classes, classes)
+        self.means = self.means[kept]
+        self.classes = [self.classes[column] for column in kept]
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         standardise = self.moments.standardise
