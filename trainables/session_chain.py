@@ -141,10 +141,11 @@ class Chain:
         return learner
 
     def _run(self, learner: Learner, session: Session) -> None:
-        if session.leaving:
-            learner.forget(session.leaving)
-        else:
+        """Learns the new classes of a session; forgets those that leave, if the method can."""
+        if session.classes:
             learner.learn(session, self._generator(session.index))
+        for clips in session.leaving if learner.forgets else ():
+            learner.forget(clips)
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""

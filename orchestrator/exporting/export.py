@@ -241,7 +241,7 @@ def _describe(
 ) -> Description:
     """The description of a trained chain, without `files` and calibration."""
     stage, manifest = trained.stage, shards.manifest
-    forgets = find_method(record.method).forgets != "no"
+    forgets = find_method(record.method).forgets
     known = (
         {clips.label for clips in classes_present(trained.sessions)} if forgets else set(range(len(record.class_names)))
     )

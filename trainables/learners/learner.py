@@ -5,7 +5,7 @@ A method is one file in `trainables/methods` with one subclass of `Learner`. A c
     learner = Method(settings, features)
     for session in sessions:
         learner.learn(session, generator)       reads the support clips; or, where classes leave,
-        learner.forget(classes)
+        learner.forget(clips)                   for each of them, if the method forgets
         scores = learner.score(positions)       {head: [clips, classes seen so far]}
         state = learner.state()                 everything that a later session needs
 
@@ -15,12 +15,13 @@ In another process, or after a crash, `learner.load(state)` replaces the session
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session
+from datasets.utils.errors import EarshotError
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.settings import Settings
 from trainables.networks.specs import Capability
@@ -61,8 +62,7 @@ class Learner(ABC):
         heads: the names of its scores.
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
-        forgets: what `forget` does. `exactly`: nothing of the class is left, as if it had never come. `no`: the class
-            stays, and may be predicted.
+        forgets: whether `forget` removes a class exactly; otherwise a class that leaves is still predicted.
 
     Args of the constructor:
         settings: validated.
@@ -80,7 +80,7 @@ class Learner(ABC):
     heads: ClassVar[tuple[str, ...]]
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
-    forgets: ClassVar[Literal["exactly", "no"]] = "no"
+    forgets: ClassVar[bool] = False
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -121,12 +121,16 @@ class Learner(ABC):
             generator: the only source of randomness, seeded for this session.
         """
 
-    def forget(self, classes: Sequence[ClassClips]) -> None:  # noqa: B027
-        """Removes classes, in a session without new ones; does nothing in a method that does not forget.
+    def forget(self, clips: ClassClips) -> None:
+        """Removes a class exactly: the scores are then those of a chain that never had it, up to rounding.
 
         Args:
-            classes: that leave, with the support clips that they had.
+            clips: the class and the support clips that it was learned from.
+
+        Raises:
+            EarshotError: the method cannot.
         """
+        raise EarshotError(f"method {self.name}: cannot forget a class; methods with `forgets` can")
 
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
@@ -149,14 +153,3 @@ def column_labels(labels: Sequence[int], classes: Sequence[int]) -> Tensor:
     """Labels as columns of the score matrix: `[clips]`, int64."""
     column = {label: index for index, label in enumerate(classes)}
     return torch.tensor([column[label] for label in labels])
-
-
-def kept_columns(classes: Sequence[int], leaving: Sequence[ClassClips]) -> list[int]:
-    """Columns of the score matrix whose classes stay.
-
-    Args:
-        classes: label of each column.
-        leaving: the classes that leave.
-    """
-    gone = {clips.label for clips in leaving}
-    return [column for column, label in enumerate(classes) if label not in gone]

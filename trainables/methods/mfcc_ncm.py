@@ -1,6 +1,5 @@
 """MFCC nearest class mean: a lower baseline without deep learning."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner, kept_columns
+from trainables.learners.learner import Learner
 from trainables.learners.running_moments import RunningMoments
 from trainables.learners.settings import Settings
 from trainables.networks.heads import class_means, distance_scores
@@ -42,7 +41,7 @@ class MfccNcm(Learner):
     Settings = MfccNcmSettings
     heads = ("nearest-mean",)
     backbone = False
-    forgets = "exactly"
+    forgets = True
 
     moments: RunningMoments
 
@@ -64,12 +63,11 @@ class MfccNcm(Learner):
         self.means = torch.cat([self.means, means]) if self.classes else means
         self.classes += session.labels
 
-    def forget(self, classes: Sequence[ClassClips]) -> None:
-        support = tuple(position for clips in classes for position in clips.support)
-        self.moments = self.moments.remove(RunningMoments.of(self._describe(support)))
-        kept = kept_columns(self.classes, classes)
-        self.means = self.means[kept]
-        self.classes = [self.classes[column] for column in kept]
+    def forget(self, clips: ClassClips) -> None:
+        column = self.classes.index(clips.label)
+        self.moments = self.moments.remove(RunningMoments.of(self._describe(clips.support)))
+        self.means = torch.cat([self.means[:column], self.means[column + 1 :]])
+        del self.classes[column]
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         standardise = self.moments.standardise

@@ -1,13 +1,11 @@
 """SimpleCIL: prototypes over a frozen pretrained embedding (Zhou et al. 2023, arXiv 2303.07338)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner, kept_columns
+from trainables.learners.learner import Learner
 from trainables.learners.settings import Settings
 from trainables.networks.classifier import count_values
 from trainables.networks.heads import class_means, cosine_scores
@@ -33,7 +31,7 @@ class SimpleCIL(Learner):
     paper = "Zhou et al. 2023, arXiv 2303.07338"
     Settings = SimpleCILSettings
     heads = ("prototype",)
-    forgets = "exactly"
+    forgets = True
 
     def __init__(self, settings: SimpleCILSettings, features: Features) -> None:
         super().__init__(settings, features)
@@ -47,10 +45,10 @@ class SimpleCIL(Learner):
         self.prototypes = torch.cat([self.prototypes.to(new), new]) if self.classes else new
         self.classes += session.labels
 
-    def forget(self, classes: Sequence[ClassClips]) -> None:
-        kept = kept_columns(self.classes, classes)
-        self.prototypes = self.prototypes[kept]
-        self.classes = [self.classes[column] for column in kept]
+    def forget(self, clips: ClassClips) -> None:
+        column = self.classes.index(clips.label)
+        self.prototypes = torch.cat([self.prototypes[:column], self.prototypes[column + 1 :]])
+        del self.classes[column]
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         return {"prototype": cosine_scores(self.features.pooled(positions), self.prototypes)}
