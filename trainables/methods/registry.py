@@ -78,6 +78,8 @@ def check_backbone(method: "type[Learner]", settings: Any, backbone: "Backbone",
             f"method {method.name}: needs {' and '.join(missing)} of its backbone, '{name}' ({backbone.family}) has "
             f"{', '.join(sorted(backbone.provides))}; methods that fit: {', '.join(fitting)}"
         )
+    if "text" in method.capabilities(settings) and backbone.text is not None:
+        _ = backbone.text.digest  # reads the text tower, whose parameters are checked
 
 
 def check_protocol(method: "type[Learner]", settings: Any, protocol: "Protocol", sessions: "Sequence[Session]") -> None:

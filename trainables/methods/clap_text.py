@@ -1,0 +1,164 @@
+"""Class names and prototypes: the text embedding of a class's name mixed with the mean of its clips.
+
+    t_c   = text embedding of the template with the name of class c       (zero-shot)
+    p_c   = mean of e(x) over the support of class c                      (few-shot, as SimpleCIL)
+    score = 16 ((1 - w) cos(e, t_c) + w cos(e, p_c))
+
+For backbones whose embedding is comparable with that of a text (CLAP). The idea of adding few-shot to zero-shot scores
+is that of the Treff adapter without training (Liang et al., INTERSPEECH 2023, arXiv 2305.17719). Nothing is trained.
+
+The weight w is chosen by leave-one-out on the support: a support clip is scored with the prototype of its class's other
+clips, and the w with the most correct ones is taken, the middle one where several are equally good. A session adds the
+counts of its own clips, scored among the classes seen so far. With one shot there is no prototype without the clip: such
+clips do not count, and without any the weight is the middle one, 0.5.
+
+Different from the release (github JinhuaLiang/lam4fsl): it adds a exp(-b (1 - cos(e, x_i))) over all support clips x_i
+to the text scores, a = 1 and b = 5.5, chosen on other data; here a class has one prototype, so that no clip is stored,
+and the weight is chosen. Its prompt is "this is a sound of NAME"; the default here is the template of the zero-shot
+pipeline of `transformers`.
+
+Names say nothing where they are codes (speakers, numbered classes): then w should become 1, which is SimpleCIL.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from datasets.benchmark.protocol import Session
+from trainables.learners.features import FeatureRequest, Features
+from trainables.learners.learner import Learner, column_labels
+from trainables.learners.settings import Settings
+from trainables.networks.classifier import count_values
+from trainables.networks.heads import class_means, cosine_scores
+from trainables.store.state import State
+
+NAME = "{name}"
+STEPS = 20  # the weights that are compared: 0, 1/20, ..., 1
+
+
+class ClapTextSettings(Settings):
+    """Settings of `clap-text`; the template is that of `transformers`."""
+
+    template: str = Field(
+        "This is a sound of {name}.",
+        description="text of a class; {name} is its name with spaces instead of underscores. "
+        "Published: 'this is a sound of {name}'",
+    )
+    mix: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto", description="weight w of the prototype, from 0 (names only) to 1 (clips only); auto: by leave-one-out"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _check_template(cls, template: str) -> str:
+        if template.count(NAME) != 1:
+            raise ValueError(f"expected a text with {NAME} in it once")
+        return template
+
+
+class ClapText(Learner):
+    """Stores a prototype, a text embedding and leave-one-out counts of every class.
+
+    Attributes:
+        prototypes: `[classes, dim]`.
+        texts: `[classes, dim]`, of length 1.
+        correct: support clips that are classified correctly with each weight, when their class was learned:
+            `[classes, STEPS + 1]`.
+    """
+
+    name = "clap-text"
+    version = 1
+    summary = "text embeddings of the class names mixed with prototypes; needs a backbone with a text tower"
+    paper = "Liang et al. 2023, arXiv 2305.17719"
+    Settings = ClapTextSettings
+    heads = ("mixed", "text", "prototype")
+    uses = frozenset({"embed", "text"})
+
+    def __init__(self, settings: ClapTextSettings, features: Features) -> None:
+        super().__init__(settings, features)
+        self.prototypes = self.texts = self.correct = torch.empty(0)
+
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        return [self.features.pooled_request(positions)]
+
+    @property
+    def weight(self) -> float:
+        """w, the weight of the prototypes."""
+        return best_weight(self.correct) if self.settings.mix == "auto" else float(self.settings.mix)
+
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        embeddings = self.features.pooled(session.support)
+        prototypes = class_means(embeddings, session.support_labels, session.labels)
+        texts = self._embed_names(session.labels).to(embeddings)
+        first = not self.classes
+        self.classes += session.labels
+        self.prototypes = prototypes if first else torch.cat([self.prototypes, prototypes])
+        self.texts = texts if first else torch.cat([self.texts, texts])
+        columns = column_labels(session.support_labels, self.classes)
+        correct = correct_without_itself(embeddings, columns, self.prototypes, self.texts)[-len(session.labels) :]
+        self.correct = correct if first else torch.cat([self.correct, correct])
+
+    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
+        embeddings, weight = self.features.pooled(positions), self.weight
+        text, prototype = cosine_scores(embeddings, self.texts), cosine_scores(embeddings, self.prototypes)
+        return {"mixed": (1 - weight) * text + weight * prototype, "text": text, "prototype": prototype}
+
+    def state(self) -> State:
+        tensors = {key: getattr(self, key) for key in ("prototypes", "texts", "correct")}
+        return State({"classes": tensors}, {"classes": list(self.classes)})
+
+    def load(self, state: State) -> None:
+        tensors = state.parts["classes"]
+        self.prototypes, self.texts = (tensors[key].to(self.features.device) for key in ("prototypes", "texts"))
+        self.correct = tensors["correct"]
+        self.classes = list(state.notes["classes"])
+
+    def parameter_counts(self) -> tuple[int, int]:
+        count = count_values(self.features.backbone) + self.prototypes.numel() + self.texts.numel()
+        return count + self.correct.numel(), count
+
+    def _embed_names(self, labels: tuple[int, ...]) -> Tensor:
+        text, names = self.features.backbone.text, self.features.clips.class_names
+        assert text is not None, "the method declares that it needs text"
+        return text.embed([text_of(self.settings.template, names[label]) for label in labels])
+
+
+def text_of(template: str, name: str) -> str:
+    """The template with the name of a class, in which underscores are spaces."""
+    return template.replace(NAME, " ".join(name.replace("_", " ").split()))
+
+
+def correct_without_itself(embeddings: Tensor, columns: Tensor, prototypes: Tensor, texts: Tensor) -> Tensor:
+    """Leave-one-out on the support: correct clips by class and weight.
+
+    The prototype of a clip's own class is (n p_c - e) / (n - 1): the mean of its other clips.
+
+    Args:
+        embeddings: of support clips, `[clips, dim]`.
+        columns: their classes, `[clips]`.
+        prototypes: `[classes, dim]`; those of the clips' classes are the means of the clips.
+        texts: `[classes, dim]`.
+
+    Returns:
+        `[classes, STEPS + 1]`, int64, on the CPU, for the weights 0, 1 / STEPS, ..., 1; 0 for classes of one clip.
+    """
+    correct = torch.zeros(len(prototypes), STEPS + 1, dtype=torch.int64)
+    shots = torch.bincount(columns, minlength=len(prototypes)).tolist()
+    weights = torch.linspace(0, 1, STEPS + 1)[:, None]
+    for embedding, column in zip(embeddings, columns.tolist(), strict=True):
+        if (count := shots[column]) < 2:
+            continue
+        others = prototypes.clone()
+        others[column] = (count * prototypes[column] - embedding) / (count - 1)
+        text, audio = (cosine_scores(embedding[None], rows).cpu() for rows in (texts, others))
+        correct[column] += ((1 - weights) * text + weights * audio).argmax(dim=1) == column
+    return correct
+
+
+def best_weight(correct: Tensor) -> float:
+    """The weight with the most correct clips, `[classes, STEPS + 1]`; the middle one of several."""
+    total = correct.sum(dim=0)
+    best = (total == total.max()).nonzero()[:, 0]
+    return int(best[(len(best) - 1) // 2]) / STEPS
