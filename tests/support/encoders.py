@@ -41,6 +41,7 @@ def write_wave_encoder(folder: Path, name: str = "wav2vec2", **changes: Any) -> 
     model.save_pretrained(folder)
     return model.eval()
 
+
 SOUNDS = {
     "spec_size": 64,
     "num_mel_bins": 16,

@@ -9,8 +9,8 @@ is that of the Treff adapter without training (Liang et al., INTERSPEECH 2023, a
 
 The weight w is chosen by leave-one-out on the support: a support clip is scored with the prototype of its class's other
 clips, and the w with the most correct ones is taken, the middle one where several are equally good. A session adds the
-counts of its own clips, scored among the classes seen so far. With one shot there is no prototype without the clip: such
-clips do not count, and without any the weight is the middle one, 0.5.
+counts of its own clips, scored among the classes seen so far. With one shot there is no prototype without the clip:
+such clips do not count, and if there are no others, the weight is the middle one, 0.5.
 
 Different from the release (github JinhuaLiang/lam4fsl): it adds a exp(-b (1 - cos(e, x_i))) over all support clips x_i
 to the text scores, a = 1 and b = 5.5, chosen on other data; here a class has one prototype, so that no clip is stored,
@@ -20,7 +20,7 @@ pipeline of `transformers`.
 Names say nothing where they are codes (speakers, numbered classes): then w should become 1, which is SimpleCIL.
 """
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -46,7 +46,7 @@ class ClapTextSettings(Settings):
         description="text of a class; {name} is its name with spaces instead of underscores. "
         "Published: 'this is a sound of {name}'",
     )
-    mix: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+    mix: float | Literal["auto"] = Field(
         "auto", description="weight w of the prototype, from 0 (names only) to 1 (clips only); auto: by leave-one-out"
     )
 
@@ -56,6 +56,13 @@ class ClapTextSettings(Settings):
         if template.count(NAME) != 1:
             raise ValueError(f"expected a text with {NAME} in it once")
         return template
+
+    @field_validator("mix", mode="before")
+    @classmethod
+    def _check_mix(cls, mix: Any) -> Any:
+        if mix != "auto" and not (isinstance(mix, (int, float)) and 0 <= mix <= 1):
+            raise ValueError("expected auto, or a number from 0 to 1")
+        return mix
 
 
 class ClapText(Learner):

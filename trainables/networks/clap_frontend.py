@@ -1,85 +1,60 @@
 """The front end of CLAP: log-mel spectrograms of 10 s, as `transformers.ClapFeatureExtractor` makes them.
 
-A shorter clip is repeated up to 10 s; what is left is zeros (`repeatpad`). Of a longer clip the first 10 s are used. The
-extractor takes a random part of it instead, and marks a random clip of a batch as long where the network fuses several
-parts; nothing here is random, and no clip is marked.
+A shorter clip is repeated up to 10 s; what is left is zeros (`repeatpad`). Of a longer clip the first 10 s are used.
+The extractor takes a random part of it instead, and marks a random clip of a batch as long where the network fuses
+several parts; nothing here is random, and no clip is marked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from transformers.audio_utils import mel_filter_bank
 
-from datasets.utils.errors import EarshotError
+from datasets.utils.validation import validated
 from trainables.networks.specs import ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 
 FLOOR = 1e-10  # of a power: -100 dB
-LONGEST = 60  # seconds
-FASTEST = 192_000  # Hz
-PADDINGS = ("pad", "repeat", "repeatpad")
-KEYS = ("sampling_rate", "max_length_s", "fft_window_size", "hop_length", "feature_size")
 
 
-@dataclass(frozen=True)
-class ClapSpec:
-    """Settings of `ClapFrontEnd`, as the extractor calls them.
+class ClapSpec(BaseModel):
+    """Settings of `ClapFrontEnd`, as the extractor calls them."""
 
-    Attributes:
-        sampling_rate: of the network, Hz.
-        max_length_s: length of a spectrogram, seconds.
-        fft_window_size: of a window, samples.
-        hop_length: step between windows, samples.
-        feature_size: number of mel bands.
-        frequency_min: lowest frequency of a band, Hz.
-        frequency_max: highest frequency of a band, Hz.
-        padding: how shorter clips are filled up.
-        slaney: whether bands are those of librosa, on Slaney's scale and of equal area; else HTK's scale and equal peaks.
-    """
+    model_config = ConfigDict(frozen=True)
 
-    sampling_rate: int
-    max_length_s: int
-    fft_window_size: int
-    hop_length: int
-    feature_size: int
-    frequency_min: float
-    frequency_max: float
-    padding: str
-    slaney: bool
+    sampling_rate: int = Field(ge=1000, le=192_000, description="of the network, Hz")
+    max_length_s: int = Field(ge=1, le=60, description="length of a spectrogram, seconds")
+    fft_window_size: int = Field(ge=2, le=65_536, description="of a window, samples")
+    hop_length: int = Field(ge=1, description="step between windows, samples")
+    feature_size: int = Field(ge=1, le=1024, description="number of mel bands")
+    frequency_min: float = Field(ge=0, description="lowest frequency of a band, Hz")
+    frequency_max: float = Field(gt=0, description="highest frequency of a band, Hz")
+    padding: Literal["repeatpad", "repeat", "pad"] = Field(description="how shorter clips are filled up")
+    slaney: bool = Field(description="bands of librosa: Slaney's scale, equal areas; else HTK's scale, equal peaks")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], *, fusion: bool) -> "ClapSpec":
         """The settings of an extractor, or of an export, which are untrusted.
 
         Args:
-            settings: `preprocessor_config.json`.
+            settings: `preprocessor_config.json`; other keys are ignored.
             fusion: whether the network fuses several parts of a clip; the extractors of those that do have HTK's bands.
 
         Raises:
-            EarshotError: a value is out of range.
+            EarshotError: a value is missing or out of range.
         """
-        values = {key: settings.get(key) for key in KEYS}
-        low, high, padding = (settings.get(key) for key in ("frequency_min", "frequency_max", "padding"))
-        numbers = all(isinstance(value, int) and value >= 1 for value in values.values())
-        if (
-            not numbers
-            or values["max_length_s"] > LONGEST
-            or values["sampling_rate"] > FASTEST
-            or values["fft_window_size"] > values["sampling_rate"]
-            or not isinstance(low, (int, float))
-            or not isinstance(high, (int, float))
-            or not 0 <= low < high <= values["sampling_rate"] / 2
-            or padding not in PADDINGS
-        ):
-            raise EarshotError(
-                f"backbone: front end of a CLAP: expected {', '.join(KEYS)} (up to {LONGEST} s), frequency_min, "
-                f"frequency_max and padding ({', '.join(PADDINGS)}), found {dict(settings)}"[:400]
-            )
         slaney = not (fusion and settings.get("truncation", "fusion") == "fusion")
-        return cls(**values, frequency_min=float(low), frequency_max=float(high), padding=padding, slaney=slaney)
+        known = {key: value for key, value in settings.items() if key in cls.model_fields}
+        return validated(cls, {**known, "slaney": slaney}, "backbone: front end of a CLAP")
+
+    @model_validator(mode="after")
+    def _check_band(self) -> "ClapSpec":
+        if not self.frequency_min < self.frequency_max <= self.sampling_rate / 2:
+            raise ValueError("frequency_min and frequency_max must lie between 0 and half the sampling_rate")
+        return self
 
     @property
     def num_samples(self) -> int:
@@ -92,7 +67,9 @@ class ClapSpec:
         return self.num_samples // self.hop_length + 1
 
     def __str__(self) -> str:
-        bands = f"{self.feature_size} {'slaney' if self.slaney else 'htk'} {self.frequency_min:g}-{self.frequency_max:g}"
+        bands = (
+            f"{self.feature_size} {'slaney' if self.slaney else 'htk'} {self.frequency_min:g}-{self.frequency_max:g}"
+        )
         window = f"{self.fft_window_size}/{self.hop_length}"
         return f"clap {self.sampling_rate} {self.max_length_s}s {self.padding} {window} {bands}"
 

@@ -8,10 +8,11 @@ import torch
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.validation import validated
+from tests.support.chain_runs import methods_on_an_ast
 from tests.support.learning import generator, sessions
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
-from trainables.methods.registry import find_method, methods
+from trainables.methods.registry import find_method
 from trainables.store.arrays import ArrayStore
 
 OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}
@@ -23,7 +24,7 @@ def quick(name: str) -> dict[str, object]:
     return {**epochs, **OTHERS.get(name, {})}
 
 
-METHODS = sorted(methods())
+METHODS = methods_on_an_ast()
 
 
 def make(name: str, features: Features) -> Learner:

@@ -6,7 +6,7 @@ common space, of length 1, as `ClapModel.get_audio_features` gives it.
 - A shorter clip is repeated up to 10 s, of a longer one the first 10 s are used (`trainables.networks.clap_frontend`).
   Networks that fuse several parts of longer clips (`clap-htsat-fused`) therefore see none.
 - Its blocks differ in width and see windows that shift, so there are no token maps.
-- BatchNorm keeps its pretrained statistics while a method trains the network: an embedding does not depend on the batch.
+- BatchNorm keeps its pretrained statistics while a method trains the network, so no clip depends on its batch.
 - The text tower is loaded when a method asks for it. It is no part of exports, nor of what a method trains.
 """
 
@@ -163,7 +163,7 @@ class ClapBackbone(Backbone):
 
     def save_config(self, folder: Path) -> None:
         config, spec = self.model.config, self.frontend.spec
-        settings = {key: getattr(spec, key) for key in spec.__dataclass_fields__ if key != "slaney"}
+        settings = spec.model_dump(exclude={"slaney"})
         truncation = "rand_trunc" if spec.slaney else "fusion"
         save_config(config, folder, num_hidden_layers=len(config.depths), truncation=truncation, **settings)
 

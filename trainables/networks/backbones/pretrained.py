@@ -146,7 +146,8 @@ def _attention(config: Any) -> str:
 
 
 def _without_dropout(config: Any) -> None:
-    """Dropout, LayerDrop, stochastic depth and SpecAugment would draw from global generators when a method trains the network."""
+    """All that would draw from global generators when a method trains the network: dropout, LayerDrop, stochastic
+    depth, SpecAugment."""
     for key, value in config.to_dict().items():
         if isinstance(value, (int, float)) and (re.search("dropout|layerdrop|drop_path", key) or key.endswith("_prob")):
             setattr(config, key, 0.0)
