@@ -32,13 +32,15 @@ from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.pretrained import ADVICE, extractor_settings, pretrained, restored, save_config
 from trainables.networks.backbones.source import Source
 from trainables.networks.clap_frontend import ClapFrontEnd, ClapSpec
-from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.weights import weights_digest
 
 MODEL_TYPES = ("clap",)
 LAYERS = False
 FRONT_ENDS = False
 POOLS = ("projection",)
+
+PROVIDES: frozenset[Capability] = frozenset({"embed", "spectrogram", "tune"})
 
 AUDIO_TYPE = "clap_audio_model"
 LARGEST = 1024  # of spec_size, in the configuration of an export
@@ -132,7 +134,7 @@ class ClapBackbone(Backbone):
         self.text = text
         self.hears = frontend.spec.sampling_rate
         self.dim = model.config.projection_dim
-        self.provides = frozenset({"embed", "tune"} if text is None else {"embed", "tune", "text"})
+        self.provides = PROVIDES if text is None else PROVIDES | {"text"}
         config, spec = model.config, frontend.spec
         frames = config.spec_size * (config.spec_size // config.num_mel_bins)
         if spec.feature_size != config.num_mel_bins or spec.frames > frames:

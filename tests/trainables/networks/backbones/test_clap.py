@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, ClapFeatureExtractor
 from datasets.utils.errors import EarshotError
 from tests.support.encoders import write_clap
 from trainables.methods.registry import check_backbone, find_method
-from trainables.networks.backbones.clap import ClapBackbone
+from trainables.networks.backbones.clap import ClapBackbone, restore
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.clap_frontend import ClapFrontEnd, ClapSpec
 from trainables.networks.classifier import trainable
@@ -127,10 +127,10 @@ def test_digests_cover_what_is_used(tmp_path: Path) -> None:
 def test_without_a_tokenizer_there_is_no_text(tmp_path: Path) -> None:
     write_clap(tmp_path, tokenizer=False)
     backbone = load(tmp_path)
-    assert backbone.text is None and backbone.provides == {"embed", "tune"}
+    assert backbone.text is None and backbone.provides == {"embed", "spectrogram", "tune"}
     method = find_method("clap-text")
     with pytest.raises(
-        EarshotError, match=r"^method clap-text: needs text of its backbone, .* \(clap\) has embed, tune"
+        EarshotError, match=r"^method clap-text: needs text of its backbone, .* \(clap\) has embed, spectrogram, tune;"
     ):
         check_backbone(method, method.Settings(), backbone, "clap")
     method = find_method("ede")
@@ -201,4 +201,33 @@ def test_a_front_end_that_does_not_fit_is_one_line(changes: dict[str, Any], mess
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(EarshotError, match=message) as caught:
         load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, None),
+        ({"depths": [1, 3]}, r"expected depths \[1, 2\] as in .*found \[1, 3\]"),
+        ({"spec_size": 1 << 20}, "spec_size up to 1024, found .* and 1048576"),
+        ({"max_length_s": 1 << 20}, "front end of a CLAP: max_length_s"),
+        ({"model_type": "wavlm"}, "model_type: expected one of clap_audio_model"),
+    ],
+)
+def test_the_configuration_of_an_export_is_checked(
+    changes: dict[str, Any], message: str | None, tmp_path: Path
+) -> None:
+    write_clap(tmp_path)
+    backbone = load(tmp_path)
+    (tmp_path / "export").mkdir()
+    backbone.save_config(tmp_path / "export")
+    values = {**json.loads((tmp_path / "export/config.json").read_text()), **changes}
+    state = {name: value.clone() for name, value in backbone.saved_state().items()}
+    if message is None:
+        again = restore(values, state, BackboneSpec(""), CLIPS).eval()
+        assert again.digest == backbone.digest and again.text is None
+        assert torch.equal(again.embed(again.frontend(waves())), backbone.embed(backbone.frontend(waves())))
+        return
+    with pytest.raises(EarshotError, match=message) as caught:
+        restore(values, state, BackboneSpec(""), CLIPS)
     assert "\n" not in str(caught.value)
