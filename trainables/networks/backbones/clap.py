@@ -161,7 +161,7 @@ class ClapBackbone(Backbone):
         """The projection, of length 1: `[clips, frames, bands]` to `[clips, dim]`."""
         long = torch.zeros(len(inputs), 1, dtype=torch.bool, device=inputs.device)
         embedded: Tensor = self.model(input_features=inputs[:, None], is_longer=long).audio_embeds
-        return nn.functional.normalize(embedded, dim=1)
+        return nn.functional.normalize(embedded.float(), dim=1)
 
     def save_config(self, folder: Path) -> None:
         config, spec = self.model.config, self.frontend.spec
