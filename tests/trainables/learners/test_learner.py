@@ -1,6 +1,7 @@
 """Every method: found by name, one per file, resumes exactly, rejects invalid settings."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,28 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
     resumed.load(state)
     resumed.learn(third, generator(2))
     for head, scores in learner.score((0, 20, 50)).items():
+        assert torch.equal(scores, resumed.score((0, 20, 50))[head])
+
+
+@pytest.mark.parametrize("name", [name for name, method in methods().items() if method.forgets])
+def test_a_forgotten_class_leaves_no_trace(name: str, features: Features) -> None:
+    """The scores are those of a chain in which it never was, up to rounding; also in another process."""
+    base, second, third = sessions(features)
+    learner, without, resumed = (make(name, features) for _ in range(3))
+    gone = (base.classes[1], second.classes[0])
+    for session in (base, second):
+        learner.learn(session, generator(session.index))
+    for clips in gone:
+        learner.forget(clips)
+    resumed.load(learner.state())
+    for one in (learner, resumed):
+        one.learn(third, generator(2))
+    for session in (base, second, third):
+        kept = tuple(clips for clips in session.classes if clips not in gone)
+        without.learn(replace(session, classes=kept), generator(session.index))
+    assert learner.classes == without.classes == resumed.classes
+    for head, scores in learner.score((0, 20, 50)).items():
+        torch.testing.assert_close(scores, without.score((0, 20, 50))[head])
         assert torch.equal(scores, resumed.score((0, 20, 50))[head])
 
 
