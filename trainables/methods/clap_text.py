@@ -7,10 +7,11 @@
 For backbones whose embedding is comparable with that of a text (CLAP). The idea of adding few-shot to zero-shot scores
 is that of the Treff adapter without training (Liang et al., INTERSPEECH 2023, arXiv 2305.17719). Nothing is trained.
 
-The weight w is chosen by leave-one-out on the support: a support clip is scored with the prototype of its class's other
-clips, and the w with the most correct ones is taken, the middle one where several are equally good. A session adds the
-counts of its own clips, scored among the classes seen so far. With one shot there is no prototype without the clip:
-such clips do not count, and if there are no others, the weight is the middle one, 0.5.
+The weight w is chosen by leave-one-out on the support: a support clip is compared with the prototype of its class's
+other clips and with every other class of its session, and the w with which its own class wins most often is taken, the
+middle one where several are equally good. Sessions add up. The wins are counted by pairs of classes: a class can be
+forgotten exactly. With one shot there is no prototype without the clip: such clips do not count, and if there are no
+others, the weight is the middle one, 0.5.
 
 Different from the release (github JinhuaLiang/lam4fsl): it adds a exp(-b (1 - cos(e, x_i))) over all support clips x_i
 to the text scores, a = 1 and b = 5.5, chosen on other data; here a class has one prototype, so that no clip is stored,
@@ -26,7 +27,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner, column_labels
 from trainables.learners.settings import Settings
@@ -66,13 +67,13 @@ class ClapTextSettings(Settings):
 
 
 class ClapText(Learner):
-    """Stores a prototype, a text embedding and leave-one-out counts of every class.
+    """Stores a prototype and a text embedding of every class, and leave-one-out counts of pairs of classes.
 
     Attributes:
         prototypes: `[classes, dim]`.
         texts: `[classes, dim]`, of length 1.
-        correct: support clips that are classified correctly with each weight, when their class was learned:
-            `[classes, STEPS + 1]`.
+        pairs: labels of a class and another one of its session, `[pairs, 2]`.
+        wins: in how many support clips of the first the first wins, with each weight, `[pairs, STEPS + 1]`.
     """
 
     name = "clap-text"
@@ -82,10 +83,13 @@ class ClapText(Learner):
     Settings = ClapTextSettings
     heads = ("mixed", "text", "prototype")
     uses = frozenset({"embed", "text"})
+    forgets = True
 
     def __init__(self, settings: ClapTextSettings, features: Features) -> None:
         super().__init__(settings, features)
-        self.prototypes = self.texts = self.correct = torch.empty(0)
+        self.prototypes = self.texts = torch.empty(0)
+        self.pairs = torch.empty(0, 2, dtype=torch.int64)
+        self.wins = torch.empty(0, STEPS + 1, dtype=torch.int64)
 
     def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
         return [self.features.pooled_request(positions)]
@@ -93,19 +97,29 @@ class ClapText(Learner):
     @property
     def weight(self) -> float:
         """w, the weight of the prototypes."""
-        return best_weight(self.correct) if self.settings.mix == "auto" else float(self.settings.mix)
+        return best_weight(self.wins) if self.settings.mix == "auto" else float(self.settings.mix)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         embeddings = self.features.pooled(session.support)
         prototypes = class_means(embeddings, session.support_labels, session.labels)
         texts = self._embed_names(session.labels).to(embeddings)
-        first = not self.classes
+        wins = wins_without_itself(embeddings, column_labels(session.support_labels, session.labels), prototypes, texts)
+        labels = torch.tensor(session.labels)
+        others = ~torch.eye(len(labels), dtype=torch.bool)
+        self.pairs = torch.cat([self.pairs, torch.cartesian_prod(labels, labels)[others.flatten()].view(-1, 2)])
+        self.wins = torch.cat([self.wins, wins[others]])
+        self.prototypes = torch.cat([self.prototypes, prototypes]) if self.classes else prototypes
+        self.texts = torch.cat([self.texts, texts]) if self.classes else texts
         self.classes += session.labels
-        self.prototypes = prototypes if first else torch.cat([self.prototypes, prototypes])
-        self.texts = texts if first else torch.cat([self.texts, texts])
-        columns = column_labels(session.support_labels, self.classes)
-        correct = correct_without_itself(embeddings, columns, self.prototypes, self.texts)[-len(session.labels) :]
-        self.correct = correct if first else torch.cat([self.correct, correct])
+
+    def forget(self, clips: ClassClips) -> None:
+        column = self.classes.index(clips.label)
+        self.prototypes, self.texts = (
+            torch.cat([rows[:column], rows[column + 1 :]]) for rows in (self.prototypes, self.texts)
+        )
+        kept = (self.pairs != clips.label).all(dim=1)
+        self.pairs, self.wins = self.pairs[kept], self.wins[kept]
+        del self.classes[column]
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         embeddings, weight = self.features.pooled(positions), self.weight
@@ -113,18 +127,19 @@ class ClapText(Learner):
         return {"mixed": (1 - weight) * text + weight * prototype, "text": text, "prototype": prototype}
 
     def state(self) -> State:
-        tensors = {key: getattr(self, key) for key in ("prototypes", "texts", "correct")}
-        return State({"classes": tensors}, {"classes": list(self.classes)})
+        classes = {"prototypes": self.prototypes, "texts": self.texts}
+        parts = {"classes": classes, "pairs": {"pairs": self.pairs, "wins": self.wins}}
+        return State(parts, {"classes": list(self.classes)})
 
     def load(self, state: State) -> None:
-        tensors = state.parts["classes"]
-        self.prototypes, self.texts = (tensors[key].to(self.features.device) for key in ("prototypes", "texts"))
-        self.correct = tensors["correct"]
+        device = self.features.device
+        self.prototypes, self.texts = (state.parts["classes"][key].to(device) for key in ("prototypes", "texts"))
+        self.pairs, self.wins = (state.parts["pairs"][key] for key in ("pairs", "wins"))
         self.classes = list(state.notes["classes"])
 
     def parameter_counts(self) -> tuple[int, int]:
         count = count_values(self.features.backbone) + self.prototypes.numel() + self.texts.numel()
-        return count + self.correct.numel(), count
+        return count + self.pairs.numel() + self.wins.numel(), count
 
     def _embed_names(self, labels: tuple[int, ...]) -> Tensor:
         text, names = self.features.backbone.text, self.features.clips.class_names
@@ -137,35 +152,38 @@ def text_of(template: str, name: str) -> str:
     return template.replace(NAME, " ".join(name.replace("_", " ").split()))
 
 
-def correct_without_itself(embeddings: Tensor, columns: Tensor, prototypes: Tensor, texts: Tensor) -> Tensor:
-    """Leave-one-out on the support: correct clips by class and weight.
+def wins_without_itself(embeddings: Tensor, columns: Tensor, prototypes: Tensor, texts: Tensor) -> Tensor:
+    """Leave-one-out on the support of a session: how often a class wins over another with its own clips.
 
     The prototype of a clip's own class is (n p_c - e) / (n - 1): the mean of its other clips.
 
     Args:
         embeddings: of support clips, `[clips, dim]`.
         columns: their classes, `[clips]`.
-        prototypes: `[classes, dim]`; those of the clips' classes are the means of the clips.
+        prototypes: the means of the clips, `[classes, dim]`.
         texts: `[classes, dim]`.
 
     Returns:
-        `[classes, STEPS + 1]`, int64, on the CPU, for the weights 0, 1 / STEPS, ..., 1; 0 for classes of one clip.
+        `[classes, classes, STEPS + 1]`, int64, on the CPU: the clips of the first class whose score of it is higher
+        than that of the second, for the weights 0, 1 / STEPS, ..., 1; 0 for classes of one clip.
     """
-    correct = torch.zeros(len(prototypes), STEPS + 1, dtype=torch.int64)
-    shots = torch.bincount(columns, minlength=len(prototypes)).tolist()
-    weights = torch.linspace(0, 1, STEPS + 1)[:, None]
+    classes = len(prototypes)
+    wins = torch.zeros(classes, classes, STEPS + 1, dtype=torch.int64)
+    shots = torch.bincount(columns, minlength=classes).tolist()
+    weights = torch.linspace(0, 1, STEPS + 1)
     for embedding, column in zip(embeddings, columns.tolist(), strict=True):
         if (count := shots[column]) < 2:
             continue
         others = prototypes.clone()
         others[column] = (count * prototypes[column] - embedding) / (count - 1)
-        text, audio = (cosine_scores(embedding[None], rows).cpu() for rows in (texts, others))
-        correct[column] += ((1 - weights) * text + weights * audio).argmax(dim=1) == column
-    return correct
+        text, audio = (cosine_scores(embedding[None], rows).T.cpu() for rows in (texts, others))
+        mixed = (1 - weights) * text + weights * audio
+        wins[column] += mixed[column] > mixed
+    return wins
 
 
-def best_weight(correct: Tensor) -> float:
-    """The weight with the most correct clips, `[classes, STEPS + 1]`; the middle one of several."""
-    total = correct.sum(dim=0)
+def best_weight(wins: Tensor) -> float:
+    """The weight with the most wins, `[pairs, STEPS + 1]`; the middle one of several."""
+    total = wins.sum(dim=0)
     best = (total == total.max()).nonzero()[:, 0]
     return int(best[(len(best) - 1) // 2]) / STEPS

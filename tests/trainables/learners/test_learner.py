@@ -77,7 +77,7 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
         assert torch.equal(scores, resumed.score((0, 20, 50))[head])
 
 
-@pytest.mark.parametrize("name", [name for name, method in methods().items() if method.forgets])
+@pytest.mark.parametrize("name", [name for name in METHODS if find_method(name).forgets])
 def test_a_forgotten_class_leaves_no_trace(name: str, features: Features) -> None:
     """The scores are those of a chain in which it never was, up to rounding; also in another process."""
     base, second, third = sessions(features)

@@ -1,5 +1,6 @@
 """clap-text: names and prototypes mixed, and the weight that leave-one-out chooses."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.validation import validated
 from tests.support.chain_runs import PROTOCOL
 from tests.support.encoders import write_clap
-from tests.support.learning import sessions, trained
+from tests.support.learning import generator, sessions, trained
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.methods.clap_text import (
@@ -19,8 +20,8 @@ from trainables.methods.clap_text import (
     ClapText,
     ClapTextSettings,
     best_weight,
-    correct_without_itself,
     text_of,
+    wins_without_itself,
 )
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.specs import BackboneSpec, ClipFormat
@@ -57,18 +58,20 @@ def test_leave_one_out_by_hand() -> None:
     columns = torch.tensor([0, 0, 1, 1])
     prototypes = torch.tensor([[0.8, 0.4], [0.0, 1.0]])
     texts = torch.tensor([[1.0, 0.5], [-1.0, 0.5]])
-    correct = correct_without_itself(embeddings, columns, prototypes, texts)
+    wins = wins_without_itself(embeddings, columns, prototypes, texts)
     # (0.6, 0.8): text cosines (1 / 1.25 ** 0.5, -0.2 / 1.25 ** 0.5), prototype cosines (0.6, 0.8): right while
     # (1 - w) 1.2 / 1.25 ** 0.5 > 0.2 w, that is up to w = 0.843
-    assert correct[0].tolist() == [2] * 17 + [1] * 4
-    # (0, 1): both names are equally near, and the first of equal scores counts; any weight of the prototypes decides
-    assert correct[1].tolist() == [0] + [2] * STEPS
-    assert best_weight(correct) == 8 / 20  # the middle one of 1 / 20 to 16 / 20
+    assert wins[0, 1].tolist() == [2] * 17 + [1] * 4
+    # (0, 1): both names are equally near, which is no win; any weight of the prototypes decides
+    assert wins[1, 0].tolist() == [0] + [2] * STEPS
+    assert wins[0, 0].sum() == wins[1, 1].sum() == 0
+    assert best_weight(wins.flatten(0, 1)) == 8 / 20  # the middle one of 1 / 20 to 16 / 20
 
 
 def test_one_shot_leaves_the_weight_in_the_middle() -> None:
-    correct = correct_without_itself(torch.eye(2), torch.tensor([0, 1]), torch.eye(2), torch.eye(2))
-    assert correct.sum() == 0 and best_weight(correct) == 0.5
+    wins = wins_without_itself(torch.eye(2), torch.tensor([0, 1]), torch.eye(2), torch.eye(2))
+    assert wins.sum() == 0 and best_weight(wins.flatten(0, 1)) == 0.5
+    assert best_weight(wins[:0].flatten(0, 1)) == 0.5  # of no pairs
 
 
 def test_texts_of_names() -> None:
@@ -89,15 +92,26 @@ def test_scores_are_mixed_cosines(features: Features) -> None:
     assert torch.equal(ends[0]["mixed"], text) and torch.equal(ends[1]["mixed"], prototype)
 
 
-def test_the_state_has_a_row_of_every_class(features: Features) -> None:
-    """Learning adds rows and changes none, so a class is forgotten by removing its row."""
-    before, after = learned(features, 1), learned(features, 3)
-    for key, value in before.state().parts["classes"].items():
-        assert torch.equal(value, after.state().parts["classes"][key][:2])
-        assert len(after.state().parts["classes"][key]) == 6
-    restored = ClapText(after.settings, features)
-    restored.load(after.state())
-    assert restored.weight == after.weight == best_weight(after.correct)
+def test_a_forgotten_class_leaves_no_trace(features: Features) -> None:
+    """The scores are those of a chain in which it never was, up to rounding; also in another process."""
+    base, second, third = sessions(features)
+    gone = (base.classes[1], second.classes[0])
+    learner = learned(features, 2)
+    for clips in gone:
+        learner.forget(clips)
+    resumed, without = learned(features, 0), learned(features, 0)
+    resumed.load(learner.state())
+    for one in (learner, resumed):
+        one.learn(third, generator(2))
+    for session in (base, second, third):
+        kept = tuple(clips for clips in session.classes if clips not in gone)
+        without.learn(replace(session, classes=kept), generator(session.index))
+    assert learner.classes == without.classes == resumed.classes
+    assert learner.weight == without.weight == best_weight(learner.wins)
+    assert torch.equal(learner.wins, without.wins) and learner.wins.sum() > 0
+    for head, scores in learner.score((0, 20, 50)).items():
+        torch.testing.assert_close(scores, without.score((0, 20, 50))[head])
+        assert torch.equal(scores, resumed.score((0, 20, 50))[head])
 
 
 @pytest.mark.parametrize(
