@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, ClapFeatureExtractor
 from datasets.utils.errors import EarshotError
 from tests.support.encoders import write_clap
 from trainables.methods.registry import check_backbone, find_method
-from trainables.networks.backbones.clap import ClapBackbone, restore
+from trainables.networks.backbones.clap import ClapBackbone, ClapText, restore
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.clap_frontend import ClapFrontEnd, ClapSpec
 from trainables.networks.classifier import trainable
@@ -50,9 +50,9 @@ def test_spectrograms_are_those_of_the_extractor(truncation: str, padding: str, 
     spec = ClapSpec.of(extractor.to_dict(), fusion=truncation == "fusion")
     clips = waves(samples, 2)
     clips[1, 30_000:] = 0  # -100 dB
-    state = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    state = np.random.get_state()[1].copy()  # type: ignore[index]
     inputs = ClapFrontEnd(spec, ClipFormat(48_000, samples))(clips)
-    assert np.array_equal(state, np.random.get_state()[1])  # type: ignore[arg-type, index]
+    assert np.array_equal(state, np.random.get_state()[1])  # type: ignore[index]
     expected = extractor(list(clips[:, :480_000].numpy()), sampling_rate=48_000, return_tensors="pt").input_features
     assert inputs.shape == (2, 1001, 64) and inputs.dtype == torch.float32
     for channel in range(expected.shape[1]):
@@ -62,11 +62,11 @@ def test_spectrograms_are_those_of_the_extractor(truncation: str, padding: str, 
 @pytest.mark.parametrize("fused", [False, True])
 def test_an_embedding_is_that_of_transformers(fused: bool, tmp_path: Path) -> None:
     model = write_clap(tmp_path, fused=fused)
-    before, drawn = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    before, drawn = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
     backbone = load(tmp_path)
     embedded = backbone.embed(backbone.frontend(waves()))
     assert torch.equal(before, torch.random.get_rng_state())
-    assert np.array_equal(drawn, np.random.get_state()[1])  # type: ignore[arg-type, index]
+    assert np.array_equal(drawn, np.random.get_state()[1])  # type: ignore[index]
     extractor = ClapFeatureExtractor.from_pretrained(tmp_path)
     inputs = extractor(list(waves().numpy()), sampling_rate=48_000, return_tensors="pt")
     texts = AutoTokenizer.from_pretrained(tmp_path)(TEXTS, padding=True, return_tensors="pt")
@@ -144,7 +144,7 @@ def test_a_tokenizer_of_words_and_merges(tmp_path: Path) -> None:
     write_clap(tmp_path / "one")
     write_clap(tmp_path / "two", tokenizer=False)
     one = load(tmp_path / "one")
-    assert one.text is not None
+    assert isinstance(one.text, ClapText)
     one.text._tokenizer.backend_tokenizer.model.save(str(tmp_path / "two"))
     two = load(tmp_path / "two")
     assert two.text is not None
