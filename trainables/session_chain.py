@@ -237,11 +237,20 @@ class Chain:
             "initialisation": config.seeds.initialisation,
             "data": features.clips.fingerprint,
             "weights": features.backbone.digest if self._method.backbone else None,
+            **self._text(),
             "frontend": str(features.frontend.spec),
             "precision": config.precision,
             "device": features.device.type,
             "threads": config.threads,
         }
+
+    def _text(self) -> dict[str, str]:
+        """The digest of the text tower, for methods that need one."""
+        if not self._method.backbone or "text" not in self._method.capabilities(self._settings):
+            return {}
+        text = self._features.backbone.text
+        assert text is not None
+        return {"text": text.digest}
 
     def _generator(self, index: int) -> torch.Generator:
         """The random generator of one session, independent of the others: a session can be computed alone."""

@@ -9,10 +9,11 @@ import torch
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.validation import validated
+from tests.support.chain_runs import methods_on_an_ast
 from tests.support.learning import generator, sessions
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
-from trainables.methods.registry import find_method, methods
+from trainables.methods.registry import find_method
 from trainables.store.arrays import ArrayStore
 
 OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}
@@ -24,7 +25,7 @@ def quick(name: str) -> dict[str, object]:
     return {**epochs, **OTHERS.get(name, {})}
 
 
-METHODS = sorted(methods())
+METHODS = methods_on_an_ast()
 
 
 def make(name: str, features: Features) -> Learner:
@@ -76,7 +77,7 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
         assert torch.equal(scores, resumed.score((0, 20, 50))[head])
 
 
-@pytest.mark.parametrize("name", [name for name, method in methods().items() if method.forgets])
+@pytest.mark.parametrize("name", [name for name in METHODS if find_method(name).forgets])
 def test_a_forgotten_class_leaves_no_trace(name: str, features: Features) -> None:
     """The scores are those of a chain in which it never was, up to rounding; also in another process."""
     base, second, third = sessions(features)
