@@ -37,7 +37,7 @@ EARSHOT = ("datasets", "earshot", "orchestrator", "search_spaces", "trainables")
 
 _imported: dict[str, tuple[Path, str]] = {}
 """Modules of users' code that this process has imported: their files, and the SHA-256 of each at that time."""
-_roots: list[str] = []
+_roots: set[str] = set()
 """Folders of users' code that this process has added to Python's path."""
 
 
@@ -116,14 +116,12 @@ class OwnCode:
     def _put_on_path(self) -> None:
         """Installed packages come first, except where a copy replaces what a node has; then this root, then others."""
         root = str(self.root)
-        if root in _roots:
-            _roots.remove(root)
-            sys.path.remove(root)
-        elif root in sys.path:
+        if root in sys.path and root not in _roots:
             return
-        _roots.append(root)
+        sys.path[:] = [place for place in sys.path if place != root]
         others = [sys.path.index(other) for other in _roots if other in sys.path]
         sys.path.insert(0 if self.copied else min(others, default=len(sys.path)), root)
+        _roots.add(root)
 
     def _module_of_file(self) -> ModuleType:
         """The module of `file.py`, under a name of its own: files of other folders may have the same."""
@@ -142,10 +140,11 @@ class OwnCode:
 
     def _forget_others(self) -> None:
         """Removes modules of the same names that came from other users' code, or from files that have changed since."""
+        roots = tuple(root + os.sep for root in _roots)
         ours = [
             module
             for module in self.files
-            if (place := getattr(sys.modules.get(module), "__file__", None)) and place.startswith(tuple(_roots))
+            if (place := getattr(sys.modules.get(module), "__file__", None)) and place.startswith(roots)
         ]
         if any(_imported.get(module) != (self.files[module], _digest(self.files[module])) for module in ours):
             for module in ours:

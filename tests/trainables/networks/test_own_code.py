@@ -10,8 +10,25 @@ import pytest
 from datasets.utils.errors import EarshotError
 from trainables.networks.own_code import PLACES, OwnCode, find_code
 
+ENCODER = """
+import json
+import layers
+
+
+def encoder():
+    from more.late import LATE
+    return layers.N, LATE
+"""
+RELATIVE = """
+from . import other
+from .. import shared
+
+
+def encoder():
+    return other.N, shared.N
+"""
 PROJECT = {
-    "encoder.py": "import json\nimport layers\n\n\ndef encoder():\n    from more.late import LATE\n    return layers.N, LATE\n",
+    "encoder.py": ENCODER,
     "layers.py": "from deeper import N\n",
     "deeper.py": "import torch, trainables\nN = 1\n",
     "more/late.py": "LATE = 2\n",  # a folder without __init__.py
@@ -19,7 +36,7 @@ PROJECT = {
     "unused.py": "",
     "lab/__init__.py": "",
     "lab/nets/__init__.py": "from .parts import PART\n",
-    "lab/nets/encoders.py": "from . import other\nfrom .. import shared\n\n\ndef encoder():\n    return other.N, shared.N\n",
+    "lab/nets/encoders.py": RELATIVE,
     "lab/nets/other.py": "N = 3\n",
     "lab/nets/parts.py": "PART = 4\n",
     "lab/shared.py": "import deeper\nN = 5\n",
