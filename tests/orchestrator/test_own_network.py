@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
 from datasets.utils.errors import EarshotError
@@ -108,6 +109,22 @@ def test_sweeps_with_a_package_and_with_a_file(
     (project / "lab" / "network.py").write_text(NETWORK + "# edited\n")
     assert predict.main([model, recording, "--backbone", PACKAGE]) == 2
     assert "its source differs from that of the export; give the files" in capsys.readouterr().err
+
+
+def test_a_network_that_does_not_fit_is_one_line_before_ray_starts(
+    project: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "weights.pt").unlink()
+    folders = ["--benchmark", str(tones), "--runs", str(tmp_path / "runs")]
+    for backbone, message in (
+        (FILE, f"backbone '{project / FILE}': the factory failed: FileNotFoundError: "),
+        ("lab.network:Encoder", "method pass: needs spectrogram of its backbone, 'lab.network:Encoder' (own) has "),
+    ):
+        method = "simplecil" if backbone == FILE else "pass"
+        assert sweep.main(["--method", method, "--seeds", "1", *PROTOCOL, *folders, "--backbone", backbone]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {message}") and error.count("\n") == 1
+    assert not ray.is_initialized()
 
 
 @pytest.mark.parametrize(
