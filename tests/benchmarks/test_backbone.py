@@ -53,7 +53,7 @@ def test_resemblyzer_is_an_own_network(resemblyzer: str) -> None:
 def test_without_resemblyzer_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     name = str(Path(__file__).parents[2] / NAME)
-    with pytest.raises(EarshotError, match="not installed; pip install --no-deps resemblyzer==0.1.4$"):
+    with pytest.raises(EarshotError, match=r"not installed; pip install --no-deps resemblyzer==0\.1\.4$"):
         load_backbone(BackboneSpec(name), ClipFormat(RATE, 16_000))
 
 
