@@ -111,7 +111,7 @@ class OwnCode:
         function = getattr(module, attribute, None)
         if not callable(function):
             raise EarshotError(f"backbone '{self.name}': {where} has no function {attribute}")
-        return function  # type: ignore[no-any-return]
+        return function
 
     def _put_on_path(self) -> None:
         """Installed packages come first, except where a copy replaces what a node has; then this root, then others."""

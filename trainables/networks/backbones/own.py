@@ -37,7 +37,7 @@ from datasets.utils.errors import EarshotError, first_line
 from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone
 from trainables.networks.backbones.source import Source
 from trainables.networks.own_code import OwnCode, find_code
-from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import weights_digest
 
@@ -80,9 +80,12 @@ class OwnBackbone(TokenBackbone):
         self.frontend = WaveFrontEnd(WaveSpec(rate), clips, device)
         self.hears = rate
         self.digest = weights_digest(self)
-        trainable = self._check_outputs()
-        tokens = {"tokens"} if self._has_tokens else set()
-        self.provides = frozenset({"embed", "tune"} | tokens if trainable else {"embed"} | tokens)
+        provides: set[Capability] = {"embed"}
+        if self._check_outputs():
+            provides.add("tune")
+        if self._has_tokens:
+            provides.add("tokens")
+        self.provides = frozenset(provides)
 
     @property
     def architecture(self) -> bytes:
@@ -298,7 +301,7 @@ def _without_dropout(network: nn.Module) -> None:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
         elif isinstance(getattr(module, "dropout", None), float):  # of attention, of recurrent networks
-            module.dropout = 0.0
+            setattr(module, "dropout", 0.0)  # noqa: B010 (its type is not declared)
 
 
 def _reason(error: Exception) -> str:
