@@ -38,6 +38,19 @@ Pool = Literal["mean", "cls", "pooler", "projection"]
 Padding = Literal["model", "none"]
 """To which length clips are padded: that which the model was trained with, or their own."""
 
+
+def upsampling(rate: int, hears: int | None) -> str:
+    """What a backbone of a higher sample rate than the clips' misses; empty for any other.
+
+    Args:
+        rate: of the clips, Hz.
+        hears: the backbone's, Hz; None where it has none.
+    """
+    if hears is None or hears <= rate:
+        return ""
+    return f"{rate} Hz; the backbone's is {hears} Hz: it hears nothing above {rate // 2} Hz"
+
+
 LONGEST_FINE_CLIP = 3.0  # seconds
 
 

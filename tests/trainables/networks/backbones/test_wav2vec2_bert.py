@@ -38,7 +38,7 @@ def test_inputs_are_those_of_the_feature_extractor(samples: int, tmp_path: Path)
     extracted = SeamlessM4TFeatureExtractor()(list(clips.numpy()), sampling_rate=16_000, return_tensors="pt")
     tokens = int(extracted.attention_mask[0].sum())  # of an odd number of frames, the last token is masked
     expected = extracted.input_features[:, :tokens]
-    torch.testing.assert_close(frontend(clips), expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(frontend(clips), expected, atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("positions", ["relative_key", "rotary", "relative"])
@@ -72,7 +72,7 @@ def test_the_tokens_of_a_masked_clip_are_the_same(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = model(**extracted).last_hidden_state[:, :-1]
         assert extracted.attention_mask.sum(dim=1).tolist() == [expected.shape[1]] * 3
-        torch.testing.assert_close(backbone(backbone.frontend(clips)), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(backbone(backbone.frontend(clips)), expected, atol=5e-4, rtol=0)
 
 
 def test_an_embedding_does_not_depend_on_the_batch(tmp_path: Path) -> None:
