@@ -162,7 +162,7 @@ def test_every_method_runs_on_every_family_that_it_fits(
 
 def test_another_pool_has_no_token_maps(tones: Path, tmp_path: Path) -> None:
     Chain(config(tones, tmp_path / "store", "finetune", "random-tiny", pool="pooler"), tmp_path / "trial").step()
-    with pytest.raises(EarshotError, match="^method ede: needs tokens of its backbone"):
+    with pytest.raises(EarshotError, match=r"^method ede: needs tokens of its backbone"):
         Chain(config(tones, tmp_path / "store", "ede", "random-tiny", pool="pooler"), tmp_path / "trial")
 
 

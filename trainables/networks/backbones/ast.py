@@ -42,9 +42,9 @@ class ASTBackbone(TokenBackbone):
         model: a transformer with its original position grid.
         frames: length of the inputs, spectrogram frames.
         frontend: gives the inputs; None where the caller has them already.
-        pooling: how tokens become an embedding after the final norm: `mean` of all, the class token (`cls`), or the mean
-            of the class and the distillation token as `pooler_output` of transformers (`pooler`). Token maps are offered
-            with `mean` only: methods that change them, or drop tokens, pool what is left.
+        pooling: how tokens become an embedding after the final norm: `mean` of all, the class token (`cls`), or the
+            mean of the class and the distillation token as `pooler_output` of transformers (`pooler`). Token maps are
+            offered with `mean` only: methods that change them, or drop tokens, pool what is left.
     """
 
     family = "ast"

@@ -146,9 +146,7 @@ class Wav2Vec2BertBackbone(LayeredBackbone):
 
     def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
         config = self.model.config
-        return SpecialisedPart(
-            lambda: Wav2Vec2BertEncoderLayer(config), self.dim, config.layer_norm_eps, generator
-        )
+        return SpecialisedPart(lambda: Wav2Vec2BertEncoderLayer(config), self.dim, config.layer_norm_eps, generator)
 
     def save_config(self, folder: Path) -> None:
         spec = self.frontend.spec

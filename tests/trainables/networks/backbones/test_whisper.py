@@ -26,9 +26,7 @@ from trainables.networks.specs import BackboneSpec, ClipFormat, Layer, Padding
 CLIPS = ClipFormat(16_000, 8_000)
 
 
-def load(
-    folder: Path, layer: Layer = "last", padding: Padding = "model", clips: ClipFormat = CLIPS
-) -> WhisperBackbone:
+def load(folder: Path, layer: Layer = "last", padding: Padding = "model", clips: ClipFormat = CLIPS) -> WhisperBackbone:
     backbone = load_backbone(BackboneSpec(str(folder), layer=layer, padding=padding), clips)
     assert isinstance(backbone, WhisperBackbone)
     return backbone
