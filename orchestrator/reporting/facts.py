@@ -10,6 +10,8 @@ from orchestrator.reporting.formatting import settings
 from orchestrator.results.ceilings import Ceilings, ceilings
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
+from trainables.networks.specs import upsampling
+from trainables.records import TrialRecord
 
 _STATES = ("finished", "running", "failed", "stopped")
 _REASONS = {
@@ -74,6 +76,7 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
         ("seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"),
         ("backbone", _by_method(run, "backbone")),
         ("front end", _by_method(run, "frontend")),
+        *_upsampling(records),
         ("methods", ", ".join(run.methods)),
         ("configurations", str(len(run.configurations()))),
         ("trials", f"{len(records)}: {', '.join(counts)}"),
@@ -144,6 +147,12 @@ def _by_method(run: Run, field: str) -> str:
     if len(methods) == 1:
         return next(iter(methods))
     return "; ".join(f"{value} ({', '.join(sorted(names))})" for value, names in sorted(methods.items()))
+
+
+def _upsampling(records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
+    """What backbones of a higher sample rate than the benchmark's miss."""
+    rates = sorted({record.upsampled for record in records if record.upsampled})
+    return [("sample rate", "; ".join(upsampling(*pair) for pair in rates))] if rates else []
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import parse_duration, parse_size
 from datasets.utils.options import Option, option_of
 from orchestrator.results.objectives import ObjectiveName
-from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer
+from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool
 from trainables.records import SeedTriple
 
 Strategy = Literal["tpe", "random", "grid"]
@@ -95,6 +95,17 @@ class SweepConfig(BaseModel):
         "last",
         exclude_if=lambda layer: layer == "last",
         description="layer of the backbone that embeds: its number, last, or mean of all (docs/backbone.md)",
+    )
+    pool: Annotated[Pool | None, Setting("experiment", metavar="POOL")] = Field(
+        None,
+        exclude_if=lambda pool: pool is None,
+        description="how the backbone's tokens become an embedding: mean, cls, pooler or projection, where it has a "
+        "choice (default: the first that docs/backbone.md lists)",
+    )
+    padding: Annotated[Padding, EXPERIMENT] = Field(
+        "model",
+        exclude_if=lambda padding: padding == "model",
+        description="of clips, for Whisper: model (to the 30 s that it was trained with) or none (faster)",
     )
     precision: Annotated[Literal["float32", "bf16"], EXPERIMENT] = Field(
         "float32", description="float32 or bf16 (autocast)"
@@ -190,7 +201,7 @@ class SweepConfig(BaseModel):
     @property
     def backbone_spec(self) -> BackboneSpec:
         """The backbone and its options."""
-        return BackboneSpec(self.backbone, self.frontend, self.layer)
+        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool, self.padding)
 
     @property
     def chosen_device(self) -> str:

@@ -27,7 +27,7 @@ from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
 from trainables.methods.registry import find_method
 from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import ClipFormat
+from trainables.networks.specs import ClipFormat, upsampling
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
@@ -140,9 +140,8 @@ def _upsampling(plan: Plan) -> dict[str, str]:
     if not any(find_method(space.method).backbone for space in plan.spaces):
         return {}
     backbone = load_backbone(plan.config.backbone_spec, ClipFormat(rate, manifest.num_samples))
-    if backbone.hears is None or backbone.hears <= rate:
-        return {}
-    return {"sample rate": f"{rate} Hz; the backbone's is {backbone.hears} Hz: it hears nothing above {rate // 2} Hz"}
+    missed = upsampling(rate, backbone.hears)
+    return {"sample rate": missed} if missed else {}
 
 
 def _forecast(plan: Plan, search: MethodSearch) -> Forecast:

@@ -71,6 +71,8 @@ class Plan:
             backbone=config.backbone,
             frontend=config.frontend,
             layer=config.layer,
+            pool=config.pool,
+            padding=config.padding,
             device=config.chosen_device,
             precision=config.precision,
             threads=config.cpus_per_trial,

@@ -21,7 +21,7 @@ from search_spaces.loader import MethodSpace
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple, TrialRecord
 
-COMPARED_KEYS = ("benchmark", "protocol", "backbone", "frontend", "precision")
+COMPARED_KEYS = ("benchmark", "protocol", "backbone", "frontend", "layer", "pool", "padding", "precision")
 """Keys of `what` in sweep.json that must be equal in both sweeps: else their values are not comparable."""
 
 
@@ -116,7 +116,7 @@ def _check_comparable(run: Run, what: dict[str, Any]) -> None:
     if not isinstance(earlier, dict):
         raise EarshotError(f"--warm-start {run.path}: expected the record of a sweep in sweep.json, found none there")
     for key in COMPARED_KEYS:
-        found, expected = earlier.get(key, ""), what[key]
+        found, expected = earlier.get(key, ""), what.get(key, "")
         if key == "backbone":  # the same, wherever its folder lies
             found, expected = Path(str(found)).name, Path(str(expected)).name
         if found != expected:

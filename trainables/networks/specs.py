@@ -32,6 +32,25 @@ Capability = Literal["embed", "tune", "tokens", "spectrogram", "text"]
 
 Layer = int | Literal["last", "mean"]
 
+Pool = Literal["mean", "cls", "pooler", "projection"]
+"""How tokens become an embedding; each family declares its choices, the first of which is its default."""
+
+Padding = Literal["model", "none"]
+"""To which length clips are padded: that which the model was trained with, or their own."""
+
+
+def upsampling(rate: int, hears: int | None) -> str:
+    """What a backbone of a higher sample rate than the clips' misses; empty for any other.
+
+    Args:
+        rate: of the clips, Hz.
+        hears: the backbone's, Hz; None where it has none.
+    """
+    if hears is None or hears <= rate:
+        return ""
+    return f"{rate} Hz; the backbone's is {hears} Hz: it hears nothing above {rate // 2} Hz"
+
+
 LONGEST_FINE_CLIP = 3.0  # seconds
 
 
@@ -93,8 +112,12 @@ class BackboneSpec:
         name: see `trainables.networks.backbones.source`.
         frontend: of an AST; other families have their own.
         layer: the block whose output is the embedding: a number, `last`, or `mean` of all.
+        pool: how tokens become an embedding; None is the default of the family.
+        padding: of the clips.
     """
 
     name: str
     frontend: FrontEndSpec = field(default_factory=FrontEndSpec)
     layer: Layer = "last"
+    pool: Pool | None = None
+    padding: Padding = "model"
