@@ -1,8 +1,8 @@
 """Estimates how much longer a sweep will take.
 
 A remaining trial costs what trials of the same method and backbone have cost so far, wall time from start to end.
-Trials of which all sessions were cached are not counted, so that a resumed sweep does not seem to run at the speed of its store. Cached
-sessions of a trial that also computed some are counted: they are what sharing saves.
+Trials of which all sessions were cached are not counted, so that a resumed sweep does not seem to run at the speed of
+its store. Cached sessions of a trial that also computed some are counted: they are what sharing saves.
 
 Methods differ in cost by a factor of hundreds, so nothing is assumed about a method, or about a session, of which
 nothing was computed yet: until then the time is a lower bound.

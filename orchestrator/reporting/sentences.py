@@ -84,8 +84,9 @@ def notes(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str
 def selection(choices: Sequence[Choice]) -> str:
     """How the configuration of each method was chosen."""
     compared = sum(choice.candidates for choice in choices)
+    on_each = " on each backbone" if any(choice.backbone for choice in choices) else ""
     return (
-        "Of each method, the configuration with the highest validation AA is shown: the mean over its seeds, default"
+        f"Of each method{on_each}, the configuration with the highest validation AA is shown: the mean over its seeds, default"
         f" head ({compared} compared). Only configurations that have finished all their seeds are compared; ties go to"
         " the first by name. Test clips are never used to choose; the test accuracy of the chosen configuration is"
         " reported once."
