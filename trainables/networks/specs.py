@@ -139,7 +139,7 @@ def split_options(text: str) -> tuple[str, dict[str, str]]:
     match = _WITH_OPTIONS.match(text)
     if match is None:
         return text, {}
-    return match[1], dict(pair.split("=") for pair in match[2].split(","))  # type: ignore[misc]
+    return match[1], dict(pair.split("=") for pair in match[2].split(","))
 
 
 def last_parts(name: str, parts: int) -> str:
