@@ -87,8 +87,8 @@ def selection(choices: Sequence[Choice]) -> str:
     on_each = " on each backbone" if any(choice.backbone for choice in choices) else ""
     return (
         f"Of each method{on_each}, the configuration with the highest validation AA is shown: the mean over its seeds,"
-        f" default head ({compared} compared). Only configurations that have finished all their seeds are compared; ties go to"
-        " the first by name. Test clips are never used to choose; the test accuracy of the chosen configuration is"
+        f" default head ({compared} compared). Only configurations that have finished all their seeds are compared; ties"
+        " go to the first by name. Test clips are never used to choose; the test accuracy of the chosen configuration is"
         " reported once."
     )
 
