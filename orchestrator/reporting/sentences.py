@@ -86,10 +86,10 @@ def selection(choices: Sequence[Choice]) -> str:
     compared = sum(choice.candidates for choice in choices)
     on_each = " on each backbone" if any(choice.backbone for choice in choices) else ""
     return (
-        f"Of each method{on_each}, the configuration with the highest validation AA is shown: the mean over its seeds,"
-        f" default head ({compared} compared). Only configurations that have finished all their seeds are compared; ties"
-        " go to the first by name. Test clips are never used to choose; the test accuracy of the chosen configuration is"
-        " reported once."
+        f"Of each method{on_each}, the configuration with the highest validation AA is shown: the mean over its"
+        f" seeds, default head ({compared} compared). Only configurations that have finished all their seeds are"
+        " compared; ties go to the first by name. Test clips are never used to choose; the test accuracy of the chosen"
+        " configuration is reported once."
     )
 
 
