@@ -1,12 +1,11 @@
 """The configuration of a chain; imports no PyTorch."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from datasets.benchmark.protocol import AnyProtocol, Protocol
-from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool
+from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool, last_parts
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
@@ -27,6 +26,12 @@ class ChainConfig(BaseModel):
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last", description="layer of the backbone")
     pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None, description="of the backbone's tokens")
     padding: Padding = Field("model", exclude_if=lambda padding: padding == "model", description="of a clip")
+    backbone_parts: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda parts: parts == 1,
+        description="last parts of the backbone's path that distinguish it from the others of a sweep",
+    )
     device: str = Field("cpu", description="cpu or cuda")
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of a trial; they affect rounding, so results depend on them")
@@ -39,7 +44,7 @@ class ChainConfig(BaseModel):
         """Name of the configuration: the same for all its seeds."""
         options = {"frontend", "layer", "pool", "padding", "precision"}
         content = self.model_dump(mode="json", include={"settings", "protocol", *options})
-        content["backbone"] = Path(self.backbone).name  # independent of the folder that it is in
+        content["backbone"] = last_parts(self.backbone, self.backbone_parts)  # independent of the folder that it is in
         return f"{self.method}-{address_of(content)[:8]}"
 
     @property

@@ -474,9 +474,11 @@ def test_facts_of_the_provenance_and_of_cached_sessions(run_dir: Path, write_tri
     record.model_copy(update={"sessions": (cached, record.sessions[1])}).save(run_dir / "trials" / record.trial)
     write_trial("icarl-0000000b", 0, [[0.9], [0.8, 0.6]])
     (run_dir / "sweep.json").write_text('{"made": {"began": "2026-01-01 10:00 UTC", "seconds": 240, "commit": "abc+"}}')
-    facts = dict(what_ran(Run.load(run_dir)))
+    run = Run.load(run_dir)
+    facts = dict(what_ran(run))
     assert facts["sessions"] == "4: 3 computed in 4 s, 1 cached (saved 30 s)"
-    assert facts["backbone"] == "small (ede); tiny (icarl)" and facts["front end"] == "kaldi"
+    assert [value for name, value in what_ran(run) if name == "backbone"] == ["small", "tiny"]
+    assert facts["front end"] == "kaldi"
     assert (facts["began"], facts["wall time"], facts["code"]) == ("2026-01-01 10:00 UTC", "4 min", "abc+")
 
 
