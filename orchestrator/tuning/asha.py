@@ -14,7 +14,7 @@ from typing import Any
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from trainables.records import TrialRecord
-from trainables.trial import FINISHED, OBJECTIVE
+from trainables.session_results import FINISHED, OBJECTIVE
 
 
 class SessionHalving(FIFOScheduler):
