@@ -191,7 +191,7 @@ class Features:
         rounded = torch.from_numpy(np.empty(0, dtype)).dtype
 
         def compute() -> Iterator[np.ndarray]:
-            for batch in _row_batches(of()) if of else self._input_batches(positions):
+            for batch in row_batches(of()) if of else self.input_batches(positions):
                 with torch.inference_mode(), self.autocast():
                     # rounded before it leaves the device: half the transfer, a tenth of NumPy's time
                     output = network(batch).to(rounded).cpu().numpy()
@@ -202,8 +202,9 @@ class Features:
 
     def embed(self, network: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> Tensor:
         """The output of a network that will still change, not stored: `[clips, ...]`, float32, on the device."""
+        inputs = self.inputs(positions)  # computed in full precision
         with torch.inference_mode(), self.autocast():
-            batches = [network(batch).float() for batch in _row_batches(self.inputs(positions))]
+            batches = [network(batch).float() for batch in row_batches(inputs)]
         return torch.cat(batches)
 
     def describe(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -276,11 +277,11 @@ class Features:
         self._cache_in_memory(request, array)
         return array
 
-    def _input_batches(self, positions: tuple[int, ...]) -> Iterator[Tensor]:
-        """The rows of `inputs` in batches: from memory or the store where they are there, else computed, not stored."""
+    def input_batches(self, positions: tuple[int, ...]) -> Iterator[Tensor]:
+        """The rows of `inputs`, `BATCH` at a time: from memory or the store if they are there, else computed."""
         request = self.inputs_request(positions)
         if self._cached(request) is not None or self.has(request):
-            yield from _row_batches(self.get(request))
+            yield from row_batches(self.get(request))
             return
         computed: list[np.ndarray] = []
         for batch in request.batches():
@@ -303,7 +304,8 @@ class Features:
             self._cache_bytes -= self._cache.popitem(last=False)[1].nbytes
 
 
-def _row_batches(rows: Rows) -> Iterator[Tensor]:
+def row_batches(rows: Rows) -> Iterator[Tensor]:
+    """All rows, `BATCH` at a time."""
     for batch in _batches(range(len(rows))):
         yield rows[slice(batch[0], batch[-1] + 1)]
 
