@@ -3,8 +3,9 @@
     python -m benchmarks.store_size --out FOLDER
 
 The baseline, "all stored", stores the spectrograms of every group of clips that a frozen network reads. The package
-computes them from the waveforms where nothing reads them again. Each row is a method: one chain per seed, all in one store that is empty at first, as in a sweep; the networks that seeds train in their base sessions
-differ, so a chain of another seed computes spectrograms again. CPU seconds are those of the sessions.
+computes them from the waveforms where nothing reads them again. Each row is a method: one chain per seed, all in one
+store that is empty at first, as in a sweep; the networks that seeds train in their base sessions differ, so a chain of
+another seed computes spectrograms again. CPU seconds are those of the sessions.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from trainables.memory_limit import MemoryWatch
 from trainables.session_chain import Chain
 from trainables.session_results import OBJECTIVE, SessionResults
 
+
 class ChainTrial(tune.Trainable):
     """Runs a chain. A trial that fails for good records the reason; the sweep continues.
 

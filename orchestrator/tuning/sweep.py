@@ -142,9 +142,7 @@ class _Cluster:
         config = self._config
         with self._console.status("starting Ray"):
             url = self._stack.enter_context(
-                start_ray(
-                    config.address, dashboard=config.dashboard, verbose=config.show == "verbose", advice=advice
-                )
+                start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose", advice=advice)
             )
         self._started = True
         if url is not None:

@@ -6,8 +6,8 @@ grow with the number of clips. Outputs of the pretrained network are also exchan
 folder; outputs of networks that a chain has trained are computed again where its stages are loaded.
 
 Spectrograms are larger than clips, embeddings and token maps. They are stored where they are read again: by training,
-and by networks that change from session to session. A frozen network reads a clip once, so its spectrograms are computed
-from the waveforms, batch by batch, and not stored (docs/performance.md).
+and by networks that change from session to session. A frozen network reads a clip once, so its spectrograms are
+computed from the waveforms, batch by batch, and not stored (docs/performance.md).
 """
 
 import hashlib
