@@ -5,7 +5,8 @@
 The baseline, "all stored", stores the spectrograms of every group of clips that a frozen network reads. The package
 computes them from the waveforms where nothing reads them again. Each row is a method: one chain per seed, all in one
 store that is empty at first, as in a sweep; the networks that seeds train in their base sessions differ, so a chain of
-another seed computes spectrograms again. CPU seconds are those of the sessions.
+another seed computes spectrograms again. CPU seconds are those of the sessions. The last line compares the CPU time of
+a clip's spectrogram, decoding included, with that of its embedding.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from benchmarks.chain import settings_for
@@ -23,10 +25,10 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from trainables.chain_config import ChainConfig
-from trainables.learners.features import Features, row_batches
+from trainables.learners.features import BATCH, Features, row_batches
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
-from trainables.session_chain import Chain
+from trainables.session_chain import Chain, open_features
 
 METHODS = ("simplecil", "ede", "mar", "ranpac", "aper", "teen", "memo", "der", "l2p", "finetune")
 
@@ -80,6 +82,25 @@ def run(way: str, method: str, options: argparse.Namespace) -> tuple[int, float,
     return stored, cpu, {str(path.relative_to(work)): path.read_bytes() for path in work.glob("trial-*/*.parquet")}
 
 
+def per_clip(options: argparse.Namespace, clips: int = 128) -> tuple[float, float]:
+    """CPU seconds of a clip's spectrogram, decoding included, and of its embedding; each the least of three passes."""
+    config = ChainConfig(benchmark=str(options.benchmark), method="simplecil", backbone=options.backbone)
+    features, shards = open_features(config)
+    positions = range(min(clips, len(shards.table)))
+    batches = [tuple(positions[first : first + BATCH]) for first in range(0, len(positions), BATCH)]
+    times: dict[str, list[float]] = {"spectrogram": [], "embedding": []}
+    for _ in range(3):
+        started = time.process_time()
+        inputs = [features.frontend(features.waves(batch)) for batch in batches]
+        computed = time.process_time()
+        with torch.inference_mode():
+            for batch in inputs:
+                features.backbone.embed(batch)
+        times["embedding"].append(time.process_time() - computed)
+        times["spectrogram"].append(computed - started)
+    return min(times["spectrogram"]) / len(positions), min(times["embedding"]) / len(positions)
+
+
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     """A row per method."""
     clips = sum(path.stat().st_size for path in options.benchmark.rglob("*.parquet"))
@@ -117,7 +138,11 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.benchmark is None:
             options.benchmark = options.out / "demo"
             prepare("demo", None, options.benchmark)
+        torch.set_num_threads(1)
         print(rows_table(list(measure(options))))
+        spectrogram, embedding = per_clip(options)
+        times = f"spectrogram {spectrogram * 1e3:.2f} ms, embedding by {options.backbone} {embedding * 1e3:.2f} ms"
+        print(f"\na clip: {times}")
     except (EarshotError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         return 2
