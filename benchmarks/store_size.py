@@ -108,7 +108,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         stored, cpu, predictions = zip(*(run(way, method, options) for way in WAYS), strict=True)
         assert predictions[0] == predictions[1], f"{method}: predictions differ"
         yield {
-            "method": f"`{method}`",
+            "method": method,
             "all stored, MB": stored[0] / 1e6,
             "ours, MB": stored[1] / 1e6,
             "ratio": stored[0] / max(1, stored[1]),
