@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables import metrics
-from trainables.records import SessionRecord
+from trainables.metrics import SessionPredictions
+from trainables.records import PREDICTIONS, SessionRecord
 from trainables.session_chain import Chain
 
 OBJECTIVE = "validation_accuracy_mean"  # mean over the sessions so far, default head, validation clips only
@@ -24,7 +25,7 @@ class SessionResults:
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
-        self._validation: list[tuple[Any, Any]] = []  # labels and predictions of the default head after each session
+        self._validation: list[SessionPredictions] = []  # of the default head, after each session
 
     def after(self, record: SessionRecord) -> dict[str, Any]:
         """The result of the session that the chain has just finished: accuracies of every head on validation and test
@@ -50,15 +51,15 @@ class SessionResults:
 
     def _predictions(self, record: SessionRecord) -> pd.DataFrame:
         stored = (self._chain.folder / record.predictions).read_bytes()
-        return pq.read_table(pa.BufferReader(stored)).to_pandas()
+        return pq.read_table(pa.BufferReader(stored), columns=PREDICTIONS.names).to_pandas()
 
     def _summary(self, table: pd.DataFrame) -> metrics.ChainSummary:
         """The chain up to the session of these predictions: default head, validation clips."""
         record = self._chain.record
         rows = table[(table["split"] == "val") & (table["head"] == record.default_head)]
-        self._validation.append((rows["label"].to_numpy(), rows["prediction"].to_numpy()))
-        classes = [session.classes for session in record.sessions]
-        return metrics.summarise(metrics.score_chain(self._validation, classes, planned=len(classes)))
+        self._validation.append(SessionPredictions(rows["label"].to_numpy(), rows["prediction"].to_numpy()))
+        classes, left = ([getattr(session, name) for session in record.sessions] for name in ("classes", "left"))
+        return metrics.summarise(metrics.score_chain(self._validation, classes, len(classes), left))
 
 
 def _accuracies(table: pd.DataFrame) -> dict[str, float]:

@@ -75,9 +75,9 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
     config.runs.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
-            cluster = _Cluster(config, console, stack)
+            cluster = _Cluster(console, stack)
             if plan is None:
-                cluster.start("Run the same command again.")
+                cluster.start(config, "Run the same command again.")
                 with console.status("preparing the demo benchmark (once)"):
                     manifest = prepare("demo", None, benchmark)
                 console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
@@ -124,22 +124,19 @@ class _Cluster:
     """Ray, started when it is first needed.
 
     Args:
-        config: of the sweep.
         console: for messages.
         stack: ends Ray.
     """
 
-    def __init__(self, config: SweepConfig, console: Console, stack: ExitStack) -> None:
-        self._config = config
+    def __init__(self, console: Console, stack: ExitStack) -> None:
         self._console = console
         self._stack = stack
         self._started = False
 
-    def start(self, advice: str) -> None:
+    def start(self, config: SweepConfig, advice: str) -> None:
         """Starts or joins Ray, unless that has been done; `advice` is what the user can do if Ray dies."""
         if self._started:
             return
-        config = self._config
         with self._console.status("starting Ray"):
             url = self._stack.enter_context(
                 start_ray(config.address, dashboard=config.dashboard, verbose=config.show == "verbose", advice=advice)
@@ -153,7 +150,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
     config, folder = plan.config, plan.folder
     cached, at_once = all_cached(plan), 1
     if not cached:
-        cluster.start(_how_to_resume(plan))
+        cluster.start(config, _how_to_resume(plan))
         at_once = concurrent_trials(config)
     budget = Budget(config.budget)
     started = time.monotonic()
@@ -166,7 +163,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
             with monitor:
                 outcomes = run_cached_trials(plan, budget, monitor) if cached else None
                 if outcomes is None:
-                    cluster.start(_how_to_resume(plan))
+                    cluster.start(config, _how_to_resume(plan))
                     outcomes = run_trials(plan, concurrent_trials(config), budget, monitor)
             folder.gather()
             tally = folder.close(outcomes.names, outcomes.failed, outcomes.stopped, complete=outcomes.complete)

@@ -103,7 +103,7 @@ def test_cached_trials_have_the_results_of_computed_ones(
 )
 def test_some_sweeps_start_workers_in_any_case(option: str, tones: Path, tmp_path: Path) -> None:
     compute(plan(tones, tmp_path, GRID))
-    assert not all_cached(plan(tones, tmp_path, GRID, *option.split()))
+    assert not all_cached(plan(tones, tmp_path, GRID, *option))
 
 
 def test_a_damaged_stage_is_left_to_the_workers(tones: Path, tmp_path: Path) -> None:
