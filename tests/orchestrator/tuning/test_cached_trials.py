@@ -101,7 +101,7 @@ def test_cached_trials_have_the_results_of_computed_ones(
 @pytest.mark.parametrize(
     "option", [["--no-share"], ["--stopping", "asha", "--grace", "1"], ["--dashboard"]], ids=lambda o: o[0]
 )
-def test_some_sweeps_start_workers_in_any_case(option: str, tones: Path, tmp_path: Path) -> None:
+def test_some_sweeps_start_workers_in_any_case(option: list[str], tones: Path, tmp_path: Path) -> None:
     compute(plan(tones, tmp_path, GRID))
     assert not all_cached(plan(tones, tmp_path, GRID, *option))
 
