@@ -277,7 +277,7 @@ def show(result: DryRun, console: Console) -> None:
         table.add_column(name, justify="right")
     for method in result.methods:
         about = "" if method.exact else "about "
-        cells = [method.method, *([method.backbone or "-"] if several else [])]
+        cells: list[object] = [method.method, *([method.backbone or "-"] if several else [])]
         cells += [method.configurations, method.trials, method.sessions]
         cells += [f"{about}{method.stages - method.cached}", f"{about}{method.sessions - method.stages}", method.cached]
         cells += ["unknown" if method.seconds is None else f"about {format_duration(method.seconds)}"]
