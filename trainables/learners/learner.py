@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
+from datasets.utils.errors import EarshotError
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.settings import Settings
 from trainables.networks.specs import Capability
@@ -60,6 +61,7 @@ class Learner(ABC):
         heads: the names of its scores.
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
+        forgets: whether `forget` removes a class exactly; otherwise a class cannot be removed.
 
     Args of the constructor:
         settings: validated.
@@ -77,6 +79,7 @@ class Learner(ABC):
     heads: ClassVar[tuple[str, ...]]
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
+    forgets: ClassVar[bool] = False
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -116,6 +119,17 @@ class Learner(ABC):
             session: the new classes; its query clips must not be used.
             generator: the only source of randomness, seeded for this session.
         """
+
+    def forget(self, clips: ClassClips) -> None:
+        """Removes a class exactly: the scores are then those of a chain that never had it, up to rounding.
+
+        Args:
+            clips: the class and the support clips that it was learned from.
+
+        Raises:
+            EarshotError: the method cannot.
+        """
+        raise EarshotError(f"method {self.name}: cannot forget a class; methods with `forgets` can")
 
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:

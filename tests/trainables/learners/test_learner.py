@@ -14,7 +14,8 @@ from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, methods
 from trainables.store.arrays import ArrayStore
 
-OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}
+WIDE = ("acil", "anacp", "ds-al", "klda", "ranpac")  # methods with thousands of random features
+OTHERS = {"cec": {"base_episodes": 3}, **{name: {"projection": 64} for name in WIDE}}
 
 
 def quick(name: str) -> dict[str, object]:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Protocol, Session
 from tests.support.learning import DIM, generator, size, trained
 from tests.support.learning import sessions as sessions_of
+from trainables.learners.analytic.ridge import PENALTIES
 from trainables.learners.features import Features
 from trainables.methods.mar import MAR, Fusion, MARSettings, level_count, levels
 from trainables.networks.backbones.ast import load_ast
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores
-from trainables.networks.ridge import PENALTIES
 from trainables.networks.weights import weights_digest
 
 PROTOCOL = Protocol(base=2, way=2, shot=5)
