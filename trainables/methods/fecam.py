@@ -6,7 +6,7 @@ Goswami et al., NeurIPS 2023, arXiv 2309.14062; formulas in `trainables/learners
 
 `calibrate` completes the mean and covariance of later classes by those of similar base classes
 (`trainables/learners/analytic/calibration.py`); it needs a base session with many clips. Different from the release for
-transformers, which shrinks by g = 100: g = 1, under which a covariance of five clips still counts (`alpha: 100`).
+transformers, which shrinks by g = 100: g = 10, under which a covariance of five clips counts for more.
 """
 
 import torch
@@ -27,7 +27,7 @@ from trainables.store.state import State
 class FeCAMSettings(Settings):
     """Settings of FeCAM."""
 
-    alpha: float = Field(1.0, gt=0, description="g, times the mean variance; published: 1 (CNN), 100 (ViT)")
+    alpha: float = Field(10.0, gt=0, description="g, times the mean variance; published: 1 (CNN), 100 (ViT)")
     alpha_covariance: float = Field(0.0, ge=0, description="g', times the mean covariance of two features")
     tukey: float = Field(1.0, gt=0, le=1, description="exponent of the features; published: 0.5 (CNN), 1 (ViT)")
     calibrate: bool = Field(False, description="complete later classes by similar base classes (arXiv 2404.06622)")

@@ -112,7 +112,7 @@ class Ridge:
         have been replaced), the last lambda stays; without one it is `UNCHOSEN` times the mean squared norm.
         """
         factor, targets = self._stacked(classes)
-        columns = torch.cat(self.columns)
+        columns = torch.cat([torch.zeros(0, dtype=torch.int64, device=factor.device), *self.columns])
         counts = torch.bincount(columns.clamp_min(0), weights=(columns >= 0).double(), minlength=classes)
         rows = ((columns >= 0) & (counts[columns.clamp_min(0)] > 1)).nonzero().squeeze(1)
         scale = float(factor[columns >= 0].square().sum(dim=1).mean()) if (columns >= 0).any() else 0.0
