@@ -29,7 +29,7 @@ from datasets.benchmark.protocol import Session
 from trainables.learners.adaptation import adapt
 from trainables.learners.analytic.calibration import BASE_SHOTS, calibrated
 from trainables.learners.analytic.moments import Moments
-from trainables.learners.analytic.ridge import CHUNK, Ridge, held_out
+from trainables.learners.analytic.ridge import CHUNK, CLIPS, Ridge, held_out
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner, Needs, column_labels
 from trainables.learners.training import CosineBaseTraining
@@ -79,7 +79,8 @@ class RanPAC(Learner):
         super().__init__(settings, features)
         self.projection = torch.empty(0)
         self._adapted_digest = ""
-        self.ridge = Ridge(settings.projection, features.device)
+        self._clips = CLIPS if settings.choose == "leave-one-out" else 0
+        self.ridge = Ridge(settings.projection, features.device, self._clips)
         self.moments = Moments(features.backbone.dim, features.device, together=False)
 
     @classmethod
@@ -138,7 +139,7 @@ class RanPAC(Learner):
         self._adapted_digest = state.notes["adapted_digest"]
         self.adapted = restored_adapters(self.features.token_backbone, state.parts["adapters"])
         self.projection = state.parts["projection"]["projection"].to(device)
-        self.ridge = Ridge.from_parts(state.parts, device)
+        self.ridge = Ridge.from_parts(state.parts, device, self._clips)
         if self.settings.calibrate:
             self.moments.load(state.parts, "moments")
 
