@@ -83,11 +83,12 @@ def choose_shrinkage(moments: Moments, spectrum: Spectrum, target: Target, befor
     """
     rows, own = moments.factor()
     counts = dict(zip(moments.labels, moments.counts.tolist(), strict=True))
-    single = torch.tensor([counts.get(int(label), 0) > 1 for label in own], device=own.device)
+    single = torch.tensor([counts.get(label, 0) > 1 for label in own.tolist()], dtype=torch.bool, device=own.device)
     if not single.any() or not len(spectrum.values):
         return before
     d, own = rows[single], own[single]
-    column = torch.tensor([moments.labels.index(int(label)) for label in own], device=own.device)
+    position = {label: index for index, label in enumerate(moments.labels)}
+    column = torch.tensor([position[label] for label in own.tolist()], device=own.device)
     means = moments.means
     x = d + means[column]
     k = (moments.counts / (moments.counts - 1).clamp_min(1))[column]

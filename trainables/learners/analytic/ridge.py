@@ -28,6 +28,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from trainables.learners.analytic.spectrum import Spectrum
+
 PENALTIES = tuple(10.0**exponent for exponent in range(-8, 9))  # candidates for lambda, as in both releases
 RELATIVE = tuple(10.0 ** (exponent / 2) for exponent in range(-12, 5))  # candidates, times the mean of ||phi||^2
 UNCHOSEN = 0.1  # the relative lambda where no clip can be left out
@@ -118,7 +120,11 @@ class Ridge:
         scale = float(factor[columns >= 0].square().sum(dim=1).mean()) if (columns >= 0).any() else 0.0
         if not len(rows) or scale == 0:
             return self.penalty if self.penalty > 0 else UNCHOSEN * (scale or 1.0)
-        values, vectors = _spectrum(factor)
+        if len(factor) <= self.dim:
+            values, vectors = _spectrum(factor)
+        else:
+            spectrum = Spectrum.of(factor)
+            values, vectors = spectrum.values, factor @ spectrum.vectors / spectrum.values.sqrt()
         projected, vectors = vectors.T @ targets, vectors[rows]
         outside = targets[rows] - vectors @ projected  # of duplicates with other targets
         leverage = 1 - vectors.square().sum(dim=1)
