@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.support.chain_runs import write_run
 from tests.support.documented_commands import ROOT
-from tests.support.encoders import write_wave_encoder
+from tests.support.encoders import write_clap, write_wave_encoder
 from trainables.methods.registry import methods
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import family_names, find_family, load_backbone
@@ -24,8 +24,10 @@ def example() -> str:
 def of_every_family(folder: Path) -> dict[str, Backbone]:
     (folder / "encoder.py").write_text(example())
     write_wave_encoder(folder / "waves")
+    write_clap(folder / "clap")
     names = {
         "ast": "random-tiny",
+        "clap": str(folder / "clap"),
         "own": f"{folder / 'encoder.py'}:encoder",
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
@@ -40,7 +42,7 @@ def test_the_table_of_families(tmp_path: Path) -> None:
         (row,) = re.findall(rf"^\| `{family}` .*$", page, flags=re.MULTILINE)
         _, _, names, _, _, capabilities, _ = row.split("|")
         assert set(find_family(family).MODEL_TYPES) <= set(re.findall(r"`([^`]+)`", names))
-        assert set(re.findall(r"embed|spectrogram|tokens|tune", capabilities)) == backbone.provides
+        assert set(re.findall(r"embed|spectrogram|text|tokens|tune", capabilities)) == backbone.provides
 
 
 def test_the_table_of_families_and_methods(tmp_path: Path) -> None:

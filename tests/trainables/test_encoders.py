@@ -11,7 +11,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import PROTOCOL, quick, write_run
-from tests.support.encoders import write_wave_encoder
+from tests.support.encoders import write_clap, write_wave_encoder
 from trainables.chain_config import ChainConfig
 from trainables.inference.exported_model import load_model
 from trainables.methods.registry import check_backbone, find_method, methods
@@ -75,9 +75,11 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A backbone of every family, by family."""
     folder = tmp_path_factory.mktemp("encoders")
     write_wave_encoder(folder / "waves", "wavlm")
+    write_clap(folder / "clap", fused=True)
     (folder / "encoder.py").write_text(OWN)
     return {
         "ast": "random-tiny",
+        "clap": str(folder / "clap"),
         "own": f"{folder / 'encoder.py'}:encoder",
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
@@ -99,6 +101,8 @@ def config(tones: Path, store: Path, method: str, backbone: str, **changes: Any)
         ("wav2vec2", "ede", {}),
         ("wav2vec2", "memo", {"layer": 2}),
         ("wav2vec2", "simplecil", {"layer": "mean"}),
+        ("clap", "clap-text", {}),
+        ("clap", "finetune", {}),
         ("own", "icarl", {}),
         ("resnet", "simplecil", {}),
     ],
@@ -131,7 +135,7 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
         torch.testing.assert_close(scores[head], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["own", "resnet", "wav2vec2"])
+@pytest.mark.parametrize("family", ["clap", "own", "resnet", "wav2vec2"])
 def test_every_method_runs_on_every_family_that_it_fits(
     family: str, encoders: dict[str, str], tones: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,8 @@ A method is one file in `trainables/methods` with one subclass of `Learner`. A c
 
     learner = Method(settings, features)
     for session in sessions:
-        learner.learn(session, generator)       reads the support clips
+        learner.learn(session, generator)       reads the support clips; or, where classes leave,
+        learner.forget(clips)                   for each of them, if the method forgets
         scores = learner.score(positions)       {head: [clips, classes seen so far]}
         state = learner.state()                 everything that a later session needs
 
@@ -61,14 +62,14 @@ class Learner(ABC):
         heads: the names of its scores.
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
-        forgets: whether `forget` removes a class exactly; otherwise a class cannot be removed.
+        forgets: whether `forget` removes a class exactly; otherwise a class that leaves is still predicted.
 
     Args of the constructor:
         settings: validated.
         features: waveforms, spectrograms and embeddings of clips, by position.
 
     Attributes:
-        classes: labels of the classes seen so far; column c of every score belongs to `classes[c]`.
+        classes: labels of the classes seen so far and not forgotten; column c of every score belongs to `classes[c]`.
     """
 
     name: ClassVar[str]
