@@ -19,7 +19,6 @@ from pydantic import Field
 from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session
-from datasets.utils.errors import EarshotError
 from trainables.learners.analytic.kernel_ridge import KernelRidge
 from trainables.learners.analytic.median_distance import median_distance
 from trainables.learners.analytic.random_features import gaussian
@@ -83,12 +82,14 @@ class GKEAL(Learner):
         self.ridge.fit(lambda rows: self._expand(embeddings[rows]), columns, len(self.classes), settings.penalty)
 
     def forget(self, clips: ClassClips) -> None:
-        if not self._grows:
-            raise EarshotError("method gkeal: cannot forget a class with centres: base; use centres: support")
         column = self.classes.index(clips.label)
         del self.classes[column]
-        self.kernel.remove(column)
-        self.kernel.solve(len(self.classes), self.settings.penalty)
+        if self._grows:
+            self.kernel.remove(column)
+            self.kernel.solve(len(self.classes), self.settings.penalty)
+        else:  # the centres stay
+            self.ridge.remove(column, lambda: self._expand(self.features.pooled(clips.support)))
+            self.ridge.solve(len(self.classes), self.settings.penalty)
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         embeddings = self.features.pooled(positions)

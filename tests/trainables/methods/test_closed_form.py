@@ -40,18 +40,20 @@ def without(session: Session, left: ClassClips) -> Session:
     return replace(session, classes=tuple(clips for clips in session.classes if clips != left))
 
 
-@pytest.mark.parametrize("name", FORGETTING)
-def test_a_forgotten_class_leaves_nothing_and_may_come_back(name: str, features: Features) -> None:
+@pytest.mark.parametrize(("name", "settings"), [*((name, {}) for name in FORGETTING), ("gkeal", {"centres": "base"})])
+def test_a_forgotten_class_leaves_nothing_and_may_come_back(
+    name: str, settings: dict[str, Any], features: Features
+) -> None:
     """As a chain that never had the class; then as a chain that had it last. The state says the same."""
     base, second, third = sessions(features)
     left = second.classes[0]
-    never = learned(name, (base, without(second, left), third), features)
-    learner = learned(name, (base, second, third), features)
+    never = learned(name, (base, without(second, left), third), features, **settings)
+    learner = learned(name, (base, second, third), features, **settings)
     assert learner.forgets
     learner.forget(left)
     assert learner.classes == never.classes
     torch.testing.assert_close(scores(learner), scores(never), atol=1e-5, rtol=1e-4)
-    restored = make(name, features)
+    restored = make(name, features, **settings)
     restored.load(learner.state())
     assert torch.equal(scores(restored), scores(learner))
 
@@ -74,7 +76,7 @@ def test_a_base_class_is_forgotten_too(name: str, features: Features) -> None:
     assert scores(learner).shape == (len(QUERIES), 3) and int(predicted.max()) <= 2
 
 
-@pytest.mark.parametrize("name", ["ds-al", "simplecil", "icarl"])
+@pytest.mark.parametrize("name", ["ds-al", "finetune", "icarl"])
 def test_a_method_that_cannot_forget_says_so(name: str, features: Features) -> None:
     learner = make(name, features)
     assert not learner.forgets
