@@ -179,7 +179,7 @@ class SpecialisedPart(nn.Module):
         super().__init__()
         with torch.device("meta"):  # allocated below: no draw from the global generator
             self.block = new_block()
-            self.norm = nn.LayerNorm(dim, eps=eps)
+            self.norm: nn.Module = nn.LayerNorm(dim, eps=eps)
         self.to_empty(device="cpu")
         if generator is not None:
             initialise(self, generator)
