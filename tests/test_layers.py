@@ -18,8 +18,15 @@ ALLOWED = {
     "trainables.networks": ["trainables.networks.backbones", "datasets"],
     "trainables.networks.backbones": ["trainables.networks", "datasets"],
     "trainables.store": ["datasets"],
-    "trainables.learners": ["trainables.networks", "trainables.store", "datasets"],
-    "trainables.methods": ["trainables.learners", "trainables.networks", "trainables.store", "datasets"],
+    "trainables.learners.analytic": [],
+    "trainables.learners": ["trainables.learners.analytic", "trainables.networks", "trainables.store", "datasets"],
+    "trainables.methods": [
+        "trainables.learners.analytic",
+        "trainables.learners",
+        "trainables.networks",
+        "trainables.store",
+        "datasets",
+    ],
     "trainables.inference": [
         "trainables.methods",
         "trainables.learners",

@@ -5,13 +5,14 @@ Si et al. 2025, arXiv 2506.18406.
     m_l(x) = mean over tokens of LN(h_l(x))              h_l the token map after block l, l in the later half (7 .. 12)
     a(x)   = softmax(MLP([m_7 ; .. ; m_12]))             MLP: 6 dim -> 64 -> 6, ReLU between
     e(x)   = sum_l a_l(x) m_l(x)
-    score  = e(x) (G + lambda I)^-1 Q                    `trainables/networks/ridge.py`
+    score  = e(x) (G + lambda I)^-1 Q                    `trainables/learners/analytic/ridge.py`
 
 The extractor (transformer and MLP) is trained in the base session, as stated in the abstract, and then frozen; loss
 and head (cross-entropy over 16 cos(e, w_c)) are those of the release's training loop. Later sessions only add their
 clips to the statistics of the ridge. LN is the transformer's final LayerNorm.
 
-The release differs, and `compat: reference` reproduces it:
+lambda is chosen by leave-one-out over all clips whose rows are kept; with `choose: held-out`, as in version 1, on a
+fifth of each class's support. The release differs, and `compat: reference` reproduces it:
 
     trains nothing: its training loop is commented out, so a(x) comes from an MLP with random weights
     drops class and distillation tokens, in attention and in the mean
@@ -27,13 +28,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.benchmark.protocol import Session
+from trainables.learners.analytic.ridge import CHUNK, CLIPS, Ridge, held_out
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner, Needs, column_labels
 from trainables.learners.training import CosineBaseTraining, session_name, train
 from trainables.networks.backbones.backbone import TokenBackbone
 from trainables.networks.classifier import count_values, frozen, restored_backbone, trainable
 from trainables.networks.heads import cosine_scores
-from trainables.networks.ridge import CHUNK, Ridge, held_out
 from trainables.networks.specs import Capability
 from trainables.networks.weights import weights_digest
 from trainables.store.arrays import Rows
@@ -50,6 +51,9 @@ class MARSettings(CosineBaseTraining):
         "none",
         description="'reference': as released: trains nothing, drops the special tokens, chooses lambda on the last "
         "clips of a session, scores by cosine",
+    )
+    choose: Literal["leave-one-out", "held-out"] = Field(
+        "leave-one-out", description="how lambda is chosen; 'reference' has its own way"
     )
     base_min_lr: float = Field(1e-8, ge=0, description="final lr of the cosine")
     base_weight_decay: float = Field(5e-4, ge=0)
@@ -93,7 +97,7 @@ class MAR(Learner):
     """
 
     name = "mar"
-    version = 1
+    version = 2  # 1: lambda was chosen on held-out clips, as with `choose: held-out`
     summary = "embeddings of the later blocks fused by an MLP, ridge regression"
     paper = "Si et al. 2025, arXiv 2506.18406"
     Settings = MARSettings
@@ -107,7 +111,9 @@ class MAR(Learner):
         super().__init__(settings, features)
         self._reference = settings.compat == "reference"
         self._encoder_digest = ""
-        self.ridge = Ridge(features.backbone.dim, features.device)
+        self._by_leave_one_out = settings.choose == "leave-one-out" and not self._reference
+        self._clips = CLIPS if self._by_leave_one_out else 0
+        self.ridge = Ridge(features.backbone.dim, features.device, self._clips)
 
     @classmethod
     def capabilities(cls, settings: MARSettings) -> frozenset[Capability]:
@@ -115,6 +121,8 @@ class MAR(Learner):
 
     @classmethod
     def needs(cls, settings: MARSettings) -> Needs:
+        if settings.choose == "leave-one-out" and settings.compat != "reference":
+            return Needs()
         return Needs(shots=2, why="one to fit, one to choose lambda on")
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
@@ -123,6 +131,9 @@ class MAR(Learner):
             self._learn_base(session, generator)
         rows = self.levels(session.support)
         columns = column_labels(session.support_labels, self.classes)
+        if self._by_leave_one_out:
+            self.ridge.fit(lambda index: self.fusion(rows[index]), columns, len(self.classes))
+            return
         if self._reference:
             order = torch.randperm(len(columns), generator=generator)
             validation = torch.zeros(len(columns), dtype=torch.bool)
@@ -160,7 +171,7 @@ class MAR(Learner):
         self.fusion = self._new_fusion(torch.Generator())
         self.fusion.load_state_dict(state.parts["fusion"])
         frozen(self.fusion)
-        self.ridge = Ridge.from_parts(state.parts, device)
+        self.ridge = Ridge.from_parts(state.parts, device, self._clips)
 
     def parameter_counts(self) -> tuple[int, int]:
         networks = count_values(self.encoder, self.fusion)

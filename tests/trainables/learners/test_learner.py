@@ -16,7 +16,10 @@ from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method
 from trainables.store.arrays import ArrayStore
 
-OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}
+WIDE = ("acil", "anacp", "ds-al", "klda", "ranpac")  # methods with thousands of random features
+OTHERS = {"cec": {"base_episodes": 3}, **{name: {"projection": 64} for name in WIDE}}
+OTHERS["klda"]["sigma"] = 3.0  # or the width would be that of the base classes, whichever leave later
+OTHERS["gkeal"] = {"sigma": 3.0}
 
 
 def quick(name: str) -> dict[str, object]:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Protocol, Session
 from tests.support.learning import DIM, generator, size, trained
 from tests.support.learning import sessions as sessions_of
+from trainables.learners.analytic.ridge import PENALTIES
 from trainables.learners.features import Features
 from trainables.methods.mar import MAR, Fusion, MARSettings, level_count, levels
 from trainables.networks.backbones.ast import load_ast
 from trainables.networks.classifier import trainable
 from trainables.networks.heads import cosine_scores
-from trainables.networks.ridge import PENALTIES
 from trainables.networks.weights import weights_digest
 
 PROTOCOL = Protocol(base=2, way=2, shot=5)
@@ -184,7 +184,15 @@ def test_resumes(features: Features, compat: str) -> None:
     assert torch.equal(learner.score(CLIPS)["ridge"], resumed.score(CLIPS)["ridge"])
 
 
-def test_needs_two_shots() -> None:
-    needs = MAR.needs(MARSettings())
+def test_leave_one_out_gives_up_no_shot(features: Features) -> None:
+    learner = learned(features, 3)
+    assert learner.ridge.penalty == pytest.approx(learner.ridge.leave_one_out(6))
+    assert learned(features, 3, choose="held-out").ridge.penalty in PENALTIES
+    assert MAR.needs(MARSettings()).shots == 1
+
+
+@pytest.mark.parametrize("settings", [{"choose": "held-out"}, {"compat": "reference"}])
+def test_held_out_clips_need_two_shots(settings: dict[str, Any]) -> None:
+    needs = MAR.needs(MARSettings.model_validate(settings))
     assert (needs.shots, needs.exemplars) == (2, 0)
     assert needs.why == "one to fit, one to choose lambda on"

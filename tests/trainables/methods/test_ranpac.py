@@ -8,6 +8,8 @@ import torch
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from tests.support.learning import DIM, generator, sessions, size, trained
+from trainables.learners.analytic.calibration import similarities
+from trainables.learners.analytic.ridge import PENALTIES
 from trainables.learners.features import Features
 from trainables.methods.ranpac import RanPAC, RanPACSettings
 from trainables.methods.registry import check_protocol
@@ -102,13 +104,54 @@ def test_adapters_projection_and_statistics_are_stored_and_no_clips(features: Fe
 
 
 def test_the_state_is_never_larger_than_the_gram_matrix(features: Features) -> None:
-    learner = learned(features, 3, projection=5)
+    learner = learned(features, 3, projection=5, choose="held-out")
     assert sum(len(rows) for rows, _ in learner.ridge.chunks) == 5
 
 
-def test_two_shots_at_least(features: Features) -> None:
+def test_held_out_clips_need_two_shots_and_leave_one_out_one(features: Features) -> None:
     protocol = Protocol(base=2, way=2, shot=1)
+    held_out = RanPACSettings(choose="held-out")
     with pytest.raises(EarshotError, match=r"one to fit, one to choose lambda on.*has 1; use --shot 2"):
-        check_protocol(RanPAC, RanPACSettings(), protocol, sessions(features, protocol))
+        check_protocol(RanPAC, held_out, protocol, sessions(features, protocol))
+    check_protocol(RanPAC, RanPACSettings(), protocol, sessions(features, protocol))
     enough = Protocol(base=2, way=2, shot=2, exemplars=0)
-    check_protocol(RanPAC, RanPACSettings(), enough, sessions(features, enough))
+    check_protocol(RanPAC, held_out, enough, sessions(features, enough))
+
+
+def test_how_lambda_is_chosen(features: Features) -> None:
+    """The same statistics in both ways: only lambda differs."""
+    by_leave_one_out, on_held_out = learned(features, 3), learned(features, 3, choose="held-out")
+    assert by_leave_one_out.ridge.penalty == pytest.approx(by_leave_one_out.ridge.leave_one_out(6))
+    assert on_held_out.ridge.penalty in PENALTIES
+    one, other = (learner.ridge.solution(1.0, 6) for learner in (by_leave_one_out, on_held_out))
+    torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
+
+
+def test_calibrated_classes_are_draws_near_similar_base_classes(features: Features) -> None:
+    """As many draws as set take the place of the clips; lambda is that of the base session."""
+    protocol = Protocol(base=2, base_shot=6, way=2, shot=3)
+    settings = {"base_epochs": 0, "projection": 50, "calibrate": True, "incremental_draws": 4000}
+    learner = RanPAC(RanPACSettings.model_validate(settings), features)
+    base, second, _ = sessions(features, protocol)
+    learner.learn(base, generator(0))
+    penalty = learner.ridge.penalty
+    rows = learner._embeddings(second.support)
+    draws, columns = learner._calibrated(rows, torch.tensor([2, 2, 2, 3, 3, 3]), generator(1))
+    assert torch.bincount(columns).tolist() == [0, 0, 4000, 4000]
+    own = rows[:][:3].double()
+    weights = similarities(own.mean(dim=0), learner.moments.means)
+    expected = 0.9 * own.mean(dim=0) + 0.1 * weights @ learner.moments.means
+    deviation = draws[:4000].double().std(dim=0)
+    assert ((draws[:4000].double().mean(dim=0) - expected).abs() <= 5 * deviation / 4000**0.5 + 1e-6).all()
+    variances = 0.5 * (
+        own.var(dim=0)
+        + weights @ torch.stack([learner._embeddings(clips.support)[:].double().var(dim=0) for clips in base.classes])
+    )
+    torch.testing.assert_close(deviation.square(), variances, rtol=0.15, atol=1e-8)
+    learner.learn(second, generator(1))
+    assert learner.ridge.penalty == penalty
+    resumed = RanPAC(learner.settings, features)
+    resumed.load(learner.state())
+    assert torch.equal(resumed.score((1, 20))["ridge"], learner.score((1, 20))["ridge"])
+    with pytest.raises(EarshotError, match=r"needs at least 20 support clips of a base class \(calibrate mixes in"):
+        check_protocol(RanPAC, learner.settings, protocol, sessions(features, protocol))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.networks.ridge import PENALTIES, Ridge, held_out
+from trainables.learners.analytic.ridge import PENALTIES, Ridge, held_out
 
 
 def clips(count: int, dim: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:

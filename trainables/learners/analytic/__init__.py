@@ -1,0 +1,1 @@
+"""Closed-form classifiers: statistics that are sums over clips, and what is solved from them. PyTorch only."""
