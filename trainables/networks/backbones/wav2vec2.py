@@ -25,7 +25,7 @@ from trainables.networks.backbones.pretrained import extractor_settings, pretrai
 from trainables.networks.backbones.source import Source
 from trainables.networks.specs import BackboneSpec, ClipFormat, Layer
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import weights_digest
+from trainables.networks.weights import Initialisation, weights_digest
 
 MODEL_TYPES = ("data2vec-audio", "hubert", "sew", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 LAYERS = True
@@ -130,9 +130,11 @@ class Wav2Vec2Backbone(TokenBackbone):
             pooled.append((self.norm(hidden) if index == self.depth - 1 else hidden).mean(dim=1))
         return torch.stack(pooled).mean(dim=0)
 
-    def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
         config, block_class = self.model.config, self._block_class
-        part = SpecialisedPart(lambda: block_class(config), self.dim, config.layer_norm_eps, generator)
+        part = SpecialisedPart(lambda: block_class(config), self.dim, config.layer_norm_eps, generator, initialisation)
         if generator is not None and config.model_type == "wavlm":
             nn.init.ones_(part.block.attention.gru_rel_pos_const)  # type: ignore[union-attr, arg-type]
         return part
