@@ -21,15 +21,16 @@ Scores: cosine of d(x) with the prototypes, the linear head, and the nearest exe
 A prototype is the mean of d(x) over the support of its class. P, G and the parts of earlier sessions are frozen, so
 their values are kept as they are; only the values of parts that came after the class are means over its exemplars. The
 paper and the release compute all values of an old class from its exemplars (`prototypes: exemplars`), and compare
-d(x) as it is (`combine: concatenate`) where here each part is first divided by its norm:
+d(x) as it is (`combine: concatenate`), where here each part is first divided by its norm:
 
-    normalised     mean over the parts f of cos(f(x), f(prototype))
-    concatenate    cos(d(x), prototype): a part with long vectors outweighs the others
+    normalised     (cos of P's part + mean over i of cos of S_i's part) / 2: the two embeddings weigh the same
+    concatenate    cos of d(x): long vectors outweigh short ones, and t + 1 specialised parts the pretrained one
 
 P(x) is computed once per group of clips and benchmark, G(x) once per group and base session, S_i(G(x)) once per group
 and part: an epoch of an incremental session runs its own block only.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -73,7 +74,8 @@ class EDESettings(ExpandingTraining):
     )
     combine: Literal["concatenate", "normalised"] = Field(
         "normalised",
-        description="the dual embedding: each part divided by its norm, or, as published, as it is",
+        description="scores: the mean cosine of the pretrained and of the specialised parts, or, as published, the "
+        "cosine of all values side by side",
     )
     part_initialisation: Initialisation = Field(
         "vit",
@@ -247,8 +249,9 @@ class EDE(ExpandingLearner):
         """The values that are compared: `[rows, dim (t + 2)]` to the same."""
         if self.settings.combine == "concatenate":
             return dual
-        parts = dual.float().unflatten(1, (-1, self.features.backbone.dim))
-        return nn.functional.normalize(parts, dim=2).flatten(1)
+        parts = nn.functional.normalize(dual.float().unflatten(1, (-1, self.features.backbone.dim)), dim=2)
+        parts[:, 1:] /= math.sqrt(parts.shape[1] - 1)
+        return parts.flatten(1)
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         dual = self._dual_embedding(positions)
