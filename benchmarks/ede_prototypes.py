@@ -38,6 +38,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "kept and normalised (the default)": {},
     "the same, `part_initialisation: torch`": {"part_initialisation": "torch"},
     "the same, learning rates 0.01": {"base_lr": 0.01, "incremental_lr": 0.01},
+    "the same, learning rates 0.0003": {"base_lr": 0.0003, "incremental_lr": 0.0003},
+    "the same, 100 epochs": {"base_epochs": 100, "incremental_epochs": 100},
 }
 
 
