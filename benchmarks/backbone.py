@@ -1,18 +1,22 @@
 """Accuracy of a frozen backbone with prototypes: five shots, 20 draws.
 
     python -m benchmarks.backbone --out FOLDER                              earshot-tiny on three corpora
-    python -m benchmarks.backbone --out FOLDER --backbone pretrained/model  another one as well
+    python -m benchmarks.backbone --out FOLDER --backbone pretrained/model  another one
     python -m benchmarks.backbone --out FOLDER --benchmark data/mine        on your own prepared benchmark
+
+    pip install --no-deps resemblyzer==0.1.4                                a speaker encoder trained on real speech
+    python -m benchmarks.backbone --out FOLDER --backbone earshot-tiny \\
+        --backbone benchmarks/resemblyzer_encoder.py:encoder
 
 prepares ravdess-16k (24 speakers), philharmonia (15 instruments) and demo (25 synthetic sources), clips of 2 s (demo:
 1 s) at 16 kHz. All classes are classified at once: the prototype of a class is the mean of five train clips, all test
 clips are scored. All rows use the same draws:
 
-    random             the same architecture with random weights
+    random             the architecture of an AST with random weights
     log-mel mean+std   mean and std over time of the kaldi log-mel, cosine to the class mean (euclidean is worse here)
     mfcc-ncm           the baseline: MFCC mean and std, standardised by the support; nearest class mean, cosine or
                        euclidean, whichever is better on the corpus (the method uses euclidean)
-    BACKBONE           mean over tokens of LN(P(x)), cosine to the class mean, as simplecil does
+    BACKBONE           its embedding, cosine to the class mean, as simplecil does
 
 The last columns are the paired difference from mfcc-ncm with its 95 % t interval over draws, and the margin over chance
 relative to that of mfcc-ncm.
@@ -37,10 +41,11 @@ from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import ACCURACY, Estimate, estimate
 from trainables.methods.mfcc_ncm import MfccNcmSettings, mfcc_statistics
-from trainables.networks.backbones.ast import load_ast
-from trainables.networks.backbones.backbone import TokenBackbone
+from trainables.networks.backbones.ast import ASTBackbone
+from trainables.networks.backbones.backbone import Backbone
+from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.frontend import FrontEnd
-from trainables.networks.specs import FrontEndSpec
+from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.networks.weights import initialise
 
 BASELINE = "mfcc-ncm"
@@ -58,11 +63,13 @@ class Split:
 
     Attributes:
         labels: int64 `[clips]`.
+        waves: `[clips, samples]` in [-1, 1].
         inputs: normalised kaldi log-mel, `[clips, frames, 128]`.
         mfcc: mean and std of the MFCCs, `[clips, 2 n]`.
     """
 
     labels: Tensor
+    waves: Tensor
     inputs: Tensor
     mfcc: Tensor
 
@@ -72,12 +79,13 @@ def read(shards: Shards, split: str) -> Split:
     positions = shards.select(splits=[split])
     frontend = FrontEnd(FrontEndSpec(), shards.sample_rate, shards.manifest.num_samples)
     count = MfccNcmSettings().coefficients
-    inputs, mfcc = [], []
+    waves, inputs, mfcc = [], [], []
     for _, audio in shards.batches(positions, BATCH):
-        waves = torch.from_numpy(audio)
-        inputs.append(frontend(waves))
-        mfcc.append(mfcc_statistics(waves, sample_rate=shards.sample_rate, count=count))
-    return Split(torch.from_numpy(shards.table.labels[positions].astype(np.int64)), torch.cat(inputs), torch.cat(mfcc))
+        waves.append(torch.from_numpy(audio))
+        inputs.append(frontend(waves[-1]))
+        mfcc.append(mfcc_statistics(waves[-1], sample_rate=shards.sample_rate, count=count))
+    labels = torch.from_numpy(shards.table.labels[positions].astype(np.int64))
+    return Split(labels, torch.cat(waves), torch.cat(inputs), torch.cat(mfcc))
 
 
 def draw(labels: Tensor, shots: int, draws: int) -> list[Tensor]:
@@ -125,13 +133,13 @@ def accuracies(
     return np.array(accuracy)
 
 
-def embed(backbone: TokenBackbone, inputs: Tensor) -> Tensor:
-    """mean over tokens of LN(P(x)), `[clips, dim]`."""
+def embed(backbone: Backbone, split: Split) -> Tensor:
+    """Embeddings of the clips of a split, `[clips, dim]`."""
     with torch.inference_mode():
-        return torch.cat([backbone.pool(backbone(part)) for part in inputs.split(BATCH)])
+        return torch.cat([backbone.embed(backbone.frontend(part)) for part in split.waves.split(BATCH)])
 
 
-def random_like(backbone: TokenBackbone) -> TokenBackbone:
+def random_like(backbone: ASTBackbone) -> ASTBackbone:
     """The same architecture with random weights."""
     other = copy.deepcopy(backbone)
     initialise(other, torch.Generator().manual_seed(0))
@@ -148,12 +156,17 @@ def rows_of(shards: Shards, backbones: list[str], shots: int, draws: int) -> dic
             features(train), features(test), test.labels, supports, cosine=cosine, standardised=standardised
         )
 
-    def network(backbone: TokenBackbone) -> np.ndarray:
-        return score(lambda split: embed(backbone, split.inputs))
+    def network(backbone: Backbone) -> np.ndarray:
+        return score(lambda split: embed(backbone, split))
 
     baselines = [score(lambda split: split.mfcc, cosine=cosine, standardised=True) for cosine in (False, True)]
-    loaded = {name: load_ast(name, train.inputs.shape[1]) for name in backbones}
-    rows = {f"random, as {Path(name).name}": network(random_like(backbone)) for name, backbone in loaded.items()}
+    clips = ClipFormat(shards.sample_rate, shards.manifest.num_samples)
+    loaded = {name: load_backbone(BackboneSpec(name), clips) for name in backbones}
+    rows = {
+        f"random, as {Path(name).name}": network(random_like(backbone))
+        for name, backbone in loaded.items()
+        if isinstance(backbone, ASTBackbone)
+    }
     rows["log-mel mean+std"] = score(lambda split: torch.cat([split.inputs.mean(1), split.inputs.std(1)], 1))
     rows[BASELINE] = max(baselines, key=lambda values: float(values.mean()))
     return rows | {name: network(backbone) for name, backbone in loaded.items()}

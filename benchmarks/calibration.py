@@ -26,8 +26,8 @@ from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
 from orchestrator.results.run_folder import RunFolder
 from trainables.chain_config import ChainConfig
-from trainables.inference.calibration import expected_calibration_error
 from trainables.inference.exported_model import load_model
+from trainables.metrics import expected_calibration_error
 from trainables.records import SeedTriple
 from trainables.session_chain import Chain
 
@@ -77,8 +77,9 @@ def rows(folder: RunFolder, name: str, method: str, out: Path, shards: Shards) -
 
 def _confidence(scores: Tensor, columns: Tensor) -> tuple[str, str]:
     """Mean probability of the most probable class, and ECE, both in percent."""
-    probabilities = scores.softmax(dim=1)
-    return percent(float(probabilities.amax(dim=1).mean())), percent(expected_calibration_error(probabilities, columns))
+    confidences, predicted = scores.softmax(dim=1).max(dim=1)
+    error = expected_calibration_error(confidences.numpy(), (predicted == columns).numpy())
+    return percent(float(confidences.mean())), percent(error)
 
 
 def main() -> int:

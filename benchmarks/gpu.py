@@ -200,6 +200,8 @@ def measure_methods(setup: Setup) -> Iterator[Row]:
         ways |= {"cpu, 2 threads": {"threads": 2}, device: {"device": device}}
     ways[f"{device}, bf16"] = {"device": device, "precision": "bf16"}
     for name in setup.methods:
+        if "text" in find_method(name).uses:
+            continue  # an AST has no text tower
         row: dict[str, str | int | float] = {"method": name}
         folders: dict[str, Path] = {}
         try:

@@ -33,6 +33,7 @@ WRONG_SWEEPS = {
     "benchmark": (["--benchmark", NOWHERE], "no manifest.json"),
     "value": (["--seeds", "none"], "seeds"),
     "choice": (["--search", "griid"], "did you mean 'grid'?"),
+    "backbone": (["--backbone", f"{NOWHERE}.py:encoder"], "no such file"),
     "run": (["--resume", NOWHERE], "expected a run folder"),
     "size": (["--store-size", "4XB"], "expected a size"),
 }

@@ -6,6 +6,9 @@ Notation, with T + 1 planned sessions counted from 0:
     A_t       accuracy after session t over all classes seen so far
     B_t, N_t  the same over the base classes (of session 0) and over all later classes
 
+Classes that have left are queried no longer: a[t, j] and A_t are over those that are still present, a class that has
+left and is predicted is an error, and the column of a session in which classes leave is NaN.
+
 Every function is pure and takes NumPy arrays. Accuracies are fractions of one. **A session that a chain has
 not finished is NaN, never zero**, and NaN spreads: a chain without its last session has no AA, no PD and no
 forgetting.
@@ -15,6 +18,7 @@ The definitions are those of docs/metrics.md; sources are named where a definiti
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -100,6 +104,25 @@ def accuracy_row(labels: ArrayLike, predictions: ArrayLike, session_of: ArrayLik
     return np.divide(hits, totals, out=np.full(sessions, np.nan), where=totals > 0)
 
 
+def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
+    """ECE = sum over bins b of (n_b / n) |accuracy_b - mean confidence_b| (Guo et al. 2017, arXiv 1706.04599).
+
+    Args:
+        confidences: probability of the prediction for each clip, [clips].
+        correct: whether the prediction is right, [clips].
+        bins: number of bins of equal width from 0 to 1; a confidence on an edge belongs to the lower bin.
+
+    Returns:
+        From 0 to 1; NaN without clips, or if a confidence is NaN.
+    """
+    confidences = np.asarray(confidences, dtype=float)
+    if not confidences.size or np.isnan(confidences).any():
+        return float("nan")
+    bin_of = np.clip(np.ceil(confidences * bins).astype(np.int64), 1, bins) - 1
+    excess = confidences - np.asarray(correct, dtype=float)
+    return float(np.abs(np.bincount(bin_of, weights=excess, minlength=bins)).sum() / confidences.size)
+
+
 def harmonic_mean(base: float, novel: float) -> float:
     """2 B N / (B + N): high only if both are high. NaN if either is NaN (as N at t = 0); 0 for B = N = 0."""
     if np.isnan(base) or np.isnan(novel):
@@ -118,6 +141,11 @@ class ChainScores:
         base: B_t, float64 [T + 1].
         novel: N_t, float64 [T + 1]; NaN at t = 0.
         clips: scored clips after session t, int64 [T + 1]; 0 for sessions not finished.
+        top5: fraction of clips whose class is among the five with the highest scores, float64 [T + 1]; NaN for up to
+            five classes, and for predictions without scores.
+        ece: expected calibration error after session t, float64 [T + 1]; NaN for predictions without confidences.
+        residual: fraction of clips that are predicted to be of a class that has left, float64 [T + 1]; NaN before any
+            has left.
     """
 
     matrix: Floats
@@ -126,6 +154,9 @@ class ChainScores:
     base: Floats
     novel: Floats
     clips: NDArray[np.int64]
+    top5: Floats
+    ece: Floats
+    residual: Floats
 
     @property
     def harmonic(self) -> Floats:
@@ -133,30 +164,61 @@ class ChainScores:
         return np.array([harmonic_mean(b, n) for b, n in zip(self.base, self.novel, strict=True)], dtype=float)
 
 
+class SessionPredictions(NamedTuple):
+    """Predictions of the clips scored after a session.
+
+    Attributes:
+        labels: true label of each clip, [clips].
+        predictions: predicted label of each clip, [clips].
+        confidences: probability of each prediction, [clips]; None if unknown.
+        in_top5: whether the true label is among the five with the highest scores, [clips]; None if unknown.
+    """
+
+    labels: ArrayLike
+    predictions: ArrayLike
+    confidences: ArrayLike | None = None
+    in_top5: ArrayLike | None = None
+
+
 def score_chain(
-    sessions: Sequence[tuple[ArrayLike, ArrayLike]], classes: Sequence[Sequence[int]], planned: int
+    sessions: Sequence[SessionPredictions],
+    classes: Sequence[Sequence[int]],
+    planned: int,
+    left: Sequence[Sequence[int]] = (),
 ) -> ChainScores:
     """Scores a chain from its predictions.
 
     Args:
-        sessions: (labels, predictions) of the clips scored after each finished session, in session order.
+        sessions: the clips scored after each finished session, in session order.
         classes: the labels that each finished session introduced.
         planned: number of planned sessions, T + 1.
+        left: the labels that left in each finished session; empty if none ever did.
     """
     session_of = session_of_labels(classes)
     matrix = np.full((planned, planned), np.nan)
-    micro, macro, base, novel = (np.full(planned, np.nan) for _ in range(4))
+    micro, macro, base, novel, top5, ece, residual = (np.full(planned, np.nan) for _ in range(7))
     clips = np.zeros(planned, dtype=np.int64)
-    for t, (labels, predictions) in enumerate(sessions):
-        labels, predictions = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
+    gone: set[int] = set()
+    known = 0  # classes that have come and not left
+    for t, scored in enumerate(sessions):
+        labels = np.asarray(scored.labels, dtype=np.int64)
+        predictions = np.asarray(scored.predictions, dtype=np.int64)
         is_base = session_of[labels] == 0
+        gone |= set(left[t]) if left else set()
+        known += len(classes[t]) - (len(left[t]) if left else 0)
         matrix[t] = accuracy_row(labels, predictions, session_of, planned)
         micro[t] = accuracy(labels, predictions)
         macro[t] = macro_accuracy(labels, predictions)
         base[t] = accuracy(labels[is_base], predictions[is_base])
         novel[t] = accuracy(labels[~is_base], predictions[~is_base])
         clips[t] = len(labels)
-    return ChainScores(matrix, micro, macro, base, novel, clips)
+        if scored.in_top5 is not None and known > 5 and len(labels):
+            top5[t] = float(np.mean(np.asarray(scored.in_top5, dtype=float)))
+        if scored.confidences is not None:
+            ece[t] = expected_calibration_error(scored.confidences, labels == predictions)
+        if gone and len(labels):
+            residual[t] = float(np.isin(predictions, list(gone)).mean())
+    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece, residual)
 
 
 def average_accuracy(accuracies: ArrayLike) -> float:
@@ -284,6 +346,9 @@ class ChainSummary:
     ar: float
     msr: float
     cpi: float
+    final_top5: float  # of the last session
+    final_ece: float  # of the last session
+    final_residual: float  # of the last session
 
 
 def summarise(scores: ChainScores) -> ChainSummary:
@@ -305,4 +370,7 @@ def summarise(scores: ChainScores) -> ChainSummary:
         ar=ar(scores.base),
         msr=msr(scores.base),
         cpi=cpi(scores.base, scores.novel),
+        final_top5=final_accuracy(scores.top5),
+        final_ece=final_accuracy(scores.ece),
+        final_residual=final_accuracy(scores.residual),
     )

@@ -1,7 +1,7 @@
 """The result of a trial in its run folder: a record in JSON, and the predictions of each session in Parquet.
 
     RUN/trials/TRIAL/trial.json           a `TrialRecord`
-    RUN/trials/TRIAL/session-00.parquet   `PREDICTIONS`: one row per clip and head, clips of all classes seen so far
+    RUN/trials/TRIAL/session-00.parquet   `SCORED_PREDICTIONS`: one row per clip and head, clips of all classes so far
 
 Reports are computed from these files alone. The record ends with its checksum and holds the SHA-256 of each file of
 predictions, so that a changed digit in any of them is an error; those of earlier versions have neither.
@@ -37,6 +37,19 @@ PREDICTIONS = pa.schema(
         ("prediction", pa.int32()),
     ]
 )
+_ELEMENT = "element"  # as Parquet names the values of a list: a table that was read gives the same bytes again
+SCORES = pa.schema(
+    [
+        ("confidence", pa.float32()),  # probability of the prediction; null without validation clips
+        (
+            "top_classes",
+            pa.list_(pa.field(_ELEMENT, pa.int32())),
+        ),  # the classes with the highest scores, the best first
+        ("top_scores", pa.list_(pa.field(_ELEMENT, pa.float32()))),  # their scores
+    ]
+)
+"""More columns of predictions; those of version 0.1 lack them."""
+SCORED_PREDICTIONS = pa.unify_schemas([PREDICTIONS, SCORES])
 
 
 class SeedTriple(BaseModel):
@@ -59,6 +72,7 @@ class SessionRecord(BaseModel):
     Attributes:
         index: of the session, from 0.
         classes: labels that this session introduced.
+        left: labels that left in this session.
         stage: address of the stage, SHA-256 hex.
         predictions: name of the predictions file beside the record.
         predictions_sha256: of that file; None in records of earlier versions.
@@ -73,6 +87,7 @@ class SessionRecord(BaseModel):
 
     index: int
     classes: tuple[int, ...]
+    left: tuple[int, ...] = Field((), exclude_if=lambda left: not left)
     stage: str
     predictions: str
     predictions_sha256: str | None = Field(None, exclude_if=lambda value: value is None)

@@ -5,12 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session, make_sessions
+from datasets.benchmark.protocol import Session, classes_present, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -25,7 +24,8 @@ from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import ClipFormat
-from trainables.records import PREDICTIONS, SessionRecord, TrialRecord, predictions_digest
+from trainables.records import SessionRecord, TrialRecord, predictions_digest
+from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
@@ -115,7 +115,7 @@ class Chain:
         learner = self._learner_before(session.index)
         peak = PeakMemory(self._features.device)
         started = time.perf_counter()
-        learner.learn(session, self._generator(session.index))
+        self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
         stored, used = learner.parameter_counts()
@@ -136,27 +136,27 @@ class Chain:
         if state is not None and first > 0:
             learner.load(state)
         for session in self.sessions[first:index]:
-            learner.learn(session, self._generator(session.index))
+            self._run(learner, session)
         self._learner = learner
         return learner
 
+    def _run(self, learner: Learner, session: Session) -> None:
+        """Learns the new classes of a session; forgets those that leave, if the method can."""
+        if session.classes:
+            learner.learn(session, self._generator(session.index))
+        for clips in session.leaving if learner.forgets else ():
+            learner.forget(clips)
+
     def _predict(self, learner: Learner, index: int) -> pa.Table:
-        """Per-clip predictions of every head for the clips of all classes seen so far."""
-        columns: dict[str, list[Any]] = {name: [] for name in PREDICTIONS.names}
-        classes = np.array(learner.classes, dtype=np.int32)
-        for session in self.sessions[: index + 1]:
-            for clips in session.classes:
-                for split, positions in (("val", clips.validation), ("test", clips.query)):
-                    if not positions:  # no validation clips, where all train clips are support
-                        continue
+        """Per-clip predictions of every head for the clips of all classes that have come and not left."""
+        groups = []
+        for clips in classes_present(self.sessions[: index + 1]):
+            for split, positions in (("val", clips.validation), ("test", clips.query)):
+                if positions:  # no validation clips, where all train clips are support
                     clip_ids = [self._table.clip_ids[position] for position in positions]
-                    for head, scores in self._scores(learner, positions, index).items():
-                        columns["split"] += [split] * len(positions)
-                        columns["clip_id"] += clip_ids
-                        columns["label"] += [clips.label] * len(positions)
-                        columns["head"] += [head] * len(positions)
-                        columns["prediction"] += classes[scores.argmax(dim=1).cpu().numpy()].tolist()
-        return pa.table(columns, schema=PREDICTIONS)
+                    scores = self._scores(learner, positions, index)
+                    groups.append(ScoredClips(split, clips.label, clip_ids, scores))
+        return predictions_table(groups, learner.classes)
 
     def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
         """The learner's scores, checked to be finite: an argmax over NaN would be published as a prediction."""
@@ -202,6 +202,7 @@ class Chain:
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
+            left=tuple(clips.label for clips in session.leaving),
             stage=stage.address,
             predictions=name,
             predictions_sha256=predictions_digest(predictions),
@@ -223,7 +224,9 @@ class Chain:
     def _depends_on(self, session: Session, parent: str | None) -> dict[str, Any]:
         """Everything that a session's outcome depends on; earlier sessions are covered by the parent's address."""
         config, features = self.config, self._features
+        leaving = {"leaving": [clips.label for clips in session.leaving]} if session.leaving else {}
         return {
+            **leaving,
             "schema": SCHEMA_VERSION,
             "parent": parent,
             "method": config.method,
@@ -234,11 +237,20 @@ class Chain:
             "initialisation": config.seeds.initialisation,
             "data": features.clips.fingerprint,
             "weights": features.backbone.digest if self._method.backbone else None,
+            **self._text(),
             "frontend": str(features.frontend.spec),
             "precision": config.precision,
             "device": features.device.type,
             "threads": config.threads,
         }
+
+    def _text(self) -> dict[str, str]:
+        """The digest of the text tower, for methods that need one."""
+        if not self._method.backbone or "text" not in self._method.capabilities(self._settings):
+            return {}
+        text = self._features.backbone.text
+        assert text is not None
+        return {"text": text.digest}
 
     def _generator(self, index: int) -> torch.Generator:
         """The random generator of one session, independent of the others: a session can be computed alone."""

@@ -15,7 +15,8 @@ from datasets.utils.text import one_line
 from trainables import metrics
 from trainables.chain_config import ChainConfig
 from trainables.memory_limit import MemoryWatch
-from trainables.records import SessionRecord
+from trainables.metrics import SessionPredictions
+from trainables.records import PREDICTIONS, SessionRecord
 from trainables.session_chain import Chain
 
 OBJECTIVE = "validation_accuracy_mean"  # mean over the sessions so far, default head, validation clips only
@@ -36,7 +37,7 @@ class ChainTrial(tune.Trainable):
 
     _chain: Chain | None
     _failure: str
-    _validation: list[tuple[Any, Any]]  # labels and predictions of the default head after each session
+    _validation: list[SessionPredictions]  # of the default head, after each session
     _watch: MemoryWatch
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -97,16 +98,16 @@ class ChainTrial(tune.Trainable):
     def _predictions(self, record: SessionRecord) -> pd.DataFrame:
         assert self._chain is not None
         stored = (self._chain.folder / record.predictions).read_bytes()
-        return pq.read_table(pa.BufferReader(stored)).to_pandas()
+        return pq.read_table(pa.BufferReader(stored), columns=PREDICTIONS.names).to_pandas()
 
     def _summary(self, table: pd.DataFrame) -> metrics.ChainSummary:
         """The chain up to the session of these predictions: default head, validation clips."""
         assert self._chain is not None
         record = self._chain.record
         rows = table[(table["split"] == "val") & (table["head"] == record.default_head)]
-        self._validation.append((rows["label"].to_numpy(), rows["prediction"].to_numpy()))
-        classes = [session.classes for session in record.sessions]
-        return metrics.summarise(metrics.score_chain(self._validation, classes, planned=len(classes)))
+        self._validation.append(SessionPredictions(rows["label"].to_numpy(), rows["prediction"].to_numpy()))
+        classes, left = ([getattr(session, name) for session in record.sessions] for name in ("classes", "left"))
+        return metrics.summarise(metrics.score_chain(self._validation, classes, len(classes), left))
 
 
 def _accuracies(table: pd.DataFrame) -> dict[str, float]:

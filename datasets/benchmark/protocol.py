@@ -5,6 +5,9 @@
     support   B x shot      W x shot     W x shot          training clips
     queries   B classes     B+W classes  B+2W classes      scored clips, of all classes seen so far
 
+With `leave`, every second incremental session removes classes instead: they are no longer queried, and a classifier
+should no longer predict them (few-shot class-incremental and decremental learning, FCIAC, arXiv 2606.08898).
+
 Sessions are made from the table of clip ids, labels and splits alone; no audio is read.
 """
 
@@ -36,6 +39,11 @@ class Protocol(BaseModel):
     base_shot: int | Literal["all"] | None = Field(
         None, description="support clips of a base class, or 'all' (default: shot)"
     )
+    leave: int = Field(
+        0, ge=0, exclude_if=lambda leave: leave == 0,
+        description="classes that leave after each incremental session, in a session of their own: the first half of"
+        " them base classes, the others of those that came last",
+    )  # fmt: skip
     sessions: int | None = Field(None, ge=1, description="number of sessions with the base one (default: to the end)")
     class_order: Literal["fixed", "seeded"] | tuple[int, ...] = Field(
         "fixed", description="'fixed' (by label), 'seeded', or labels in order, such as 3,0,2,1"
@@ -81,6 +89,7 @@ NAMED = {
     "ffcac-50": Protocol(name="ffcac-50", base=5, way=5, sessions=10),
     "ffcac-100": Protocol(name="ffcac-100", base=5, way=5),
     "fcac": Protocol(name="fcac", way=5, base_shot="all"),
+    "fciac": Protocol(name="fciac", way=5, base_shot="all", leave=2),
     "free": Protocol(),
 }
 
@@ -132,10 +141,17 @@ class ClassClips:
 
 @dataclass(frozen=True)
 class Session:
-    """One step of a chain: its new classes with their clips."""
+    """One step of a chain.
+
+    Attributes:
+        index: from 0.
+        classes: the new ones with their clips; none if classes leave.
+        leaving: classes that are queried no longer, with the clips that they had.
+    """
 
     index: int
     classes: tuple[ClassClips, ...]
+    leaving: tuple[ClassClips, ...] = ()
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -179,15 +195,47 @@ def make_sessions(
     base_shot = protocol.shot if protocol.base_shot is None else protocol.base_shot
     shots = {label: protocol.shot if rank >= sizes[0] else base_shot for rank, label in enumerate(order)}
     _check_clips(shots, table, clips, protocol.validation)
-    sessions, first = [], 0
+    sessions: list[Session] = []
+    first = 0
+    leaving_seed = order_seed if protocol.class_order == "seeded" else 0
     for index, size in enumerate(sizes):
         classes = [
             _class_clips(label, clips, shots[label], protocol.validation, support_seed)
             for label in order[first : first + size]
         ]
-        sessions.append(Session(index, tuple(classes)))
+        leaving = () if size else _draw_leaving(sessions, protocol, leaving_seed)
+        sessions.append(Session(index, tuple(classes), leaving))
         first += size
     return tuple(sessions)
+
+
+def classes_present(sessions: Sequence[Session]) -> tuple[ClassClips, ...]:
+    """The classes that have come in some sessions and have not left in them, in the order in which they came."""
+    gone = {clips.label for session in sessions for clips in session.leaving}
+    return tuple(clips for session in sessions for clips in session.classes if clips.label not in gone)
+
+
+def _draw_leaving(sessions: Sequence[Session], protocol: Protocol, seed: int) -> tuple[ClassClips, ...]:
+    """Draws the classes that leave after some sessions: base classes, and of those that came last."""
+    present = {clips.label for clips in classes_present(sessions)}
+    drawn: list[ClassClips] = []
+    latest = [session for session in sessions if session.classes][-1]
+    for source, count in ((sessions[0], protocol.leave - protocol.leave // 2), (latest, protocol.leave // 2)):
+        candidates = [clips for clips in source.classes if clips.label in present]
+        if source is sessions[0] and len(candidates) <= count:
+            raise EarshotError(
+                f"protocol {protocol.name}: session {len(sessions)} removes {count} base classes (leave "
+                f"{protocol.leave}), {len(candidates)} are left and one must stay; take fewer with --leave or "
+                "--sessions, or more with --base"
+            )
+        if len(candidates) < count:
+            raise EarshotError(
+                f"protocol {protocol.name}: session {len(sessions)} removes {count} of the classes that came last "
+                f"(leave {protocol.leave}), these are {len(candidates)}; take fewer with --leave or --sessions"
+            )
+        chosen = np.random.default_rng([seed, len(sessions)]).permutation(len(candidates))[:count]
+        drawn += [candidates[index] for index in sorted(chosen)]
+    return tuple(drawn)
 
 
 def draw_support(count: int, shot: int, seed: int) -> tuple[int, ...]:
@@ -206,7 +254,10 @@ def _permutation(count: int, seed: int) -> list[int]:
 
 
 def _session_sizes(protocol: Protocol, available: int, base_classes: int | None) -> list[int]:
-    """Number of classes of each session; the last session may be smaller if the protocol sets no number of sessions."""
+    """Number of new classes of each session, 0 where classes leave.
+
+    The last new classes may be fewer if the protocol sets no number of sessions.
+    """
     base = protocol.base
     if base is None and protocol.base_shot == "all" and base_classes is None:
         raise EarshotError(
@@ -217,8 +268,9 @@ def _session_sizes(protocol: Protocol, available: int, base_classes: int | None)
     sizes = [base]
     while protocol.sessions is None and sum(sizes) < available:
         sizes.append(min(protocol.way, available - sum(sizes)))
+        sizes += [0] if protocol.leave else []
     if protocol.sessions is not None:
-        sizes += [protocol.way] * (protocol.sessions - 1)
+        sizes += [0 if protocol.leave and index % 2 else protocol.way for index in range(protocol.sessions - 1)]
     if sum(sizes) > available:
         raise EarshotError(
             f"protocol {protocol.name}: needs {sum(sizes)} classes (base {base}, then {protocol.way} a session, "

@@ -129,6 +129,11 @@ class Shards:
         """SHA-256 (hex) of the content; see `Manifest.fingerprint`."""
         return self.manifest.fingerprint
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Indexed by label; untrusted text."""
+        return self.manifest.class_names
+
     @cached_property
     def _cache_limit(self) -> int:
         """Bytes of encoded clips to cache: 1.25 times the largest class, estimated from its share of the clips."""

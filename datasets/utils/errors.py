@@ -20,6 +20,6 @@ def error_line(error: EarshotError | OSError) -> str:
     return f"error: {error}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an exception's message, at most 200 characters; the name of its type if it has no message."""
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -7,7 +7,7 @@ import re
 import secrets
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from ipaddress import ip_address
@@ -19,6 +19,7 @@ from datasets.utils.text import printable
 from orchestrator.cluster import ray_private, reaper
 from orchestrator.cluster.temp_dir import ray_folder
 from orchestrator.cluster.watchdog import Health, watchdog
+from trainables.networks.own_code import PLACES, OwnCode
 
 PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces")
 """Our packages that workers import."""
@@ -47,6 +48,7 @@ def start_ray(
     dashboard: bool = False,
     verbose: bool = False,
     advice: str = "Run the same command again to resume.",
+    code: Sequence[OwnCode] = (),
 ) -> Iterator[str | None]:
     """Starts or joins Ray for the `with` block. Does nothing if Ray is already running in this process.
 
@@ -62,6 +64,7 @@ def start_ray(
         dashboard: whether a new cluster has a dashboard, on the loopback interface.
         verbose: whether messages of Ray and its workers are printed.
         advice: what the user can do if Ray dies.
+        code: of networks of the user's own, which workers import: from where it is, or from a copy.
 
     Yields:
         The address of the dashboard (`http://host:port`), if there is one.
@@ -85,12 +88,17 @@ def start_ray(
                 _check_dashboard_installed()
             _protect_token()
             folder = stack.enter_context(ray_folder())
-            with ray_private.loopback_only(), ray_private.keep_signals(), messages, _worker_environment(folder.parent):
+            with (
+                ray_private.loopback_only(),
+                ray_private.keep_signals(),
+                messages,
+                _worker_environment(folder.parent, code),
+            ):
                 url = _start(cpus, dashboard, folder, logs)
             health, clean_up = ray_private.LocalHealth(), partial(reaper.clear, folder.parent)
         else:
             with ray_private.keep_signals(), messages:
-                url = _join(address, logs)
+                url = _join(address, logs, code)
             health, clean_up = ray_private.JoinedHealth(), lambda: None
         stack.enter_context(watchdog(health, advice, shut_down=ray.shutdown, clean_up=clean_up))
         yield f"http://{url}" if url else None
@@ -116,7 +124,7 @@ def _start(cpus: int | None, dashboard: bool, folder: Path, logs: dict[str, Any]
     return context.dashboard_url if dashboard else None
 
 
-def _join(address: str, logs: dict[str, Any]) -> str | None:
+def _join(address: str, logs: dict[str, Any], code: Sequence[OwnCode]) -> str | None:
     import ray
     from ray.exceptions import AuthenticationError, RayError
 
@@ -129,8 +137,9 @@ def _join(address: str, logs: dict[str, Any]) -> str | None:
     try:
         if _HOST_AND_PORT.fullmatch(address):
             ray_private.check_token(address)
-        with ray_private.loopback_only() if is_local else nullcontext():
-            return ray.init(address=address, runtime_env=runtime_env(), **logs).dashboard_url
+        with ray_private.loopback_only() if is_local else nullcontext(), tempfile.TemporaryDirectory() as folder:
+            copies = [one.copy(Path(folder)) for one in code]
+            return ray.init(address=address, runtime_env=runtime_env(copies), **logs).dashboard_url
     except AuthenticationError as error:
         raise EarshotError(
             f"--address {printable(address)}: expected the token of the cluster, found: "
@@ -143,33 +152,41 @@ def _join(address: str, logs: dict[str, Any]) -> str | None:
         ) from error
 
 
-def runtime_env() -> dict[str, Any]:
+def runtime_env(copies: Sequence[Path] = ()) -> dict[str, Any]:
     """Ray's runtime environment for the workers of a joined cluster: our packages, and a few environment variables.
 
-    In a Ray job whose working directory has our packages, the workers have them already.
+    In a Ray job whose working directory has our packages, the workers have them already. A job that has modules of its
+    own (`py_modules`) has to contain all code: Ray does not add to them.
+
+    Args:
+        copies: folders with the code of networks of the user's own (`OwnCode.copy`).
     """
     job: dict[str, Any] = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
     variables = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
     for name in job.get("env_vars") or {}:  # Ray rejects variables that are set twice
         variables.pop(name, None)
-    has_packages = "py_modules" in job or ("working_dir" in job and ROOT.is_relative_to(Path.cwd()))
-    if has_packages:
+    if "py_modules" in job:
         return {"env_vars": variables}
-    return {"env_vars": variables, "py_modules": [str(ROOT / package) for package in PACKAGES]}
+    if copies:
+        variables[PLACES] = os.pathsep.join(folder.name for folder in copies)
+    has_packages = "working_dir" in job and ROOT.is_relative_to(Path.cwd())
+    modules = [str(folder) for folder in [*(() if has_packages else (ROOT / name for name in PACKAGES)), *copies]]
+    return {"env_vars": variables, **({"py_modules": modules} if modules else {})}
 
 
 @contextmanager
-def _worker_environment(folder: Path) -> Iterator[None]:
+def _worker_environment(folder: Path, code: Sequence[OwnCode]) -> Iterator[None]:
     """The environment of a cluster that starts in this block.
 
-    Workers find our packages first, wherever they are installed. Their temporary files are in `folder` and vanish with
-    it: Ray kills its workers, so libraries cannot remove theirs.
+    Workers find our packages first, wherever they are installed, and know where the user's code is. Their temporary
+    files are in `folder` and vanish with it: Ray kills its workers, so libraries cannot remove theirs.
     """
     tempfile.gettempdir()  # of this process; it is looked up once
     temporary = folder / "t"
     temporary.mkdir()
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    changes = {"PYTHONPATH": path, "TMPDIR": str(temporary)}
+    roots = os.pathsep.join(str(one.root) for one in code)
+    changes = {"PYTHONPATH": path, "TMPDIR": str(temporary), PLACES: roots}
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from datasets.benchmark.protocol import AllClips, Protocol, Session, make_sessions
+from datasets.benchmark.protocol import AllClips, Protocol, Session, classes_present, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
@@ -153,7 +153,7 @@ def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards
         support_seed=record.seeds.support,
         base_classes=shards.manifest.base_classes,
     )[: stage.depends_on["session"] + 1]
-    validation = tuple(position for session in sessions for clips in session.classes for position in clips.validation)
+    validation = tuple(position for clips in classes_present(sessions) for position in clips.validation)
     return Trained(stage, state, protocol, sessions, validation)
 
 
@@ -174,7 +174,8 @@ def _train_on_all(config: ChainConfig, session: int, validation: int, listener: 
                 listener(record, len(chain.sessions))
     stage, state = _load_stage(chain.record, session, Location.of(config.store))
     sessions, shards = chain.sessions[: session + 1], Shards(config.benchmark)
-    held_out = (shards.select(labels=[label], splits=["val"])[:validation] for one in sessions for label in one.labels)
+    present = (clips.label for clips in classes_present(sessions))
+    held_out = (shards.select(labels=[label], splits=["val"])[:validation] for label in present)
     return Trained(stage, state, config.protocol, sessions, tuple(int(clip) for clips in held_out for clip in clips))
 
 
@@ -240,10 +241,15 @@ def _describe(
 ) -> Description:
     """The description of a trained chain, without `files` and calibration."""
     stage, manifest = trained.stage, shards.manifest
+    forgets = find_method(record.method).forgets
+    known = (
+        {clips.label for clips in classes_present(trained.sessions)} if forgets else set(range(len(record.class_names)))
+    )
     classes = [
         ExportedClass(label=label, name=record.class_names[label], session=session.index)
         for session in trained.sessions
         for label in session.labels
+        if label in known
     ]
     available = shards.select(labels=[entry.label for entry in classes], splits=["train"])
     clips = sum(len(session.support) for session in trained.sessions)

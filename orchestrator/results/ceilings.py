@@ -101,6 +101,8 @@ def ceilings(run: Run) -> Ceilings | None:
     records = [record for record in run.trials.values() if len(record.sessions) == record.planned_sessions]
     if counted is None or not records or counted.fingerprint != records[0].benchmark_fingerprint:
         return None
+    if any(session.left for record in records for session in record.sessions):
+        return None  # counted for classes that stay
     orders = {tuple(session.classes for session in record.sessions) for record in records}
     values = np.array([counted.ceilings(order) for order in sorted(orders)])
     labels = {label for content in counted.shared for label, _ in content}

@@ -36,7 +36,7 @@ def session_table(trials: Mapping[str, TrialRecord], scores: Scores) -> pd.DataF
     rows = []
     for (trial, head, split), chain in scores.items():
         record = trials[trial]
-        seen = np.cumsum([len(session.classes) for session in record.sessions])
+        seen = np.cumsum([len(session.classes) - len(session.left) for session in record.sessions])
         columns = {name: getattr(chain, name) for name in SESSION_METRICS}
         for t in range(len(record.sessions)):
             measured = {name: float(values[t]) for name, values in columns.items()}

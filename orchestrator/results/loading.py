@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from datasets.benchmark.manifest import SCORED_SPLITS
 from datasets.utils.checksum import check_checksum
@@ -26,13 +25,10 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line
 from orchestrator.results.run_folder import RESTORE
 from trainables import metrics
-from trainables.metrics import ChainScores
-from trainables.records import PREDICTIONS, RECOMPUTE, TrialRecord, predictions_digest
+from trainables.metrics import ChainScores, SessionPredictions
+from trainables.records import PREDICTIONS, RECOMPUTE, SCORES, TrialRecord, predictions_digest
 
-Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Labels and predictions, int64 [clips] each."""
-
-_NO_CLIPS: Pair = (np.empty(0, np.int64), np.empty(0, np.int64))
+_NO_CLIPS = SessionPredictions(np.empty(0, np.int64), np.empty(0, np.int64))
 _PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
 
 
@@ -75,18 +71,19 @@ def score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], Chai
         EarshotError: a file of predictions is missing, damaged or inconsistent with the record.
     """
     classes = [session.classes for session in record.sessions]
+    left = [session.left for session in record.sessions]
     tables = [read_session(record, folder, t) for t in range(len(classes))]
     scores: dict[tuple[str, str], ChainScores] = {}
     for head in record.heads:
         for split in SCORED_SPLITS:
             if any((head, split) in table for table in tables):
-                pairs = [table.get((head, split), _NO_CLIPS) for table in tables]
-                scores[head, split] = metrics.score_chain(pairs, classes, record.planned_sessions)
+                predictions = [table.get((head, split), _NO_CLIPS) for table in tables]
+                scores[head, split] = metrics.score_chain(predictions, classes, record.planned_sessions, left)
     return scores
 
 
-def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[str, str], Pair]:
-    """Predictions of a trial after a session: (head, split) -> labels and predictions, int64 [clips] each.
+def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[str, str], SessionPredictions]:
+    """Predictions of a trial after a session: (head, split) -> those of its clips.
 
     Args:
         record: record of the trial.
@@ -100,16 +97,29 @@ def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[
     seen = [label for earlier in record.sessions[: session + 1] for label in earlier.classes]
     table = _read(path, record.sessions[session].predictions_sha256)
     _check(table, path, record, seen)
-    pairs = {}
+    tables = {}
     for head in record.heads:
         for split in SCORED_SPLITS:
             rows = table.filter(pc.and_(pc.equal(table["head"], head), pc.equal(table["split"], split)))
             if rows.num_rows:
-                labels, predictions = rows["label"].to_numpy(), rows["prediction"].to_numpy()
-                pairs[head, split] = (labels.astype(np.int64), predictions.astype(np.int64))
-    if (record.default_head, "test") not in pairs:
+                tables[head, split] = _predictions(rows)
+    if (record.default_head, "test") not in tables:
         raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {RECOMPUTE}")
-    return pairs
+    return tables
+
+
+def _predictions(rows: pa.Table) -> SessionPredictions:
+    """The predictions of one head and split; those of version 0.1 have no scores."""
+    labels = rows["label"].to_numpy().astype(np.int64)
+    predictions = rows["prediction"].to_numpy().astype(np.int64)
+    if "top_classes" not in rows.column_names:
+        return SessionPredictions(labels, predictions)
+    top = rows["top_classes"].combine_chunks()
+    true = labels[pc.list_parent_indices(top).to_numpy()]
+    in_top = np.zeros(len(labels), dtype=bool)
+    in_top[pc.list_parent_indices(top).to_numpy()[top.flatten().to_numpy() == true]] = True
+    confidences = None if rows["confidence"].null_count else rows["confidence"].to_numpy()
+    return SessionPredictions(labels, predictions, confidences, in_top)
 
 
 def _read(path: Path, digest: str | None) -> pa.Table:
@@ -122,13 +132,15 @@ def _read(path: Path, digest: str | None) -> pa.Table:
                 f"damaged or was edited; {RECOMPUTE}"
             )
         schema = pq.read_schema(pa.BufferReader(content))
-        for field in PREDICTIONS:
+        with_scores = SCORES.names[0] in schema.names  # those of version 0.1 have none
+        fields = [*PREDICTIONS, *(SCORES if with_scores else ())]
+        for field in fields:
             kind = schema.field(field.name).type if field.name in schema.names else "no such column"
-            if kind != field.type:
+            if isinstance(kind, str) or not field.type.equals(kind):
                 raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {RECOMPUTE}")
         return pq.read_table(
             pa.BufferReader(content),
-            columns=["split", "label", "head", "prediction"],
+            columns=[field.name for field in fields if field.name not in ("clip_id", "top_scores")],
             partitioning=None,
             page_checksum_verification=True,
         )
@@ -142,10 +154,19 @@ def _read(path: Path, digest: str | None) -> pa.Table:
 
 def _check(table: pa.Table, path: Path, record: TrialRecord, seen: Sequence[int]) -> None:
     for name in table.column_names:
-        if table[name].null_count:
+        if name != "confidence" and table[name].null_count:
             raise EarshotError(f"{path}: {name}: expected a value in every row, found empty ones; {RECOMPUTE}")
-    for name, allowed in (("split", SCORED_SPLITS), ("head", record.heads), ("label", seen), ("prediction", seen)):
-        unknown = [value for value in pc.unique(table[name]).to_pylist() if value not in allowed]
+    for name, allowed in (
+        ("split", SCORED_SPLITS),
+        ("head", record.heads),
+        ("label", seen),
+        ("prediction", seen),
+        ("top_classes", seen),
+    ):
+        if name not in table.column_names:
+            continue
+        column = pc.list_flatten(table[name]) if name == "top_classes" else table[name]
+        unknown = [value for value in pc.unique(column).to_pylist() if value not in allowed]
         if unknown:
             raise EarshotError(
                 f"{path}: {name}: expected one of {list(allowed)}, found {unknown[0]!r}; {RECOMPUTE}",
@@ -172,6 +193,9 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
             f"{where}: sessions: expected each of the labels 0 to {len(record.class_names) - 1} at most once,"
             f" found {labels}; {advice}"
         )
+    gone = [label for session in record.sessions for label in session.left]
+    if len(set(gone)) != len(gone) or not set(gone) <= set(labels):
+        raise EarshotError(f"{where}: sessions: expected labels to leave once, after they came, found {gone}; {advice}")
     for session in record.sessions:
         if not _PREDICTIONS_FILE.fullmatch(session.predictions):
             raise EarshotError(

@@ -42,6 +42,9 @@ _MEASURES = (
     Measure("ar", "AR", up=False, range=(-math.inf, 1.0)),
     Measure("msr", "MSR", up=True, range=(0.0, math.inf)),
     Measure("cpi", "CPI", up=True, range=(0.0, math.inf)),
+    Measure("final_top5", "final top-5", up=True),
+    Measure("final_ece", "final ECE", up=False),
+    Measure("final_residual", "final residual", up=False),
     Measure("intransigence", "intransigence", up=False, range=_DIFFERENCE),
 )
 MEASURES = {measure.name: measure for measure in _MEASURES}
@@ -68,6 +71,21 @@ FORMULAE = (
         "accuracy B_t on the classes of session 0, N_t on all later classes, and 2 B_t N_t / (B_t + N_t)",
     ),
     ("AR, MSR, CPI", "(B_0 - B_T) / B_0; 1 - AR; (MSR + mean over t >= 1 of N_t) / 2"),
+    (
+        "final top-5",
+        "fraction of clips whose class is among the five with the highest scores after session T; undefined for up to"
+        " five classes",
+    ),
+    (
+        "final ECE",
+        "expected calibration error after session T, 15 bins: how far the probabilities of the predictions, with a"
+        " temperature fitted to the validation clips of the session, are from the accuracy; undefined without them",
+    ),
+    (
+        "final residual",
+        "fraction of clips that are predicted to be of a class that has left, after session T; undefined if none"
+        " leaves",
+    ),
     (
         "intransigence",
         "mean over t >= 1 of a*[t, t] - a[t, t], where a* is the method joint with the same seeds; undefined if the run"

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from datasets.utils.errors import EarshotError
 from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
-from orchestrator.results.loading import SCORED_SPLITS, Pair, load_record, load_sweep, read_session, score_trial
+from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
 from trainables import metrics
-from trainables.metrics import ChainScores
+from trainables.metrics import ChainScores, SessionPredictions
 from trainables.records import SeedTriple, TrialRecord
 
 __all__ = ["SCORED_SPLITS", "Choice", "Run", "has_finished"]
@@ -146,7 +146,8 @@ class Run:
         """Number of classes seen after each session; None where chains differ, or none has finished the session."""
         totals: list[set[int]] = [set() for _ in range(self.planned_sessions)]
         for record in self.trials.values():
-            for t, total in enumerate(itertools.accumulate(len(session.classes) for session in record.sessions)):
+            present = (len(session.classes) - len(session.left) for session in record.sessions)
+            for t, total in enumerate(itertools.accumulate(present)):
                 totals[t].add(total)
         return tuple(next(iter(counts)) if len(counts) == 1 else None for counts in totals)
 
@@ -235,8 +236,8 @@ class Run:
         """
         classes = len(next(iter(self.trials.values())).class_names)
         counts = np.zeros((classes, classes), np.int64)
-        for labels, predictions in self._pairs(configuration, head, session, split):
-            counts += metrics.confusion(labels, predictions, classes)
+        for scored in self._predictions(configuration, head, session, split):
+            counts += metrics.confusion(scored.labels, scored.predictions, classes)
         return counts
 
     def class_accuracies(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
@@ -255,19 +256,19 @@ class Run:
         classes = len(next(iter(self.trials.values())).class_names)
         sums, chains = (np.zeros((self.planned_sessions, classes)) for _ in range(2))
         for t in range(self.reached(configuration)):
-            for pair in self._pairs(configuration, head, t, split):
-                for label, accuracy in metrics.class_accuracies(*pair).items():
+            for scored in self._predictions(configuration, head, t, split):
+                for label, accuracy in metrics.class_accuracies(scored.labels, scored.predictions).items():
                     sums[t, label] += accuracy
                     chains[t, label] += 1
         return np.divide(sums, chains, out=np.full_like(sums, np.nan), where=chains > 0)
 
-    def _pairs(self, configuration: str, head: str, session: int, split: str) -> list[Pair]:
-        """Labels and predictions of each chain that has finished the session."""
+    def _predictions(self, configuration: str, head: str, session: int, split: str) -> list[SessionPredictions]:
+        """Those of each chain that has finished the session."""
         tables = (self._read(r.trial, session) for r in self.of(configuration) if session < len(r.sessions))
         return [table[head, split] for table in tables if (head, split) in table]
 
     @functools.cached_property
-    def _read(self) -> Callable[[str, int], dict[tuple[str, str], Pair]]:
+    def _read(self) -> Callable[[str, int], dict[tuple[str, str], SessionPredictions]]:
         """Reads the predictions of a trial after a session; cached, because each head is requested in turn."""
         return functools.lru_cache(maxsize=64)(
             lambda trial, session: read_session(self.trials[trial], self.folders[trial], session)

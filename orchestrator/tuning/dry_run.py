@@ -226,8 +226,12 @@ def _session_costs(runs: Path, like: TrialRecord) -> dict[int, float]:
 
 def _protocol_text(plan: Plan) -> str:
     """'ffcac-25: 5 sessions of 5 + 4 x 5 classes, 5 shots, 3 seeds'."""
-    base, *later = (len(session.labels) for session in next(iter(plan.chains.values())))
-    if not later:
+    chain = next(iter(plan.chains.values()))
+    base, *later = (len(session.labels) for session in chain)
+    if any(session.leaving for session in chain):
+        signed = (f"- {len(one.leaving)}" if one.leaving else f"+ {len(one.labels)}" for one in chain[1:])
+        classes = f"{base} {' '.join(signed)}"
+    elif not later:
         classes = str(base)
     elif len(set(later)) == 1:
         classes = f"{base} + {len(later)} x {later[0]}"

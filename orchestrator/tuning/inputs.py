@@ -11,10 +11,12 @@ from datasets.utils.text import is_uri
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
 from trainables.methods.registry import method_names
+from trainables.networks.own_code import OwnCode, find_code
+from trainables.networks.specs import is_factory
 
 
 def check_inputs(config: SweepConfig) -> None:
-    """Checks that the methods, the search space and the benchmark exist.
+    """Checks that the methods, the search space, the benchmark and the code of a network of the user's own exist.
 
     A benchmark behind a URI is not checked, because that may take seconds.
 
@@ -26,8 +28,18 @@ def check_inputs(config: SweepConfig) -> None:
             raise EarshotError(f"method '{method}': not known; {suggestion(method, method_names())}")
     if config.space is not None:
         space_file(config.space)
+    own_code(config)
     if not is_uri(config.benchmark):
         find_benchmark(config)
+
+
+def own_code(config: SweepConfig) -> list[OwnCode]:
+    """The code of the backbones that are networks of the user's own, without running it.
+
+    Raises:
+        EarshotError: there is no such file or module.
+    """
+    return [find_code(config.backbone)] if is_factory(config.backbone) else []
 
 
 def find_benchmark(config: SweepConfig) -> Location:

@@ -78,7 +78,8 @@ def _groups(plan: Plan) -> list[Group]:
 
 def _groups_of(sessions: Iterable[Session]) -> Iterator[Group]:
     for session in sessions:
-        yield session.support
+        if session.support:
+            yield session.support
         for clips_of_class in session.classes:
             yield clips_of_class.validation
             yield clips_of_class.query

@@ -27,6 +27,7 @@ from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run, show
+from orchestrator.tuning.inputs import own_code
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.precompute import embed
 from orchestrator.tuning.trials import ATTEMPTS, concurrent_trials, run_trials
@@ -81,6 +82,7 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
                         dashboard=config.dashboard,
                         verbose=config.show == "verbose",
                         advice="Run the same command again." if plan is None else _how_to_resume(plan),
+                        code=own_code(config if plan is None else plan.config),
                     )
                 )
             if url is not None:

@@ -1,11 +1,13 @@
-"""The tables of backbones in the docs, held against the declarations; the example of an own network."""
+"""The tables of backbones in the docs, held against the declarations; the examples of own networks."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.chain_runs import write_run
 from tests.support.documented_commands import ROOT
-from tests.support.encoders import write_wave_encoder
+from tests.support.encoders import write_clap, write_wave_encoder
 from trainables.methods.registry import methods
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import family_names, find_family, load_backbone
@@ -15,18 +17,21 @@ from trainables.records import TrialRecord
 CLIPS = ClipFormat(16_000, 6_400)
 
 
-def example() -> str:
+def write_example(folder: Path, name: str) -> str:
+    """Writes an example of docs/extending.md; its name as a backbone."""
     page = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(# encoder\.py.*?)```", page, flags=re.DOTALL)
-    return str(code)
+    (code,) = re.findall(rf"```python\n(# {name}\.py.*?)```", page, flags=re.DOTALL)
+    (folder / f"{name}.py").write_text(code)
+    return f"{folder / name}.py:encoder"
 
 
 def of_every_family(folder: Path) -> dict[str, Backbone]:
-    (folder / "encoder.py").write_text(example())
     write_wave_encoder(folder / "waves")
+    write_clap(folder / "clap")
     names = {
         "ast": "random-tiny",
-        "own": f"{folder / 'encoder.py'}:encoder",
+        "clap": str(folder / "clap"),
+        "own": write_example(folder, "transformer"),
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
     }
@@ -40,7 +45,7 @@ def test_the_table_of_families(tmp_path: Path) -> None:
         (row,) = re.findall(rf"^\| `{family}` .*$", page, flags=re.MULTILINE)
         _, _, names, _, _, capabilities, _ = row.split("|")
         assert set(find_family(family).MODEL_TYPES) <= set(re.findall(r"`([^`]+)`", names))
-        assert set(re.findall(r"embed|spectrogram|tokens|tune", capabilities)) == backbone.provides
+        assert set(re.findall(r"embed|spectrogram|text|tokens|tune", capabilities)) == backbone.provides
 
 
 def test_the_table_of_families_and_methods(tmp_path: Path) -> None:
@@ -56,8 +61,8 @@ def test_the_table_of_families_and_methods(tmp_path: Path) -> None:
     assert table in (ROOT / "docs/methods.md").read_text(encoding="utf-8"), f"expected in docs/methods.md:\n{table}"
 
 
-def test_the_example_of_an_own_network(tones: Path, tmp_path: Path) -> None:
-    (tmp_path / "encoder.py").write_text(example())
-    trial = write_run(tmp_path, tones, "icarl", backbone=f"{tmp_path / 'encoder.py'}:encoder")
+@pytest.mark.parametrize(("name", "method"), [("encoder", "icarl"), ("transformer", "ede")])
+def test_the_examples_of_own_networks(name: str, method: str, tones: Path, tmp_path: Path) -> None:
+    trial = write_run(tmp_path, tones, method, backbone=write_example(tmp_path, name))
     record = TrialRecord.load(tmp_path / "it" / "trials" / trial)
-    assert record.status == "finished" and record.backbone.endswith("encoder.py:encoder")
+    assert record.status == "finished" and record.backbone.endswith(f"{name}.py:encoder")

@@ -35,7 +35,7 @@ NOT_RUN = {
     r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/tuning",
     r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED": "a corpus that is not here; tests/datasets builds small ones",
     r"earshot pretrain|trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps and packs",
-    r"--backbone (MIT/|microsoft/|pretrained/hubert|encoder\.py)": "weights of others; tests/docs/test_backbones.py",
+    r"--backbone (MIT/|laion/|microsoft/|pretrained/|encoder\.py)": "weights of others; tests/docs/test_backbones.py",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}

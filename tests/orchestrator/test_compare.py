@@ -49,7 +49,8 @@ def run_dir(tmp_path: Path, write_trial_to: WriteTrial) -> Path:
 def test_every_metric_of_a_chain_can_be_compared() -> None:
     assert {*ChainSummary.__dataclass_fields__, "intransigence"} == set(MEASURES) == set(CHAIN_METRICS)
     assert [name for name, measure in MEASURES.items() if not measure.up] == [
-        "pd", "pd_macro", "forgetting", "forgetting_including_last", "forgetting_avalanche", "ar", "intransigence",
+        "pd", "pd_macro", "forgetting", "forgetting_including_last", "forgetting_avalanche", "ar",
+        "final_ece", "final_residual", "intransigence",
     ]  # fmt: skip
 
 

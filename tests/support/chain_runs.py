@@ -9,11 +9,16 @@ from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
 from orchestrator.results.run_folder import RunFolder
 from trainables.chain_config import ChainConfig
-from trainables.methods.registry import find_method
+from trainables.methods.registry import find_method, methods
 from trainables.records import SeedTriple
 from trainables.session_chain import Chain
 
 PROTOCOL = Protocol(base=2, way=2, shot=3)
+
+
+def methods_on_an_ast() -> list[str]:
+    """The methods that the default backbone has all capabilities for."""
+    return sorted(name for name, method in methods().items() if "text" not in method.uses)
 
 
 def quick(method: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import AutoConfig, AutoModel, ClapConfig, ClapFeatureExtractor, ClapModel, RobertaTokenizer
 
 SIZE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
 WAVES = {
@@ -38,4 +39,45 @@ def write_wave_encoder(folder: Path, name: str = "wav2vec2", **changes: Any) -> 
         torch.manual_seed(0)
         model = AutoModel.from_config(AutoConfig.for_model(model_type, **{**WAVES, **settings, **changes}))
     model.save_pretrained(folder)
+    return model.eval()
+
+
+SOUNDS = {
+    "spec_size": 64,
+    "num_mel_bins": 16,
+    "window_size": 4,
+    "patch_embeds_hidden_size": 8,
+    "depths": [1, 2],
+    "num_attention_heads": [1, 2],
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "drop_path_rate": 0.2,
+}
+TEXTS = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 34,
+}
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+
+
+def write_clap(folder: Path, *, fused: bool = False, tokenizer: bool = True, **extractor: Any) -> ClapModel:
+    """Saves a CLAP that reads 1 s at 48 kHz, with a tokenizer of single bytes; the model, in evaluation mode."""
+    vocabulary = {text: index for index, text in enumerate((*SPECIAL, *sorted(ByteLevel.alphabet())))}
+    fusion = {"enable_fusion": True, "fusion_type": "aff_2d"} if fused else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        texts = {**TEXTS, "vocab_size": len(vocabulary)}
+        config = ClapConfig(audio_config={**SOUNDS, **fusion}, text_config=texts, projection_dim=12)
+        model = ClapModel(config)
+        for parameter in model.parameters():  # larger than they are drawn: texts and clips differ
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    truncation = "fusion" if fused else "rand_trunc"
+    settings = {"feature_size": 16, "max_length_s": 1, "truncation": truncation, **extractor}
+    ClapFeatureExtractor(**settings).save_pretrained(folder)
+    if tokenizer:
+        RobertaTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
     return model.eval()

@@ -11,10 +11,11 @@ from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import PROTOCOL, quick, write_run
-from tests.support.encoders import write_wave_encoder
+from tests.support.encoders import write_clap, write_wave_encoder
 from trainables.chain_config import ChainConfig
 from trainables.inference.exported_model import load_model
 from trainables.methods.registry import check_backbone, find_method, methods
+from trainables.networks.backbones.own import OwnBackbone
 from trainables.networks.backbones.registry import family_names, load_backbone
 from trainables.networks.specs import BackboneSpec, ClipFormat
 from trainables.session_chain import Chain
@@ -29,17 +30,30 @@ class Encoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.bands = nn.Conv1d(1, 12, 64, stride=32)
         torch.manual_seed(0)
+        self.bands = nn.Conv1d(1, 12, 64, stride=256)
         nn.init.normal_(self.bands.weight, std=0.1)
-        nn.init.zeros_(self.bands.bias)
+        self.blocks = nn.ModuleList(nn.TransformerEncoderLayer(12, 2, 24, batch_first=True) for _ in range(3))
+        self.norm = nn.RMSNorm(12)
 
-    def embed(self, waves):
-        return self.bands(waves[:, None]).square().mean(dim=2)
+    def tokens(self, waves):
+        return self.bands(waves[:, None]).transpose(1, 2)
 
 
 def encoder():
     return Encoder()
+
+
+class Bands(nn.Module):
+    sample_rate, dim = 16_000, 12
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.bands = nn.Conv1d(1, 12, 64, stride=32)
+
+    def embed(self, waves):
+        return self.bands(waves[:, None]).square().mean(dim=2)
 
 
 class Fixed:
@@ -47,6 +61,12 @@ class Fixed:
 
     def embed(self, waves):
         return torch.stack([waves.mean(dim=1), waves.std(dim=1)], dim=1)
+"""
+
+BAD = (
+    OWN
+    + """
+import numpy
 
 
 def raises():
@@ -67,7 +87,59 @@ def not_finite():
 
 def no_rate():
     return object()
+
+
+def changed(**values):
+    network = Encoder()
+    for key, value in values.items():
+        delattr(network, key) if hasattr(network, key) and key != "tokens" else None
+        setattr(network, key, value)
+    return network
+
+
+def no_blocks():
+    return changed(blocks=[nn.Identity()])
+
+
+def two_classes():
+    return changed(blocks=nn.ModuleList([nn.Identity(), nn.LayerNorm(12)]))
+
+
+def wrong_tokens():
+    return changed(tokens=lambda waves: waves)
+
+
+def wrong_block():
+    return changed(blocks=nn.ModuleList([nn.Linear(12, 13)]))
+
+
+def block_raises():
+    return changed(blocks=nn.ModuleList([nn.Linear(13, 12)]))
+
+
+def nan_tokens():
+    return changed(tokens=lambda waves: torch.full((2, 5, 12), torch.nan))
+
+
+def wrong_norm():
+    return changed(norm=1.0)
+
+
+class Tokens(Fixed):
+    tokens = Encoder.tokens
+
+
+class NoGradients(Bands):
+    @torch.no_grad()
+    def embed(self, waves):
+        return super().embed(waves)
+
+
+class Numpy(Bands):
+    def embed(self, waves):
+        return torch.from_numpy(numpy.stack([super(Numpy, self).embed(waves).numpy()])[0])
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +147,12 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A backbone of every family, by family."""
     folder = tmp_path_factory.mktemp("encoders")
     write_wave_encoder(folder / "waves", "wavlm")
+    write_clap(folder / "clap", fused=True)
     (folder / "encoder.py").write_text(OWN)
+    (folder / "bad.py").write_text(BAD)
     return {
         "ast": "random-tiny",
+        "clap": str(folder / "clap"),
         "own": f"{folder / 'encoder.py'}:encoder",
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
@@ -99,7 +174,13 @@ def config(tones: Path, store: Path, method: str, backbone: str, **changes: Any)
         ("wav2vec2", "ede", {}),
         ("wav2vec2", "memo", {"layer": 2}),
         ("wav2vec2", "simplecil", {"layer": "mean"}),
+        ("clap", "clap-text", {}),
+        ("clap", "finetune", {}),
         ("own", "icarl", {}),
+        ("own", "ede", {}),
+        ("own", "memo", {}),
+        ("own", "mar", {}),
+        ("own", "ranpac", {"settings": {"tuning": "none"}}),
         ("resnet", "simplecil", {}),
     ],
 )
@@ -131,7 +212,7 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
         torch.testing.assert_close(scores[head], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["own", "resnet", "wav2vec2"])
+@pytest.mark.parametrize("family", ["clap", "own", "resnet", "wav2vec2"])
 def test_every_method_runs_on_every_family_that_it_fits(
     family: str, encoders: dict[str, str], tones: Path, tmp_path: Path
 ) -> None:
@@ -170,13 +251,53 @@ def test_a_setting_can_need_more_of_the_backbone(encoders: dict[str, str]) -> No
         ("not_finite", "embed: expected finite values, found NaN"),
         ("no_rate", "sample_rate: expected a positive whole number, found None"),
         ("missing", "has no function missing"),
+        ("no_blocks", r"tokens\(waves\) needs blocks in a torch.nn.ModuleList, found list"),
+        ("Tokens", r"tokens\(waves\) needs a torch.nn.Module, found Tokens"),
+        ("two_classes", "blocks: expected blocks of one class, found Identity, LayerNorm"),
+        ("wrong_tokens", r"tokens: expected floats \[clips, tokens, 12\], found \[2, 3200\]"),
+        ("wrong_block", r"blocks\[0\]: expected floats \[clips, 13, 12\], found \[2, 13, 13\]"),
+        ("block_raises", r"blocks\[0\] failed: RuntimeError: mat1 and mat2"),
+        ("nan_tokens", "tokens: expected finite values, found NaN"),
+        ("wrong_norm", "norm: expected a torch.nn.Module, found float"),
     ],
 )
 def test_a_bad_factory_is_one_line(factory: str, message: str, encoders: dict[str, str]) -> None:
-    name = encoders["own"].replace(":encoder", f":{factory}")
+    name = encoders["own"].replace("encoder.py:encoder", f"bad.py:{factory}")
     with pytest.raises(EarshotError, match=message) as caught:
         load_backbone(BackboneSpec(name), ClipFormat(16_000, 6_400))
     assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("factory", "provides"),
+    [
+        ("Fixed", {"embed"}),
+        ("Bands", {"embed", "tune"}),
+        ("encoder", {"embed", "tune", "tokens"}),
+        ("NoGradients", {"embed"}),
+        ("Numpy", {"embed"}),
+    ],
+)
+def test_capabilities_are_what_the_object_has(factory: str, provides: set[str], encoders: dict[str, str]) -> None:
+    name = encoders["own"].replace("encoder.py:encoder", f"bad.py:{factory}")
+    assert load_backbone(BackboneSpec(name), ClipFormat(16_000, 6_400)).provides == provides
+
+
+def test_a_specialised_part_of_an_own_network(encoders: dict[str, str]) -> None:
+    """New weights for the block, also where no name says what is a norm; a block with the weights of the last one."""
+    backbone = load_backbone(BackboneSpec(encoders["own"]), ClipFormat(16_000, 6_400))
+    assert isinstance(backbone, OwnBackbone)
+    waves = torch.randn(2, 3_200, generator=torch.Generator().manual_seed(0))
+    part = backbone.new_part(torch.Generator().manual_seed(0))
+    assert all(parameter.requires_grad for parameter in part.parameters())
+    assert torch.equal(part.block.norm1.weight, torch.ones(12)) and not part.block.linear1.bias.any()
+    assert 0.01 < float(part.block.linear1.weight.detach().std()) < 0.03
+    again = backbone.new_part(torch.Generator().manual_seed(0))
+    torch.testing.assert_close(part(backbone(waves)), again(backbone(waves)), rtol=0, atol=0)
+    part.block.load_state_dict(backbone.last_block_state())
+    part.norm.load_state_dict(backbone.norm.state_dict())
+    hidden = backbone.blocks(backbone.patches(waves), last=2)
+    torch.testing.assert_close(part.eval()(hidden), backbone.embed(waves), rtol=1e-5, atol=1e-5)
 
 
 def test_an_object_that_is_no_module_embeds(encoders: dict[str, str], tones: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trainables import metrics
+from trainables.metrics import SessionPredictions
 
 NAN = float("nan")
 
@@ -54,8 +55,8 @@ def test_accuracy_row_groups_by_the_session_that_introduced_the_label() -> None:
 def test_score_chain() -> None:
     classes = [[1, 0], [2]]
     sessions = [
-        ([0, 0, 0, 1], [0, 0, 1, 1]),
-        ([0, 0, 0, 1, 2, 2], [0, 2, 2, 1, 2, 0]),
+        SessionPredictions([0, 0, 0, 1], [0, 0, 1, 1]),
+        SessionPredictions([0, 0, 0, 1, 2, 2], [0, 2, 2, 1, 2, 0]),
     ]
     scores = metrics.score_chain(sessions, classes, planned=2)
     np.testing.assert_allclose(scores.matrix, [[0.75, NAN], [0.5, 0.5]])
@@ -67,8 +68,49 @@ def test_score_chain() -> None:
     np.testing.assert_array_equal(scores.clips, [4, 6])
 
 
+def test_the_expected_calibration_error() -> None:
+    """Confidences 0.9, 0.8 (one right) and 0.6 (right): (|1 - 1.7| + |1 - 0.6|) / 3 with five bins."""
+    confidences, correct = [0.9, 0.8, 0.6], [True, False, True]
+    assert metrics.expected_calibration_error(confidences, correct, 2) == pytest.approx(abs(2 - 2.3) / 3)
+    assert metrics.expected_calibration_error(confidences, correct, 5) == pytest.approx((0.1 + 0.8 + 0.4) / 3)
+    assert math.isnan(metrics.expected_calibration_error([], []))
+    assert math.isnan(metrics.expected_calibration_error([0.5, NAN], [True, True]))
+
+
+def test_top_5_and_calibration_of_a_chain() -> None:
+    """Five classes have no top-5 accuracy; predictions without scores have neither."""
+    base = SessionPredictions(range(5), range(5), [1.0] * 5, [True] * 5)
+    later = SessionPredictions(range(6), [0, 1, 2, 3, 4, 0], [1.0] * 6, [True, True, True, True, True, False])
+    scores = metrics.score_chain([base, later], [range(5), [5]], planned=3)
+    np.testing.assert_allclose(scores.top5, [NAN, 5 / 6, NAN])
+    np.testing.assert_allclose(scores.ece, [0, 1 / 6, NAN])
+    assert math.isnan(metrics.summarise(scores).final_top5)
+    summary = metrics.summarise(metrics.score_chain([base, later], [range(5), [5]], planned=2))
+    assert (summary.final_top5, summary.final_ece) == pytest.approx((5 / 6, 1 / 6))
+    unknown = metrics.score_chain([SessionPredictions(range(6), range(6))], [range(6)], planned=1)
+    assert math.isnan(unknown.top5[0]) and math.isnan(unknown.ece[0])
+
+
+def test_classes_that_leave() -> None:
+    """By hand: class 1 leaves in session 1; one of four clips is still predicted to be of it."""
+    sessions = [
+        SessionPredictions([0, 0, 1, 1], [0, 1, 1, 1]),
+        SessionPredictions([0, 0], [0, 1]),
+        SessionPredictions([0, 0, 2, 2], [0, 0, 2, 1]),
+    ]
+    scores = metrics.score_chain(sessions, [[0, 1], [], [2]], planned=3, left=[[], [1], []])
+    np.testing.assert_allclose(scores.matrix, [[0.75, NAN, NAN], [0.5, NAN, NAN], [1.0, NAN, 0.5]])
+    np.testing.assert_allclose(scores.micro, [0.75, 0.5, 0.75])
+    np.testing.assert_allclose(scores.residual, [NAN, 0.5, 0.25])
+    summary = metrics.summarise(scores)
+    assert (summary.aa, summary.final_residual) == pytest.approx((2 / 3, 0.25))
+    assert summary.forgetting == pytest.approx(0.75 - 1.0)
+
+
 def test_missing_sessions_are_nan_and_never_zero() -> None:
-    scores = metrics.score_chain([([0, 1], [0, 1]), ([0, 1, 2], [0, 0, 2])], [[0, 1], [2]], planned=4)
+    scores = metrics.score_chain(
+        [SessionPredictions([0, 1], [0, 1]), SessionPredictions([0, 1, 2], [0, 0, 2])], [[0, 1], [2]], planned=4
+    )
     np.testing.assert_allclose(scores.micro, [1.0, 2 / 3, NAN, NAN])
     np.testing.assert_allclose(scores.macro, [1.0, 2 / 3, NAN, NAN])
     assert np.isnan(scores.matrix[2:]).all()
@@ -187,7 +229,7 @@ def test_summary_of_a_whole_chain() -> None:
     for row in correct:
         labels = np.repeat(np.arange(len(row)), 4)
         right = np.concatenate([np.arange(4) < count for count in row])
-        sessions.append((labels, np.where(right, labels, (labels + 1) % 3)))
+        sessions.append(SessionPredictions(labels, np.where(right, labels, (labels + 1) % 3)))
     summary = metrics.summarise(metrics.score_chain(sessions, [[0], [1], [2]], planned=3))
     assert summary.aa == pytest.approx((1 + 5 / 8 + 6 / 12) / 3)
     assert summary.aa_macro == pytest.approx(summary.aa)
@@ -205,7 +247,7 @@ def test_summary_of_a_whole_chain() -> None:
 
 def test_micro_and_macro_differ_if_classes_have_unequal_numbers_of_clips() -> None:
     # session 0: class 0, four clips, all right; session 1: class 1, one clip, wrong, and class 0 has 2 of 4
-    sessions = [([0] * 4, [0] * 4), ([0, 0, 0, 0, 1], [0, 0, 1, 1, 0])]
+    sessions = [SessionPredictions([0] * 4, [0] * 4), SessionPredictions([0, 0, 0, 0, 1], [0, 0, 1, 1, 0])]
     summary = metrics.summarise(metrics.score_chain(sessions, [[0], [1]], planned=2))
     assert (summary.final, summary.final_macro) == pytest.approx((2 / 5, (1 / 2 + 0) / 2))
     assert (summary.pd, summary.pd_macro) == pytest.approx((1 - 2 / 5, 1 - 1 / 4))

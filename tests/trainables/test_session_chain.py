@@ -12,7 +12,7 @@ import pytest
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from trainables.chain_config import ChainConfig
-from trainables.records import PREDICTIONS, SeedTriple, TrialRecord
+from trainables.records import SCORED_PREDICTIONS, SeedTriple, TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.layout import predictions_file, stage_file
 from trainables.store.stages import StageStore
@@ -46,7 +46,7 @@ def test_predictions_of_every_head_for_all_classes_seen_so_far(tones: Path, tmp_
     assert record.planned_sessions == len(record.sessions) == 3
     for session in record.sessions:
         table = pq.read_table(tmp_path / "trial" / session.predictions)
-        assert table.schema == PREDICTIONS
+        assert table.schema == SCORED_PREDICTIONS
         frame = table.to_pandas()
         seen = 2 * (session.index + 1)
         assert set(frame["label"]) == set(range(seen))
@@ -98,6 +98,27 @@ def test_resuming_after_any_session_gives_the_same_bytes(tones: Path, tmp_path: 
             interrupted.step()
         assert run(Chain(part, tmp_path / f"resumed-{done}")) == [True] * done + [False] * (3 - done)
         assert digests(tmp_path / f"resumed-{done}") == digests(tmp_path / "whole")
+
+
+def test_classes_leave(tones: Path, tmp_path: Path) -> None:
+    """A class that left is queried no longer, and a method that forgets predicts it no longer, also when resumed."""
+    protocol = Protocol(base=3, way=1, shot=3, leave=1, sessions=5)
+    settings = config(tones, tmp_path / "store", method="simplecil").model_copy(
+        update={"settings": {}, "protocol": protocol}
+    )
+    chain = Chain(settings, tmp_path / "one")
+    assert run(chain) == [False] * 5
+    gone = chain.record.sessions[2].left
+    assert len(gone) == 1 and chain.record.sessions[2].classes == ()
+    for session in chain.record.sessions[2:]:
+        frame = pq.read_table(tmp_path / "one" / session.predictions).to_pandas()
+        assert not {*frame["label"], *frame["prediction"]} & set(gone)
+    part = settings.model_copy(update={"store": str(tmp_path / "other")})
+    interrupted = Chain(part, tmp_path / "interrupted")
+    for _ in range(3):
+        interrupted.step()
+    assert run(Chain(part, tmp_path / "two")) == [True] * 3 + [False] * 2
+    assert digests(tmp_path / "two") == digests(tmp_path / "one")
 
 
 def test_sessions_are_cached_where_all_that_they_depend_on_is_equal(tones: Path, tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ class _BatchClips:
     """The clips of one batch. Positions are never reused, so cached features cannot leak between batches."""
 
     fingerprint = ""  # nothing is stored beyond a batch
+    class_names = ()  # only training reads them
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate

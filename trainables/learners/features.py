@@ -38,6 +38,10 @@ class Clips(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 hex of the clips' contents."""
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the benchmark, indexed by label; empty for a recording to be classified. Untrusted text."""
+
     def audio(self, positions: Sequence[int]) -> np.ndarray:
         """`[clips, samples]`, float32 in [-1, 1]."""
 

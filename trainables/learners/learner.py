@@ -4,7 +4,8 @@ A method is one file in `trainables/methods` with one subclass of `Learner`. A c
 
     learner = Method(settings, features)
     for session in sessions:
-        learner.learn(session, generator)       reads the support clips
+        learner.learn(session, generator)       reads the support clips; or, where classes leave,
+        learner.forget(clips)                   for each of them, if the method forgets
         scores = learner.score(positions)       {head: [clips, classes seen so far]}
         state = learner.state()                 everything that a later session needs
 
@@ -19,7 +20,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
+from datasets.utils.errors import EarshotError
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.settings import Settings
 from trainables.networks.specs import Capability
@@ -60,13 +62,14 @@ class Learner(ABC):
         heads: the names of its scores.
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
+        forgets: whether `forget` removes a class exactly; otherwise a class that leaves is still predicted.
 
     Args of the constructor:
         settings: validated.
         features: waveforms, spectrograms and embeddings of clips, by position.
 
     Attributes:
-        classes: labels of the classes seen so far; column c of every score belongs to `classes[c]`.
+        classes: labels of the classes seen so far and not forgotten; column c of every score belongs to `classes[c]`.
     """
 
     name: ClassVar[str]
@@ -77,6 +80,7 @@ class Learner(ABC):
     heads: ClassVar[tuple[str, ...]]
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
+    forgets: ClassVar[bool] = False
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -116,6 +120,17 @@ class Learner(ABC):
             session: the new classes; its query clips must not be used.
             generator: the only source of randomness, seeded for this session.
         """
+
+    def forget(self, clips: ClassClips) -> None:
+        """Removes a class exactly: the scores are then those of a chain that never had it, up to rounding.
+
+        Args:
+            clips: the class and the support clips that it was learned from.
+
+        Raises:
+            EarshotError: the method cannot.
+        """
+        raise EarshotError(f"method {self.name}: cannot forget a class; methods with `forgets` can")
 
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:

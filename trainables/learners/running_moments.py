@@ -48,6 +48,14 @@ class RunningMoments:
         squares = self.squares + other.squares + distance.square() * (self.count * other.count / count)
         return RunningMoments(count, mean, squares)
 
+    def remove(self, other: "RunningMoments") -> "RunningMoments":
+        """Moments of the vectors without those of `other`, which are among them and fewer: the inverse of `merge`."""
+        count = self.count - other.count
+        mean = (self.count * self.mean - other.count * other.mean) / count
+        distance = other.mean - mean
+        squares = self.squares - other.squares - distance.square() * (count * other.count / self.count)
+        return RunningMoments(count, mean, squares.clamp_min(0))
+
     @property
     def deviation(self) -> Tensor:
         """Standard deviation (ddof 1), at least `SMALLEST_DEVIATION`: `[dim]`, float64."""

@@ -7,7 +7,7 @@ import torchaudio
 from pydantic import Field
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner
 from trainables.learners.running_moments import RunningMoments
@@ -41,6 +41,7 @@ class MfccNcm(Learner):
     Settings = MfccNcmSettings
     heads = ("nearest-mean",)
     backbone = False
+    forgets = True
 
     moments: RunningMoments
 
@@ -61,6 +62,12 @@ class MfccNcm(Learner):
         self.moments = self.moments.merge(moments) if self.classes else moments
         self.means = torch.cat([self.means, means]) if self.classes else means
         self.classes += session.labels
+
+    def forget(self, clips: ClassClips) -> None:
+        column = self.classes.index(clips.label)
+        self.moments = self.moments.remove(RunningMoments.of(self._describe(clips.support)))
+        self.means = torch.cat([self.means[:column], self.means[column + 1 :]])
+        del self.classes[column]
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         standardise = self.moments.standardise

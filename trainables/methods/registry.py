@@ -74,10 +74,13 @@ def check_backbone(method: "type[Learner]", settings: Any, backbone: "Backbone",
             for other, candidate in methods().items()
             if candidate.backbone and candidate.capabilities(candidate.Settings()) <= backbone.provides
         ]
+        hint = "; text needs a CLAP with the files of its tokenizer" if "text" in missing else ""
         raise EarshotError(
             f"method {method.name}: needs {' and '.join(missing)} of its backbone, '{name}' ({backbone.family}) has "
-            f"{', '.join(sorted(backbone.provides))}; methods that fit: {', '.join(fitting)}"
+            f"{', '.join(sorted(backbone.provides))}; methods that fit: {', '.join(fitting)}{hint}"
         )
+    if "text" in method.capabilities(settings) and backbone.text is not None:
+        _ = backbone.text.digest  # reads the text tower, whose parameters are checked
 
 
 def check_protocol(method: "type[Learner]", settings: Any, protocol: "Protocol", sessions: "Sequence[Session]") -> None:

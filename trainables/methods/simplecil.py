@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session
+from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner
 from trainables.learners.settings import Settings
@@ -31,6 +31,7 @@ class SimpleCIL(Learner):
     paper = "Zhou et al. 2023, arXiv 2303.07338"
     Settings = SimpleCILSettings
     heads = ("prototype",)
+    forgets = True
 
     def __init__(self, settings: SimpleCILSettings, features: Features) -> None:
         super().__init__(settings, features)
@@ -43,6 +44,11 @@ class SimpleCIL(Learner):
         new = class_means(self.features.pooled(session.support), session.support_labels, session.labels)
         self.prototypes = torch.cat([self.prototypes.to(new), new]) if self.classes else new
         self.classes += session.labels
+
+    def forget(self, clips: ClassClips) -> None:
+        column = self.classes.index(clips.label)
+        self.prototypes = torch.cat([self.prototypes[:column], self.prototypes[column + 1 :]])
+        del self.classes[column]
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         return {"prototype": cosine_scores(self.features.pooled(positions), self.prototypes)}

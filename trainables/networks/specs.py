@@ -27,7 +27,7 @@ def is_factory(backbone: str) -> bool:
     return _FACTORY.match(backbone) is not None
 
 
-Capability = Literal["embed", "tune", "tokens", "spectrogram"]
+Capability = Literal["embed", "tune", "tokens", "spectrogram", "text"]
 """What a backbone can do and a method may need; see `trainables.networks.backbones.backbone`."""
 
 Layer = int | Literal["last", "mean"]

@@ -41,8 +41,13 @@ def initialise(module: nn.Module, generator: torch.Generator, kind: Initialisati
             else:
                 parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
     if kind == "torch":
-        for _, layer in sorted(module.named_modules()):
-            if isinstance(layer, nn.Linear):
-                bound = 1 / math.sqrt(layer.in_features)
-                for values in layer.parameters(recurse=False):
-                    nn.init.uniform_(values, -bound, bound, generator=generator)
+        initialise_linear_layers(module, generator)
+
+
+def initialise_linear_layers(module: nn.Module, generator: torch.Generator) -> None:
+    """Initialises weights and biases of linear layers as PyTorch does: uniform with bound 1 / sqrt(inputs)."""
+    for _, layer in sorted(module.named_modules()):
+        if isinstance(layer, nn.Linear):
+            bound = 1 / math.sqrt(layer.in_features)
+            for values in layer.parameters(recurse=False):
+                nn.init.uniform_(values, -bound, bound, generator=generator)

@@ -1,5 +1,6 @@
 """Protocols: session sizes, class order, support draw, validation clips."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from datasets.benchmark.protocol import NAMED, AnyProtocol, Protocol, draw_support, make_sessions
+from datasets.benchmark.protocol import NAMED, AnyProtocol, Protocol, classes_present, draw_support, make_sessions
 from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 
@@ -43,12 +44,44 @@ def sizes(protocol: Protocol, classes: int, base_classes: int | None = None) -> 
         (NAMED["fcac"], 100, 60, [60] + [5] * 8),  # LS-100
         (NAMED["fcac"], 100, 55, [55] + [5] * 9),  # NSynth-100
         (NAMED["fcac"], 89, 59, [59] + [5] * 6),  # FSC-89
+        (NAMED["fciac"], 100, 60, [60] + [5, 0] * 8),
+        (NAMED["fciac"], 89, 59, [59] + [5, 0] * 6),
+        (Protocol(base=10, way=3, leave=1, sessions=4), 24, None, [10, 3, 0, 3]),
         (Protocol(base=4, way=4), 24, None, [4] * 6),
         (Protocol(base=10, way=3, sessions=2), 24, None, [10, 3]),
     ],
 )
 def test_session_sizes(protocol: Protocol, classes: int, base_classes: int | None, expected: list[int]) -> None:
     assert sizes(protocol, classes, base_classes) == expected
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_classes_that_leave(seed: int) -> None:
+    """Of two, one is a base class and one of those that came last; none leaves twice."""
+    protocol = NAMED["fciac"].model_copy(update={"class_order": "seeded"})
+    sessions = make_sessions(protocol, table(100), order_seed=seed, support_seed=0, base_classes=60)
+    base = set(sessions[0].labels)
+    gone: set[int] = set()
+    for before, session in itertools.pairwise(sessions):
+        if not session.leaving:
+            continue
+        first, second = (clips.label for clips in session.leaving)
+        assert first in base - gone and second in before.labels
+        assert [clips.support for clips in session.leaving if clips.label == second] == [
+            clips.support for clips in before.classes if clips.label == second
+        ]
+        gone |= {first, second}
+    assert len(gone) == 16
+    present = classes_present(sessions)
+    assert len(present) == 100 - 16 and not {clips.label for clips in present} & gone
+    other = make_sessions(protocol, table(100), order_seed=seed + 1, support_seed=0, base_classes=60)
+    assert [one.leaving for one in other] != [one.leaving for one in sessions]
+
+
+def test_a_fixed_order_has_a_fixed_draw_of_leaving_classes() -> None:
+    protocol = Protocol(base=5, way=3, leave=2)
+    one, two = (make_sessions(protocol, table(14), order_seed=seed, support_seed=0) for seed in (0, 1))
+    assert one == two
 
 
 def test_the_support_draw_matches_the_released_code(golden: dict[str, np.ndarray]) -> None:
@@ -145,6 +178,12 @@ def test_an_explicit_order_is_used() -> None:
             r"shots: 'class 0' .* has 8 of 9; no test clips: 'class 0' \(label 0\), 'class 1'",
         ),
         (Protocol(way=2, shot=9), table(30), r"\(label 19\) has 8 of 9 and 10 more; take fewer"),
+        (
+            Protocol(base=3, way=1, leave=1),
+            table(9),
+            r"session 6 removes 1 base classes \(leave 1\), 1 are left and one must stay; take fewer with --leave",
+        ),
+        (Protocol(base=9, way=1, leave=4), table(12), r"removes 2 of the classes that came last .*, these are 1"),
         (Protocol(way=2, class_order=(0, 9)), table(4), "label 9 is not in the benchmark; expected 0 to 3"),
         (Protocol(way=2, class_order=(0, 1, 2)), table(4), "names 3 labels, protocol free needs 4"),
     ],

@@ -1,4 +1,4 @@
-"""A real cluster whose nodes have Ray and the libraries, but not our packages: a job or a driver uploads them."""
+"""A real cluster whose nodes have Ray and the libraries, but not our packages, nor the user's: both are uploaded."""
 
 import json
 import os
@@ -22,7 +22,17 @@ from tests.support.processes import descendants, running, wait_for
 
 REPOSITORY = Path(__file__).parents[3]
 TOKEN = "0123456789abcdef" * 4
-CHAIN = ["--method", "mfcc-ncm", "--protocol", "free", "--base", "2", "--way", "2", "--shot", "2", "--sessions", "2"]
+CHAIN = ["--method", "simplecil", "--protocol", "free", "--base", "2", "--way", "2", "--shot", "2", "--sessions", "2"]
+NETWORK = """
+import torch
+
+
+class Encoder:
+    sample_rate, dim = 16_000, 2
+
+    def embed(self, waves):
+        return torch.stack([waves.std(dim=1), waves.diff(dim=1).std(dim=1)], dim=1)
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -102,12 +112,21 @@ def status(url: str) -> int:
         return 0
 
 
+def write_network(folder: Path) -> None:
+    """A package with a network of the user's own."""
+    (folder / "lab").mkdir(parents=True)
+    (folder / "lab" / "network.py").write_text(NETWORK)
+    (folder / "lab" / "encoders.py").write_text("from .network import Encoder as encoder\n")
+
+
 def test_a_submitted_job_runs_to_completion(cluster: Cluster, tones: Path, tmp_path: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(
             REPOSITORY / package, tmp_path / "code" / package, ignore=shutil.ignore_patterns("__pycache__", ".*")
         )
-    sweep = ["python", "-m", "orchestrator.sweep", "--address", "auto", "--benchmark", str(tones), *CHAIN]
+    write_network(tmp_path / "code")
+    own = ["--backbone", "lab.encoders:encoder"]
+    sweep = ["python", "-m", "orchestrator.sweep", "--address", "auto", "--benchmark", str(tones), *CHAIN, *own]
     size = ["--seeds", "1", "--trials", "1", "--name", "job", "--runs", str(tmp_path / "runs")]
     submit = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", cluster.dashboard]
     code = ["--working-dir", str(tmp_path / "code"), "--"]
@@ -127,17 +146,24 @@ def test_a_submitted_job_runs_to_completion(cluster: Cluster, tones: Path, tmp_p
 
 
 DRIVER = """
-import sys
+import os, sys
 from datasets.utils.errors import EarshotError
 from orchestrator.cluster.session import start_ray
+from trainables.networks.own_code import find_code
 try:
-    with start_ray(sys.argv[1]):
+    with start_ray(sys.argv[1], code=[find_code(name) for name in sys.argv[2:]]):
         import ray
-        def where():
-            import os, datasets, orchestrator, trainables.learners.learner
+        def where(name=sys.argv[2], folder=os.getcwd()):
+            import os, sys, datasets, orchestrator, trainables.learners.learner
             from search_spaces.loader import shipped
+            from trainables.networks.own_code import find_code
             assert shipped()["ede"].exists()
-            return [datasets.__file__, os.environ.get("EARSHOT_CACHE"), os.environ.get("AWS_SECRET_ACCESS_KEY")]
+            os.chdir("/")  # as on another machine, which does not have the driver's folder
+            sys.path = [place for place in sys.path if place not in ("", folder)]
+            code = find_code(name)
+            assert code.function()().dim == 2
+            variables = [os.environ.get("EARSHOT_CACHE"), os.environ.get("AWS_SECRET_ACCESS_KEY")]
+            return [datasets.__file__, code.file, *variables]
         print(*ray.get(ray.remote(where).remote()), sep="\\n")
 except EarshotError as error:
     print(error)
@@ -147,8 +173,9 @@ except EarshotError as error:
 def run_driver(cluster: Cluster, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Joins the cluster from outside of the repository, with our packages installed."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    write_network(folder)
     return subprocess.run(
-        [sys.executable, "-c", DRIVER, cluster.address],
+        [sys.executable, "-c", DRIVER, cluster.address, "lab.encoders:encoder"],
         cwd=folder,
         env={**inherited, "HOME": str(folder), **environment},
         capture_output=True,
@@ -157,7 +184,7 @@ def run_driver(cluster: Cluster, folder: Path, **environment: str) -> "subproces
     )
 
 
-def test_a_driver_uploads_our_packages(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_driver_uploads_our_packages_and_the_code_of_a_network(cluster: Cluster, tmp_path: Path) -> None:
     process = run_driver(
         cluster,
         tmp_path,
@@ -168,8 +195,9 @@ def test_a_driver_uploads_our_packages(cluster: Cluster, tmp_path: Path) -> None
         PYTHONPATH=str(REPOSITORY),
     )
     assert process.returncode == 0, process.stderr
-    place, cache, secret = process.stdout.splitlines()
-    assert "/runtime_resources/py_modules_files/" in place and (cache, secret) == ("/cache", "None")
+    place, code, cache, secret = process.stdout.splitlines()
+    assert all("/runtime_resources/py_modules_files/" in path for path in (place, code))
+    assert (cache, secret) == ("/cache", "None")
 
 
 @pytest.mark.parametrize(

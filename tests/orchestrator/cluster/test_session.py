@@ -394,6 +394,9 @@ def test_workers_of_a_joined_cluster_get_our_packages_and_no_secret(monkeypatch:
     environment = runtime_env()
     assert environment["env_vars"]["EARSHOT_LEASE_SECONDS"] == "7" and "secret" not in str(environment)
     assert environment["py_modules"] == [str(REPOSITORY / package) for package in PACKAGES]
+    own = runtime_env([Path("/tmp/earshot_code_1_2")])
+    assert own["py_modules"] == [*environment["py_modules"], "/tmp/earshot_code_1_2"]
+    assert own["env_vars"]["EARSHOT_CODE"] == "earshot_code_1_2"
 
 
 @pytest.mark.parametrize(

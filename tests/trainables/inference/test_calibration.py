@@ -1,11 +1,12 @@
-"""Temperatures and the expected calibration error."""
+"""Temperatures of an exported model."""
 
 import math
 
 import pytest
 import torch
 
-from trainables.inference.calibration import calibrate, expected_calibration_error, fit_temperature
+from trainables.inference.calibration import calibrate
+from trainables.temperature import fit_temperature
 
 
 def drawn(clips: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,14 +35,6 @@ def test_a_model_that_is_always_right_is_not_certain(clips: int) -> None:
     smoothed = 0.5 / (clips + 1)
     temperature = fit_temperature(torch.tensor([[1.0, 0.0]] * clips), torch.zeros(clips, dtype=torch.int64))
     assert temperature == pytest.approx(1 / math.log((1 - smoothed) / smoothed), rel=1e-3)
-
-
-def test_the_expected_calibration_error_by_hand() -> None:
-    """Confidences 0.9, 0.8 (one right) and 0.6 (right): (|1 - 1.7| + |1 - 0.6|) / 3 with two bins, 5 bins."""
-    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]], dtype=torch.float64)
-    columns = torch.tensor([0, 1, 1])
-    assert expected_calibration_error(probabilities, columns, 2) == pytest.approx(abs(2 - 2.3) / 3, abs=1e-6)
-    assert expected_calibration_error(probabilities, columns, 5) == pytest.approx((0.1 + 0.8 + 0.4) / 3, abs=1e-6)
 
 
 def test_without_clips_or_without_differences_the_temperature_is_1() -> None:

@@ -17,14 +17,13 @@ from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import export
 from orchestrator.results.run_folder import RunFolder
-from tests.support.chain_runs import write_run
+from tests.support.chain_runs import methods_on_an_ast, write_run
 from trainables.inference.description import FILE_NAME
 from trainables.inference.exported_model import load_model
-from trainables.methods.registry import methods
 from trainables.records import TrialRecord
 
 
-@pytest.mark.parametrize("method", sorted(methods()))
+@pytest.mark.parametrize("method", methods_on_an_ast())
 def test_every_head_of_every_method_predicts_what_the_chain_predicted(method: str, tones: Path, tmp_path: Path) -> None:
     trial = write_run(tmp_path, tones, method)
     export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")

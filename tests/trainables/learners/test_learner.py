@@ -1,6 +1,7 @@
 """Every method: found by name, one per file, resumes exactly, rejects invalid settings."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.validation import validated
+from tests.support.chain_runs import methods_on_an_ast
 from tests.support.learning import generator, sessions
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
-from trainables.methods.registry import find_method, methods
+from trainables.methods.registry import find_method
 from trainables.store.arrays import ArrayStore
 
 OTHERS = {"cec": {"base_episodes": 3}, "ranpac": {"projection": 64}}
@@ -23,7 +25,7 @@ def quick(name: str) -> dict[str, object]:
     return {**epochs, **OTHERS.get(name, {})}
 
 
-METHODS = sorted(methods())
+METHODS = methods_on_an_ast()
 
 
 def make(name: str, features: Features) -> Learner:
@@ -72,6 +74,28 @@ def test_resumes_mid_chain_with_identical_results(name: str, features: Features)
     resumed.load(state)
     resumed.learn(third, generator(2))
     for head, scores in learner.score((0, 20, 50)).items():
+        assert torch.equal(scores, resumed.score((0, 20, 50))[head])
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if find_method(name).forgets])
+def test_a_forgotten_class_leaves_no_trace(name: str, features: Features) -> None:
+    """The scores are those of a chain in which it never was, up to rounding; also in another process."""
+    base, second, third = sessions(features)
+    learner, without, resumed = (make(name, features) for _ in range(3))
+    gone = (base.classes[1], second.classes[0])
+    for session in (base, second):
+        learner.learn(session, generator(session.index))
+    for clips in gone:
+        learner.forget(clips)
+    resumed.load(learner.state())
+    for one in (learner, resumed):
+        one.learn(third, generator(2))
+    for session in (base, second, third):
+        kept = tuple(clips for clips in session.classes if clips not in gone)
+        without.learn(replace(session, classes=kept), generator(session.index))
+    assert learner.classes == without.classes == resumed.classes
+    for head, scores in learner.score((0, 20, 50)).items():
+        torch.testing.assert_close(scores, without.score((0, 20, 50))[head])
         assert torch.equal(scores, resumed.score((0, 20, 50))[head])
 
 

@@ -22,7 +22,8 @@ def learned(features: Features, count: int, **settings: Any) -> RanPAC:
 def random_features(learner: RanPAC, positions: tuple[int, ...]) -> torch.Tensor:
     """phi(x) = ReLU(e(x) B), computed without the code of the method."""
     with torch.inference_mode():
-        embedded = learner.adapted.embed(learner.features.inputs(positions)[:])
+        network = learner.adapted or learner.features.backbone
+        embedded = network.embed(learner.features.inputs(positions)[:])
         return (embedded @ learner.projection).clamp_min(0).double()
 
 
@@ -34,10 +35,14 @@ def test_published_defaults() -> None:
     assert [schedule.lr_after(epoch) for epoch in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0.0])
 
 
-@pytest.mark.parametrize("projection", [50, 5])  # more random features than clips, and fewer
-def test_scores_are_the_ridge_regression_of_all_support(features: Features, projection: int) -> None:
+@pytest.mark.parametrize(
+    ("projection", "tuning"),
+    [(50, "adapter"), (5, "adapter"), (50, "none")],  # more random features than clips, and fewer; no adapters
+)
+def test_scores_are_the_ridge_regression_of_all_support(features: Features, projection: int, tuning: str) -> None:
     """The closed form with an explicit Gram matrix, from the clips of all sessions at once."""
-    learner = learned(features, 3, projection=projection)
+    learner = learned(features, 3, projection=projection, tuning=tuning)
+    assert (learner.adapted is None) == (tuning == "none")
     support = [clip for session in sessions(features) for clip in session.support]
     labels = [label for session in sessions(features) for label in session.support_labels]
     phi = random_features(learner, tuple(support))
@@ -51,6 +56,12 @@ def test_scores_are_the_ridge_regression_of_all_support(features: Features, proj
     query = sessions(features)[1].classes[0].query
     expected = (random_features(learner, query) @ learner.ridge.weights).float()
     torch.testing.assert_close(learner.score(query)["ridge"], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_without_adapters_it_needs_the_embedding_only() -> None:
+    assert RanPAC.capabilities(RanPACSettings.model_validate({"tuning": "none"})) == {"embed"}
+    assert RanPAC.capabilities(RanPACSettings()) == {"tune", "tokens"}
+    assert "tuning" not in RanPACSettings().read_by(0)  # addresses of stages from before the setting
 
 
 def test_the_projection_is_drawn_once_and_standard_normal(features: Features) -> None:

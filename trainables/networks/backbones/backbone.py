@@ -5,12 +5,13 @@
     tune         gradients through embed                               finetune, icarl, der
     tokens       patches, blocks, norm: token maps [clips, tokens, dim]   ede, memo, mar, adapters
     spectrogram  inputs are [clips, frames, bins], which can be flipped   pass, cec
+    text         text.embed(texts): [texts, dim], comparable with embed   clap-text
 
 A backbone owns its front end: `frontend(waves)` gives the inputs of all its functions, `[clips, ...]`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -41,6 +42,20 @@ class WaveTransform(Protocol):
         """`[clips, samples]` in [-1, 1] to `[clips, ...]`."""
 
 
+class TextTower(Protocol):
+    """An encoder of texts into the space of a backbone's embeddings.
+
+    Attributes:
+        digest: SHA-256 of all that its embeddings depend on.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Texts to `[texts, dim]`, of length 1, on the CPU."""
+
+
 class Backbone(nn.Module, ABC):
     """An encoder of clips of one length and rate.
 
@@ -52,6 +67,7 @@ class Backbone(nn.Module, ABC):
         frontend: waveforms to inputs.
         factory: what an export needs to restore it; empty where the family restores it alone.
         hears: the sample rate that the encoder was made for, Hz; None where any is.
+        text: its text tower; None where it has none, and in exports.
     """
 
     family: ClassVar[str]
@@ -62,6 +78,7 @@ class Backbone(nn.Module, ABC):
     provides: frozenset[Capability]
     factory: str = ""
     hears: int | None = None
+    text: TextTower | None = None
 
     @property
     @abstractmethod
@@ -170,7 +187,7 @@ class SpecialisedPart(nn.Module):
         super().__init__()
         with torch.device("meta"):  # allocated below: no draw from the global generator
             self.block = new_block()
-            self.norm = nn.LayerNorm(dim, eps=eps)
+            self.norm: nn.Module = nn.LayerNorm(dim, eps=eps)
         self.to_empty(device="cpu")
         if generator is not None:
             initialise(self, generator, initialisation)

@@ -2,22 +2,30 @@
 
 `factory()` returns an object with
 
-    sample_rate   of the waveforms that it reads, Hz
-    dim           size of its embedding
-    embed(waves)  `[clips, samples]` in [-1, 1], float32, to `[clips, dim]`
+    sample_rate     of the waveforms that it reads, Hz
+    dim             size of its embedding
+    embed(waves)    `[clips, samples]` in [-1, 1], float32, to `[clips, dim]`
 
-Clips are resampled to `sample_rate`. If the object is a `torch.nn.Module` with parameters, methods that train the
-network can use it, too: they train copies of it. What it draws when it is made does not change with Earshot's seeds; it
-should read weights, or seed a generator of its own.
+Clips are resampled to `sample_rate`. If the object is a `torch.nn.Module` whose embedding has gradients, methods can
+train the network: they train copies of it. If it is a transformer, it may also have
 
-The digest covers the weights (`state_dict()`) and the source file of the factory, not other modules that it imports.
+    tokens(waves)   to the token map before the first block, `[clips, tokens, dim]`
+    blocks          a `torch.nn.ModuleList` of blocks of one class, each of which maps a token map to the same shape
+    norm            a `torch.nn.Module`, the norm after the last block; may be left out
+
+and its embedding is the mean over tokens of norm(blocks(tokens(waves))), unless it has an `embed` of its own.
+
+- A specialised part (EDE, MEMO) is a copy of the last block and of the norm with new weights: matrices are drawn from a
+  truncated normal distribution (std 0.02), weights of norms are 1, biases 0; all else (scales, buffers) is copied.
+- An adapter is in parallel with a whole block: y = block(x) + adapter(x).
+- Dropout is off, as in all backbones. What the network draws when it is made does not change with Earshot's seeds; it
+  should read weights, or seed a generator of its own.
+
+The digest covers the weights (`state_dict()`) and the code (`trainables.networks.own_code`).
 """
 
-import hashlib
-import importlib
-import importlib.util
+import copy
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,58 +34,99 @@ import torch
 from torch import Tensor, nn
 
 from datasets.utils.errors import EarshotError, first_line
-from trainables.networks.backbones.backbone import Backbone
+from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone
 from trainables.networks.backbones.source import Source
-from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.networks.own_code import OwnCode, find_code
+from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import weights_digest
+from trainables.networks.weights import Initialisation, initialise_linear_layers, weights_digest
 
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
 FRONT_ENDS = False
 
 
-class OwnBackbone(Backbone):
+class OwnBackbone(TokenBackbone):
     """The interface around the object that a factory has returned.
 
     Args:
         network: the object.
-        name: of the factory.
-        source: SHA-256 of the factory's file.
+        code: of the factory.
         clips: that it is for.
         device: where waveforms are resampled.
 
     Raises:
-        EarshotError: the object lacks an attribute, or `embed` gives something else than finite embeddings.
+        EarshotError: the object lacks an attribute, or gives something else than finite embeddings and token maps.
     """
 
     family = "own"
     frontend: WaveFrontEnd
 
-    def __init__(self, network: Any, name: str, source: str, clips: ClipFormat, device: torch.device | str) -> None:
+    def __init__(self, network: Any, code: OwnCode, clips: ClipFormat, device: torch.device | str) -> None:
         super().__init__()
-        self._shown = f"backbone '{name}'"
+        self._shown = f"backbone '{code.name}'"
         rate, self.dim = (self._positive(network, key) for key in ("sample_rate", "dim"))
-        if not callable(getattr(network, "embed", None)):
-            raise EarshotError(f"{self._shown}: expected an object with a function embed(waves), found none")
-        self._source, self.factory = source, name
+        self._source, self.factory = code.digest, code.name
         self._other = None if isinstance(network, nn.Module) else network
         self.network = network.eval() if isinstance(network, nn.Module) else None
-        trainable = self.network is not None and any(True for _ in self.network.parameters())
-        self.provides = frozenset({"embed", "tune"} if trainable else {"embed"})
+        self._embeds = callable(getattr(network, "embed", None))
+        self._has_tokens = callable(getattr(network, "tokens", None))
+        if not self._embeds and not self._has_tokens:
+            raise EarshotError(f"{self._shown}: expected an object with a function embed(waves), found none")
+        if self._has_tokens:
+            self._check_blocks()
+        if self.network is not None:
+            _without_dropout(self.network)
         self.frontend = WaveFrontEnd(WaveSpec(rate), clips, device)
         self.hears = rate
         self.digest = weights_digest(self)
-        self._check_embedding()
+        provides: set[Capability] = {"embed"}
+        if self._check_outputs():
+            provides.add("tune")
+        if self._has_tokens:
+            provides.add("tokens")
+        self.provides = frozenset(provides)
 
     @property
     def architecture(self) -> bytes:
         return repr((self.family, self._source, self.dim, self.frontend.spec.rate)).encode()
 
+    @property
+    def depth(self) -> int:
+        return len(self._network.blocks)
+
+    @property
+    def norm(self) -> nn.Module:
+        norm: nn.Module | None = getattr(self._network, "norm", None)
+        return nn.Identity() if norm is None else norm
+
+    def patches(self, inputs: Tensor) -> Tensor:
+        tokens: Tensor = self._network.tokens(inputs)
+        return tokens
+
+    def block(self, index: int, hidden: Tensor, adapter: Adapter | None = None) -> Tensor:
+        output: Tensor = self._network.blocks[index](hidden)
+        return output if adapter is None else output + adapter(hidden)
+
     def embed(self, inputs: Tensor) -> Tensor:
-        network: Any = self._other if self.network is None else self.network
-        embedded: Tensor = network.embed(inputs)
+        if not self._embeds:
+            return super().embed(inputs)
+        embedded: Tensor = self._network.embed(inputs)
         return embedded
+
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
+        norm = getattr(self._network, "norm", None)
+        return OwnPart(self._network.blocks[-1], norm, self.dim, generator, initialisation)
+
+    def last_block_state(self) -> dict[str, Tensor]:
+        return dict(self._network.blocks[-1].state_dict())
+
+    def drop_last_block(self) -> None:
+        del self._network.blocks[-1]
+        if getattr(self._network, "norm", None) is not None:
+            self._network.norm = nn.Identity()
 
     def save_config(self, folder: Path) -> None:
         values = {"factory": Path(self.factory).name, "source": self._source}
@@ -86,30 +135,125 @@ class OwnBackbone(Backbone):
     def saved_state(self) -> dict[str, Tensor]:
         return dict(self.network.state_dict()) if self.network is not None else {}
 
+    @property
+    def _network(self) -> Any:
+        return self._other if self.network is None else self.network
+
     def _positive(self, network: Any, key: str) -> int:
         value = getattr(network, key, None)
         if not isinstance(value, int) or value < 1:
             raise EarshotError(f"{self._shown}: {key}: expected a positive whole number, found {value!r}"[:300])
         return value
 
-    def _check_embedding(self) -> None:
-        """Embeds two clips of noise."""
+    def _check_blocks(self) -> None:
+        """Checks the classes of what belongs to token maps.
+
+        Raises:
+            EarshotError: they are not as described above.
+        """
+        blocks, norm = (getattr(self._network, key, None) for key in ("blocks", "norm"))
+        if self.network is None or not isinstance(blocks, nn.ModuleList) or not len(blocks):
+            owner = "a torch.nn.Module" if self.network is None else "blocks in a torch.nn.ModuleList"
+            found = type(self._network if self.network is None else blocks).__name__
+            raise EarshotError(f"{self._shown}: tokens(waves) needs {owner}, found {found}")
+        classes = {type(block).__name__: type(block) for block in blocks}
+        if len(set(map(type, blocks))) > 1:
+            raise EarshotError(f"{self._shown}: blocks: expected blocks of one class, found {', '.join(classes)}")
+        if norm is not None and not isinstance(norm, nn.Module):
+            raise EarshotError(f"{self._shown}: norm: expected a torch.nn.Module, found {type(norm).__name__}")
+
+    def _check_outputs(self) -> bool:
+        """Runs the network on two clips of noise; whether its embedding has gradients.
+
+        Raises:
+            EarshotError: it fails, or an output is not as described above.
+        """
         generator = torch.Generator().manual_seed(0)
         waves = 0.1 * torch.randn(2, self.frontend.num_samples, generator=generator)
+        trainable = self._has_gradients(waves)  # first: what it caches must not be tensors of the inference mode
+        with torch.inference_mode():
+            if self._has_tokens:
+                hidden = self._checked("tokens", (None, self.dim), self.patches, waves)
+                shape = tuple(hidden.shape[1:])
+                for index in range(self.depth):
+                    hidden = self._checked(f"blocks[{index}]", shape, self.block, index, hidden)
+                self._checked("norm", shape, self.norm, hidden)
+            self._checked("embed", (self.dim,), self.embed, waves)
+        return trainable
+
+    def _has_gradients(self, waves: Tensor) -> bool:
+        if self.network is None or not all(parameter.is_floating_point() for parameter in self.network.parameters()):
+            return False
+        self.network.requires_grad_(True)
         try:
-            with torch.inference_mode():
-                embedded = self.embed(waves)
+            with torch.enable_grad():
+                return self.embed(waves).requires_grad
+        except Exception:  # it embeds only, or not at all: the caller finds out
+            return False
+
+    def _checked(self, name: str, shape: tuple[int | None, ...], function: Callable[..., Any], *inputs: Any) -> Tensor:
+        """The output of one of the network's functions for two clips, whose shape is known but for None."""
+        try:
+            output = function(*inputs)
         except Exception as error:  # the user's code
-            raise EarshotError(f"{self._shown}: embed failed: {_reason(error)}") from None
-        if not isinstance(embedded, Tensor) or embedded.shape != (2, self.dim) or not embedded.is_floating_point():
-            found = type(embedded).__name__
-            if isinstance(embedded, Tensor):
-                found = f"{list(embedded.shape)} {embedded.dtype}"
-            raise EarshotError(f"{self._shown}: embed: expected floats [clips, {self.dim}], found {found} for 2 clips")
-        if not torch.isfinite(embedded).all():
+            raise EarshotError(f"{self._shown}: {name} failed: {_reason(error)}") from None
+        fits = (
+            isinstance(output, Tensor)
+            and output.is_floating_point()
+            and output.ndim == len(shape) + 1
+            and output.shape[0] == 2
+            and all(expected in (None, size) for size, expected in zip(output.shape[1:], shape, strict=True))
+        )
+        if not fits:
+            found = type(output).__name__
+            if isinstance(output, Tensor):
+                found = f"{list(output.shape)} {output.dtype}"
+            sizes = ", ".join("tokens" if size is None else str(size) for size in shape)
+            raise EarshotError(f"{self._shown}: {name}: expected floats [clips, {sizes}], found {found} for 2 clips")
+        if not torch.isfinite(output).all():
             raise EarshotError(
-                f"{self._shown}: embed: expected finite values, found NaN or infinity for clips of noise"
+                f"{self._shown}: {name}: expected finite values, found NaN or infinity for clips of noise"
             )
+        return output
+
+
+class OwnPart(SpecialisedPart):
+    """S_t of a network of the user's own; see the docstring of this module.
+
+    Args:
+        block: copied.
+        norm: copied; a LayerNorm where there is none.
+        dim: width of a token.
+        generator: draws the weights; they stay those of the copied block without one.
+        initialisation: how it draws them; see `initialise`.
+    """
+
+    def __init__(
+        self,
+        block: nn.Module,
+        norm: nn.Module | None,
+        dim: int,
+        generator: torch.Generator | None = None,
+        initialisation: Initialisation = "vit",
+    ) -> None:
+        nn.Module.__init__(self)
+        self.block = copy.deepcopy(block)
+        self.norm = nn.LayerNorm(dim) if norm is None else copy.deepcopy(norm)
+        self.train().requires_grad_(True).to("cpu")
+        for name, parameter in sorted(self.named_parameters()) if generator is not None else ():
+            with torch.no_grad():
+                if parameter.ndim > 1:
+                    nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+                elif name.endswith("bias"):
+                    parameter.zero_()
+                elif name.endswith("weight"):
+                    parameter.fill_(1.0)
+        if generator is not None and initialisation == "torch":
+            initialise_linear_layers(self, generator)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden: Tensor = self.norm(self.block(tokens))
+        return hidden.mean(dim=1)
 
 
 def load(source: Source, spec: BackboneSpec, clips: ClipFormat, device: torch.device | str = "cpu") -> OwnBackbone:
@@ -118,8 +262,8 @@ def load(source: Source, spec: BackboneSpec, clips: ClipFormat, device: torch.de
     Raises:
         EarshotError: it cannot be imported, fails, or returns something unsuitable.
     """
-    factory, digest = _find(source.name)
-    return OwnBackbone(_call(source.name, factory), source.name, digest, clips, device)
+    code = find_code(source.name)
+    return OwnBackbone(_made_by(code), code, clips, device)
 
 
 def restore(
@@ -136,54 +280,39 @@ def restore(
             f"backbone: the model was made with the network of '{shown}', which is not part of the export; give it: "
             "--backbone MODULE:FACTORY or --backbone FILE.py:FACTORY"
         )
-    factory, digest = _find(spec.name)
-    if digest != values.get("source"):
+    code = find_code(spec.name)
+    if code.digest != values.get("source"):
         raise EarshotError(
-            f"backbone '{spec.name}': its source differs from that of the export; give the file that the model was "
+            f"backbone '{spec.name}': its source differs from that of the export; give the files that the model was "
             "made with"
         )
-    network = _call(spec.name, factory)
+    network = _made_by(code)
     if isinstance(network, nn.Module):
         try:
             network.load_state_dict(dict(state))
         except RuntimeError as error:
             raise EarshotError(f"backbone '{spec.name}': {first_line(error)}") from None
-    return OwnBackbone(network, spec.name, digest, clips, device)
+    return OwnBackbone(network, code, clips, device)
 
 
-def _find(name: str) -> tuple[Callable[[], Any], str]:
-    """The factory, and the SHA-256 of its file."""
-    where, _, attribute = name.rpartition(":")
-    try:
-        module = _module_of_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:  # the user's code
-        raise EarshotError(f"backbone '{name}': {where} cannot be imported: {_reason(error)}") from None
-    factory = getattr(module, attribute, None)
-    if not callable(factory) or not getattr(module, "__file__", None):
-        raise EarshotError(f"backbone '{name}': {where} has no function {attribute}")
-    return factory, hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
-
-
-def _module_of_file(path: Path) -> Any:
-    module_name = f"earshot_own_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-    if module_name not in sys.modules:
-        module_spec = importlib.util.spec_from_file_location(module_name, path)
-        assert module_spec is not None and module_spec.loader is not None
-        module = sys.modules[module_name] = importlib.util.module_from_spec(module_spec)
-        try:
-            module_spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[module_name]
-            raise
-    return sys.modules[module_name]
-
-
-def _call(name: str, factory: Callable[[], Any]) -> Any:
+def _made_by(code: OwnCode) -> Any:
+    function = code.function()
     try:
         with torch.random.fork_rng(devices=[]):
-            return factory()
+            network = function()
     except Exception as error:  # the user's code
-        raise EarshotError(f"backbone '{name}': the factory failed: {_reason(error)}") from None
+        raise EarshotError(f"backbone '{code.name}': the factory failed: {_reason(error)}") from None
+    code.check_places()
+    return network
+
+
+def _without_dropout(network: nn.Module) -> None:
+    """Dropout would draw from the global generator when a method trains the network."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):  # of attention, of recurrent networks
+            setattr(module, "dropout", 0.0)  # noqa: B010 (its type is not declared)
 
 
 def _reason(error: Exception) -> str:

@@ -19,13 +19,14 @@ ADVICE = "export it again"
 PLAIN = (bool, int, float, str, list, type(None))
 
 
-def pretrained(model_class: Any, source: Source, architecture: Architecture | None = None) -> Any:
+def pretrained(model_class: Any, source: Source, architecture: Architecture | None = None, part: str = "") -> Any:
     """Loads a model from a folder, the local cache or the hub, in float32; dropout and SpecAugment are off.
 
     Args:
         model_class: of `transformers`.
         source: of its weights.
         architecture: of the model; by default all parameters of its parts must fit, and any heads are ignored.
+        part: the key of its configuration in that of a model with several towers.
 
     Raises:
         EarshotError: it cannot be loaded, or its parameters are not those of the class.
@@ -33,12 +34,12 @@ def pretrained(model_class: Any, source: Source, architecture: Architecture | No
     disable_progress_bar()  # of reading tensors from a file
     set_verbosity_error()  # left-over heads; what matters is checked below
     try:
-        return _load(model_class, source, architecture, local=True)
+        return _load(model_class, source, architecture, part, local=True)
     except _UnreadableError:
         if not source.hub:
             raise
     check_hub(source.name)
-    return _load(model_class, source, architecture, local=False)
+    return _load(model_class, source, architecture, part, local=False)
 
 
 def restored(
@@ -108,10 +109,11 @@ class _UnreadableError(EarshotError):
     """A checkpoint is not there, or cannot be read."""
 
 
-def _load(model_class: Any, source: Source, architecture: Architecture | None, *, local: bool) -> Any:
+def _load(model_class: Any, source: Source, architecture: Architecture | None, part: str, *, local: bool) -> Any:
     try:
-        config_class: Any = getattr(model_class, "config_class", None) or AutoConfig
+        config_class: Any = AutoConfig if part else getattr(model_class, "config_class", None) or AutoConfig
         config = config_class.from_pretrained(source.location, local_files_only=local)
+        config = getattr(config, part) if part else config
         _without_dropout(config)
         with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
             model, info = model_class.from_pretrained(
@@ -139,11 +141,13 @@ def _architecture_of(model: Any) -> Architecture:
 
 
 def _attention(config: Any) -> str:
-    return "eager" if config.model_type == "wavlm" else "sdpa"  # its own, which no other replaces
+    """Of models that have their own, which no other replaces: eager."""
+    return "eager" if config.model_type in ("clap_audio_model", "clap_text_model", "wavlm") else "sdpa"
 
 
 def _without_dropout(config: Any) -> None:
-    """Dropout, LayerDrop and SpecAugment would draw from global generators when a method trains the network."""
+    """All that would draw from global generators when a method trains the network: dropout, LayerDrop, stochastic
+    depth, SpecAugment."""
     for key, value in config.to_dict().items():
-        if isinstance(value, (int, float)) and ("dropout" in key or "layerdrop" in key or key.endswith("_prob")):
+        if isinstance(value, (int, float)) and (re.search("dropout|layerdrop|drop_path", key) or key.endswith("_prob")):
             setattr(config, key, 0.0)
