@@ -73,6 +73,7 @@ class Speakers:
 
     sample_rate = CUT.sample_rate
     fingerprint = "ravdess-16k"
+    class_names = tuple(str(number) for number in range(1, 25))
 
     def __init__(self, source: Path) -> None:
         corpus = LibriSpeech()
