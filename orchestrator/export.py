@@ -5,7 +5,7 @@
 RUN is a run folder or its name in runs/ (--runs). TRIAL is one of:
 
     best             the configuration with the best validation AA (the default)
-    a method         the same among its configurations
+    a method         the same among its configurations; METHOD+BACKBONE as in the report, where the run has several
     a configuration  by its name
     a trial          or the beginning of its name, if it is unique
 

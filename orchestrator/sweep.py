@@ -134,10 +134,11 @@ def _print_end(config: SweepConfig, outcome: "Outcome", report: Path | None, con
         + (f", {plural(len(outcome.failed), 'trial')} failed" if outcome.failed else "")
         + (f", {tally.stopped} stopped early" if tally.stopped else "")
     )
-    if config.backbone in RANDOM and any(find_method(space.method).backbone for space in find_spaces(config)):
+    random = [spec.name for spec in config.backbones if spec.name in RANDOM]
+    if random and any(find_method(space.method).backbone for space in find_spaces(config)):
         console.print(
-            f"backbone {config.backbone} has random weights: use it for trying things out, not for results; "
-            "choose a pretrained one with --backbone",
+            f"backbone {', '.join(dict.fromkeys(random))} has random weights: use it for trying things "
+            "out, not for results; choose a pretrained one with --backbone",
             soft_wrap=True,
         )
     resume = escape(command_line.resume_command(outcome.folder, config.address, config.backbone))

@@ -1,12 +1,11 @@
 """The configuration of a chain; imports no PyTorch."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from datasets.benchmark.protocol import AnyProtocol, Protocol
-from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer
+from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool, last_parts
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
@@ -25,6 +24,14 @@ class ChainConfig(BaseModel):
     backbone: str = DEFAULT
     frontend: FrontEndSpec = FrontEndSpec()
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last", description="layer of the backbone")
+    pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None, description="of the backbone's tokens")
+    padding: Padding = Field("model", exclude_if=lambda padding: padding == "model", description="of a clip")
+    backbone_parts: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda parts: parts == 1,
+        description="last parts of the backbone's path that distinguish it from the others of a sweep",
+    )
     device: str = Field("cpu", description="cpu or cuda")
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of a trial; they affect rounding, so results depend on them")
@@ -35,14 +42,15 @@ class ChainConfig(BaseModel):
     @property
     def configuration(self) -> str:
         """Name of the configuration: the same for all its seeds."""
-        content = self.model_dump(mode="json", include={"settings", "protocol", "frontend", "layer", "precision"})
-        content["backbone"] = Path(self.backbone).name  # independent of the folder that it is in
+        options = {"frontend", "layer", "pool", "padding", "precision"}
+        content = self.model_dump(mode="json", include={"settings", "protocol", *options})
+        content["backbone"] = last_parts(self.backbone, self.backbone_parts)  # independent of the folder that it is in
         return f"{self.method}-{address_of(content)[:8]}"
 
     @property
     def backbone_spec(self) -> BackboneSpec:
         """The backbone and its options."""
-        return BackboneSpec(self.backbone, self.frontend, self.layer)
+        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool, self.padding)
 
     @property
     def trial(self) -> str:

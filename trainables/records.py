@@ -18,7 +18,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from trainables.networks.specs import Layer
+from trainables.networks.specs import Layer, Padding, Pool
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -107,6 +107,7 @@ class TrialRecord(BaseModel):
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
         class_names: by label.
+        upsampled: sample rates of the clips and of the backbone, Hz, where the second is higher.
         stopped_by: what stopped the trial early, if its status is 'stopped'.
         error: why the trial failed, if its status is 'failed'.
         sessions: the finished sessions.
@@ -128,6 +129,9 @@ class TrialRecord(BaseModel):
     backbone: str
     frontend: str
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
+    pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None)
+    padding: Padding = Field("model", exclude_if=lambda padding: padding == "model")
+    upsampled: tuple[int, int] | None = Field(None, exclude_if=lambda rates: rates is None)
     heads: tuple[str, ...]
     default_head: str
     planned_sessions: int

@@ -23,7 +23,7 @@ from trainables.networks.backbones.backbone import WaveTransform
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
-from trainables.networks.specs import ClipFormat
+from trainables.networks.specs import ClipFormat, upsampling
 from trainables.records import SessionRecord, TrialRecord, predictions_digest
 from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.arrays import ArrayStore
@@ -188,11 +188,19 @@ class Chain:
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
             layer=config.layer if method.backbone else "last",
+            pool=config.pool if method.backbone else None,
+            padding=config.padding if method.backbone else "model",
+            upsampled=self._upsampled(),
             heads=method.heads,
             default_head=method.default_head(self._settings),
             planned_sessions=len(self.sessions),
             status="running",
         )
+
+    def _upsampled(self) -> tuple[int, int] | None:
+        hears = self._features.backbone.hears if self._method.backbone else None
+        rate = self._features.frontend.sample_rate
+        return (rate, hears) if upsampling(rate, hears) and hears else None
 
     def _save_session(self, session: Session, stage: Stage, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""

@@ -19,7 +19,8 @@ def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
 
     Args:
         folder: of the run.
-        name: 'best', or a method, a configuration, a trial, or the beginning of a trial's name; see the command.
+        name: 'best', or a method, alone or with a backbone, a configuration, a trial, or the beginning of a trial's
+            name; see the command.
         seed: which trial of a configuration: a seed, such as 3 or 0.1.2 (order, support, initialisation);
             'best-by-validation', the one with the highest validation AA; or None, the first. A trial's name has a
             seed already.
@@ -33,8 +34,8 @@ def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
         return name
     run = Run.load(folder.path)
     configuration = name
-    if name == BEST or name in run.methods:
-        configuration = _best_configuration(run, run.methods if name == BEST else (name,))
+    if labels := tuple(run.entries) if name == BEST else run.labels(name):
+        configuration = _best_configuration(run, labels)
     records = run.of(configuration) if configuration in run.configurations() else ()
     finished = sorted((record for record in records if record.sessions), key=_seed_order)
     if seed is not None:
@@ -42,15 +43,15 @@ def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
     return finished[0].trial if finished else _by_prefix(folder.trials, name)
 
 
-def _best_configuration(run: Run, methods: Sequence[str]) -> str:
-    """The configuration with the best validation AA among those of some methods; empty if no session is finished."""
-    choices = [choice for choice in map(run.best, methods) if choice.sessions]
+def _best_configuration(run: Run, labels: Sequence[str]) -> str:
+    """The configuration with the best validation AA among those of some entries; empty if no session is finished."""
+    choices = [choice for choice in map(run.best, labels) if choice.sessions]
     return min(choices, key=_rank).configuration if choices else ""
 
 
 def _rank(choice: Choice) -> tuple[bool, float, str]:
     """Sorts the best first; those without validation clips (NaN) last; ties by name."""
-    return choice.n == 0, -round(choice.validation_aa, 12) if choice.n else 0.0, choice.method
+    return choice.n == 0, -round(choice.validation_aa, 12) if choice.n else 0.0, choice.label
 
 
 def _seed_order(record: TrialRecord) -> tuple[int, int, int]:

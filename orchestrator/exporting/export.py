@@ -133,6 +133,8 @@ def export(
             backbone=overrides.backbone or record.backbone,
             frontend=frontend,
             layer=record.layer,
+            pool=record.pool,
+            padding=record.padding,
             device=device,
             precision=stage.depends_on["precision"],
             threads=stage.depends_on["threads"],
@@ -272,6 +274,8 @@ def _describe(
             digest=backbone.digest,
             family=backbone.family,
             layer=record.layer,
+            pool=record.pool,
+            padding=record.padding,
         ),
         benchmark=ExportedBenchmark(
             name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings

@@ -71,7 +71,7 @@ def verified_backbone(
             f"from a run folder; add --backbone {printable(name)}"
         )
     method = find_method(record.method)
-    spec = BackboneSpec(name, frontend, record.layer)
+    spec = BackboneSpec(name, frontend, record.layer, record.pool, record.padding)
     backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
     check_backbone(method, method.Settings.model_validate(record.settings), backbone, printable(name))
     if backbone.digest != digest:

@@ -6,8 +6,8 @@ seconds; a number that does not exist (NaN) is null.
 | event | keys | when |
 |---|---|---|
 | `sweep` | `schema` (1), `run`, `folder`, `benchmark`, `protocol`, `methods`, `trials`, `sessions`, `at_once` | before the first trial |
-| `dry_run` | `benchmark`, `protocol`, `backbone`, `device`, `run`, `store`, `methods` [{`method`, `configurations`, `trials`, `sessions`, `stages`, `bases`, `found`, `exact`, `seconds`}], `at_once`, `resumes`, `seconds` | with `--dry-run`, instead of all that follow except the last |
-| `trial_started` | `trial`, `method`, `configuration`, `seeds` {`order`, `support`, `initialisation`}, `varied`, `attempt` | a worker starts the trial; again, with a higher `attempt`, after its worker died |
+| `dry_run` | `benchmark`, `protocol`, `backbone`, `device`, `run`, `store`, `methods` [{`method`, `backbone` (of several), `configurations`, `trials`, `sessions`, `stages`, `bases`, `found`, `exact`, `seconds`}], `at_once`, `resumes`, `seconds` | with `--dry-run`, instead of all that follow except the last |
+| `trial_started` | `trial`, `method`, `backbone`, `configuration`, `seeds` {`order`, `support`, `initialisation`}, `varied`, `attempt` | a worker starts the trial; again, with a higher `attempt`, after its worker died |
 | `session` | `trial`, `session` (from 0), `sessions`, `found`, `seconds`, `parameters`, `accuracy` {`val/HEAD`, `test/HEAD`}, `validation` {`aa`, ...} | once per session of a trial; `found` is true if it was cached, `seconds` are then those of its computation |
 | `trial_died` | `trial`, `attempt`, `attempts` | the worker died and the trial is retried |
 | `trial_ended` | `trial`, `status` (`finished`, `failed`, `stopped`), `reason` (of a failure, else null), `sessions`, `validation_aa`, `seconds` | once per trial that started |
@@ -134,6 +134,7 @@ class SweepEvents(Listener):
             "trial_started",
             trial=trial.name,
             method=chain.method,
+            backbone=str(chain.backbone_spec.short(chain.backbone_parts)),
             configuration=chain.configuration,
             seeds=chain.seeds.model_dump(),
             varied=trial.varied,

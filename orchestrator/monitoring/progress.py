@@ -23,7 +23,7 @@ from rich.text import Text
 
 from datasets.utils.humanize import format_duration
 from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
-from orchestrator.monitoring.remaining_time import RemainingTime
+from orchestrator.monitoring.remaining_time import CostKey, RemainingTime
 
 ROWS = 12  # trials shown at a time, at most
 
@@ -35,7 +35,7 @@ class SweepProgress(Listener):
 
     Args:
         console: where to draw.
-        trials: number of trials of the sweep, by method.
+        trials: number of trials of the sweep, by method and backbone.
         sessions: number of sessions of each.
         attempts: how many times a trial is started if its worker dies.
 
@@ -43,7 +43,7 @@ class SweepProgress(Listener):
         saved: seconds that the cached sessions had taken to compute.
     """
 
-    def __init__(self, console: Console, trials: Mapping[str, int], sessions: int, attempts: int) -> None:
+    def __init__(self, console: Console, trials: Mapping[CostKey, int], sessions: int, attempts: int) -> None:
         self.saved = 0.0
         self._console = console
         self._attempts = attempts
@@ -79,7 +79,7 @@ class SweepProgress(Listener):
             self.saved += result.seconds
         else:
             self._computed += 1
-            self._remaining.session_computed(trial.chain.method, result.index, result.seconds)
+            self._remaining.session_computed(_cost_key(trial), result.index, result.seconds)
 
     def worker_died(self, trial: TrialState) -> None:
         """Prints that the trial will be retried."""
@@ -92,7 +92,7 @@ class SweepProgress(Listener):
         self._running.pop(trial.name, None)
         self._ended[status] += 1
         self._done += max(self._sessions - trial.sessions, 0)
-        self._remaining.trial_ended(trial.chain.method, time.monotonic() - trial.began, trial.computed)
+        self._remaining.trial_ended(_cost_key(trial), time.monotonic() - trial.began, trial.computed)
         count = "" if self._live else f"{self._ended.total():>4}/{self._trials}  "
         if status == "failed":
             self._print(f"{count}[red]failed[/red]  {trial.name}: {escape(trial.failure)}")
@@ -121,7 +121,7 @@ class SweepProgress(Listener):
     def _times(self) -> str:
         """The time since the start, and the time left."""
         now = time.monotonic()
-        running = [(trial.chain.method, now - trial.began) for trial in list(self._running.values())]
+        running = [(_cost_key(trial), now - trial.began) for trial in list(self._running.values())]
         over = self._ended.total() >= self._trials
         left = None if over else self._remaining.estimate(running)
         return format_duration(now - self._started) + (f", {left}" if left else "")
@@ -167,3 +167,7 @@ class SweepProgress(Listener):
                 ", ".join(notes),
             )
         return rows
+
+
+def _cost_key(trial: TrialState) -> CostKey:
+    return trial.chain.method, trial.chain.backbone_spec

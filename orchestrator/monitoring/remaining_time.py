@@ -1,17 +1,20 @@
 """Estimates how much longer a sweep will take.
 
-A remaining trial costs what trials of the same method have cost so far, wall time from start to end. Trials of which
-all sessions were cached are not counted, so that a resumed sweep does not seem to run at the speed of its store. Cached
-sessions of a trial that also computed some are counted: they are what sharing saves.
+A remaining trial costs what trials of the same method and backbone have cost so far, wall time from start to end.
+Trials of which all sessions were cached are not counted, so that a resumed sweep does not seem to run at the speed of
+its store. Cached sessions of a trial that also computed some are counted: they are what sharing saves.
 
 Methods differ in cost by a factor of hundreds, so nothing is assumed about a method, or about a session, of which
 nothing was computed yet: until then the time is a lower bound.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from datasets.utils.humanize import format_duration
+
+CostKey = Hashable
+"""What trials that cost about the same have in common: a method and its backbone."""
 
 
 @dataclass
@@ -66,23 +69,23 @@ class RemainingTime:
     """Estimates the time that a sweep still takes.
 
     Args:
-        trials: number of trials, by method.
+        trials: number of trials, by method and backbone.
         sessions: of each trial.
     """
 
-    def __init__(self, trials: Mapping[str, int], sessions: int) -> None:
+    def __init__(self, trials: Mapping[CostKey, int], sessions: int) -> None:
         self._methods = {method: _Method(count) for method, count in trials.items()}
         self._sessions = sessions
 
-    def session_computed(self, method: str, index: int, seconds: float) -> None:
+    def session_computed(self, method: CostKey, index: int, seconds: float) -> None:
         """Adds a session that was computed, not cached."""
         self._methods[method].sessions.setdefault(index, _Mean()).add(seconds)
 
-    def trial_ended(self, method: str, seconds: float, computed: int) -> None:
+    def trial_ended(self, method: CostKey, seconds: float, computed: int) -> None:
         """Adds a trial.
 
         Args:
-            method: of the trial.
+            method: of the trial, and its backbone.
             seconds: from its start to its end.
             computed: how many of its sessions were computed.
         """
@@ -90,11 +93,11 @@ class RemainingTime:
         if computed:
             self._methods[method].trials.add(seconds)
 
-    def estimate(self, running: Iterable[tuple[str, float]]) -> TimeLeft | None:
+    def estimate(self, running: Iterable[tuple[CostKey, float]]) -> TimeLeft | None:
         """The time until the end of the sweep; None while nothing was computed.
 
         Args:
-            running: method of each running trial, and seconds since its start.
+            running: method and backbone of each running trial, and seconds since its start.
         """
         running = list(running)
         costs = {name: method.cost(self._sessions) for name, method in self._methods.items()}

@@ -95,6 +95,7 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
             "label": method.label,
             "run": str(method.run.path),
             "method": method.choice.method,
+            "backbone": method.choice.backbone,
             "configuration": method.choice.configuration,
             "head": method.head,
             "validation_aa": method.choice.validation_aa,

@@ -1,15 +1,19 @@
 """Facts about a run that several outputs state: the Markdown report, the page, the workbook, the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from datasets.utils.humanize import format_duration
-from orchestrator.reporting.formatting import settings
+from orchestrator.reporting.formatting import MISSING, settings
+from orchestrator.results.backbones import Entry
 from orchestrator.results.ceilings import Ceilings, ceilings
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
+from trainables.networks.specs import upsampling
+from trainables.records import TrialRecord
 
 _STATES = ("finished", "running", "failed", "stopped")
 _REASONS = {
@@ -72,8 +76,9 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
         ("protocol", "; ".join(dict.fromkeys(settings(record.protocol) for record in records))),
         ("sessions planned", str(run.planned_sessions)),
         ("seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"),
-        ("backbone", _by_method(run, "backbone")),
+        *_backbones(run),
         ("front end", _by_method(run, "frontend")),
+        *_upsampling(records),
         ("methods", ", ".join(run.methods)),
         ("configurations", str(len(run.configurations()))),
         ("trials", f"{len(records)}: {', '.join(counts)}"),
@@ -109,8 +114,18 @@ def incomplete_trials(run: Run) -> list[IncompleteTrial]:
 
 
 def choices_of(run: Run) -> list[Choice]:
-    """The chosen configuration of each method, by name of the method."""
-    return [run.best(method) for method in run.methods]
+    """The chosen configuration of each method, on each backbone, by name."""
+    return [run.best(label) for label in run.entries]
+
+
+def entry_header(run: Run) -> list[str]:
+    """Header of the columns that name a row: method, and backbone where the run has several."""
+    return ["method", "backbone"] if run.has_several_backbones else ["method"]
+
+
+def entry_cells(run: Run, entry: Entry) -> list[str]:
+    """Cells of the columns of `entry_header`."""
+    return [entry.method, entry.backbone or MISSING] if run.has_several_backbones else [entry.method]
 
 
 def by_validation(choices: Sequence[Choice]) -> list[Choice]:
@@ -136,6 +151,26 @@ def limiting_ceilings(run: Run) -> Ceilings | None:
     return known if known and any(value < 1 for value in known.values) else None
 
 
+def _backbones(run: Run) -> list[tuple[str, str]]:
+    """A row per backbone that methods use, with what the sweep has recorded about it."""
+    used = dict.fromkeys(sorted(backbone for backbone in set(run.backbones.values()) if backbone))
+    if not (run.has_several_backbones or used.keys() & run.backbone_facts.keys()):
+        return [("backbone", _by_method(run, "backbone"))]
+    return [("backbone", f"{name}{_description(run.backbone_facts.get(name, {}))}") for name in used]
+
+
+def _description(facts: Mapping[str, Any]) -> str:
+    """': ast, 192 values, made for 16000 Hz, digest 0123456789ab'."""
+    rate = facts.get("sample_rate")
+    parts = [
+        str(facts["family"]) if "family" in facts else "",
+        f"{facts['dim']} values" if "dim" in facts else "",
+        f"made for {rate} Hz" if rate else "",
+        f"digest {str(facts['digest'])[:12]}" if "digest" in facts else "",
+    ]
+    return ": " * any(parts) + ", ".join(filter(None, parts))
+
+
 def _by_method(run: Run, field: str) -> str:
     """A field of the records: its value if it is the same for all, otherwise each value with its methods."""
     methods: dict[str, set[str]] = {}
@@ -144,6 +179,12 @@ def _by_method(run: Run, field: str) -> str:
     if len(methods) == 1:
         return next(iter(methods))
     return "; ".join(f"{value} ({', '.join(sorted(names))})" for value, names in sorted(methods.items()))
+
+
+def _upsampling(records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
+    """What backbones of a higher sample rate than the benchmark's miss."""
+    rates = sorted({record.upsampled for record in records if record.upsampled})
+    return [("sample rate", "; ".join(upsampling(*pair) for pair in rates))] if rates else []
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.utils.text import one_line, plural, printable
-from orchestrator.reporting.facts import limiting_ceilings
+from orchestrator.reporting.facts import entry_cells, entry_header, limiting_ceilings
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.sentences import PROVISIONAL_MARK, methods_caption
 from orchestrator.reporting.tables import MethodRow
@@ -37,12 +37,14 @@ def latex(run: Run, rows: Sequence[MethodRow]) -> str:
     caption = escape(methods_caption(run, seeds))
     if any(row.choice.provisional for row in rows):
         caption += f" $^*$ {escape(PROVISIONAL_MARK.removeprefix('* '))}."
-    body = [f"    {_row(row)} \\\\" for row in rows]
+    names = [name.capitalize() for name in entry_header(run)]
+    body = [f"    {_row(run, row)} \\\\" for row in rows]
     if limits := limiting_ceilings(run):
         caption += " Ceiling: highest possible accuracy, limited by identical clips under several labels."
-        highest = " & ".join(["Ceiling", *map(_value, limits.values), _value(float(np.mean(limits.values))), "--"])
+        values = [*map(_value, limits.values), _value(float(np.mean(limits.values))), "--"]
+        highest = " & ".join(["Ceiling", *[""] * (len(names) - 1), *values])
         body += [r"    \midrule", f"    {highest} \\\\"]
-    head = " & ".join(["Method", *(_session(run, t) for t in range(sessions)), "AA", "PD"])
+    head = " & ".join([*names, *(_session(run, t) for t in range(sessions)), "AA", "PD"])
     lines = [
         f"% {one_line(printable(run.name))}: written by earshot report; requires \\usepackage{{booktabs}}",
         r"\begin{table}[t]",
@@ -50,10 +52,10 @@ def latex(run: Run, rows: Sequence[MethodRow]) -> str:
         *([r"  \footnotesize", r"  \setlength{\tabcolsep}{3.5pt}"] if sessions > _WIDE else []),
         f"  \\caption{{{caption}}}",
         r"  \label{tab:accuracy}",
-        f"  \\begin{{tabular}}{{l{'r' * sessions}rr}}",
+        f"  \\begin{{tabular}}{{{'l' * len(names)}{'r' * sessions}rr}}",
         r"    \toprule",
-        f"    & \\multicolumn{{{sessions}}}{{c}}{{Session (classes seen)}}{' & ' * 2}\\\\",
-        f"    \\cmidrule(lr){{2-{sessions + 1}}}",
+        f"    {'& ' * len(names)}\\multicolumn{{{sessions}}}{{c}}{{Session (classes seen)}}{' & ' * 2}\\\\",
+        f"    \\cmidrule(lr){{{len(names) + 1}-{len(names) + sessions}}}",
         f"    {head} \\\\",
         r"    \midrule",
         *body,
@@ -76,9 +78,10 @@ def _session(run: Run, session: int) -> str:
     return str(session) if seen is None else f"{session} ({seen})"
 
 
-def _row(row: MethodRow) -> str:
+def _row(run: Run, row: MethodRow) -> str:
+    method, *backbone = map(escape, entry_cells(run, row.choice.entry))
     star = "$^*$" if row.choice.provisional else ""
-    cells = [escape(row.choice.method) + star, *(_value(value.mean) for value in row.sessions)]
+    cells = [method + star, *backbone, *(_value(value.mean) for value in row.sessions)]
     return " & ".join([*cells, _mean_std(row.aa), _mean_std(row.pd)])
 
 

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from datasets.utils.errors import EarshotError
-from orchestrator.reporting.facts import chain_count, choices_of, incomplete_trials, what_ran
+from orchestrator.reporting.facts import (
+    chain_count,
+    choices_of,
+    entry_cells,
+    entry_header,
+    incomplete_trials,
+    what_ran,
+)
 from orchestrator.reporting.formatting import MISSING, interval, mean_std, number, percent, settings
 from orchestrator.reporting.markdown import escape, table
 from orchestrator.reporting.sentences import (
@@ -83,10 +90,10 @@ def methods_markdown(run: Run, rows: Sequence[MethodRow]) -> str:
         run: the run.
         rows: one per method.
     """
-    header = ["method", ">n", *(f">{t}" for t in range(run.planned_sessions)), ">AA", ">PD"]
+    header = [*entry_header(run), ">n", *(f">{t}" for t in range(run.planned_sessions)), ">AA", ">PD"]
     cells = [
         [
-            row.choice.method + ("*" if row.choice.provisional else ""),
+            *_marked(entry_cells(run, row.choice.entry), provisional=row.choice.provisional),
             row.n,
             *(percent(value.mean) for value in row.sessions),
             mean_std(row.aa),
@@ -98,6 +105,11 @@ def methods_markdown(run: Run, rows: Sequence[MethodRow]) -> str:
     return "\n\n".join([escape(methods_caption(run, "n chains")), table(header, cells), *mark]) + "\n"
 
 
+def _marked(cells: list[str], *, provisional: bool) -> list[str]:
+    """The cells that name a row, with a star behind the method where its choice is provisional."""
+    return [cells[0] + "*" * provisional, *cells[1:]]
+
+
 def _incomplete(run: Run) -> list[str]:
     rows = [[trial.trial, trial.status, trial.sessions, trial.reason] for trial in incomplete_trials(run)]
     return ["### Incomplete trials", table(["trial", "status", "sessions", "reason"], rows)] if rows else []
@@ -105,13 +117,13 @@ def _incomplete(run: Run) -> list[str]:
 
 def _methods(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     sessions = range(run.planned_sessions)
-    header = ["method", "configuration", "head", ">n", *(f">A_{t}" for t in sessions)]
+    header = [*entry_header(run), "configuration", "head", ">n", *(f">A_{t}" for t in sessions)]
     header += [">AA", ">95 % interval", ">PD", ">forgetting", ">final", ">validation AA"]
     rows = []
     for choice in choices:
         name, head = choice.configuration, run.default_head(choice.configuration)
         chain = estimates.chain(name, head, "test")
-        row: list[object] = [choice.method, name, head, chain_count(run, name, chain["aa"].n)]
+        row: list[object] = [*entry_cells(run, choice.entry), name, head, chain_count(run, name, chain["aa"].n)]
         row += [_session_cell(run, name, estimates.session(name, head, "test", t)["micro"]) for t in sessions]
         row += [mean_std(chain["aa"]), interval(chain["aa"].low, chain["aa"].high)]
         row += [percent(chain[metric].mean) for metric in ("pd", "forgetting", "final")]
@@ -130,7 +142,7 @@ def _differences(run: Run, choices: Sequence[Choice]) -> list[str]:
     validated = [choice for choice in choices if not np.isnan(choice.validation_aa)]
     if len(choices) < 2 or not validated:
         return []
-    best = max(validated, key=lambda choice: round(choice.validation_aa, 12)).method
+    best = max(validated, key=lambda choice: round(choice.validation_aa, 12)).label
     measure = MEASURES["aa"]
     try:
         comparisons = compare(compared_methods([run]), measure, against=best)
@@ -142,17 +154,18 @@ def _differences(run: Run, choices: Sequence[Choice]) -> list[str]:
 
 def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     last = run.planned_sessions - 1
-    header = ["method", "head", ">n", ">AA", ">AA macro", ">PD", ">forgetting", ">BWT"]
+    header = [*entry_header(run), "head", ">n", ">AA", ">AA macro", ">PD", ">forgetting", ">BWT"]
     header += [f">{name} A_{last}" if name in SESSION_METRICS[:2] else f">{name}" for name in SESSION_METRICS]
     rows: list[list[object]] = []
     bold: list[tuple[int, int]] = []
     for choice in choices:
-        for head in run.heads(choice.method):
+        for head in run.heads(choice.label):
             chain = estimates.chain(choice.configuration, head, "test")
             session = estimates.session(choice.configuration, head, "test", last)
             if head == run.default_head(choice.configuration):
-                bold.append((len(rows), 1))
-            row: list[object] = [choice.method, head, chain_count(run, choice.configuration, chain["aa"].n)]
+                bold.append((len(rows), len(entry_header(run))))
+            names = entry_cells(run, choice.entry)
+            row: list[object] = [*names, head, chain_count(run, choice.configuration, chain["aa"].n)]
             row += [mean_std(chain[name]) for name in ("aa", "aa_macro", "pd", "forgetting", "bwt")]
             rows.append([*row, *(percent(session[name].mean) for name in SESSION_METRICS)])
     text = f"Base, novel and harmonic accuracy after session {last}; the default head is in bold."
@@ -166,13 +179,16 @@ def _all_metrics(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> s
         [measure.title, "up" if measure.up else "down", *(mean_std(chain[measure.name]) for chain in chains)]
         for measure in MEASURES.values()
     ]
-    return table(["metric", "better", *(f">{choice.method}" for choice in choices)], rows)
+    return table(["metric", "better", *(f">{choice.label}" for choice in choices)], rows)
 
 
 def _hyperparameters(run: Run) -> list[str]:
     """Importance of the hyperparameters, for methods with enough configurations."""
-    shares = {method: importances(run, method) for method in run.methods}
-    rows = [[method, key, percent(share)] for method, by_key in shares.items() for key, share in by_key.items()]
+    rows = [
+        [*entry_cells(run, entry), key, percent(share)]
+        for label, entry in run.entries.items()
+        for key, share in importances(run, label).items()
+    ]
     if not rows:
         return []
     text = (
@@ -180,7 +196,7 @@ def _hyperparameters(run: Run) -> list[str]:
         " among the best configurations differs from that among all configurations. For methods with at least"
         f" {MIN_CONFIGURATIONS} complete configurations."
     )
-    return ["### Hyperparameters", text, table(["method", "hyperparameter", ">importance (%)"], rows)]
+    return ["### Hyperparameters", text, table([*entry_header(run), "hyperparameter", ">importance (%)"], rows)]
 
 
 def _spread(run: Run, choices: Sequence[Choice]) -> str:
@@ -190,15 +206,19 @@ def _spread(run: Run, choices: Sequence[Choice]) -> str:
         variance = split_variance(run, choice.configuration, run.default_head(choice.configuration))
         for part in variance.components if variance else ():
             std, clipped = percent(np.sqrt(part.variance)), "estimate was negative" if part.clipped else ""
-            rows.append([choice.method, part.name, part.levels or MISSING, std, percent(part.share), clipped])
+            values = [part.name, part.levels or MISSING, std, percent(part.share), clipped]
+            rows.append([*entry_cells(run, choice.entry), *values])
     if not rows:
         return escape(NO_SPREAD)
-    return escape(SPREAD) + "\n\n" + table(["method", "source", ">seeds", ">std (points)", ">share (%)", ""], rows)
+    header = [*entry_header(run), "source", ">seeds", ">std (points)", ">share (%)", ""]
+    return escape(SPREAD) + "\n\n" + table(header, rows)
 
 
 def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     chosen = {choice.configuration for choice in choices}
-    header = ["configuration", "varied", ">n", ">validation AA", ">AA", ">PD", ">forgetting", ">final", ">seconds"]
+    several = run.has_several_backbones
+    header = ["configuration", *(["backbone"] if several else []), "varied", ">n", ">validation AA"]
+    header += [">AA", ">PD", ">forgetting", ">final", ">seconds"]
     header += [">parameters used", ">parameters stored"]
     any_stopped = any(record.status == "stopped" for record in run.trials.values())
     header += [">stopped"] if any_stopped else []
@@ -209,7 +229,8 @@ def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -
         chain = estimates.chain(name, head, "test")
         if name in chosen:
             bold.append((len(rows), 0))
-        row: list[object] = [name, settings(run.of(name)[0].varied), chain_count(run, name, chain["aa"].n)]
+        row: list[object] = [name, *([run.entry(name).backbone or MISSING] if several else [])]
+        row += [settings(run.of(name)[0].varied), chain_count(run, name, chain["aa"].n)]
         row += [mean_std(estimates.chain(name, head, "val")["aa"])]
         row += [mean_std(chain[metric]) for metric in ("aa", "pd", "forgetting", "final")]
         row += [number(chain["seconds"].mean, ".1f")]
@@ -224,12 +245,12 @@ def _pareto(run: Run, estimates: Estimates, figures: Mapping[str, str]) -> list[
     if len(objectives) < 2:
         return []
     rows = [
-        [c.method, c.configuration, settings(run.of(c.configuration)[0].varied), c.values[0].n]
+        [*entry_cells(run, c.entry), c.configuration, settings(run.of(c.configuration)[0].varied), c.values[0].n]
         + [_value(value, objective) for value, objective in zip(c.values, objectives, strict=True)]
         for c in candidates(run, estimates, objectives)
         if c.optimal
     ]
-    header = ["method", "configuration", "varied", ">n", *(f">{objective.title}" for objective in objectives)]
+    header = [*entry_header(run), "configuration", "varied", ">n", *(f">{objective.title}" for objective in objectives)]
     directions = ", ".join(f"{objective.title} {'up' if objective.up else 'down'}" for objective in objectives)
     return [
         "## Pareto set",

@@ -29,7 +29,7 @@ def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dic
         return {}
     sessions = [str(t) for t in range(run.planned_sessions)]
     chains = f"over {_chains(run, shown)}"
-    panels = [(c.method, _head_curves(run, estimates, c, choices)) for c in shown]
+    panels = [(c.label, _head_curves(run, estimates, c, choices)) for c in shown]
     spread = "mean, band of one std," if figures.with_bands(len(shown)) else "mean"
     drawn = {
         "accuracy": figures.accuracy_curves(
@@ -45,11 +45,11 @@ def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dic
     for index, choice in enumerate(shown):
         head = run.default_head(choice.configuration)
         matrices = run.matrices(choice.configuration, head)
-        name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.method)}"
+        name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.label)}"
         drawn[name if name not in drawn else f"matrix-{index}"] = figures.accuracy_matrix(
             mean_matrix(matrices),
             sessions,
-            f"{one_line(choice.method)}: accuracy matrix a[t, j]",
+            f"{one_line(choice.label)}: accuracy matrix a[t, j]",
             f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
         )
     return drawn
@@ -64,13 +64,13 @@ def trade_off(compared: Sequence[Candidate], objectives: Sequence[Objective]) ->
     """
     vertical, horizontal = objectives[:2]
     clouds = []
-    for style, method in enumerate(dict.fromkeys(candidate.method for candidate in compared)):
-        members = [candidate for candidate in compared if candidate.method == method]
+    for style, label in enumerate(dict.fromkeys(candidate.entry.label for candidate in compared)):
+        members = [candidate for candidate in compared if candidate.entry.label == label]
         y, x = (
             np.array([candidate.values[k].mean * (100 if objective.share else 1) for candidate in members])
             for k, objective in enumerate((vertical, horizontal))
         )
-        clouds.append(figures.Cloud(method, x, y, np.array([candidate.optimal for candidate in members]), style))
+        clouds.append(figures.Cloud(label, x, y, np.array([candidate.optimal for candidate in members]), style))
     which = "both objectives" if len(objectives) == 2 else f"all {len(objectives)} objectives"
     return figures.trade_off(
         clouds,
@@ -89,7 +89,7 @@ def _axis(objective: Objective) -> figures.Axis:
 def _method_curves(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[figures.Curve]:
     """A curve per method with a finished session, and the ceiling, if any."""
     curves = [
-        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.method, style)
+        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.label, style)
         for style, c in enumerate(choices)
         if run.reached(c.configuration)
     ]
@@ -101,8 +101,8 @@ def _method_curves(run: Run, estimates: Estimates, choices: Sequence[Choice]) ->
 
 def _head_curves(run: Run, estimates: Estimates, choice: Choice, choices: Sequence[Choice]) -> list[figures.Curve]:
     """A curve per head of a method; a head has the same style in the panels of all methods."""
-    styles = list(dict.fromkeys(head for other in choices for head in run.heads(other.method)))
-    heads = run.heads(choice.method)
+    styles = list(dict.fromkeys(head for other in choices for head in run.heads(other.label)))
+    heads = run.heads(choice.label)
     return [_curve(run, estimates, choice.configuration, head, head, styles.index(head)) for head in heads]
 
 

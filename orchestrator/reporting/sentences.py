@@ -61,12 +61,12 @@ def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
         done = sum(len(record.sessions) for record in run.trials.values())
         return f"No configuration has finished all its seeds yet: {plural(done, 'session')} so far."
     chains = [estimates.chain(c.configuration, run.default_head(c.configuration), "test") for c in complete[:2]]
-    text = f"{one_line(complete[0].method)} reaches an average accuracy of {_accuracy(chains[0]['aa'])}"
+    text = f"{one_line(complete[0].label)} reaches an average accuracy of {_accuracy(chains[0]['aa'])}"
     text += (
         f" and a final accuracy of {percent(chains[0]['final'].mean)} % after {plural(run.planned_sessions, 'session')}"
     )
     if len(complete) > 1:
-        text += f"; next by validation is {one_line(complete[1].method)} with {_accuracy(chains[1]['aa'])}"
+        text += f"; next by validation is {one_line(complete[1].label)} with {_accuracy(chains[1]['aa'])}"
     return text + "."
 
 
@@ -74,7 +74,7 @@ def notes(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str
     """How the configurations were chosen, and the limits of the results."""
     optional = (
         provisional(choices),
-        without_validation([choice.method for choice in choices if np.isnan(choice.validation_aa)]),
+        without_validation([choice.label for choice in choices if np.isnan(choice.validation_aa)]),
         ceiling(run),
         claim(fewest_chains(run, estimates, choices)),
     )
@@ -84,18 +84,19 @@ def notes(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str
 def selection(choices: Sequence[Choice]) -> str:
     """How the configuration of each method was chosen."""
     compared = sum(choice.candidates for choice in choices)
+    on_each = " on each backbone" if any(choice.backbone for choice in choices) else ""
     return (
-        "Of each method, the configuration with the highest validation AA is shown: the mean over its seeds, default"
-        f" head ({compared} compared). Only configurations that have finished all their seeds are compared; ties go to"
-        " the first by name. Test clips are never used to choose; the test accuracy of the chosen configuration is"
-        " reported once."
+        f"Of each method{on_each}, the configuration with the highest validation AA is shown: the mean over its"
+        f" seeds, default head ({compared} compared). Only configurations that have finished all their seeds are"
+        " compared; ties go to the first by name. Test clips are never used to choose; the test accuracy of the chosen"
+        " configuration is reported once."
     )
 
 
 def provisional(choices: Sequence[Choice]) -> str:
     """Methods whose choice is provisional; empty if there are none."""
     methods = [
-        f"{one_line(choice.method)} (first {plural(choice.sessions, 'session')})"
+        f"{one_line(choice.label)} (first {plural(choice.sessions, 'session')})"
         for choice in choices
         if choice.provisional
     ]

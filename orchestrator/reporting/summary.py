@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.utils.text import one_line
-from orchestrator.reporting.facts import chain_count, choices_of
+from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.reporting.sentences import CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
@@ -17,7 +17,7 @@ __all__ = ["SUMMARY_WIDTH", "summary_table"]
 
 
 def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
-    """One row per method: its chosen configuration on the test clips, default head, in percent.
+    """One row per method and backbone: its chosen configuration on the test clips, default head, in percent.
 
     Args:
         run: the run.
@@ -48,7 +48,8 @@ def _table(run: Run, rows: list[list[str]]) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("method", no_wrap=True, max_width=24)
+    for name in entry_header(run):
+        table.add_column(name, no_wrap=True, max_width=24)
     table.add_column("config", no_wrap=True, max_width=24)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("A_0" if last == 0 else f"A_0 .. A_{last}", no_wrap=True)
@@ -81,8 +82,10 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 def _cells(run: Run, estimates: Estimates, choice: Choice) -> tuple[list[str], list[str]]:
     """Cells before and after the accuracies of the sessions."""
-    method, name = one_line(choice.method), one_line(choice.configuration)
+    method, *backbone = map(one_line, entry_cells(run, choice.entry))
+    name = one_line(choice.configuration)
     chain = estimates.chain(choice.configuration, run.default_head(choice.configuration), "test")
     mark = "*" if choice.provisional else ""
-    first = [method, name.removeprefix(f"{method}-") + mark, chain_count(run, choice.configuration, chain["aa"].n)]
+    configuration = name.removeprefix(f"{method}-") + mark
+    first = [method, *backbone, configuration, chain_count(run, choice.configuration, chain["aa"].n)]
     return first, [mean_std(chain["aa"]), *(percent(chain[key].mean) for key in ("pd", "forgetting", "final"))]

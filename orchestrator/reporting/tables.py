@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.reporting.facts import chain_count, choices_of
+from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
 from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import SCORED_SPLITS, Choice, Run
@@ -58,7 +58,7 @@ class MethodRow:
 
 
 def method_rows(run: Run, estimates: Estimates) -> list[MethodRow]:
-    """One row per method."""
+    """One row per method, and per backbone where the run has several."""
     rows = []
     for choice in choices_of(run):
         name, head = choice.configuration, run.default_head(choice.configuration)
@@ -72,13 +72,14 @@ def method_rows(run: Run, estimates: Estimates) -> list[MethodRow]:
 def method_grid(run: Run, estimates: Estimates) -> Grid:
     """`method_rows` with mean, std and n of every value."""
     sessions = range(run.planned_sessions)
-    header = ["method", "configuration", "head", "candidates", "provisional", "validation_aa"]
+    header = [*entry_header(run), "configuration", "head", "candidates", "provisional", "validation_aa"]
     header += [f"{name}_{part}" for name in (*(f"a{t}" for t in sessions), "aa", "pd") for part in _PARTS]
     header += ["aa_low", "aa_high"]
     rows = []
     for row in method_rows(run, estimates):
         choice = row.choice
-        first = [choice.method, choice.configuration, row.head, choice.candidates, _yes(choice.provisional)]
+        names = entry_cells(run, choice.entry)
+        first = [*names, choice.configuration, row.head, choice.candidates, _yes(choice.provisional)]
         values = [part for value in (*row.sessions, row.aa, row.pd) for part in _mean_std_n(value)]
         rows.append((*first, choice.validation_aa, *values, row.aa.low, row.aa.high))
     return Grid(tuple(header), tuple(rows))
@@ -86,17 +87,19 @@ def method_grid(run: Run, estimates: Estimates) -> Grid:
 
 def summary_grid(run: Run, estimates: Estimates) -> Grid:
     """One row per configuration and head: every metric of a chain, over chains."""
-    header = ["configuration", "method", "varied", "head", "default_head", "selected", "trials", "complete", "stopped"]
+    header = ["configuration", *entry_header(run), "varied", "head", "default_head", "selected"]
+    header += ["trials", "complete", "stopped"]
     header += [f"validation_aa_{part}" for part in _PARTS]
     header += [f"{name}_{part}" for name in CHAIN_METRICS for part in _PARTS]
     header += ["aa_low", "aa_high", *(f"{name}_mean" for name in COST)]
     rows = []
-    chosen = {run.best(method).configuration for method in run.methods}  # reads every chain of the method
+    chosen = {run.best(label).configuration for label in run.entries}  # reads every chain of the method
     for configuration in run.configurations():
-        first = run.of(configuration)[0]
-        for head in run.heads(first.method):
+        first, entry = run.of(configuration)[0], run.entry(configuration)
+        for head in run.heads(entry.label):
             test = estimates.chain(configuration, head, "test")
-            row: list[object] = [configuration, first.method, json.dumps(first.varied, sort_keys=True), head]
+            varied = json.dumps(first.varied, sort_keys=True)
+            row: list[object] = [configuration, *entry_cells(run, entry), varied, head]
             row += [_yes(head == first.default_head), _yes(configuration in chosen), len(run.of(configuration))]
             row += [_yes(run.is_complete(configuration)), run.stopped(configuration)]
             row += _mean_std_n(estimates.chain(configuration, head, "val")["aa"])
@@ -107,18 +110,18 @@ def summary_grid(run: Run, estimates: Estimates) -> Grid:
 
 def session_grid(run: Run, estimates: Estimates) -> Grid:
     """One row per configuration, head, split and session: accuracies over chains."""
-    header = ["configuration", "method", "head", "split", "session"]
+    header = ["configuration", *entry_header(run), "head", "split", "session"]
     header += [f"{name}_{part}" for name in SESSION_METRICS for part in _PARTS]
     rows = []
     for configuration in run.configurations():
-        method = run.of(configuration)[0].method
-        for head in run.heads(method):
+        entry = run.entry(configuration)
+        for head in run.heads(entry.label):
             for split in SCORED_SPLITS:
                 for t in range(run.planned_sessions):
                     accuracies = estimates.session(configuration, head, split, t)
                     if accuracies["micro"].n:
                         parts = [part for name in SESSION_METRICS for part in _mean_std_n(accuracies[name])]
-                        rows.append((configuration, method, head, split, t, *parts))
+                        rows.append((configuration, *entry_cells(run, entry), head, split, t, *parts))
     return Grid(tuple(header), tuple(rows))
 
 
@@ -127,14 +130,21 @@ def class_grid(run: Run) -> Grid:
 
     Chosen configurations, default head, test clips.
     """
-    header = ("method", "configuration", "head", "label", "class", *(f"a{t}" for t in range(run.planned_sessions)))
+    header = (
+        *entry_header(run),
+        "configuration",
+        "head",
+        "label",
+        "class",
+        *(f"a{t}" for t in range(run.planned_sessions)),
+    )
     names = next(iter(run.trials.values())).class_names
     rows = []
     for choice in choices_of(run):
         head = run.default_head(choice.configuration)
         accuracies = run.class_accuracies(choice.configuration, head)
         for label in np.flatnonzero(~np.isnan(accuracies).all(axis=0)):
-            key = (choice.method, choice.configuration, head, int(label), names[label])
+            key = (*entry_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
             rows.append((*key, *map(float, accuracies[:, label])))
     return Grid(header, tuple(rows))
 
@@ -144,14 +154,14 @@ def confusion_grid(run: Run) -> Grid:
 
     Chosen configurations, default head, test clips.
     """
-    header = ("method", "configuration", "head", "label", "class", "predicted", "predicted_class", "clips")
+    header = (*entry_header(run), "configuration", "head", "label", "class", "predicted", "predicted_class", "clips")
     names = next(iter(run.trials.values())).class_names
     rows = []
     for choice in choices_of(run):
         head = run.default_head(choice.configuration)
         counts = run.confusion(choice.configuration, head, run.planned_sessions - 1)
         for label, predicted in np.argwhere(counts):
-            key = (choice.method, choice.configuration, head, int(label), names[label])
+            key = (*entry_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
             rows.append((*key, int(predicted), names[predicted], int(counts[label, predicted])))
     return Grid(header, tuple(rows))
 
@@ -164,14 +174,14 @@ def pareto_grid(run: Run, compared: Sequence[Candidate], objectives: Sequence[Ob
         compared: the complete configurations.
         objectives: the objectives of the search.
     """
-    header = ["method", "configuration", "varied"]
+    header = [*entry_header(run), "configuration", "varied"]
     header += [f"{objective.name}_{part}" for objective in objectives for part in _PARTS]
     rows = []
     for candidate in compared:
         if candidate.optimal:
             varied = json.dumps(run.of(candidate.configuration)[0].varied, sort_keys=True)
             parts = [part for value in candidate.values for part in _mean_std_n(value)]
-            rows.append((candidate.method, candidate.configuration, varied, *parts))
+            rows.append((*entry_cells(run, candidate.entry), candidate.configuration, varied, *parts))
     return Grid(tuple(header), tuple(rows))
 
 

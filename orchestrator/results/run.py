@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datasets.utils.errors import EarshotError
+from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
 from trainables import metrics
@@ -34,10 +35,10 @@ JOINT = "joint"
 
 @dataclass(frozen=True)
 class Choice:
-    """The selected configuration of a method.
+    """The selected configuration of a method, on one backbone where a run has several.
 
     Attributes:
-        method: name of the method.
+        entry: the method and its backbone.
         configuration: name of the selected configuration.
         validation_aa: mean over seeds of the validation AA of the default head; NaN without validation predictions.
         n: number of seeds in that mean.
@@ -47,13 +48,28 @@ class Choice:
         sessions: number of sessions that were compared.
     """
 
-    method: str
+    entry: Entry
     configuration: str
     validation_aa: float
     n: int
     candidates: int
     provisional: bool
     sessions: int
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.entry.method
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone; empty where the run has one, or the method uses none."""
+        return self.entry.backbone
+
+    @property
+    def label(self) -> str:
+        """Name of the method, with that of the backbone where the run has several."""
+        return self.entry.label
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,7 @@ class Run:
         scores: (trial, head, split) -> accuracies of that chain; splits without predictions are absent.
         folders: name of the trial -> its folder.
         name: name of the folder; of merged runs 'a + b'.
+        backbones: name of the trial -> its backbone with its options; empty if its method uses none.
     """
 
     path: Path
@@ -75,6 +92,7 @@ class Run:
     scores: dict[tuple[str, str, str], ChainScores]
     folders: dict[str, Path]
     name: str
+    backbones: dict[str, str]
 
     @classmethod
     def load(cls, path: Path | str) -> "Run":
@@ -102,7 +120,8 @@ class Run:
                 scores[record.trial, head, split] = chain
         _check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
         by_name = {folder.name: folder for folder in folders}
-        return cls(path, load_sweep(path / "sweep.json"), trials, scores, by_name, path.resolve().name)
+        sweep = load_sweep(path / "sweep.json")
+        return cls(path, sweep, trials, scores, by_name, path.resolve().name, backbones_of(sweep, trials))
 
     @classmethod
     def merged(cls, runs: "Sequence[Run]") -> "Run":
@@ -121,6 +140,7 @@ class Run:
         trials: dict[str, TrialRecord] = {}
         folders: dict[str, Path] = {}
         scores: dict[tuple[str, str, str], ChainScores] = {}
+        backbones: dict[str, str] = {}
         for run in runs:
             taken = set()
             for name, record in run.trials.items():
@@ -130,11 +150,15 @@ class Run:
                     taken.add(name)
             trials |= {name: run.trials[name] for name in taken}
             folders |= {name: run.folders[name] for name in taken}
+            backbones |= {name: run.backbones[name] for name in taken}
             scores |= {key: chain for key, chain in run.scores.items() if key[0] in taken}
         where = ", ".join(str(run.path) for run in runs)
         _check_comparable(where, list(trials.values()), ("benchmark_fingerprint", "planned_sessions", "protocol"))
         names = " + ".join(dict.fromkeys(run.name for run in runs))
-        return cls(first.path, _shared([run.sweep for run in runs]), trials, scores, folders, names)
+        sweep = _shared([run.sweep for run in runs])
+        if facts := {name: facts for run in runs for name, facts in run.backbone_facts.items()}:
+            sweep["backbones"] = facts
+        return cls(first.path, sweep, trials, scores, folders, names, backbones)
 
     @property
     def planned_sessions(self) -> int:
@@ -156,10 +180,43 @@ class Run:
         """Names of the methods, sorted."""
         return tuple(sorted({record.method for record in self.trials.values()}))
 
-    def configurations(self, method: str | None = None) -> tuple[str, ...]:
-        """Names of the configurations (of one method, or of all), sorted."""
+    @property
+    def backbone_facts(self) -> dict[str, dict[str, Any]]:
+        """What each backbone is, by its name, as the sweep has recorded it: family, dim, sample_rate, digest."""
+        facts = self.sweep.get("backbones")
+        return {n: f for n, f in facts.items() if isinstance(f, dict)} if isinstance(facts, dict) else {}
+
+    @functools.cached_property
+    def _entries(self) -> dict[str, Entry]:
+        """Trial -> its method and backbone."""
+        return entries_of(self.backbones, self.trials)
+
+    @functools.cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Label -> method and backbone, sorted: one per method, and per backbone where the run has several."""
+        return {entry.label: entry for entry in sorted(set(self._entries.values()), key=lambda entry: entry.label)}
+
+    @property
+    def has_several_backbones(self) -> bool:
+        """Whether methods ran on several backbones, which tables then show."""
+        return any(entry.backbone for entry in self.entries.values())
+
+    def labels(self, method: str) -> tuple[str, ...]:
+        """The labels that a name stands for: of all backbones of a method, or the label itself; empty if unknown."""
+        if method in self.entries:
+            return (method,)
+        return tuple(label for label, entry in self.entries.items() if entry.method == method)
+
+    def entry(self, configuration: str) -> Entry:
+        """Method and backbone of a configuration."""
+        return self._entries[self.of(configuration)[0].trial]
+
+    def configurations(self, label: str | None = None) -> tuple[str, ...]:
+        """Names of the configurations (of one entry, or of all), sorted."""
         records = self.trials.values()
-        return tuple(sorted({r.configuration for r in records if method is None or r.method == method}))
+        return tuple(
+            sorted({r.configuration for r in records if label is None or self._entries[r.trial].label == label})
+        )
 
     def of(self, configuration: str) -> tuple[TrialRecord, ...]:
         """The trials of a configuration, sorted by name."""
@@ -174,12 +231,15 @@ class Run:
 
     @functools.cached_property
     def _seeds(self) -> dict[str, set[SeedTriple]]:
-        """Method -> seeds of all of its configurations."""
-        return {m: {r.seeds for r in self.trials.values() if r.method == m} for m in self.methods}
+        """Label -> seeds of all of its configurations."""
+        seeds: dict[str, set[SeedTriple]] = {}
+        for name, record in self.trials.items():
+            seeds.setdefault(self._entries[name].label, set()).add(record.seeds)
+        return seeds
 
-    def heads(self, method: str) -> tuple[str, ...]:
-        """Names of the heads of a method, its default head first."""
-        records = [record for record in self.trials.values() if record.method == method]
+    def heads(self, label: str) -> tuple[str, ...]:
+        """Names of the heads of an entry, its default head first."""
+        records = [record for name, record in self.trials.items() if self._entries[name].label == label]
         names = dict.fromkeys(record.default_head for record in records)
         names.update(dict.fromkeys(head for record in records for head in record.heads))
         return tuple(names)
@@ -187,19 +247,24 @@ class Run:
     @functools.cached_property
     def sessions(self) -> pd.DataFrame:
         """One row per trial, head, split and finished session, with `SESSION_METRICS` as fractions of one."""
-        return session_table(self.trials, self.scores)
+        return session_table(self.trials, self.scores, self._entries)
 
     @functools.cached_property
     def chains(self) -> pd.DataFrame:
         """One row per trial, head and split, with `CHAIN_METRICS` (NaN without all planned sessions) and `COST`."""
-        joint: dict[tuple[SeedTriple, str], ChainScores] = {}
-        if JOINT in self.methods:
-            for record in self.of(self.best(JOINT).configuration):
+        joint: dict[tuple[str, SeedTriple, str], ChainScores] = {}
+        for label in self.labels(JOINT):
+            choice = self.best(label)
+            for record in self.of(choice.configuration):
                 by_split = {
                     split: self.scores.get((record.trial, record.default_head, split)) for split in SCORED_SPLITS
                 }
-                joint |= {(record.seeds, split): chain for split, chain in by_split.items() if chain is not None}
-        return chain_table(self.trials, self.scores, joint)
+                joint |= {
+                    (choice.backbone, record.seeds, split): chain
+                    for split, chain in by_split.items()
+                    if chain is not None
+                }
+        return chain_table(self.trials, self.scores, self._entries, joint)
 
     def default_head(self, configuration: str) -> str:
         """The head that is evaluated unless another one is named."""
@@ -275,16 +340,16 @@ class Run:
         )
 
     def is_complete(self, configuration: str) -> bool:
-        """Whether a configuration has a finished chain for every seed of its method."""
+        """Whether a configuration has a finished chain for every seed of its method and backbone."""
         records = self.of(configuration)
-        return {r.seeds for r in records if has_finished(r)} == self._seeds[records[0].method]
+        return {r.seeds for r in records if has_finished(r)} == self._seeds[self.entry(configuration).label]
 
     def validation_aa(self, configuration: str) -> float:
         """Mean over chains of the validation AA of the default head; NaN if no chain has all sessions."""
         values = self._validation(configuration, self.planned_sessions)
         return float(np.mean(values)) if values else float("nan")
 
-    def best(self, method: str) -> Choice:
+    def best(self, label: str) -> Choice:
         """Selects a configuration by the mean over seeds of the validation AA of the default head; never by test clips.
 
         Only complete configurations are compared. If none is complete, all with a finished session are, over the
@@ -293,11 +358,9 @@ class Run:
         Ties, and a run without validation clips: the first by name.
 
         Raises:
-            KeyError: the run has no such method.
+            KeyError: the run has no such entry.
         """
-        names = self.configurations(method)
-        if not names:
-            raise KeyError(method)
+        entry, names = self.entries[label], self.configurations(label)
         complete = [name for name in names if self.is_complete(name)]
         reached = {name: self.reached(name) for name in names}
         started = [name for name in names if reached[name]]
@@ -307,7 +370,7 @@ class Run:
         means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
         # Twelve digits: the same accuracies summed in another order of seeds must tie.
         selected = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
-        return Choice(method, selected, means[selected], len(values[selected]), len(candidates), not complete, depth)
+        return Choice(entry, selected, means[selected], len(values[selected]), len(candidates), not complete, depth)
 
     def _comparable(self, configuration: str) -> int:
         """Sessions that the longest chain of a configuration and each of its chains that were stopped early have."""

@@ -1,7 +1,7 @@
 """The folder of a run. One run folder belongs to one sweep; a lease prevents concurrent writers.
 
-RUN/sweep.json     `what` the results depend on, `where` they were computed, how they were `made` (provenance), the
-                   SHA-256 of `files` beside it, and its own checksum
+RUN/sweep.json     `what` the results depend on, `where` they were computed, how they were `made` (provenance), what
+                   the `backbones` are, the SHA-256 of `files` beside it, and its own checksum
 RUN/space.yaml     a copy of the search space
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
 RUN/tensorboard/   TensorBoard event files, rewritten by every launch
@@ -13,7 +13,7 @@ from there.
 import json
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -132,13 +132,20 @@ class RunFolder:
         return (self.shared or Location.of(self.path)) / "trials" / name
 
     @contextmanager
-    def lock(self, what: dict[str, Any], where: dict[str, Any], space: Path | None = None) -> Iterator[None]:
+    def lock(
+        self,
+        what: dict[str, Any],
+        where: dict[str, Any],
+        space: Path | None = None,
+        backbones: Mapping[str, Any] | None = None,
+    ) -> Iterator[None]:
         """Locks the folder for a sweep and writes sweep.json.
 
         Args:
             what: everything that the results depend on, in JSON types.
             where: the whole configuration.
             space: file of the search space, copied into the folder, so that the run can be resumed without it.
+            backbones: what each backbone is, by name, for the report.
 
         Raises:
             EarshotError: another sweep is writing to the folder, or the folder belongs to a different sweep.
@@ -149,7 +156,11 @@ class RunFolder:
             before = self.description()
             self._check_same_sweep(json.loads(json.dumps(what)))
             made = provenance(before.get("made"))
-            described: dict[str, Any] = {"what": what, "where": where}
+            described: dict[str, Any] = {
+                "what": what,
+                "where": where,
+                **({"backbones": backbones} if backbones else {}),
+            }
             if space is not None:
                 content = space.read_bytes()
                 write_atomically(self.path / SPACE, content)

@@ -31,7 +31,8 @@ class ComparedMethod:
     """A method of a run.
 
     Attributes:
-        label: its name; 'ede@run', or 'ede@2' for the second run, if several runs have a method of that name.
+        label: its name, with that of its backbone where the run has several; 'ede@run', or 'ede@2' for the second
+            run, if several runs have a method of that name.
         run: the run.
         choice: the selected configuration.
         head: the evaluated head.
@@ -85,28 +86,33 @@ def compared_methods(runs: Sequence[Run], methods: Sequence[str] = (), head: str
 
     Args:
         runs: runs with the same data and protocol.
-        methods: names of methods; all methods of each run if empty.
+        methods: names of methods, alone or with a backbone; all methods of each run if empty.
         head: head to evaluate; the default head of each method if None.
 
     Raises:
         EarshotError: the runs are not comparable, a method or head is unknown, or there are fewer than two methods.
     """
-    known = sorted({method for run in runs for method in run.methods})
+    known = sorted({name for run in runs for name in (*run.methods, *run.entries)})
     for method in methods:
         if method not in known:
             raise EarshotError(f"method {one_line(method)}: not in {_paths(runs)}; {suggestion(method, known)}")
-    pairs = [(run, method) for run in runs for method in run.methods if not methods or method in methods]
-    names = [method for _, method in pairs]
+    pairs = [
+        (run, label)
+        for run in runs
+        for label, entry in run.entries.items()
+        if not methods or label in methods or entry.method in methods
+    ]
+    names = [name for _, name in pairs]
     if len(pairs) < 2:
         raise EarshotError(
             f"{_paths(runs)}: expected at least two methods to compare, found {', '.join(map(one_line, names))};"
             " name another run, or more methods with --method"
         )
     compared = []
-    for run, method in pairs:
-        label = method if names.count(method) == 1 else f"{method}@{_short_name(run, runs)}"
-        choice = run.best(method)
-        selected_head = _checked_head(run, method, head) or run.default_head(choice.configuration)
+    for run, name in pairs:
+        label = name if names.count(name) == 1 else f"{name}@{_short_name(run, runs)}"
+        choice = run.best(name)
+        selected_head = _checked_head(run, name, head) or run.default_head(choice.configuration)
         compared.append(ComparedMethod(one_line(label), run, choice, selected_head))
     _check_comparable(compared)
     return compared
@@ -170,11 +176,11 @@ def _more_seeds(test: PairedTest, p: float, family: int) -> int | None:
     return None if needed is None else max(1, needed - test.n)
 
 
-def _checked_head(run: Run, method: str, head: str | None) -> str | None:
-    heads = run.heads(method)
+def _checked_head(run: Run, label: str, head: str | None) -> str | None:
+    heads = run.heads(label)
     if head is not None and head not in heads:
         expected = ", ".join(map(one_line, heads))
-        raise EarshotError(f"head {one_line(head)}: {one_line(method)} has no such head; expected one of {expected}")
+        raise EarshotError(f"head {one_line(head)}: {one_line(label)} has no such head; expected one of {expected}")
     return head
 
 

@@ -21,7 +21,7 @@ MIN_CONFIGURATIONS = 5
 """Number of complete configurations below which no importance is computed."""
 
 
-def importances(run: Run, method: str) -> dict[str, float]:
+def importances(run: Run, label: str) -> dict[str, float]:
     """Hyperparameter -> its importance for the validation AA, in descending order; the values sum to one.
 
     The best configurations are the better quarter; of few configurations, five of them, at most the better half.
@@ -29,12 +29,12 @@ def importances(run: Run, method: str) -> dict[str, float]:
 
     Args:
         run: the run.
-        method: name of the method.
+        label: of an entry of the run.
 
     Returns:
         Empty if fewer than `MIN_CONFIGURATIONS` configurations are complete, all are equally good, or nothing varies.
     """
-    names = [name for name in run.configurations(method) if run.is_complete(name)]
+    names = [name for name in run.configurations(label) if run.is_complete(name)]
     values = [run.validation_aa(name) for name in names]
     settings = [run.of(name)[0].settings for name in names]
     keys = sorted({key for name in names for key in run.of(name)[0].varied})

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
+from orchestrator.results.backbones import Entry
 from orchestrator.results.objectives import DEFAULT, OBJECTIVES, Objective
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, Estimates
@@ -18,13 +19,13 @@ class Candidate:
     """A complete configuration.
 
     Attributes:
-        method: name of its method.
+        entry: its method and backbone.
         configuration: name of the configuration.
         values: one estimate per objective, over seeds, on validation clips.
-        optimal: whether it is in the Pareto set of its method, by the means.
+        optimal: whether it is in the Pareto set of its method and backbone, by the means.
     """
 
-    method: str
+    entry: Entry
     configuration: str
     values: tuple[Estimate, ...]
     optimal: bool
@@ -49,7 +50,7 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
 
 
 def candidates(run: Run, estimates: Estimates, objectives: Sequence[Objective]) -> list[Candidate]:
-    """The complete configurations, grouped by method and sorted by the first objective, the best first.
+    """The complete configurations, grouped by method and backbone and sorted by the first objective, the best first.
 
     Args:
         run: the run.
@@ -57,15 +58,15 @@ def candidates(run: Run, estimates: Estimates, objectives: Sequence[Objective]) 
         objectives: the objectives to compare.
     """
     compared = []
-    for method in run.methods:
-        names = [name for name in run.configurations(method) if run.is_complete(name)]
+    for label, entry in run.entries.items():
+        names = [name for name in run.configurations(label) if run.is_complete(name)]
         values = [
             tuple(estimates.chain(name, run.default_head(name), "val")[objective.column] for objective in objectives)
             for name in names
         ]
         means = np.array([[value.mean for value in row] for row in values])
         optimal = non_dominated(means, objectives)
-        rows = [Candidate(method, *row) for row in zip(names, values, map(bool, optimal), strict=True)]
+        rows = [Candidate(entry, *row) for row in zip(names, values, map(bool, optimal), strict=True)]
         sign = -1 if objectives[0].up else 1
         rows.sort(key=lambda row: (np.isnan(row.values[0].mean), sign * row.values[0].mean, row.configuration))
         compared += rows

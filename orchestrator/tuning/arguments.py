@@ -15,7 +15,7 @@ from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
-from trainables.networks.specs import DEFAULT, is_factory
+from trainables.networks.specs import is_factory, split_options
 
 DEFAULTS = SweepConfig.model_fields
 LAUNCH_SETTINGS = ("budget", "show", "dry_run")
@@ -88,17 +88,21 @@ def _file(path: Path) -> dict[str, Any]:
     return values
 
 
-def resume_command(run: Path, address: str, backbone: str = DEFAULT) -> str:
+def resume_command(run: Path, address: str, backbones: Sequence[str] = ()) -> str:
     """The command that resumes a run where it has run before.
 
     Args:
         run: its folder.
         address: of the cluster.
-        backbone: of the sweep; part of the command if it is a function.
+        backbones: of the sweep; part of the command if one is a function.
     """
     where = "" if address == DEFAULTS["address"].default else f" --address {shlex.quote(address)}"
-    code = f" --backbone {shlex.quote(backbone)}" if is_factory(backbone) else ""
+    code = "".join(f" --backbone {shlex.quote(backbone)}" for backbone in backbones) if _any_code(backbones) else ""
     return f"earshot sweep --resume {shlex.quote(typed_path(run))}{where}{code}"
+
+
+def _any_code(backbones: Sequence[str]) -> bool:
+    return any(is_factory(split_options(backbone)[0]) for backbone in backbones)
 
 
 def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -134,13 +138,14 @@ def _check_backbone(stored: dict[str, Any], settings: dict[str, Any]) -> None:
     Raises:
         EarshotError: only the run names it.
     """
-    backbone = str(stored.get("backbone", ""))
-    if not is_factory(backbone) or "backbone" in settings:
+    value = stored.get("backbone", "")
+    backbones = [str(backbone) for backbone in value] if isinstance(value, list) else [str(value)]
+    if not _any_code(backbones) or "backbone" in settings:
         return
     run = Path(stored["runs"]) / stored["name"]
     raise EarshotError(
-        f"{run / 'sweep.json'}: the run used the network of {printable(backbone)}, and code is not taken from a run "
-        f"folder; add --backbone {printable(backbone)}"
+        f"{run / 'sweep.json'}: the run used the network of {printable(', '.join(backbones))}, and code is not "
+        f"taken from a run folder; add {' '.join(f'--backbone {printable(backbone)}' for backbone in backbones)}"
     )
 
 

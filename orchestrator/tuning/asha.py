@@ -4,8 +4,8 @@
     a chain continues   always   in the upper third       in the upper third               -
 
 A chain that reaches a rung continues if its mean validation accuracy so far is in the upper 1 / reduction of those that
-have reached it (Li et al. 2018, arXiv 1810.05934). Chains are compared only with chains of the same method on the same
-seeds, after the same number of sessions: accuracies over other classes or other draws of clips do not compare.
+have reached it (Li et al. 2018, arXiv 1810.05934). Chains are compared only with chains of the same method and backbone
+on the same seeds, after the same number of sessions: accuracies over other classes or draws of clips do not compare.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,12 +13,13 @@ from typing import Any
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+from trainables.networks.specs import OPTIONS
 from trainables.records import TrialRecord
 from trainables.trial import FINISHED, OBJECTIVE
 
 
 class SessionHalving(FIFOScheduler):
-    """One ASHA per method and triple of seeds, as one Tune scheduler.
+    """One ASHA per method, backbone and triple of seeds, as one Tune scheduler.
 
     Which chains are stopped depends on which others reached the rung before them: on the number and the speed of the
     workers. So that a resumed sweep gives the same results, chains that an earlier launch finished or stopped
@@ -73,7 +74,8 @@ class SessionHalving(FIFOScheduler):
 
     def _group(self, trial: Any) -> ASHAScheduler:
         chain = trial.config["chain"]
-        key = (str(chain["method"]), str(sorted(chain["seeds"].items())))
+        backbone = [chain.get(key) for key in ("backbone", *OPTIONS)]
+        key = (f"{chain['method']} {backbone}", str(sorted(chain["seeds"].items())))
         if key not in self._groups:
             self._groups[key] = ASHAScheduler(
                 time_attr=FINISHED,

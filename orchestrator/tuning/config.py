@@ -4,14 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from datasets.benchmark.protocol import NAMED, AnyProtocol
 from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import parse_duration, parse_size
 from datasets.utils.options import Option, option_of
 from orchestrator.results.objectives import ObjectiveName
-from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer
+from trainables.networks.specs import (
+    DEFAULT,
+    OPTIONS,
+    BackboneSpec,
+    FrontEndSpec,
+    Layer,
+    Padding,
+    Pool,
+    distinguishing_parts,
+    split_options,
+)
 from trainables.records import SeedTriple
 
 Strategy = Literal["tpe", "random", "grid"]
@@ -85,8 +103,11 @@ class SweepConfig(BaseModel):
     warm_start: Annotated[tuple[str, ...], Setting("search", metavar="RUN", affects_results=False)] = Field(
         (), description="run, or name of one in --runs, whose configurations the search starts from (may be repeated)"
     )
-    backbone: Annotated[str, EXPERIMENT] = Field(
-        DEFAULT, description="a name, a checkpoint file, a folder or the name of a model on Hugging Face"
+    backbone: Annotated[tuple[str, ...], Setting("experiment", metavar="BACKBONE")] = Field(
+        (DEFAULT,),
+        min_length=1,
+        description="a name, a checkpoint file, a folder or the name of a model on Hugging Face; NAME@layer=6 gives it "
+        f"options of its own (may be repeated, to compare; default: {DEFAULT})",
     )
     frontend: Annotated[FrontEndSpec, Setting("experiment", metavar="KIND")] = Field(
         FrontEndSpec(), description="kaldi or reference"
@@ -95,6 +116,17 @@ class SweepConfig(BaseModel):
         "last",
         exclude_if=lambda layer: layer == "last",
         description="layer of the backbone that embeds: its number, last, or mean of all (docs/backbone.md)",
+    )
+    pool: Annotated[Pool | None, Setting("experiment", metavar="POOL")] = Field(
+        None,
+        exclude_if=lambda pool: pool is None,
+        description="how the backbone's tokens become an embedding: mean, cls, pooler or projection, where it has a "
+        "choice (default: the first that docs/backbone.md lists)",
+    )
+    padding: Annotated[Padding, EXPERIMENT] = Field(
+        "model",
+        exclude_if=lambda padding: padding == "model",
+        description="of clips, for Whisper: model (to the 30 s that it was trained with) or none (faster)",
     )
     precision: Annotated[Literal["float32", "bf16"], EXPERIMENT] = Field(
         "float32", description="float32 or bf16 (autocast)"
@@ -163,7 +195,21 @@ class SweepConfig(BaseModel):
             return [{"order": n, "support": n, "initialisation": n} for n in range(count)]
         return value
 
-    @field_validator("seeds", "method", "log", "objective", "warm_start")
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_one_backbone(cls, values: Any) -> Any:
+        """`NAME@layer=6` alone is the same sweep as `NAME` with `--layer 6`."""
+        backbone = values.get("backbone") if isinstance(values, dict) else None
+        if isinstance(backbone, list | tuple) and len(backbone) == 1:
+            backbone = backbone[0]
+        if not isinstance(backbone, str):
+            return values
+        name, options = split_options(backbone)
+        if unknown := [key for key in options if key not in OPTIONS]:
+            raise ValueError(f"backbone '{name}': has no option '{unknown[0]}'; expected {', '.join(OPTIONS)}")
+        return {**values, "backbone": name, **options}
+
+    @field_validator("seeds", "method", "log", "objective", "warm_start", "backbone")
     @classmethod
     def _check_distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(value)) != len(value):
@@ -182,15 +228,31 @@ class SweepConfig(BaseModel):
     def _from_kind(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
 
-    @field_validator("method", "log", "objective", "warm_start", mode="before")
+    @field_validator("method", "log", "objective", "warm_start", "backbone", mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_serializer("backbone")
+    def _one_as_text(self, backbones: tuple[str, ...]) -> str | list[str]:
+        return backbones[0] if len(backbones) == 1 else list(backbones)
+
+    @model_validator(mode="after")
+    def _check_backbones(self) -> "SweepConfig":
+        if len(set(self.backbones)) != len(self.backbone):
+            raise ValueError("backbone: names one twice")
+        return self
+
     @property
-    def backbone_spec(self) -> BackboneSpec:
-        """The backbone and its options."""
-        return BackboneSpec(self.backbone, self.frontend, self.layer)
+    def backbones(self) -> tuple[BackboneSpec, ...]:
+        """The backbones with their options: those of the sweep, unless a backbone has its own."""
+        common = BackboneSpec("", self.frontend, self.layer, self.pool, self.padding)
+        return tuple(common.parse(text) for text in self.backbone)
+
+    @property
+    def backbone_parts(self) -> int:
+        """How many of the last parts of their names distinguish the backbones."""
+        return distinguishing_parts(spec.name for spec in self.backbones)
 
     @property
     def chosen_device(self) -> str:
@@ -227,7 +289,9 @@ class SweepConfig(BaseModel):
             omitted |= {"stopping", "grace", "reduction"}
         values = self.model_dump(mode="json", exclude=omitted)
         # the name of a backbone, not its folder: it may lie elsewhere on another machine
-        return {**values, "device": self.chosen_device, "backbone": Path(self.backbone).name}
+        names = [str(spec.short(self.backbone_parts)) for spec in self.backbones]
+        one = self.backbones[0].short().name if len(names) == 1 else names
+        return {**values, "device": self.chosen_device, "backbone": one}
 
 
 def _affects_results(option: Option) -> bool:

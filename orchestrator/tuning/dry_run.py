@@ -27,7 +27,7 @@ from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
 from trainables.methods.registry import find_method
 from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import ClipFormat
+from trainables.networks.specs import ClipFormat, upsampling
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
@@ -39,10 +39,11 @@ RECENT_RUNS = 20  # earlier runs in which the time per session is looked up
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a sweep would do for one method.
+    """What a sweep would do for one method on one backbone.
 
     Attributes:
         method: its name.
+        backbone: of several; empty where the sweep has one, or the method uses none.
         configurations: number of configurations to try.
         trials: configurations times seeds.
         sessions: of all trials together.
@@ -55,6 +56,7 @@ class Forecast:
     """
 
     method: str
+    backbone: str
     configurations: int
     trials: int
     sessions: int
@@ -68,6 +70,8 @@ class Forecast:
     def document(self) -> dict[str, Any]:
         """The same in JSON types."""
         fields = asdict(self)
+        if not self.backbone:
+            del fields["backbone"]
         # the key of the events, in the place where readers have always found it
         return {"found" if key == "cached" else key: value for key, value in fields.items()}
 
@@ -78,7 +82,7 @@ class DryRun:
 
     Attributes:
         facts: benchmark, protocol, backbone, device, run folder and store, as text.
-        methods: one forecast each.
+        methods: one forecast per method and backbone.
         at_once: trials that run in parallel on this machine; None for a cluster, or if GPUs or memory decide.
         resumes: whether the run folder exists, so that the sweep would resume it.
     """
@@ -121,7 +125,7 @@ def dry_run(plan: Plan) -> DryRun:
         facts={
             "benchmark": str(plan.benchmark),
             "protocol": _protocol_text(plan),
-            "backbone": config.backbone,
+            "backbone": ", ".join(config.backbone),
             "device": config.chosen_device,
             "run": str(plan.folder.path),
             "store": str(plan.store) if config.share else "none: nothing is shared",
@@ -139,10 +143,12 @@ def _upsampling(plan: Plan) -> dict[str, str]:
     rate = manifest.sample_rate
     if not any(find_method(space.method).backbone for space in plan.spaces):
         return {}
-    backbone = load_backbone(plan.config.backbone_spec, ClipFormat(rate, manifest.num_samples))
-    if backbone.hears is None or backbone.hears <= rate:
-        return {}
-    return {"sample rate": f"{rate} Hz; the backbone's is {backbone.hears} Hz: it hears nothing above {rate // 2} Hz"}
+    missed = []
+    for spec in plan.config.backbones:
+        backbone = load_backbone(spec, ClipFormat(rate, manifest.num_samples))
+        if text := upsampling(rate, backbone.hears):
+            missed.append(text if len(plan.config.backbones) == 1 else f"{spec.short().name}: {text}")
+    return {"sample rate": "; ".join(missed)} if missed else {}
 
 
 def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
@@ -157,8 +163,11 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
     if all(sessions[stage] in costs for stage in missing):
         per_chain = [sum(costs[sessions[stage]] for stage in chain if stage in missing) for chain in chains]
         seconds, longest = sum(costs[sessions[stage]] for stage in missing), max(per_chain, default=0.0)
+    uses_one_of_several = len(plan.config.backbones) > 1 and find_method(search.space.method).backbone
+    spec = search.backbone.short(plan.config.backbone_parts) if search.backbone and uses_one_of_several else ""
     return Forecast(
         method=search.space.method,
+        backbone=str(spec),
         configurations=len(configurations),
         trials=len(chains),
         sessions=len(chains) * plan.sessions,
@@ -192,7 +201,7 @@ def _stages_of_chains(
     chain: Chain | None = None
     for settings in configurations:
         for seeds in plan.config.seeds:
-            config = plan.chain(search.space.method, settings, tuple(search.space.varied), seeds)
+            config = plan.chain(search.space.method, settings, tuple(search.space.varied), seeds, search.backbone)
             trial = "" if plan.config.share else config.trial
             # on the CPU: this machine need not have the GPUs of the cluster. A chain writes nothing before it steps
             config = config.model_copy(update={"device": "cpu"})
@@ -248,12 +257,16 @@ def show(result: DryRun, console: Console) -> None:
     for name, value in result.facts.items():
         facts.add_row(Text(name, style="bold"), Text(value))
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    several = any(method.backbone for method in result.methods)
     table.add_column("method")
+    if several:
+        table.add_column("backbone")
     for name in ("configurations", "trials", "sessions", "to compute", "shared", "in the store", "serial time"):
         table.add_column(name, justify="right")
     for method in result.methods:
         about = "" if method.exact else "about "
-        cells = [method.method, method.configurations, method.trials, method.sessions]
+        cells = [method.method, *([method.backbone or "-"] if several else [])]
+        cells += [method.configurations, method.trials, method.sessions]
         cells += [f"{about}{method.stages - method.cached}", f"{about}{method.sessions - method.stages}", method.cached]
         cells += ["unknown" if method.seconds is None else f"about {format_duration(method.seconds)}"]
         table.add_row(*(Text(str(cell)) for cell in cells))
@@ -275,7 +288,11 @@ def show(result: DryRun, console: Console) -> None:
 def _time_text(result: DryRun) -> str:
     if result.seconds is not None:
         return f"about {format_duration(result.seconds)}, from the time of sessions in earlier runs"
-    unknown = [method.method for method in result.methods if method.seconds is None]
+    unknown = [
+        method.method + (f" on {method.backbone}" if method.backbone else "")
+        for method in result.methods
+        if method.seconds is None
+    ]
     if unknown:
         return f"time unknown: no earlier run here has computed {', '.join(unknown)} on this benchmark"
     return "the time depends on how many trials fit into the cluster"

@@ -39,7 +39,7 @@ def own_code(config: SweepConfig) -> list[OwnCode]:
     Raises:
         EarshotError: there is no such file or module.
     """
-    return [find_code(config.backbone)] if is_factory(config.backbone) else []
+    return [find_code(spec.name) for spec in config.backbones if is_factory(spec.name)]
 
 
 def find_benchmark(config: SweepConfig) -> Location:

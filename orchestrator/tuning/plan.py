@@ -1,6 +1,7 @@
 """The plan of a sweep, checked before anything runs: search spaces, benchmark, sessions, and where results go."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from search_spaces.files import shipped, space_file
 from search_spaces.loader import MethodSpace, load_space
 from trainables.chain_config import ChainConfig
 from trainables.methods.registry import check_backbone, check_protocol, find_method
+from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import ClipFormat
+from trainables.networks.specs import OPTIONS, BackboneSpec, ClipFormat, split_options
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
@@ -35,6 +37,7 @@ class Plan:
         spaces: one per method.
         benchmark: its location.
         chains: the sessions of a chain, by seeds.
+        backbones: what each backbone is, by its name with its options.
         known: results of earlier runs that the search starts from.
         what: what the results depend on, in JSON types.
         folder: of the run.
@@ -44,6 +47,7 @@ class Plan:
     spaces: tuple[MethodSpace, ...]
     benchmark: Location
     chains: dict[SeedTriple, tuple[Session, ...]]
+    backbones: dict[str, dict[str, Any]]
     known: WarmStart
     what: dict[str, Any]
     folder: RunFolder
@@ -58,8 +62,28 @@ class Plan:
         """Where stages and embeddings are stored."""
         return Location.of(self.config.storage or self.config.runs) / "store"
 
-    def chain(self, method: str, settings: dict[str, Any], varied: tuple[str, ...], seeds: SeedTriple) -> ChainConfig:
-        """The chain of one trial."""
+    @property
+    def pairs(self) -> tuple[tuple[MethodSpace, BackboneSpec], ...]:
+        """Every method with every backbone, and once a method that uses none."""
+        return tuple(method_backbones(self.config, self.spaces))
+
+    def chain(
+        self,
+        method: str,
+        settings: dict[str, Any],
+        varied: tuple[str, ...],
+        seeds: SeedTriple,
+        backbone: BackboneSpec | None = None,
+    ) -> ChainConfig:
+        """The chain of one trial.
+
+        Args:
+            method: its name.
+            settings: of the method.
+            varied: the settings that a search space varies.
+            seeds: of the chain.
+            backbone: one of the sweep (default: the first).
+        """
         config = self.config
         chain = ChainConfig(
             benchmark=self.benchmark.address,
@@ -68,9 +92,8 @@ class Plan:
             varied=varied,
             protocol=config.protocol,
             seeds=seeds,
-            backbone=config.backbone,
-            frontend=config.frontend,
-            layer=config.layer,
+            **(backbone or config.backbones[0]).fields(),
+            backbone_parts=config.backbone_parts,
             device=config.chosen_device,
             precision=config.precision,
             threads=config.cpus_per_trial,
@@ -82,13 +105,21 @@ class Plan:
         return chain.model_copy(update={"store": private.address})
 
     def searches(self) -> list[MethodSearch]:
-        """A search per method. Searches of the same plan propose the same configurations."""
+        """A search per method and backbone. Searches of the same plan propose the same configurations."""
         config = self.config
         trials = config.trials or (None if config.search == "grid" else DEFAULT_TRIALS)
         objectives = [OBJECTIVES[name] for name in config.objective]
         return [
-            MethodSearch(space, config.search, trials, config.search_seed, objectives, self.known.of(space.method))
-            for space in self.spaces
+            MethodSearch(
+                space,
+                config.search,
+                trials,
+                config.search_seed,
+                objectives,
+                self.known.of(space.method, _backbone_name(config, space, backbone)),
+                backbone,
+            )
+            for space, backbone in self.pairs
         ]
 
     @property
@@ -132,27 +163,28 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
     what = _what(config, spaces, benchmark)
     objectives = tuple(OBJECTIVES[name] for name in config.objective)
     earlier = [find_earlier_run(name, config.runs).resolve() for name in config.warm_start]
-    known = warm_start(earlier, spaces, objectives, config.seeds, what)
+    pairs = [(space, _backbone_name(config, space, backbone)) for space, backbone in method_backbones(config, spaces)]
+    known = warm_start(earlier, pairs, objectives, config.seeds, what)
     if earlier:
         what = {**what, "warm_start": known.described()}
     config = _absolute(config, benchmark, earlier)
     path = config.runs / (config.name or _name(config, spaces, benchmark, what))
     storage = Location.of(config.storage) if config.storage else None
     shared = storage / path.name if storage is not None and storage.local != config.runs else None
-    chains = _chains(config, spaces, Shards(benchmark))
+    shards = Shards(benchmark)
+    chains = _chains(config, spaces, shards)
+    backbones = _checked_backbones(config, spaces, shards)
     config.check_stopping(len(chains[config.seeds[0]]))
-    return Plan(config, spaces, benchmark, chains, known, what, RunFolder(path, shared))
+    return Plan(config, spaces, benchmark, chains, backbones, known, what, RunFolder(path, shared))
 
 
 def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> SweepConfig:
     """The configuration with absolute paths: workers run in other folders."""
-    path, colon, function = config.backbone.partition(".py:")  # FILE.py:FUNCTION
-    file = Path(f"{path}.py" if colon else path)
     space = config.space
     return config.model_copy(
         update={
             "benchmark": benchmark.address,
-            "backbone": f"{file.resolve()}{colon[3:]}{function}" if file.exists() else config.backbone,
+            "backbone": tuple(map(_absolute_backbone, config.backbone)),
             "space": space.resolve() if space is not None and space.exists() else space,
             "data": config.data.resolve(),
             "runs": config.runs.resolve(),
@@ -160,6 +192,26 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
             "storage": Location.of(config.storage).address if config.storage else None,
         }
     )
+
+
+def _absolute_backbone(text: str) -> str:
+    name, _ = split_options(text)
+    path, colon, function = name.partition(".py:")  # FILE.py:FUNCTION
+    file = Path(f"{path}.py" if colon else path)
+    return f"{file.resolve()}{colon[3:]}{function}{text.removeprefix(name)}" if file.exists() else text
+
+
+def method_backbones(config: SweepConfig, spaces: Sequence[MethodSpace]) -> Iterator[tuple[MethodSpace, BackboneSpec]]:
+    """Every method with every backbone; a method that uses none once, with the first."""
+    first = replace(config.backbones[0], frontend=config.frontend)  # of a method without a backbone, such as mfcc-ncm
+    for space in spaces:
+        for backbone in config.backbones if find_method(space.method).backbone else [first]:
+            yield space, backbone
+
+
+def _backbone_name(config: SweepConfig, space: MethodSpace, backbone: BackboneSpec) -> str:
+    """As `orchestrator.results.run.Run.backbones` names it."""
+    return str(backbone.short(config.backbone_parts)) if find_method(space.method).backbone else ""
 
 
 def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> dict[str, Any]:
@@ -184,7 +236,7 @@ def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
 def _chains(
     config: SweepConfig, spaces: tuple[MethodSpace, ...], shards: Shards
 ) -> dict[SeedTriple, tuple[Session, ...]]:
-    """The sessions of a chain, by seeds; checks shards, protocol and backbone."""
+    """The sessions of a chain, by seeds; checks shards and protocol."""
     shards.verify_without_page_checksums()
     chains = {
         seeds: make_sessions(
@@ -200,12 +252,41 @@ def _chains(
         method = find_method(space.method)
         for settings in space.corners():
             check_protocol(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
+    return chains
+
+
+def _checked_backbones(
+    config: SweepConfig, spaces: tuple[MethodSpace, ...], shards: Shards
+) -> dict[str, dict[str, Any]]:
+    """What each backbone is, by name; checks that every method fits every backbone.
+
+    Raises:
+        EarshotError: a backbone cannot be loaded, or a method does not fit it; names both.
+    """
     using = [space for space in spaces if find_method(space.method).backbone]
-    if using:
-        clips = ClipFormat(shards.manifest.sample_rate, shards.manifest.num_samples)
-        backbone = load_backbone(config.backbone_spec, clips)
+    clips = ClipFormat(shards.manifest.sample_rate, shards.manifest.num_samples)
+    described = {}
+    for spec in config.backbones if using else ():
+        backbone = _load(spec, clips, alone=len(config.backbones) == 1)
         for space in using:
             method = find_method(space.method)
             for settings in space.corners():
-                check_backbone(method, method.Settings.model_validate(settings), backbone, config.backbone)
-    return chains
+                check_backbone(method, method.Settings.model_validate(settings), backbone, spec.name)
+        described[str(spec.short(config.backbone_parts))] = {
+            "family": backbone.family,
+            "dim": backbone.dim,
+            "sample_rate": backbone.hears,
+            "digest": backbone.digest,
+        }
+    return described
+
+
+def _load(spec: BackboneSpec, clips: ClipFormat, *, alone: bool) -> Backbone:
+    try:
+        return load_backbone(spec, clips)
+    except EarshotError as error:
+        option = str(error).partition(" ")[0].removeprefix("--")
+        if alone or option not in OPTIONS:
+            raise
+        value = getattr(spec, option)
+        raise EarshotError(f"{error}, or give it to another backbone alone: --backbone NAME@{option}={value}") from None

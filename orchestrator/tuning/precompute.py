@@ -62,10 +62,10 @@ def embed(plan: Plan, at_once: int, progress: Callable[[int, int], None]) -> int
 
 
 def _chains(plan: Plan) -> Iterator[ChainConfig]:
-    """A chain of every method. Settings that vary rarely change what is computed before learning; the trials compute
-    the rest."""
-    for space in plan.spaces:
-        yield plan.chain(space.method, dict(space.fixed), (), plan.config.seeds[0])
+    """A chain of every method and backbone. Settings that vary rarely change what is computed before learning; the
+    trials compute the rest."""
+    for space, backbone in plan.pairs:
+        yield plan.chain(space.method, dict(space.fixed), (), plan.config.seeds[0], backbone)
 
 
 def _groups(plan: Plan) -> list[Group]:

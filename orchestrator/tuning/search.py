@@ -30,6 +30,7 @@ from orchestrator.tuning.config import Strategy
 from orchestrator.tuning.warm_start import Known
 from search_spaces.loader import MethodSpace
 from trainables.methods.registry import find_method
+from trainables.networks.specs import BackboneSpec
 from trainables.records import SeedTriple
 from trainables.trial import FINISHED
 
@@ -39,12 +40,13 @@ PROPOSALS = 20  # attempts to propose a configuration that is new; after that th
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to run: a configuration with a triple of seeds."""
+    """A trial to run: a configuration with a triple of seeds, on a backbone of the sweep."""
 
     method: str
     settings: dict[str, Any]
     varied: tuple[str, ...]
     seeds: SeedTriple
+    backbone: BackboneSpec | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ Answer = tuple[float, ...] | Pruned | None
 
 
 class MethodSearch:
-    """Proposes configurations of one method, each at most once.
+    """Proposes configurations of one method on one backbone, each at most once.
 
     A space of choices that has no more points than the number to try is searched as a grid, whatever the strategy.
 
@@ -75,6 +77,7 @@ class MethodSearch:
         objectives: to optimise.
         known: configurations with the values that an earlier run found; the sampler learns from them, and they are not
             proposed.
+        backbone: that the method runs on.
 
     Raises:
         EarshotError: a grid over a range, which is infinite.
@@ -88,8 +91,10 @@ class MethodSearch:
         seed: int,
         objectives: Sequence[Objective] = DEFAULT,
         known: Sequence[Known] = (),
+        backbone: BackboneSpec | None = None,
     ) -> None:
         self.space = space
+        self.backbone = backbone
         self.objectives = tuple(objectives)
         self._known = [configuration.chosen for configuration in known]
         self._grid = _grid(space, strategy, configurations, self._known)
@@ -139,7 +144,7 @@ class SeededSearch(Searcher):
     """The searcher that Tune asks for trials: rounds of configurations of every method, each with every seed.
 
     Args:
-        searches: one per method, all with the same objectives.
+        searches: one per method and backbone, all with the same objectives.
         seeds: triples; the value of an objective is the mean over them.
         trial_config: makes Tune's configuration of a trial.
         over: whether no more trials may start; called before each.
@@ -265,7 +270,9 @@ class _Round:
         varied = tuple(self._search.space.varied)
         for index, settings in enumerate(proposals):
             for seeds in self._seeds:
-                self.jobs.append((index, Job(self._search.space.method, settings, varied, seeds)))
+                self.jobs.append(
+                    (index, Job(self._search.space.method, settings, varied, seeds, self._search.backbone))
+                )
         self.ended = not proposals
 
 

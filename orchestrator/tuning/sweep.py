@@ -1,6 +1,7 @@
 """A sweep as a function: plan, start Ray, run the trials, count the sessions."""
 
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from orchestrator.monitoring.live_report import PAGE, LiveReport
 from orchestrator.monitoring.loggers import loggers
 from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
+from orchestrator.monitoring.remaining_time import CostKey
 from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.options import SUMMARY_WIDTH
@@ -137,7 +139,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
     started = time.monotonic()
     monitor = TuneMonitor(_listeners(plan, console, events, at_once))
     try:
-        with folder.lock(plan.what, config.model_dump(mode="json"), plan.space):
+        with folder.lock(plan.what, config.model_dump(mode="json"), plan.space, plan.backbones):
             if config.share:
                 with console.status("embedding the clips") as status:
                     embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
@@ -161,7 +163,12 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
     listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
     if config.share:
         listeners.append(StoreEviction(plan.store, config.store_size))
-    trials = {search.space.method: search.total * len(config.seeds) for search in plan.searches()}
+    trials: Counter[str] = Counter()
+    costs: dict[CostKey, int] = {}
+    for search in plan.searches():
+        count = search.total * len(config.seeds)
+        trials[search.space.method] += count
+        costs[search.space.method, search.backbone] = count
     if events is not None:
         events.sweep_started(
             folder.path,
@@ -175,7 +182,7 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
     # the messages of --verbose would tear a live view apart
     plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
     console.print(f"report, updated after each session: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
-    return [*listeners, SweepProgress(plain, trials, plan.sessions, ATTEMPTS)]
+    return [*listeners, SweepProgress(plain, costs, plan.sessions, ATTEMPTS)]
 
 
 def _how_to_resume(plan: Plan) -> str:

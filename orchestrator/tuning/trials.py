@@ -144,7 +144,7 @@ class _Fit:
 
     def _trial_config(self, job: Job) -> dict[str, Any]:
         """Tune's configuration of a trial (`trainables.trial.ChainTrial`)."""
-        chain = self._plan.chain(job.method, job.settings, job.varied, job.seeds)
+        chain = self._plan.chain(job.method, job.settings, job.varied, job.seeds, job.backbone)
         self._names.append(chain.trial)
         return {
             "name": chain.trial,

@@ -1,13 +1,14 @@
 """Warm start: results of earlier runs that a search learns from without running their configurations again.
 
-A configuration of an earlier run is used if it lies inside the search space (the same method, the same fixed settings,
-the varied ones within their ranges) and has a finished chain for every triple of seeds of this sweep. Its values are
-the means over exactly these chains, from stored validation predictions, so they are comparable with those of the sweep.
+A configuration of an earlier run is used if it lies inside the search space (the same method and backbone, the same
+fixed settings, the varied ones within their ranges) and has a finished chain for every triple of seeds of this sweep.
+Its values are the means over exactly these chains, from stored validation predictions, so they are comparable with
+those of the sweep.
 Methods with nothing to vary are not searched and use no earlier results.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from search_spaces.loader import MethodSpace
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple, TrialRecord
 
-COMPARED_KEYS = ("benchmark", "protocol", "backbone", "frontend", "precision")
+COMPARED_KEYS = ("benchmark", "protocol", "frontend", "precision")
 """Keys of `what` in sweep.json that must be equal in both sweeps: else their values are not comparable."""
+
+Pair = tuple[str, str]
+"""A method, and the backbone that it runs on with its options; empty where it uses none."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +44,28 @@ class Known:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """The known configurations that a search starts from, by method."""
+    """The known configurations that a search starts from, by method and backbone."""
 
-    known: dict[str, tuple[Known, ...]] = field(default_factory=dict)
+    known: dict[Pair, tuple[Known, ...]] = field(default_factory=dict)
 
-    def of(self, method: str) -> tuple[Known, ...]:
-        """The known configurations of a method, in the order in which they are given to the search."""
-        return self.known.get(method, ())
+    def of(self, method: str, backbone: str) -> tuple[Known, ...]:
+        """The known configurations of a method on a backbone, in the order in which they are given to the search."""
+        return self.known.get((method, backbone), ())
 
     def described(self) -> list[dict[str, Any]]:
         """The same in JSON types, for `what` in sweep.json: the configurations that are tried depend on it."""
+        several = len({backbone for _, backbone in self.known if backbone}) > 1
         return [
             {"method": method, "settings": one.chosen, "values": list(one.values)}
-            for method, configurations in sorted(self.known.items())
+            | ({"backbone": backbone} if several else {})
+            for (method, backbone), configurations in sorted(self.known.items())
             for one in configurations
         ]
 
 
 def warm_start(
     runs: Sequence[Path],
-    spaces: Sequence[MethodSpace],
+    pairs: Sequence[tuple[MethodSpace, str]],
     objectives: Sequence[Objective],
     seeds: Sequence[SeedTriple],
     what: dict[str, Any],
@@ -68,7 +74,7 @@ def warm_start(
 
     Args:
         runs: their folders.
-        spaces: of this sweep.
+        pairs: search spaces of this sweep, each with a backbone as `Run.backbones` names it.
         objectives: of this sweep.
         seeds: of this sweep.
         what: what the results of this sweep depend on, as in sweep.json; `COMPARED_KEYS` are compared.
@@ -76,27 +82,28 @@ def warm_start(
     Raises:
         EarshotError: a folder is not a run, has another benchmark or protocol, or has no suitable configuration.
     """
-    known: dict[str, list[Known]] = {space.method: [] for space in spaces}
+    known: dict[Pair, list[Known]] = {(space.method, backbone): [] for space, backbone in pairs}
     for path in runs:
         run = Run.load(path)
-        _check_comparable(run, what)
+        _check_comparable(run, what, {backbone for _, backbone in pairs})
         suitable = False
-        for space in spaces:
-            for chosen, records in _configurations_inside(run, space):
+        for space, backbone in pairs:
+            pair = space.method, backbone
+            for chosen, records in _configurations_inside(run, space, backbone):
                 values = _values(run, records, objectives, seeds)
                 if values is None:
                     continue
                 suitable = True
-                if all(chosen != earlier.chosen for earlier in known[space.method]):
-                    known[space.method].append(Known(chosen, values))
+                if all(chosen != earlier.chosen for earlier in known[pair]):
+                    known[pair].append(Known(chosen, values))
         if not suitable:
-            methods = ", ".join(space.method for space in spaces if space.varied) or "any method"
+            methods = ", ".join(dict.fromkeys(space.method for space, _ in pairs if space.varied)) or "any method"
             raise EarshotError(
                 f"--warm-start {path}: expected a configuration inside the search space of {methods} with finished "
                 f"chains for the seeds {', '.join(map(str, seeds))}, found none among {len(run.configurations())}; "
                 "leave it out, or give the space or the seeds of that run"
             )
-    return WarmStart({method: tuple(configurations) for method, configurations in known.items() if configurations})
+    return WarmStart({pair: tuple(configurations) for pair, configurations in known.items() if configurations})
 
 
 def find_earlier_run(name: str, runs: Path) -> Path:
@@ -111,27 +118,36 @@ def find_earlier_run(name: str, runs: Path) -> Path:
         raise EarshotError(f"--warm-start {error}") from None
 
 
-def _check_comparable(run: Run, what: dict[str, Any]) -> None:
+def _check_comparable(run: Run, what: dict[str, Any], backbones: Collection[str]) -> None:
     earlier = run.sweep.get("what")
     if not isinstance(earlier, dict):
         raise EarshotError(f"--warm-start {run.path}: expected the record of a sweep in sweep.json, found none there")
     for key in COMPARED_KEYS:
-        found, expected = earlier.get(key, ""), what[key]
-        if key == "backbone":  # the same, wherever its folder lies
-            found, expected = Path(str(found)).name, Path(str(expected)).name
+        found, expected = earlier.get(key, ""), what.get(key, "")
         if found != expected:
             raise EarshotError(
                 f"--warm-start {run.path}: {key}: expected that of this sweep, found another "
                 f"({printable(str(found))[:120]}), so its values are not comparable; leave it out"
             )
+    of_run = set(run.backbones.values())
+    if not of_run & set(backbones):
+        raise EarshotError(
+            f"--warm-start {run.path}: backbone: expected that of this sweep, found another "
+            f"({printable(', '.join(sorted(of_run)))[:120]}), so its values are not comparable; leave it out"
+        )
 
 
-def _configurations_inside(run: Run, space: MethodSpace) -> list[tuple[dict[str, Any], tuple[TrialRecord, ...]]]:
-    """The configurations of a run that lie inside a space, as varied settings and trials, by name."""
+def _configurations_inside(
+    run: Run, space: MethodSpace, backbone: str
+) -> list[tuple[dict[str, Any], tuple[TrialRecord, ...]]]:
+    """The configurations of a run on a backbone that lie inside a space, as varied settings and trials, by name."""
     inside = []
     model = find_method(space.method).Settings
-    for name in run.configurations(space.method) if space.varied else ():
+    names = {record.configuration for record in run.trials.values() if record.method == space.method}
+    for name in sorted(names) if space.varied else ():
         records = run.of(name)
+        if run.backbones[records[0].trial] != backbone:
+            continue
         settings = records[0].settings
         if settings.keys() == model.model_fields.keys() and (chosen := space.within(settings)) is not None:
             expected = model.model_validate({**space.fixed, **chosen}).model_dump(mode="json")

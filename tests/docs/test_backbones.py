@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.chain_runs import write_run
 from tests.support.documented_commands import ROOT
-from tests.support.encoders import write_clap, write_wave_encoder
+from tests.support.encoders import write_clap, write_wav2vec2_bert, write_wave_encoder, write_whisper
 from trainables.methods.registry import methods
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import family_names, find_family, load_backbone
@@ -28,12 +28,16 @@ def write_example(folder: Path, name: str) -> str:
 def of_every_family(folder: Path) -> dict[str, Backbone]:
     write_wave_encoder(folder / "waves")
     write_clap(folder / "clap")
+    write_wav2vec2_bert(folder / "bert")
+    write_whisper(folder / "whisper")
     names = {
         "ast": "random-tiny",
         "clap": str(folder / "clap"),
         "own": write_example(folder, "transformer"),
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
+        "wav2vec2_bert": str(folder / "bert"),
+        "whisper": str(folder / "whisper"),
     }
     assert tuple(names) == family_names()
     return {family: load_backbone(BackboneSpec(name), CLIPS) for family, name in names.items()}

@@ -102,6 +102,10 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for seed in range(3):
             changes = {"seeds": seeds(seed), "backbone": "random-tiny", "protocol": SHORT}
             write_run(here / "runs", here / "data" / "mine", method, "RUN", **changes)
+    for backbone in ("earshot-tiny", "random-tiny"):
+        for seed in range(2):
+            changes = {"seeds": seeds(seed), "backbone": backbone, "protocol": SHORT}
+            write_run(here / "runs", here / "data" / "mine", "simplecil", "encoders", **changes)
     for name in ("FIRST", "SECOND", "first"):
         shutil.copytree(here / "runs" / "RUN", here / "runs" / name)
     for folder in ("recordings", "samples"):

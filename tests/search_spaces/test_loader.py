@@ -7,7 +7,9 @@ import pytest
 from datasets.utils.errors import EarshotError
 from search_spaces.files import shipped, space_file
 from search_spaces.loader import MethodSpace, load_space
-from trainables.methods.registry import method_names, methods
+from trainables.methods.registry import check_backbone, find_method, method_names, methods
+from trainables.networks.backbones.registry import load_backbone
+from trainables.networks.specs import RESNET, BackboneSpec, ClipFormat
 
 
 def test_every_method_has_its_own_space() -> None:
@@ -32,6 +34,13 @@ def test_every_shipped_space_is_valid(name: str) -> None:
     spaces = load_space(shipped()[name])
     if name in methods():
         assert [space.method for space in spaces] == [name]
+
+
+def test_the_methods_of_the_space_for_resnet18_run_on_it() -> None:
+    backbone = load_backbone(BackboneSpec(RESNET), ClipFormat(16_000, 32_000))
+    for space in load_space(shipped()["resnet18"]):
+        method = find_method(space.method)
+        check_backbone(method, method.Settings.model_validate(space.fixed), backbone, RESNET)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,18 @@ from typing import Any
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import AutoConfig, AutoModel, ClapConfig, ClapFeatureExtractor, ClapModel, RobertaTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
+    RobertaTokenizer,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
+    WhisperConfig,
+    WhisperModel,
+)
 
 SIZE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
 WAVES = {
@@ -80,4 +91,35 @@ def write_clap(folder: Path, *, fused: bool = False, tokenizer: bool = True, **e
     ClapFeatureExtractor(**settings).save_pretrained(folder)
     if tokenizer:
         RobertaTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
+    return model.eval()
+
+
+def write_whisper(folder: Path, model_class: Any = WhisperModel, **changes: Any) -> Any:
+    """Saves a Whisper whose encoder expects two seconds; the model, in evaluation mode."""
+    settings: dict[str, Any] = {
+        "d_model": 24,
+        "encoder_layers": 3,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 48,
+        "max_source_positions": 100,
+        "vocab_size": 8,
+        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0),
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = model_class(WhisperConfig(**{**settings, **changes}))
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def write_wav2vec2_bert(folder: Path, **changes: Any) -> Any:
+    """Saves a w2v-BERT; the model, in evaluation mode."""
+    settings = {**SIZE, "conv_depthwise_kernel_size": 7, "left_max_position_embeddings": 8, **changes}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Wav2Vec2BertModel(Wav2Vec2BertConfig(**settings))
+    model.save_pretrained(folder)
     return model.eval()

@@ -11,7 +11,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import PROTOCOL, quick, write_run
-from tests.support.encoders import write_clap, write_wave_encoder
+from tests.support.encoders import write_clap, write_wav2vec2_bert, write_wave_encoder, write_whisper
 from trainables.chain_config import ChainConfig
 from trainables.inference.exported_model import load_model
 from trainables.methods.registry import check_backbone, find_method, methods
@@ -148,6 +148,8 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("encoders")
     write_wave_encoder(folder / "waves", "wavlm")
     write_clap(folder / "clap", fused=True)
+    write_wav2vec2_bert(folder / "bert")
+    write_whisper(folder / "whisper", max_source_positions=50)
     (folder / "encoder.py").write_text(OWN)
     (folder / "bad.py").write_text(BAD)
     return {
@@ -156,6 +158,8 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "own": f"{folder / 'encoder.py'}:encoder",
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
+        "wav2vec2_bert": str(folder / "bert"),
+        "whisper": str(folder / "whisper"),
     }
 
 
@@ -176,6 +180,10 @@ def config(tones: Path, store: Path, method: str, backbone: str, **changes: Any)
         ("wav2vec2", "simplecil", {"layer": "mean"}),
         ("clap", "clap-text", {}),
         ("clap", "finetune", {}),
+        ("wav2vec2_bert", "memo", {"layer": 2}),
+        ("whisper", "ede", {}),
+        ("whisper", "simplecil", {"layer": "mean", "padding": "none"}),
+        ("ast", "simplecil", {"pool": "cls"}),
         ("own", "icarl", {}),
         ("own", "ede", {}),
         ("own", "memo", {}),
@@ -212,7 +220,7 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
         torch.testing.assert_close(scores[head], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["clap", "own", "resnet", "wav2vec2"])
+@pytest.mark.parametrize("family", ["clap", "own", "resnet", "wav2vec2", "wav2vec2_bert", "whisper"])
 def test_every_method_runs_on_every_family_that_it_fits(
     family: str, encoders: dict[str, str], tones: Path, tmp_path: Path
 ) -> None:
@@ -231,6 +239,12 @@ def test_every_method_runs_on_every_family_that_it_fits(
         else:
             with pytest.raises(EarshotError, match=f"^method {name}: needs .*; methods that fit: .*simplecil"):
                 Chain(chosen, tmp_path / name)
+
+
+def test_another_pool_has_no_token_maps(tones: Path, tmp_path: Path) -> None:
+    Chain(config(tones, tmp_path / "store", "finetune", "random-tiny", pool="pooler"), tmp_path / "trial").step()
+    with pytest.raises(EarshotError, match=r"^method ede: needs tokens of its backbone"):
+        Chain(config(tones, tmp_path / "store", "ede", "random-tiny", pool="pooler"), tmp_path / "trial")
 
 
 def test_a_setting_can_need_more_of_the_backbone(encoders: dict[str, str]) -> None:

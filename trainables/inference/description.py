@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
-from trainables.networks.specs import FrontEndSpec, Layer
+from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
 from trainables.records import SeedTriple
 
 SCHEMA_VERSION: Literal[2] = 2  # 1: without calibration and training
@@ -47,13 +47,15 @@ class ExportedBackbone(_Frozen):
         name: in the sweep.
         digest: see `Backbone.digest`.
         family: its file in `trainables.networks.backbones`.
-        layer: see `BackboneSpec`.
+        layer, pool, padding: see `BackboneSpec`.
     """
 
     name: str
     digest: Digest
     family: str = Field("ast", exclude_if=lambda family: family == "ast")
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
+    pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None)
+    padding: Padding = Field("model", exclude_if=lambda padding: padding == "model")
 
 
 class ExportedBenchmark(_Frozen):

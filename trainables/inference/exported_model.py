@@ -233,7 +233,7 @@ def _backbone(
     factory: str,
 ) -> Backbone:
     config_json, weights = (contents[name] for name in BACKBONE_FILES)
-    spec = BackboneSpec(factory, frontend, entry.layer)
+    spec = BackboneSpec(factory, frontend, entry.layer, entry.pool, entry.padding)
     restored: Backbone = find_family(entry.family).restore(
         json.loads(config_json), load_tensors(weights), spec, clips, device
     )

@@ -10,6 +10,7 @@ HOP = 160  # samples: 10 ms
 FFT = 512  # samples: the window, padded to a power of two
 LOWEST = 20.0  # Hz
 PREEMPHASIS = 0.97
+POVEY = 0.85  # the exponent that makes Kaldi's default window of a Hann window
 FLOOR = torch.finfo(torch.float32).eps  # of an energy
 FRAMES = {
     "cpu": 1024,
@@ -20,19 +21,20 @@ FRAMES = {
 class KaldiFilterBank:
     """`torchaudio.compliance.kaldi.fbank` without its loop over clips.
 
-    Hann window of 25 ms every 10 ms, complete windows only, no dither. On a CPU the result has the same bits as
+    A window of 25 ms every 10 ms, complete windows only, no dither. On a CPU the result has the same bits as
     torchaudio's (`tests/trainables/networks/test_kaldi_filter_bank.py`), so clips that are stored stay valid.
 
     Args:
         bins: number of mel bins.
         device: where it is computed.
+        exponent: of the Hann window: 1, or `POVEY`.
     """
 
-    def __init__(self, bins: int, device: torch.device) -> None:
+    def __init__(self, bins: int, device: torch.device, exponent: float = 1.0) -> None:
         no_warping = {"vtln_low": 100.0, "vtln_high": -500.0, "vtln_warp_factor": 1.0}
         bank, _ = kaldi.get_mel_banks(bins, FFT, float(RATE), LOWEST, 0.0, **no_warping)
         self._bank = torch.nn.functional.pad(bank, (0, 1)).T.to(device)  # [FFT / 2 + 1, bins]; nothing at 8 kHz
-        self._window = torch.hann_window(WINDOW, periodic=False).to(device)
+        self._window = torch.hann_window(WINDOW, periodic=False).pow(exponent).to(device)
         self._frames_a_pass = FRAMES[device.type]
 
     @staticmethod

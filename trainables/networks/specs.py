@@ -1,10 +1,12 @@
 """Names and settings of backbones and front ends; imports no PyTorch."""
 
 import re
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 DEFAULT = "earshot-tiny"
 """The default backbone."""
@@ -31,6 +33,25 @@ Capability = Literal["embed", "tune", "tokens", "spectrogram", "text"]
 """What a backbone can do and a method may need; see `trainables.networks.backbones.backbone`."""
 
 Layer = int | Literal["last", "mean"]
+
+Pool = Literal["mean", "cls", "pooler", "projection"]
+"""How tokens become an embedding; each family declares its choices, the first of which is its default."""
+
+Padding = Literal["model", "none"]
+"""To which length clips are padded: that which the model was trained with, or their own."""
+
+
+def upsampling(rate: int, hears: int | None) -> str:
+    """What a backbone of a higher sample rate than the clips' misses; empty for any other.
+
+    Args:
+        rate: of the clips, Hz.
+        hears: the backbone's, Hz; None where it has none.
+    """
+    if hears is None or hears <= rate:
+        return ""
+    return f"{rate} Hz; the backbone's is {hears} Hz: it hears nothing above {rate // 2} Hz"
+
 
 LONGEST_FINE_CLIP = 3.0  # seconds
 
@@ -93,8 +114,76 @@ class BackboneSpec:
         name: see `trainables.networks.backbones.source`.
         frontend: of an AST; other families have their own.
         layer: the block whose output is the embedding: a number, `last`, or `mean` of all.
+        pool: how tokens become an embedding; None is the default of the family.
+        padding: of the clips.
     """
 
     name: str
     frontend: FrontEndSpec = field(default_factory=FrontEndSpec)
     layer: Layer = "last"
+    pool: Pool | None = None
+    padding: Padding = "model"
+
+    def parse(self, text: str) -> "BackboneSpec":
+        """The backbone of a text `NAME` or `NAME@OPTION=VALUE,OPTION=VALUE`; other options are those of this one.
+
+        Raises:
+            ValueError: an option does not exist, or its value is invalid.
+        """
+        name, options = split_options(text)
+        return replace(self, name=name, **{key: _option_value(name, key, value) for key, value in options.items()})
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a chain's configuration (`trainables.chain_config`) that describe this backbone."""
+        values = {name: getattr(self, name) for name in OPTIONS}
+        return {"backbone": self.name, **values}
+
+    def short(self, parts: int = 1) -> "BackboneSpec":
+        """What distinguishes it in a sweep: the last parts of its name, without its folder, and its options."""
+        return replace(self, name=last_parts(self.name, parts), frontend=FrontEndSpec(kind=self.frontend.kind))
+
+    def __str__(self) -> str:
+        """The text that `parse` reads, with the options that do not have their default values."""
+        default = BackboneSpec(self.name)
+        options = [
+            f"{key}={getattr(self, key)}" for key in sorted(OPTIONS) if getattr(self, key) != getattr(default, key)
+        ]
+        return self.name + (f"@{','.join(options)}" if options else "")
+
+
+OPTIONS = tuple(part.name for part in fields(BackboneSpec) if part.name != "name")
+"""Options of a backbone."""
+
+_WITH_OPTIONS = re.compile(r"^(.+)@(\w+=[^,=@]+(?:,\w+=[^,=@]+)*)$")
+
+
+def split_options(text: str) -> tuple[str, dict[str, str]]:
+    """The name and the options in a text `NAME@OPTION=VALUE,OPTION=VALUE`."""
+    match = _WITH_OPTIONS.match(text)
+    if match is None:
+        return text, {}
+    return match[1], dict(pair.split("=") for pair in match[2].split(","))
+
+
+def last_parts(name: str, parts: int) -> str:
+    """The last parts of a path or of a name on the hub: `a/b/model`, 2 -> `b/model`."""
+    return str(Path(*Path(name).parts[-parts:]))
+
+
+def distinguishing_parts(names: Iterable[str]) -> int:
+    """How many of the last parts of names distinguish them all: 1 for `a/x, b/y`, 2 for `a/model, b/model`."""
+    distinct = set(names)
+    longest = max((len(Path(name).parts) for name in distinct), default=1)
+    enough = (n for n in range(1, longest) if len({last_parts(name, n) for name in distinct}) == len(distinct))
+    return next(enough, max(longest, 1))
+
+
+def _option_value(name: str, key: str, text: str) -> Any:
+    if key not in OPTIONS:
+        raise ValueError(f"'{name}': has no option '{key}'; expected {', '.join(OPTIONS)}")
+    kind = get_type_hints(BackboneSpec)[key]
+    value = {"kind": text} if kind is FrontEndSpec else text
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"'{name}': {key}: {error.errors()[0]['msg']}, found '{text}'") from None

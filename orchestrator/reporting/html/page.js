@@ -42,7 +42,7 @@ function layout(more = {}) {
   return {
     font: { family: "system-ui, sans-serif", size: 13, color: css("--soft") },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 52, r: narrow() ? 12 : 130, t: 12, b: 54 },
+    margin: { l: 52, r: narrow() ? 12 : DATA.several_backbones ? 190 : 130, t: 12, b: 54 },
     height: narrow() ? 300 : 400, showlegend: false, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--soft"), font: { color: css("--ink"), size: 13 }, align: "left" },
     xaxis: { ...axis, ...spaced(xaxis, 10) }, yaxis: { ...axis, ...spaced(yaxis, 14) }, ...rest,
@@ -92,7 +92,7 @@ function endLabels(ends, low, high, gap) {
   }
   return labels.map((end) => ({
     x: 1, xref: "paper", xanchor: "left", xshift: 8, y: end.y, yanchor: "middle", showarrow: false, align: "left",
-    text: safe(short(end.text, 18)), font: { color: end.colour, size: 13 },
+    text: safe(short(end.text, DATA.several_backbones ? 26 : 18)), font: { color: end.colour, size: 13 },
   }));
 }
 

@@ -38,7 +38,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     first = next(iter(run.trials.values()))
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
-    methods = [_method(run, estimates, name, index) for index, name in enumerate(run.methods)]
+    methods = [_method(run, estimates, name, index) for index, name in enumerate(run.entries)]
     order = sorted(methods, key=lambda m: (math.isnan(m["validation"]), -m["validation"], m["name"]))
     for rank, method in enumerate(order):
         method["rank"] = rank
@@ -53,10 +53,11 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "seen": run.classes_seen,
         "orders": sum(not any(_is_prefix(order, other) for other in orders) for order in orders),
         "methods": methods,
+        "several_backbones": run.has_several_backbones,
         "heads": list(dict.fromkeys(head for method in methods for head in method["heads"])),
         "configurations": [_configuration(run, estimates, name) for name in run.configurations()],
         "pareto": _pareto(run, estimates),
-        "importance": {name: shares for name in run.methods if (shares := importances(run, name))},
+        "importance": {name: shares for name in run.entries if (shares := importances(run, name))},
         "ceilings": limits and dataclasses.asdict(limits),
         "cost": [_cost(run, method["configuration"]) for method in methods],
         "work": dataclasses.asdict(work(run)),
@@ -70,6 +71,8 @@ def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, 
     chosen = choice.configuration
     return {
         "name": name,
+        "method": choice.method,
+        "backbone": choice.backbone,
         "colour": index,
         "configuration": chosen,
         "varied": dict(run.of(chosen)[0].varied),
@@ -122,7 +125,7 @@ def _configuration(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
     head = run.default_head(name)
     return {
         "name": name,
-        "method": records[0].method,
+        "method": run.entry(name).label,
         "varied": dict(records[0].varied),
         "trials": len(records),
         "finished": sum(map(has_finished, records)),
@@ -141,7 +144,7 @@ def _pareto(run: Run, estimates: Estimates) -> dict[str, Any] | None:
         "objectives": [_objective(objective) for objective in objectives],
         "candidates": [
             {
-                "method": candidate.method,
+                "method": candidate.entry.label,
                 "configuration": candidate.configuration,
                 "values": [_rounded(value.mean) for value in candidate.values],
                 "optimal": candidate.optimal,

@@ -22,6 +22,7 @@ from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.tensorboard import FILE, TensorBoard
 from tests.support.trial_events import chain_fields, trial_name
 from trainables.chain_config import ChainConfig
+from trainables.networks.specs import DEFAULT, BackboneSpec
 from trainables.trial import ChainTrial
 
 PROTOCOL = {"name": "free", "base": 2, "way": 2, "shot": 3}
@@ -270,7 +271,7 @@ def tune_sweep(
     stream, output = io.StringIO(), io.StringIO()
     listeners = [
         SweepEvents(stream, attempts=4),
-        SweepProgress(Console(file=output, width=120), {"mfcc-ncm": 4}, 3, attempts=4),
+        SweepProgress(Console(file=output, width=120), {("mfcc-ncm", BackboneSpec(DEFAULT)): 4}, 3, attempts=4),
         TensorBoard(folder / "events"),
     ]
     with pytest.MonkeyPatch.context() as patch, TuneMonitor(listeners) as monitor:

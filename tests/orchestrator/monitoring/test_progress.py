@@ -9,11 +9,14 @@ from rich.console import Console
 from orchestrator.monitoring.progress import ROWS, SweepProgress
 from orchestrator.monitoring.remaining_time import RemainingTime, TimeLeft
 from tests.support.trial_events import TrialEvents, finish
+from trainables.networks.specs import DEFAULT, BackboneSpec
+
+EDE = ("ede", BackboneSpec(DEFAULT))
 
 
 def progress_of(trials: int = 4, *, terminal: bool = False, height: int = 40) -> tuple[SweepProgress, Console]:
     console = Console(file=io.StringIO(), width=110, height=height, force_terminal=terminal, color_system=None)
-    return SweepProgress(console, {"ede": trials}, sessions=3, attempts=4), console
+    return SweepProgress(console, {EDE: trials}, sessions=3, attempts=4), console
 
 
 def printed(console: Console) -> str:

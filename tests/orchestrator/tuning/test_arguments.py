@@ -84,9 +84,12 @@ def test_the_code_of_a_resumed_run_is_named_by_the_user(tmp_path: Path) -> None:
     run = write_run(tmp_path / "mine", backbone="/data/encoder.py:encoder")
     with pytest.raises(EarshotError, match=r"sweep\.json: .* add --backbone /data/encoder\.py:encoder$"):
         parse(["--resume", str(run)])
-    assert parse(["--resume", str(run), "--backbone", "mine:encoder"]).backbone == "mine:encoder"
-    assert resume_command(run, "local", "a b.py:f") == f"earshot sweep --resume {run} --backbone 'a b.py:f'"
-    assert parse(["--resume", str(write_run(tmp_path / "other", backbone="owner/name"))]).backbone == "owner/name"
+    assert parse(["--resume", str(run), "--backbone", "mine:encoder"]).backbone == ("mine:encoder",)
+    assert (
+        resume_command(run, "local", ["a b.py:f", "tiny@layer=2"])
+        == f"earshot sweep --resume {run} --backbone 'a b.py:f' --backbone tiny@layer=2"
+    )
+    assert parse(["--resume", str(write_run(tmp_path / "other", backbone="owner/name"))]).backbone == ("owner/name",)
 
 
 def test_resume_without_a_stored_configuration(tmp_path: Path) -> None:

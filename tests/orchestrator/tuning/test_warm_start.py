@@ -23,7 +23,6 @@ AA, PD, PARAMETERS = (OBJECTIVES[name] for name in ("aa", "pd", "parameters"))
 WHAT: dict[str, Any] = {
     "benchmark": "f" * 64,
     "protocol": {"name": "free", "way": 2, "exemplars": None},
-    "backbone": "random-tiny",
     "frontend": {"kind": "kaldi", "window": None, "hop": None},
     "precision": "float32",
 }
@@ -51,14 +50,16 @@ def write(run: Path, write_trial: WriteTrial) -> Write:
     return chain
 
 
-def start_from(run: Path, space: MethodSpace = SPACE, *objectives: Any, **changes: Any) -> WarmStart:
-    return warm_start([run], [space], objectives or [AA], SEEDS, {**WHAT, **changes})
+def start_from(
+    run: Path, space: MethodSpace = SPACE, *objectives: Any, backbone: str = "tiny", **changes: Any
+) -> WarmStart:
+    return warm_start([run], [(space, backbone)], objectives or [AA], SEEDS, {**WHAT, **changes})
 
 
 def test_values_are_validation_means_over_the_seeds_of_the_sweep(run: Path, write: Write) -> None:
     for seed, last in ((0, 0.5), (1, 0.7), (2, 0.1)):  # the sweep does not have the third seed
         write("ede-0000000a", seed, (0.9, last), base_epochs=3, incremental_lr=0.01)
-    (known,) = start_from(run, SPACE, AA, PD, PARAMETERS).of("ede")
+    (known,) = start_from(run, SPACE, AA, PD, PARAMETERS).of("ede", "tiny")
     assert known.chosen == {"incremental_lr": 0.01}
     assert known.values == pytest.approx((0.75, 0.3, 1000))
 
@@ -74,7 +75,7 @@ def test_unsuitable_configurations_are_left_out(run: Path, write: Write) -> None
     write("ede-0000000f", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.02})  # one seed only
     write("ede-00000010", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.03})
     write("ede-00000010", 1, (0.5,), **{**fitting, "incremental_lr": 0.03})  # unfinished
-    assert start_from(run).known == {"ede": (Known({"incremental_lr": 0.01}, (0.5,)),)}
+    assert start_from(run).known == {("ede", "tiny"): (Known({"incremental_lr": 0.01}, (0.5,)),)}
 
 
 def test_categorical_and_integer_settings(run: Path, write: Write) -> None:
@@ -84,7 +85,7 @@ def test_categorical_and_integer_settings(run: Path, write: Write) -> None:
     for seed in (0, 1):
         write("ede-0000000a", seed, (0.5, 0.5), base_epochs=5, base_lr=0.01)
         write("ede-0000000b", seed, (0.5, 0.5), base_epochs=5, base_lr=0.02)
-    (known,) = start_from(run, space).of("ede")
+    (known,) = start_from(run, space).of("ede", "tiny")
     assert known.chosen == {"base_epochs": 5, "base_lr": 0.01}
 
 
@@ -92,13 +93,13 @@ def test_the_first_of_several_runs_is_used_and_the_result_is_json(run: Path, wri
     for seed in (0, 1):
         write("ede-0000000a", seed, (0.5, 0.5), base_epochs=3, incremental_lr=0.02)
         write("ede-0000000b", seed, (0.6, 0.6), base_epochs=3, incremental_lr=0.01)
-    described = warm_start([run, run], [SPACE], [AA], SEEDS, WHAT).described()
+    described = warm_start([run, run], [(SPACE, "tiny")], [AA], SEEDS, WHAT).described()
     assert described == [
         {"method": "ede", "settings": {"incremental_lr": 0.02}, "values": [0.5]},
         {"method": "ede", "settings": {"incremental_lr": 0.01}, "values": [0.6]},
     ]
     assert json.loads(json.dumps(described)) == described
-    assert WarmStart().described() == [] and WarmStart().of("ede") == ()
+    assert WarmStart().described() == [] and WarmStart().of("ede", "tiny") == ()
 
 
 @pytest.mark.parametrize(
@@ -106,13 +107,25 @@ def test_the_first_of_several_runs_is_used_and_the_result_is_json(run: Path, wri
     [
         ("benchmark", "e" * 64),
         ("protocol", {"name": "free", "way": 5, "exemplars": None}),
-        ("backbone", "weights/random-base"),
+        ("backbone", "random-base"),
+        ("backbone", "tiny@layer=1"),
     ],
 )
 def test_a_run_whose_values_are_not_comparable_is_rejected(run: Path, write: Write, key: str, value: Any) -> None:
     write("ede-0000000a", 0, (0.5, 0.5), base_epochs=3, incremental_lr=0.01)
     with pytest.raises(EarshotError, match=f"--warm-start .*run: {key}: expected that of this sweep, found another"):
         start_from(run, **{key: value})
+
+
+def test_results_of_each_backbone_start_the_search_on_it(run: Path, write: Write) -> None:
+    for seed in (0, 1):
+        write("ede-0000000a", seed, (0.5, 0.5), base_epochs=3, incremental_lr=0.02)
+        record = write("ede-0000000b", seed, (0.6, 0.6), base_epochs=3, incremental_lr=0.01)
+        record.model_copy(update={"backbone": "other"}).save(run / "trials" / record.trial)
+    known = warm_start([run], [(SPACE, "tiny"), (SPACE, "other"), (SPACE, "third")], [AA], SEEDS, WHAT)
+    assert [one.chosen["incremental_lr"] for one in known.of("ede", "tiny")] == [0.02]
+    assert [one.chosen["incremental_lr"] for one in known.of("ede", "other")] == [0.01]
+    assert known.of("ede", "third") == () and {row["backbone"] for row in known.described()} == {"tiny", "other"}
 
 
 def test_a_run_without_suitable_configurations_is_rejected(run: Path, write: Write) -> None:

@@ -17,12 +17,13 @@ from trainables.networks.backbones.source import CHECKPOINTS, Source, find_sourc
 from trainables.networks.checkpoint import AST, check_model_type, load_parameters
 from trainables.networks.frontend import MEL_BINS, FrontEnd
 from trainables.networks.original_ast import config_of_original, convert_original
-from trainables.networks.specs import RANDOM, BackboneSpec, ClipFormat
+from trainables.networks.specs import RANDOM, BackboneSpec, ClipFormat, Pool
 from trainables.networks.weights import Initialisation, initialise, weights_digest
 
 MODEL_TYPES = ("audio-spectrogram-transformer",)
 LAYERS = False
 FRONT_ENDS = True
+POOLS: tuple[Pool, ...] = ("mean", "cls", "pooler")
 
 ARCHITECTURE = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "frequency_stride", "time_stride")
 
@@ -41,15 +42,23 @@ class ASTBackbone(TokenBackbone):
         model: a transformer with its original position grid.
         frames: length of the inputs, spectrogram frames.
         frontend: gives the inputs; None where the caller has them already.
+        pooling: how tokens become an embedding after the final norm: `mean` of all, the class token (`cls`), or the
+            mean of the class and the distillation token as `pooler_output` of transformers (`pooler`). Token maps are
+            offered with `mean` only: methods that change them, or drop tokens, pool what is left.
     """
 
     family = "ast"
     provides = frozenset({"embed", "tune", "tokens", "spectrogram"})
     special_tokens = 2  # class and distillation token
 
-    def __init__(self, model: ASTModel, frames: int, frontend: WaveTransform | None = None) -> None:
+    def __init__(
+        self, model: ASTModel, frames: int, frontend: WaveTransform | None = None, pooling: Pool | None = None
+    ) -> None:
         super().__init__()
-        self.digest = weights_digest(model, _architecture(model.config))
+        self.pooling: Pool = pooling or "mean"
+        if self.pooling != "mean":
+            self.provides = self.provides - {"tokens"}
+        self.digest = weights_digest(model, _architecture(model.config, self.pooling))
         self.ast = _fit_to(model, frames).eval()
         self.dim = model.config.hidden_size
         if frontend is not None:
@@ -57,7 +66,7 @@ class ASTBackbone(TokenBackbone):
 
     @property
     def architecture(self) -> bytes:
-        return _architecture(self.ast.config)
+        return _architecture(self.ast.config, self.pooling)
 
     @property
     def depth(self) -> int:
@@ -71,6 +80,13 @@ class ASTBackbone(TokenBackbone):
     def patches(self, inputs: Tensor) -> Tensor:
         embedded: Tensor = self.ast.embeddings(inputs)
         return embedded
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        if self.pooling == "mean":
+            return super().pool(tokens)
+        normed = self.norm(tokens)
+        pooled: Tensor = normed[:, 0] if self.pooling == "cls" else (normed[:, 0] + normed[:, 1]) / 2
+        return pooled
 
     def block(self, index: int, hidden: Tensor, adapter: Adapter | None = None) -> Tensor:
         block = self.ast.layers[index]
@@ -108,7 +124,7 @@ def load(source: Source, spec: BackboneSpec, clips: ClipFormat, device: torch.de
         EarshotError: the file is not a checkpoint of an AST, or an option does not fit.
     """
     frontend = FrontEnd(spec.frontend, clips.sample_rate, clips.num_samples, device)
-    return ASTBackbone(_model(source), frontend.frames, frontend)
+    return ASTBackbone(_model(source), frontend.frames, frontend, spec.pool)
 
 
 def load_ast(name: str, frames: int) -> ASTBackbone:
@@ -142,7 +158,7 @@ def restore(
     with torch.device("meta"):
         model = ASTModel(config)
     load_parameters(model, state, "backbone", AST, assign=True, advice=ADVICE)
-    return ASTBackbone(model, frontend.frames, frontend)
+    return ASTBackbone(model, frontend.frames, frontend, spec.pool)
 
 
 def _model(source: Source) -> ASTModel:
@@ -154,8 +170,9 @@ def _model(source: Source) -> ASTModel:
     return model
 
 
-def _architecture(config: ASTConfig) -> bytes:
-    return repr([(key, getattr(config, key)) for key in ARCHITECTURE]).encode()
+def _architecture(config: ASTConfig, pooling: Pool) -> bytes:
+    values = repr([(key, getattr(config, key)) for key in ARCHITECTURE])
+    return (values if pooling == "mean" else f"{values} {pooling}").encode()
 
 
 def _random(width: int, blocks: int, heads: int) -> ASTModel:

@@ -19,7 +19,13 @@ ADVICE = "export it again"
 PLAIN = (bool, int, float, str, list, type(None))
 
 
-def pretrained(model_class: Any, source: Source, architecture: Architecture | None = None, part: str = "") -> Any:
+def pretrained(
+    model_class: Any,
+    source: Source,
+    architecture: Architecture | None = None,
+    part: str = "",
+    key_mapping: dict[str, str] | None = None,
+) -> Any:
     """Loads a model from a folder, the local cache or the hub, in float32; dropout and SpecAugment are off.
 
     Args:
@@ -27,6 +33,7 @@ def pretrained(model_class: Any, source: Source, architecture: Architecture | No
         source: of its weights.
         architecture: of the model; by default all parameters of its parts must fit, and any heads are ignored.
         part: the key of its configuration in that of a model with several towers.
+        key_mapping: patterns of names of a checkpoint's parameters, and what replaces them; for a part of a model.
 
     Raises:
         EarshotError: it cannot be loaded, or its parameters are not those of the class.
@@ -34,12 +41,12 @@ def pretrained(model_class: Any, source: Source, architecture: Architecture | No
     disable_progress_bar()  # of reading tensors from a file
     set_verbosity_error()  # left-over heads; what matters is checked below
     try:
-        return _load(model_class, source, architecture, part, local=True)
+        return _load(model_class, source, architecture, part, key_mapping, local=True)
     except _UnreadableError:
         if not source.hub:
             raise
     check_hub(source.name)
-    return _load(model_class, source, architecture, part, local=False)
+    return _load(model_class, source, architecture, part, key_mapping, local=False)
 
 
 def restored(
@@ -109,7 +116,15 @@ class _UnreadableError(EarshotError):
     """A checkpoint is not there, or cannot be read."""
 
 
-def _load(model_class: Any, source: Source, architecture: Architecture | None, part: str, *, local: bool) -> Any:
+def _load(
+    model_class: Any,
+    source: Source,
+    architecture: Architecture | None,
+    part: str,
+    key_mapping: dict[str, str] | None,
+    *,
+    local: bool,
+) -> Any:
     try:
         config_class: Any = AutoConfig if part else getattr(model_class, "config_class", None) or AutoConfig
         config = config_class.from_pretrained(source.location, local_files_only=local)
@@ -123,6 +138,7 @@ def _load(model_class: Any, source: Source, architecture: Architecture | None, p
                 dtype=torch.float32,
                 output_loading_info=True,
                 attn_implementation=_attention(config),
+                key_mapping=key_mapping,
             )
     except Exception as error:  # transformers raises many types of exception for a bad folder
         name = f"transformers.{model_class.__name__}"

@@ -1,6 +1,8 @@
 """Finds the family of a backbone, and loads it; PyTorch is imported only when one is loaded.
 
 A family is one file in this room. Its `MODEL_TYPES` are the values of `model_type` in the `config.json` that it loads.
+`LAYERS` and `FRONT_ENDS` say whether it has the choice of `--layer` and `--frontend`, `PADDINGS` that of `--padding`;
+`POOLS` are its choices of `--pool`, its default first. Both are left out by families without a choice.
 """
 
 import functools
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from trainables.networks.backbones.backbone import Backbone
 
 FOLDER = Path(__file__).parent
-OTHER_FILES = ("__init__", "backbone", "pretrained", "registry", "source")
+OTHER_FILES = ("__init__", "backbone", "layered", "pretrained", "registry", "source")
 
 
 def family_names() -> tuple[str, ...]:
@@ -72,3 +74,10 @@ def _check_options(spec: BackboneSpec, family: Any) -> None:
         raise EarshotError(
             f"--frontend {spec.frontend}: backbone '{spec.name}' ({name}) has a front end of its own; leave it out"
         )
+    pools = getattr(family, "POOLS", ("mean",))
+    if spec.pool is not None and spec.pool not in pools:
+        raise EarshotError(
+            f"--pool {spec.pool}: backbone '{spec.name}' ({name}) has {', '.join(pools)}; choose one or leave it out"
+        )
+    if spec.padding != "model" and not getattr(family, "PADDINGS", False):
+        raise EarshotError(f"--padding {spec.padding}: backbone '{spec.name}' ({name}) has no choice; leave it out")

@@ -5,8 +5,6 @@ token every 20 ms), convolutional positions, and transformer blocks. The embeddi
 
 - All clips have the same length: there is no attention mask. Encoders with group norm must not get one.
 - Dropout, LayerDrop and SpecAugment, which these models apply while they are trained, are off.
-- `--layer N` is the output of block N (`hidden_states[N]` of transformers) without a final norm; the blocks above it
-  are not run. `--layer mean` is the mean over all blocks' outputs.
 - WavLM's blocks share the position bias of the first; a specialised part has its own.
 - SEW's blocks see every second token; its upsampling comes before the mean, as in transformers.
 """
@@ -20,7 +18,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, Wav2Vec2FeatureExtractor
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone, run_block
+from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, run_block
+from trainables.networks.backbones.layered import LayeredBackbone
 from trainables.networks.backbones.pretrained import extractor_settings, pretrained, restored, save_config
 from trainables.networks.backbones.source import Source
 from trainables.networks.specs import BackboneSpec, ClipFormat, Layer
@@ -39,7 +38,7 @@ ARCHITECTURE = (
 """What changes the output and not the shapes of the parameters."""
 
 
-class Wav2Vec2Backbone(TokenBackbone):
+class Wav2Vec2Backbone(LayeredBackbone):
     """An encoder of waveforms.
 
     Args:
@@ -55,21 +54,11 @@ class Wav2Vec2Backbone(TokenBackbone):
     frontend: WaveFrontEnd
 
     def __init__(self, model: Any, layer: Layer, frontend: WaveFrontEnd) -> None:
-        super().__init__()
-        self.model = model
-        self.layer = layer
+        super().__init__(model, layer)
         self.frontend = frontend
         self.hears = frontend.spec.rate
         self.dim = model.config.hidden_size
-        self.provides = frozenset({"embed", "tune"} if layer == "mean" else {"embed", "tune", "tokens"})
-        self._normed = not isinstance(layer, int)
-        self._block_class = type(model.encoder.layers[0])
         self._stable = bool(getattr(model.config, "do_stable_layer_norm", False))
-        if isinstance(layer, int):
-            if not 1 <= layer <= self.depth:
-                raise EarshotError(f"--layer {layer}: expected 1 to {self.depth}, last or mean")
-            keep_blocks(model.encoder, layer)
-            model.config.num_hidden_layers = layer
         if int(model._get_feat_extract_output_lengths(frontend.num_samples)) < 1:
             raise EarshotError(
                 f"backbone: clips of {frontend.num_samples} samples at {frontend.spec.rate} Hz are shorter than a "
@@ -83,14 +72,8 @@ class Wav2Vec2Backbone(TokenBackbone):
         return repr((values, self.layer, str(self.frontend.spec))).encode()
 
     @property
-    def depth(self) -> int:
-        return len(self.model.encoder.layers)
-
-    @property
-    def norm(self) -> nn.Module:
-        encoder = self.model.encoder
-        if not self._normed:
-            return nn.Identity()
+    def final_norm(self) -> nn.Module:
+        encoder = self.encoder
         if hasattr(encoder, "upsample"):
             upsample: nn.Module = encoder.upsample
             return upsample
@@ -121,15 +104,6 @@ class Wav2Vec2Backbone(TokenBackbone):
         output = layer.final_layer_norm(attended + layer.feed_forward(attended) + adapter(attended))
         return output
 
-    def embed(self, inputs: Tensor) -> Tensor:
-        if self.layer != "mean":
-            return super().embed(inputs)
-        hidden, pooled = self.patches(inputs), []
-        for index in range(self.depth):
-            hidden = self.block(index, hidden)
-            pooled.append((self.norm(hidden) if index == self.depth - 1 else hidden).mean(dim=1))
-        return torch.stack(pooled).mean(dim=0)
-
     def new_part(
         self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
     ) -> SpecialisedPart:
@@ -140,22 +114,14 @@ class Wav2Vec2Backbone(TokenBackbone):
         return part
 
     def last_block_state(self) -> dict[str, Tensor]:
-        layers = self.model.encoder.layers
-        state = dict(layers[-1].state_dict())
+        state = super().last_block_state()
         if self.model.config.model_type == "wavlm":
-            state["attention.rel_attn_embed.weight"] = layers[0].attention.rel_attn_embed.weight
+            state["attention.rel_attn_embed.weight"] = self.encoder.layers[0].attention.rel_attn_embed.weight
         return state
-
-    def drop_last_block(self) -> None:
-        keep_blocks(self.model.encoder, self.depth - 1)
-        self._normed = False
 
     def save_config(self, folder: Path) -> None:
         spec = self.frontend.spec
         save_config(self.model.config, folder, sampling_rate=spec.rate, do_normalize=spec.normalise)
-
-    def saved_state(self) -> dict[str, Tensor]:
-        return dict(self.model.state_dict())
 
     def _squeezed(self, features: Tensor) -> Tensor:
         model, encoder = self.model, self.model.encoder
@@ -173,11 +139,6 @@ class Wav2Vec2Backbone(TokenBackbone):
         clips, tokens, _ = hidden.shape
         bias = self.model.encoder.layers[0].attention.compute_bias(tokens, tokens)
         return {"position_bias": bias.repeat(clips, 1, 1)}
-
-
-def keep_blocks(encoder: Any, count: int) -> None:
-    """Removes all blocks after the first `count`."""
-    encoder.layers = nn.ModuleList(encoder.layers[:count])
 
 
 def load(source: Source, spec: BackboneSpec, clips: ClipFormat, device: torch.device | str = "cpu") -> Wav2Vec2Backbone:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import ASTConfig, ASTForAudioClassification, HubertConfig, HubertModel
+from transformers import ASTConfig, ASTForAudioClassification, ASTModel, HubertConfig, HubertModel
 
 from datasets.utils.errors import EarshotError
 from trainables.networks.backbones.ast import ASTBackbone, load_ast
 from trainables.networks.backbones.backbone import Backbone
+from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.original_ast import convert_block
+from trainables.networks.specs import BackboneSpec, ClipFormat, Pool
 from trainables.networks.weights import weights_digest
 
 INPUTS = ["ls", "ns", "fs"]
@@ -279,3 +281,24 @@ def test_every_parameter_of_an_original_checkpoint_is_checked(
         assert found in message_of(path)
     else:
         assert load_ast(str(path), 101).digest == load_ast(golden_ast, 101).digest
+
+
+def test_pools_are_those_of_transformers(tmp_path: Path) -> None:
+    size = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    model = ASTModel(ASTConfig(**size, max_length=98)).eval()
+    model.save_pretrained(tmp_path)
+    clips = ClipFormat(16_000, 16_000)  # 98 frames
+    pools: tuple[Pool, ...] = ("mean", "cls", "pooler")
+    mean, cls, pooler = (load_backbone(BackboneSpec(str(tmp_path), pool=pool), clips) for pool in pools)
+    inputs = torch.randn(3, 98, 128, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model(inputs)
+        tokens = expected.last_hidden_state
+        torch.testing.assert_close(mean.embed(inputs), tokens.mean(dim=1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(cls.embed(inputs), tokens[:, 0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(pooler.embed(inputs), expected.pooler_output, atol=1e-5, rtol=0)
+    assert len({mean.digest, cls.digest, pooler.digest}) == 3
+    assert load_backbone(BackboneSpec(str(tmp_path)), clips).digest == mean.digest
+    assert mean.provides - cls.provides == mean.provides - pooler.provides == {"tokens"}
+    with pytest.raises(EarshotError, match=r"--pool projection: backbone .* \(ast\) has mean, cls, pooler; choose one"):
+        load_backbone(BackboneSpec(str(tmp_path), pool="projection"), clips)

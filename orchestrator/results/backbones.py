@@ -1,0 +1,71 @@
+"""The backbones of a run: how a method and its backbone are named where a run has several backbones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.networks.specs import FRONT_ENDS, BackboneSpec, FrontEndSpec, distinguishing_parts
+from trainables.records import TrialRecord
+
+NONE = "none"  # in the record of a method that uses no backbone
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a comparison: a method, on one of the backbones where a run has several.
+
+    Attributes:
+        method: its name.
+        backbone: its name with its options; empty where all trials have the same, or the method uses none.
+    """
+
+    method: str
+    backbone: str
+
+    @property
+    def label(self) -> str:
+        """'ede', or 'ede+wavlm-base-plus@layer=6'."""
+        return f"{self.method}+{self.backbone}" if self.backbone else self.method
+
+
+def short_backbone(record: TrialRecord, parts: int = 1) -> str:
+    """The backbone of a trial with its options, without its folder; empty if the method uses none.
+
+    Args:
+        record: of the trial.
+        parts: how many of the last parts of its name to keep.
+    """
+    if record.backbone == NONE:
+        return ""
+    kind = record.frontend.partition(" ")[0]
+    frontend = FrontEndSpec.model_validate({"kind": kind}) if kind in FRONT_ENDS else FrontEndSpec()
+    spec = BackboneSpec(record.backbone, frontend, record.layer, record.pool, record.padding)
+    return str(spec.short(parts))
+
+
+def backbones_of(sweep: Mapping[str, Any], trials: Mapping[str, TrialRecord]) -> dict[str, str]:
+    """Trial -> its backbone, as `short_backbone` names it.
+
+    A run of one backbone may have been resumed where its folder lies elsewhere: only the last part counts. The
+    backbones of a sweep over several have as many parts as distinguish them.
+
+    Args:
+        sweep: contents of sweep.json.
+        trials: records by name.
+    """
+    what = sweep.get("what")
+    several = isinstance(what, dict) and isinstance(what.get("backbone"), list)
+    names = {record.backbone for record in trials.values()} - {NONE}
+    parts = distinguishing_parts(names) if several else 1
+    return {name: short_backbone(record, parts) for name, record in trials.items()}
+
+
+def entries_of(backbones: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> dict[str, Entry]:
+    """Trial -> its entry.
+
+    Args:
+        backbones: trial -> its backbone, from `backbones_of`.
+        trials: records by name.
+    """
+    several = len({backbone for backbone in backbones.values() if backbone}) > 1
+    return {name: Entry(record.method, backbones[name] if several else "") for name, record in trials.items()}
