@@ -2,7 +2,7 @@
 
 The plain way is the same learners' code over a `Plain` in place of `Features`: what a frozen network says of a clip is
 not stored but computed each time it is needed. So the frozen network runs in every epoch on every batch, and on
-all queries in every session; so does every part of an expanding method. Spectrograms are stored in both ways.
+all queries in every session; so does every part of an expanding method. Spectrograms of all clips are stored.
 
 It is kinder to the plain way than published code: what a learner computes once before an epoch (the old parts on
 the training clips, a teacher's outputs) is computed once here, too, and parts that are asked in a row about the same

@@ -106,6 +106,21 @@ class Chain:
         self._addresses.append(address)
         return self._save_session(session, stage, cached=cached)
 
+    def cached_step(self, address: str) -> SessionRecord | None:
+        """`step` where it computes nothing: None, and nothing done, if the store does not have the session.
+
+        Args:
+            address: of the next session, from `addresses`.
+        """
+        stage = self._store.find(address)
+        if stage is None:
+            return None
+        session = self.sessions[len(self._addresses)]
+        if session.index == 0:
+            self.record.save(self.folder)
+        self._addresses.append(address)
+        return self._save_session(session, stage, cached=True)
+
     def fail(self, reason: str) -> None:
         """Records that the trial failed for good, and why."""
         self.record = self.record.model_copy(update={"status": "failed", "error": reason})

@@ -5,23 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from ray import tune
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line
-from trainables import metrics
 from trainables.chain_config import ChainConfig
 from trainables.memory_limit import MemoryWatch
-from trainables.metrics import SessionPredictions
-from trainables.records import PREDICTIONS, SessionRecord
 from trainables.session_chain import Chain
-
-OBJECTIVE = "validation_accuracy_mean"  # mean over the sessions so far, default head, validation clips only
-FINISHED = "sessions_finished"  # counted from one; not in the result of a failed trial
-VALIDATION = ("final", "pd", "forgetting")  # of `metrics.ChainSummary`, reported as `validation/NAME`
+from trainables.session_results import OBJECTIVE, SessionResults
 
 
 class ChainTrial(tune.Trainable):
@@ -37,7 +28,7 @@ class ChainTrial(tune.Trainable):
 
     _chain: Chain | None
     _failure: str
-    _validation: list[SessionPredictions]  # of the default head, after each session
+    _results: SessionResults
     _watch: MemoryWatch
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -52,11 +43,7 @@ class ChainTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Runs one session; reports accuracies of every head on validation and test clips.
-
-        The values that a search may use (`OBJECTIVE`, `validation/...`, `parameters_used`) are those of the chain so
-        far, as if it had been planned to end here, on validation clips only.
-        """
+        """Runs one session; returns its result (`trainables.session_results`), or why the trial failed."""
         if self._chain is None:
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
         try:
@@ -66,55 +53,21 @@ class ChainTrial(tune.Trainable):
             with suppress(OSError, EarshotError):  # often a full disk; the sweep records the failure at its end
                 self._chain.fail(self._failure)
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
-        table = self._predictions(record)
-        so_far = self._summary(table)
-        return {
-            "session": record.index,
-            FINISHED: record.index + 1,
-            "sessions": len(self._chain.sessions),
-            "reused": record.cached,
-            "session_seconds": record.seconds,
-            "parameters_used": record.parameters_used,
-            OBJECTIVE: so_far.aa,
-            **{f"validation/{name}": getattr(so_far, name) for name in VALIDATION},
-            "done": self._chain.done,
-            **_accuracies(table),
-        }
+        return self._results.after(record)
 
     def _open(self, config: dict[str, Any]) -> None:
         before, self._chain = self._chain, None
         self._failure = ""
-        self._validation = []
         self._watch.stop()
         self._watch = MemoryWatch(config["folder"], config["launch"], config.get("memory"))
         try:
             self._failure = config.get("given_up") or self._watch.exceeded()
             if not self._failure:
                 self._chain = Chain(ChainConfig.model_validate(config["chain"]), config["folder"], before)
+                self._results = SessionResults(self._chain)
                 self._watch.start()
         except Exception as error:
             self._failure = reason(error)
-
-    def _predictions(self, record: SessionRecord) -> pd.DataFrame:
-        assert self._chain is not None
-        stored = (self._chain.folder / record.predictions).read_bytes()
-        return pq.read_table(pa.BufferReader(stored), columns=PREDICTIONS.names).to_pandas()
-
-    def _summary(self, table: pd.DataFrame) -> metrics.ChainSummary:
-        """The chain up to the session of these predictions: default head, validation clips."""
-        assert self._chain is not None
-        record = self._chain.record
-        rows = table[(table["split"] == "val") & (table["head"] == record.default_head)]
-        self._validation.append(SessionPredictions(rows["label"].to_numpy(), rows["prediction"].to_numpy()))
-        classes, left = ([getattr(session, name) for session in record.sessions] for name in ("classes", "left"))
-        return metrics.summarise(metrics.score_chain(self._validation, classes, len(classes), left))
-
-
-def _accuracies(table: pd.DataFrame) -> dict[str, float]:
-    """`{split/head: accuracy}` over all classes seen so far."""
-    right = table["label"] == table["prediction"]
-    means = right.groupby(table["split"] + "/" + table["head"]).mean()
-    return {str(name): float(value) for name, value in means.items()}
 
 
 def reason(error: Exception) -> str:

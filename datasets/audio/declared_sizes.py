@@ -4,8 +4,7 @@ libsndfile silently shortens a WAV, AIFF, AU or NIST file that was truncated (an
 one that has more samples than its header declares (the recorder died before it could write the sizes, or a size wrapped
 around at 4 GiB). The clips would not be those of the corpus.
 
-Not detected: files in rare formats without sizes (AVR, IRCAM, MPC 2k, PAF, PVF, VOC, XI), and surplus samples in CAF
-and W64.
+Not detected: files in rare formats without sizes (AVR, IRCAM, MPC 2k, PAF, PVF, VOC, XI).
 """
 
 import re
@@ -16,6 +15,7 @@ from typing import BinaryIO
 _UNKNOWN_SIZE = 0x7FFF_F000  # written by programs that stream to a pipe, before the length is known
 _WRAP = 1 << 32
 _HARMLESS = 4096  # bytes after the samples that are padding or a forgotten tag rather than samples
+_UNFINISHED = "the recorder did not finish it"
 _ZEROS = 1 << 16  # bytes of zeros after the samples that are padding
 
 # Chunks that may follow the samples and be damaged without harm to these.
@@ -52,6 +52,10 @@ def size_problem(path: Path, head: bytes) -> str | None:
         if head[:4] in (b".snd", b"dns.") and len(head) >= 12:
             offset, length = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
             return None if length >= _UNKNOWN_SIZE else _check_surplus(file, size, offset, length)
+        if head[:8] == b"caff\x00\x01\x00\x00":
+            return _check_wide_chunks(file, size, 8, struct.Struct(">4sq"), padding=1)
+        if head[:8] == b"riff\x2e\x91\xcf\x11":  # W64: names of 16 bytes, and sizes that include name and size
+            return _check_wide_chunks(file, size, 40, struct.Struct("<16sq"), padding=8)
         if head[:7] == b"NIST_1A":
             return _check_nist(file, size)
     return None
@@ -113,12 +117,47 @@ def _check_surplus(file: BinaryIO, size: int, start: int, length: int, order: st
                 continue
         if size - position <= _ZEROS and not any(head):
             return None
-        reason = "its size wrapped around at 4 GiB" if size - start >= _WRAP else "the recorder did not finish it"
-        return (
-            f"stale header: it declares {length} bytes of samples, {size - start} are there ({reason}); "
-            "write the file anew with the right sizes"
-        )
+        reason = "its size wrapped around at 4 GiB" if size - start >= _WRAP else _UNFINISHED
+        return _stale_header(length, size - start, reason)
     return None
+
+
+def _check_wide_chunks(file: BinaryIO, size: int, position: int, head: struct.Struct, padding: int) -> str | None:
+    """As `_check_chunks`, for CAF and W64, whose sizes have 64 bits; truncated files are reported by libsndfile.
+
+    Args:
+        file: open for reading.
+        size: of the file, in bytes.
+        position: of the first chunk.
+        head: name and size of a chunk.
+        padding: chunks start at multiples of so many bytes.
+    """
+    samples: tuple[int, int] | None = None  # start and declared size
+    while position + head.size <= size:
+        file.seek(position)
+        name, length = head.unpack(file.read(head.size))
+        if padding > 1:
+            length -= head.size
+        end = position + head.size + length
+        plausible = length >= 0 and end <= size and all(32 <= byte < 127 for byte in name[:4])
+        if not plausible:
+            break
+        if name[:4] == b"data":
+            samples = (position + head.size, length)
+        position = end + -end % padding
+    if samples is None or size - position <= _HARMLESS:
+        return None
+    file.seek(position)
+    if size - position <= _ZEROS and not any(file.read(_ZEROS)):
+        return None
+    return _stale_header(samples[1], size - samples[0], _UNFINISHED)
+
+
+def _stale_header(declared: int, available: int, reason: str) -> str:
+    return (
+        f"stale header: it declares {declared} bytes of samples, {available} are there ({reason}); "
+        "write the file anew with the right sizes"
+    )
 
 
 def _check_nist(file: BinaryIO, size: int) -> str | None:

@@ -222,13 +222,18 @@ class ListedCorpus(Corpus[Options]):
                 check_unique(row, key, rows)
                 clips.append(clip)
         lists = Lists(classes, tuple(clips))
-        for name, count in zip(classes, lists.counts, strict=True):
-            if not count.train or not count.test:
-                path = self.list_path("test" if count.train else "train", options)
-                raise EarshotError(
-                    f"{printable(str(path))}: expected rows of every class, found none of {printable(name)!r}; "
-                    "use the vocabulary published with the lists"
-                )
+        rowless = {
+            split: [name for name, count in zip(classes, lists.counts, strict=True) if not getattr(count, split)]
+            for split in ("train", "test")
+        }
+        if any(rowless.values()):
+            found = "; ".join(
+                f"{printable(str(self.list_path(split, options)))}: expected rows of every class, found none of "
+                + ", ".join(repr(printable(name)) for name in names)
+                for split, names in rowless.items()
+                if names
+            )
+            raise EarshotError(f"{found}; use the vocabulary published with the lists")
         return lists
 
     def inventory(self, source: Path, options: Options) -> Inventory:

@@ -9,7 +9,7 @@ from ray import tune
 
 from orchestrator.monitoring.listener import VALIDATION, Listener, SessionResult, Status, TrialState, warn_of_failure
 from trainables.chain_config import ChainConfig
-from trainables.trial import OBJECTIVE
+from trainables.session_results import OBJECTIVE
 
 ACCURACIES = ("val/", "test/")  # prefixes of accuracies in a result: `val/HEAD`, `test/HEAD`
 

@@ -15,7 +15,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from trainables.networks.specs import OPTIONS
 from trainables.records import TrialRecord
-from trainables.trial import FINISHED, OBJECTIVE
+from trainables.session_results import FINISHED, OBJECTIVE
 
 
 class SessionHalving(FIFOScheduler):

@@ -25,6 +25,7 @@ from datasets.utils.humanize import format_duration
 from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
+from trainables.chain_config import ChainConfig
 from trainables.methods.registry import find_method
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.specs import ClipFormat, upsampling
@@ -197,17 +198,28 @@ def _stages_of_chains(
     plan: Plan, search: MethodSearch, configurations: list[dict[str, Any]]
 ) -> tuple[list[list[_Stage]], TrialRecord | None]:
     """The stages of each chain, session by session, and the record of one of the chains, if there is any."""
-    chains: list[list[_Stage]] = []
+    stages: list[list[_Stage]] = []
+    chain: Chain | None = None
+    for chain in chains_of(plan, search, configurations):
+        trial = "" if plan.config.share else chain.config.trial
+        stages.append([_Stage(address, trial) for address in chain.addresses(plan.config.chosen_device)])
+    return stages, chain.record if chain else None
+
+
+def chains_of(plan: Plan, search: MethodSearch, configurations: list[dict[str, Any]]) -> Iterator[Chain]:
+    """The chain of each configuration and seed; a chain writes nothing before it steps."""
     chain: Chain | None = None
     for settings in configurations:
         for seeds in plan.config.seeds:
             config = plan.chain(search.space.method, settings, tuple(search.space.varied), seeds, search.backbone)
-            trial = "" if plan.config.share else config.trial
-            # on the CPU: this machine need not have the GPUs of the cluster. A chain writes nothing before it steps
-            config = config.model_copy(update={"device": "cpu"})
-            chain = Chain(config, plan.folder.trial(config.trial), before=chain)
-            chains.append([_Stage(address, trial) for address in chain.addresses(plan.config.chosen_device)])
-    return chains, chain.record if chain else None
+            config = on_cpu(config)
+            chain = Chain(config, plan.folder.output(config.trial), before=chain)
+            yield chain
+
+
+def on_cpu(config: ChainConfig) -> ChainConfig:
+    """A chain to look at: this machine need not have the GPUs that compute it."""
+    return config.model_copy(update={"device": "cpu"})
 
 
 def _rounds(search: MethodSearch) -> Iterator[list[dict[str, Any]]]:

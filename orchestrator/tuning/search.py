@@ -32,7 +32,7 @@ from search_spaces.loader import MethodSpace
 from trainables.methods.registry import find_method
 from trainables.networks.specs import BackboneSpec
 from trainables.records import SeedTriple
-from trainables.trial import FINISHED
+from trainables.session_results import FINISHED
 
 ROUND = 4  # configurations that TPE proposes before it gets their values
 PROPOSALS = 20  # attempts to propose a configuration that is new; after that the space counts as exhausted

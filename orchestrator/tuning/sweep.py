@@ -27,6 +27,7 @@ from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.budget import Budget
+from orchestrator.tuning.cached_trials import all_cached, run_cached_trials
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run, show
 from orchestrator.tuning.inputs import own_code
@@ -77,24 +78,14 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
     config.runs.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
-            with console.status("starting Ray"):
-                url = stack.enter_context(
-                    start_ray(
-                        config.address,
-                        dashboard=config.dashboard,
-                        verbose=config.show == "verbose",
-                        advice="Run the same command again." if plan is None else _how_to_resume(plan),
-                        code=own_code(config if plan is None else plan.config),
-                    )
-                )
-            if url is not None:
-                console.print(f"dashboard: {url}")
+            cluster = _Cluster(console, stack)
             if plan is None:
+                cluster.start(config, "Run the same command again.")
                 with console.status("preparing the demo benchmark (once)"):
                     manifest = prepare("demo", None, benchmark)
                 console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
                 plan = make_plan(config, spaces, benchmark)
-            return _run(plan, console, events)
+            return _run(plan, console, events, cluster)
     except KeyboardInterrupt:
         if plan is None:
             raise Interrupted("interrupted before the first trial; run the same command again") from None
@@ -132,19 +123,57 @@ def _make_plan_if_prepared(config: SweepConfig, spaces: tuple[MethodSpace, ...],
     return None if (benchmark / FILE_NAME).size() is None else make_plan(config, spaces, benchmark)
 
 
-def _run(plan: Plan, console: Console, events: SweepEvents | None) -> Outcome:
+class _Cluster:
+    """Ray, started when it is first needed.
+
+    Args:
+        console: for messages.
+        stack: ends Ray.
+    """
+
+    def __init__(self, console: Console, stack: ExitStack) -> None:
+        self._console = console
+        self._stack = stack
+        self._started = False
+
+    def start(self, config: SweepConfig, advice: str) -> None:
+        """Starts or joins Ray, unless that has been done; `advice` is what the user can do if Ray dies."""
+        if self._started:
+            return
+        with self._console.status("starting Ray"):
+            url = self._stack.enter_context(
+                start_ray(
+                    config.address,
+                    dashboard=config.dashboard,
+                    verbose=config.show == "verbose",
+                    advice=advice,
+                    code=own_code(config),
+                )
+            )
+        self._started = True
+        if url is not None:
+            self._console.print(f"dashboard: {url}")
+
+
+def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Cluster) -> Outcome:
     config, folder = plan.config, plan.folder
-    at_once = concurrent_trials(config)
+    cached, at_once = all_cached(plan), 1
+    if not cached:
+        cluster.start(config, _how_to_resume(plan))
+        at_once = concurrent_trials(config)
     budget = Budget(config.budget)
     started = time.monotonic()
     monitor = TuneMonitor(_listeners(plan, console, events, at_once))
     try:
         with folder.lock(plan.what, config.model_dump(mode="json"), plan.space, plan.backbones):
-            if config.share:
+            if config.share and not cached:
                 with console.status("embedding the clips") as status:
                     embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
             with monitor:
-                outcomes = run_trials(plan, at_once, budget, monitor)
+                outcomes = run_cached_trials(plan, budget, monitor) if cached else None
+                if outcomes is None:
+                    cluster.start(config, _how_to_resume(plan))
+                    outcomes = run_trials(plan, concurrent_trials(config), budget, monitor)
             folder.gather()
             tally = folder.close(outcomes.names, outcomes.failed, outcomes.stopped, complete=outcomes.complete)
     except OSError as error:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainables.learners.exemplars import Exemplars
-from trainables.learners.features import Features
+from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import Learner, Needs
 from trainables.learners.part_stack import PartStack
 from trainables.learners.training import Training
@@ -54,6 +54,9 @@ class ExpandingLearner(Learner):
     @classmethod
     def needs(cls, settings: Any) -> Needs:
         return Needs(exemplars=settings.exemplars_per_class)
+
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        return [self.features.inputs_request(positions)] if self.stack.reads_inputs else []
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         embeddings = self.stack.embed(positions)

@@ -4,6 +4,10 @@ The output of a frozen network is stored under an address made from the network'
 the clips. This trial and any other process that needs it later maps the file into memory, so a chain's memory does not
 grow with the number of clips. Outputs of the pretrained network are also exchanged between machines without a common
 folder; outputs of networks that a chain has trained are computed again where its stages are loaded.
+
+Spectrograms are larger than clips, embeddings and token maps. They are stored where they are read again: by training,
+and by networks that change from session to session. A frozen network reads a clip once, so its spectrograms are
+computed from the waveforms, batch by batch, and not stored (docs/performance.md).
 """
 
 import hashlib
@@ -25,6 +29,7 @@ BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depe
 TOKENS: type[np.floating] = np.float16  # how token maps are stored; the effect is measured in docs/methods.md
 SMALL = 1 << 20  # bytes: an array up to this size takes longer to open than to read, so it is cached in memory
 CACHED = 64 << 20  # bytes of such arrays in memory; the least recently used are dropped
+CACHED_INPUTS = 16 << 20  # bytes: the inputs of a group up to this size are cached, too: several networks read them
 
 
 class Clips(Protocol):
@@ -170,7 +175,8 @@ class Features:
             digest: of all weights between the inputs and the output.
             positions: the group of clips.
             network: `[clips, ...]` on the device to `[clips, ...]`.
-            of: the rows that the network reads, called only where the output is not stored; `inputs` by default.
+            of: the rows that the network reads, called only where the output is not stored; by default the inputs,
+                which are not stored for it.
             dtype: of the stored output.
         """
         return self.get(self.frozen_request(kind, digest, positions, network, of=of, dtype=dtype))
@@ -189,20 +195,20 @@ class Features:
         rounded = torch.from_numpy(np.empty(0, dtype)).dtype
 
         def compute() -> Iterator[np.ndarray]:
-            source = of() if of else self.inputs(positions)
-            with torch.inference_mode(), self.autocast():
-                for rows in _batches(range(len(positions))):
+            for batch in row_batches(of()) if of else self.input_batches(positions):
+                with torch.inference_mode(), self.autocast():
                     # rounded before it leaves the device: half the transfer, a tenth of NumPy's time
-                    yield network(source[slice(rows[0], rows[-1] + 1)]).to(rounded).cpu().numpy()
+                    output = network(batch).to(rounded).cpu().numpy()
+                yield output
 
         pretrained = self._backbone is not None and digest == self._backbone.digest
         return self._request(f"{kind} {np.dtype(dtype)}", digest, positions, compute, shared=pretrained)
 
     def embed(self, network: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> Tensor:
         """The output of a network that will still change, not stored: `[clips, ...]`, float32, on the device."""
-        inputs = self.inputs(positions)
+        inputs = self.inputs(positions)  # computed in full precision
         with torch.inference_mode(), self.autocast():
-            batches = [network(inputs[slice(b[0], b[-1] + 1)]).float() for b in _batches(range(len(positions)))]
+            batches = [network(batch).float() for batch in row_batches(inputs)]
         return torch.cat(batches)
 
     def describe(self, kind: str, positions: tuple[int, ...], compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -265,18 +271,47 @@ class Features:
     def _array(self, request: FeatureRequest) -> np.ndarray:
         """The array of a request, from memory if it is small: a group of clips has one array for every session so far,
         and opening them would take longer than reading them."""
-        cached = self._cache.get(request.address)
+        cached = self._cached(request)
         if cached is not None:
-            self._cache.move_to_end(request.address)
             return cached
         array = self.store.get(request.address, request.clips, request.batches, shared=request.shared)
         if array.nbytes > SMALL:
             return array
-        self._cache[request.address] = array = np.array(array)
+        array = np.array(array)
+        self._cache_in_memory(request, array)
+        return array
+
+    def input_batches(self, positions: tuple[int, ...]) -> Iterator[Tensor]:
+        """The rows of `inputs`, `BATCH` at a time: from memory or the store if they are there, else computed."""
+        request = self.inputs_request(positions)
+        if self._cached(request) is not None or self.has(request):
+            yield from row_batches(self.get(request))
+            return
+        computed: list[np.ndarray] = []
+        for batch in request.batches():
+            if batch[0].nbytes * len(positions) <= CACHED_INPUTS:
+                computed.append(batch)
+            yield torch.from_numpy(batch).to(self.device).float()
+        if computed:
+            self._cache_in_memory(request, np.concatenate(computed))
+
+    def _cached(self, request: FeatureRequest) -> np.ndarray | None:
+        array = self._cache.get(request.address)
+        if array is not None:
+            self._cache.move_to_end(request.address)
+        return array
+
+    def _cache_in_memory(self, request: FeatureRequest, array: np.ndarray) -> None:
+        self._cache[request.address] = array
         self._cache_bytes += array.nbytes
         while self._cache_bytes > CACHED:
             self._cache_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return array
+
+
+def row_batches(rows: Rows) -> Iterator[Tensor]:
+    """All rows, `BATCH` at a time."""
+    for batch in _batches(range(len(rows))):
+        yield rows[slice(batch[0], batch[-1] + 1)]
 
 
 def _batches(positions: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session
+from trainables.learners.features import FeatureRequest
 from trainables.learners.learner import Learner
 from trainables.learners.training import Schedule, session_name, train
 from trainables.networks.classifier import Classifier, count_values, frozen, restored_classifier
@@ -23,6 +24,9 @@ class FineTuned(Learner):
     uses = frozenset({"tune"})
 
     network: Classifier
+
+    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
+        return [self.features.inputs_request(positions)]  # the networks of all sessions read them
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         known = len(self.classes)

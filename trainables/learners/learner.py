@@ -103,14 +103,15 @@ class Learner(ABC):
         return cls.uses
 
     def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
-        """Arrays about clips that learning and scoring read and that depend on nothing learned.
+        """Arrays about clips that learning and scoring read and that depend on nothing learned; none by default.
 
-        Before a sweep's trials start, those that the store lacks are computed by all workers together.
+        Before a sweep's trials start, those that the store lacks are computed by all workers together. What is not
+        listed is computed by the first trial that reads it.
 
         Args:
             positions: a group of clips: the support of a session, or the scored clips of a class.
         """
-        return [self.features.inputs_request(positions)] if self.backbone else []
+        return []
 
     @abstractmethod
     def learn(self, session: Session, generator: torch.Generator) -> None:

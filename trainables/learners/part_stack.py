@@ -50,6 +50,11 @@ class PartStack:
         self._new_shared = new_shared
         self._shared_digest = ""
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether parts read spectrograms, those of every session the same ones, and not the maps of shared blocks."""
+        return self._new_shared is None
+
     def set_shared(self, shared: TokenBackbone) -> None:
         """Freezes the shared blocks, which all parts read from now on."""
         self.shared = frozen(shared)

@@ -252,6 +252,10 @@ def test_lists_and_vocabulary_must_match(tmp_path: Path) -> None:
     options = write_lists(tmp_path / "meta", {**ROWS, "test": ROWS["test"][1:]})
     with pytest.raises(EarshotError, match=r"fs_test.csv: expected rows of every class, found none of 'flute_002'"):
         Small().listing(options)
+    options = write_lists(tmp_path / "meta", {**ROWS, "train": ROWS["train"][:1], "test": ROWS["test"][1:]})
+    every = r"fs_train.csv: .*, found none of '\w+', '\w+'; .*fs_test.csv: .*, found none of 'flute_002'; use the"
+    with pytest.raises(EarshotError, match=every):
+        Small().listing(options)
     (tmp_path / "meta/nsynth-3-fs_vocab.json").write_text('["organ_000"]')
     with pytest.raises(EarshotError, match=r"fs_vocab.json: expected the 3 classes of nsynth3, found 1"):
         Small().listing(options)

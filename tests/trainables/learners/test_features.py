@@ -84,19 +84,19 @@ def test_small_arrays_are_read_once_and_few_of_them_are_cached(
         return get(address, *rest, **options)
 
     monkeypatch.setattr(features.store, "get", counted)
-    first = features.pooled((0, 1))  # and their spectrograms
+    first = features.pooled((0, 1))
     assert torch.equal(features.pooled((0, 1)), first)
-    assert len(opened) == 2
+    assert len(opened) == 1
 
     monkeypatch.setattr("trainables.learners.features.CACHED", 2 * 96 * 4)  # an embedding of two clips
     features.pooled((2, 3))
     assert torch.equal(features.pooled((0, 1)), first)
-    assert len(opened) == 2 + 2 + 1
+    assert len(opened) == 1 + 1 + 1
 
     monkeypatch.setattr("trainables.learners.features.SMALL", 0)
     for _ in range(2):
         features.pooled((4, 5))
-    assert len(opened) == 2 + 2 + 1 + 3
+    assert len(opened) == 1 + 1 + 1 + 2
 
 
 def test_every_group_and_every_network_has_its_address(features: Features) -> None:
@@ -104,7 +104,26 @@ def test_every_group_and_every_network_has_its_address(features: Features) -> No
     features.pooled((1, 0))
     features.frozen("tokens", "another digest", (0, 1), features.backbone)
     assert features.store.shared_files is not None
-    assert len(list(features.store.shared_files.folder.rglob("*.npy"))) == 5  # three embeddings of two spectrograms
+    assert len(list(features.store.shared_files.folder.rglob("*.npy"))) == 3
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("kept", [True, False], ids=["kept in memory", "too large"])
+def test_spectrograms_need_not_be_stored(
+    features: Features, precision: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An embedding has the same bits whether its spectrograms are stored or not, and does not store them."""
+    monkeypatch.setattr("trainables.learners.features.CACHED_INPUTS", 16 << 20 if kept else 0)
+    features.precision = precision
+    positions = tuple(range(40))  # more than one batch
+    first = features.frozen("first", "digest", positions, features.backbone)[:]
+    second = features.frozen("second", "digest", positions, features.backbone)[:]
+    assert not features.has(features.inputs_request(positions))
+    inputs = features.inputs(positions)
+    with torch.inference_mode(), features.autocast():
+        expected = torch.cat([features.backbone(inputs[:32]).float(), features.backbone(inputs[32:]).float()])
+    assert torch.equal(first, expected)
+    assert torch.equal(second, expected)
 
 
 def test_token_maps_are_stored_in_16_bits(features: Features) -> None:

@@ -1,0 +1,109 @@
+"""Runs a sweep whose sessions are all in the store, in this process.
+
+Nothing is computed, so neither Ray nor workers are started, which would take longer than all of the trials: each worker
+imports PyTorch first. Search, listeners, records and predictions are the same as with `orchestrator.tuning.trials`.
+"""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from datasets.utils.errors import EarshotError
+from orchestrator.monitoring.monitor import TuneMonitor
+from orchestrator.tuning.budget import Budget
+from orchestrator.tuning.dry_run import chains_of, on_cpu
+from orchestrator.tuning.plan import Plan
+from orchestrator.tuning.search import Job, MethodSearch, SeededSearch
+from orchestrator.tuning.trials import TrialOutcomes
+from trainables.records import TrialRecord
+from trainables.session_chain import Chain
+from trainables.session_results import SessionResults
+from trainables.store.stages import StageStore
+
+
+def all_cached(plan: Plan) -> bool:
+    """Whether a sweep on this machine finds every session in a local store.
+
+    The stages are looked up, not read. A search in rounds knows its first round only: of the others, the run folder
+    must have a record of each trial, as where a finished sweep is started again. False where a scheduler stops trials,
+    and where Ray is to be joined or its dashboard to be shown.
+    """
+    config = plan.config
+    if config.address != "local" or config.dashboard or config.stopping != "none" or not config.share:
+        return False
+    stages = plan.store.local / "stages" if plan.store.local is not None else None
+    return stages is not None and stages.is_dir() and all(_is_cached(plan, search) for search in plan.searches())
+
+
+def run_cached_trials(plan: Plan, budget: Budget, monitor: TuneMonitor) -> TrialOutcomes | None:
+    """Runs the trials one after the other, without computing.
+
+    Args:
+        plan: of the sweep.
+        budget: of time.
+        monitor: follows the trials, as those of Tune.
+
+    Returns:
+        How the trials ended; None where a session was not in the store after all (removed meanwhile, or damaged), or
+        cannot be written. Then all trials are to be run by `run_trials`, which reports the reason.
+    """
+    outcomes = TrialOutcomes()
+    search = SeededSearch(
+        plan.searches(), list(plan.config.seeds), lambda job: _trial_config(plan, job), lambda: budget.over
+    )
+    chain: Chain | None = None
+    while isinstance(config := search.suggest(identifier := str(len(outcomes.names))), dict):
+        outcomes.names.append(config["name"])
+        trial = _Trial(config)
+        try:
+            chain = Chain(config["chain"], plan.folder.output(config["name"]), before=chain)
+            monitor.on_trial_start(0, [], trial)
+            results = SessionResults(chain)
+            for address in chain.addresses(plan.config.chosen_device):
+                record = chain.cached_step(address)
+                if record is None:
+                    return None
+                trial.last_result = results.after(record)
+                trial.last_result["done"] |= budget.over
+                monitor.on_trial_result(0, [], trial, trial.last_result)
+                search.on_trial_result(identifier, trial.last_result)
+                if trial.last_result["done"]:
+                    break
+        except (EarshotError, OSError):
+            return None
+        monitor.on_trial_complete(0, [], trial)
+        search.on_trial_complete(identifier, trial.last_result)
+    outcomes.complete = search.ended
+    return outcomes
+
+
+@dataclass
+class _Trial:
+    """A trial as callbacks of Tune get it."""
+
+    config: dict[str, Any]
+    last_result: dict[str, Any] = field(default_factory=dict)
+    temporary_state: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ray_actor=None))
+
+
+def _trial_config(plan: Plan, job: Job) -> dict[str, Any]:
+    chain = plan.chain(job.method, job.settings, job.varied, job.seeds, job.backbone)
+    return {"name": chain.trial, "chain": on_cpu(chain)}
+
+
+def _is_cached(plan: Plan, search: MethodSearch) -> bool:
+    configurations = search.ask()
+    if len(configurations) < search.total and _finished(plan, search) < search.total * len(plan.config.seeds):
+        return False
+    store, device = StageStore(plan.store), plan.config.chosen_device
+    chains = chains_of(plan, search, configurations)
+    return all(store.has(address) for chain in chains for address in chain.addresses(device))
+
+
+def _finished(plan: Plan, search: MethodSearch) -> int:
+    """Number of trials of a method that have finished, by their records."""
+    names = [name for name in plan.folder.trials if name.startswith(f"{search.space.method}-")]
+    try:
+        return sum(TrialRecord.load(plan.folder.trial(name)).status == "finished" for name in names)
+    except EarshotError:  # damaged: the trial writes it again
+        return 0
