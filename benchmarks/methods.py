@@ -70,7 +70,7 @@ def methods_table(run: Run) -> str:
             *(method, head, len(mine)),
             *(percent(accuracies.get(t, float("nan"))) for t in range(last)),
             *(mean_std(estimate(mine["aa"])), percent(mine["pd"].mean()), percent(mine["forgetting"].mean())),
-            _difference(estimate((mine["aa"] - floor).dropna())) if method != FLOOR else "",
+            difference(estimate((mine["aa"] - floor).dropna())) if method != FLOOR else "",
             f"{mine['seconds'].mean():.0f}",
             f"{mine['parameters_stored'].mean():,.0f}",
         ]
@@ -78,7 +78,7 @@ def methods_table(run: Run) -> str:
     return table(header, [row for _, row in sorted(rows, key=lambda pair: -pair[0])])
 
 
-def _difference(value: Estimate) -> str:
+def difference(value: Estimate) -> str:
     """Mean difference with its 95 % interval, in points: '+3.1 (1.0 to 5.2)'."""
     if value.n == 0:
         return ""

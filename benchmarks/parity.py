@@ -1,73 +1,176 @@
-"""Compares our EDE with the released one: per-session accuracy of the three heads on real speech.
+"""Repeats one chain of the released EDE with ours, to the last prediction.
 
     python -m benchmarks.parity --out FOLDER
 
-prepares the 24 speakers of ravdess-16k as for the golden chains, runs a sweep of five seeds with the AST of the golden
-tensors and `compat: reference`, and prints both results as a Markdown table (docs/parity.md).
+cuts the 24 speakers of ravdess-16k as for the golden chain and trains EDE with `compat: reference` from the initial
+weights and in the order of clips that the released code drew (6 sessions of 4 classes, one epoch, then 20 each). All
+else is computed: front end, networks, training, exemplars, prototypes, scores. Prints the number of equal predictions
+by head and session (docs/parity.md).
 """
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
+from datasets.benchmark.protocol import ClassClips, Session
+from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions
 from datasets.utils.errors import EarshotError, error_line
-from orchestrator.preparation.pipeline import prepare
-from orchestrator.results.run import Run
-from orchestrator.tuning.arguments import parse
-from orchestrator.tuning.sweep import sweep
+from orchestrator.reporting.markdown import table
+from trainables.learners.features import Features
+from trainables.methods.ede import EDE, EDESettings
+from trainables.networks.backbones.backbone import SpecialisedPart
+from trainables.networks.backbones.registry import load_backbone
+from trainables.networks.classifier import restored_linear
+from trainables.networks.original_ast import convert_block
+from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
+from trainables.store.arrays import ArrayStore
 
-SPEAKERS = 24
-CORPUS = {"split": "cyclic", "train": 7, "val": 0, "test": 3, "loudness": False}
-
-
-def released_accuracies(shared: Path) -> dict[str, Any]:
-    """`per_seed`, `mean` and `std_ddof1` of the released code by head, fractions by session."""
-    heads: dict[str, Any] = json.loads((shared / "golden" / "reference_chain.json").read_text())["heads"]
-    return heads
-
-
-def measured_accuracies(shared: Path, out: Path, console: Console) -> dict[str, np.ndarray]:
-    """Accuracy `[seeds, sessions]` on test clips of all classes seen so far, by head."""
-    benchmark = out / "ravdess"
-    prepare("librispeech", shared / "corpora" / "ravdess-16k", benchmark, CORPUS)
-    # labels are in lexicographic order (1, 10, 11, ...), the golden chains used numerical order
-    names = sorted(str(number) for number in range(1, SPEAKERS + 1))
-    order = [names.index(str(number)) for number in range(1, SPEAKERS + 1)]
-    config = parse(
-        [
-            *("--benchmark", str(benchmark), "--runs", str(out / "runs"), "--name", "parity"),
-            *("--space", "parity", "--frontend", "reference", "--seeds", "5", "--validation", "1"),
-            *("--backbone", str(shared / "golden" / "ast-tiny-original.safetensors")),
-            *("--base", "4", "--way", "4", "--protocol", "free", "--class-order", ",".join(map(str, order))),
-        ]
-    )
-    outcome = sweep(config, console)
-    if outcome.failed:
-        raise EarshotError(next(iter(outcome.failed.values())))
-    sessions = Run.load(outcome.folder).sessions
-    sessions = sessions[sessions["split"] == "test"]
-    return {
-        str(head): rows.pivot(index="trial", columns="session", values="micro").to_numpy()
-        for head, rows in sessions.groupby("head")
-    }
+CUT = LibriSpeechOptions(split="cyclic", train=7, val=0, test=3, loudness=False)
+SETTINGS = EDESettings.model_validate({"compat": "reference", "base_epochs": 1, "incremental_epochs": 20})
+WAY = 4
 
 
-def table(reference: dict[str, Any], measured: dict[str, np.ndarray]) -> str:
-    """Both results side by side, Markdown, in percent: mean and std (ddof 1) over five seeds."""
-    lines = ["| head | code | " + " | ".join(f"A_{t}" for t in range(6)) + " |", "|---|---|" + "---:|" * 6]
-    for head, values in reference.items():
-        rows = {"released": np.array(values["per_seed"]), "Earshot": measured[head]}
-        for code, accuracies in rows.items():
-            mean, std = 100 * accuracies.mean(axis=0), 100 * accuracies.std(axis=0, ddof=1)
-            cells = " | ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(mean, std, strict=True))
-            lines.append(f"| {head} | {code} | {cells} |")
-    return "\n".join(lines)
+class GoldenChain:
+    """What the released code drew and predicted.
+
+    Args:
+        golden: folder of `exact_chain.json` and `exact_chain.safetensors`.
+
+    Attributes:
+        sessions: of each session `train`, `orders`, `exemplars`, `test` (clips by name) and the predictions by head.
+        tensors: initial weights.
+    """
+
+    def __init__(self, golden: Path) -> None:
+        self.sessions: list[dict[str, Any]] = json.loads((golden / "exact_chain.json").read_text())["sessions"]
+        self.tensors = load_file(golden / "exact_chain.safetensors")
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors whose names begin with a prefix, by the rest of their names."""
+        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+    def linear(self, name: str) -> nn.Linear:
+        """A linear head."""
+        return restored_linear(self.under(f"{name}."), torch.device("cpu"))
+
+
+class Speakers:
+    """Clips of ravdess-16k by name: `4_17` is the 18th clip of speaker 4.
+
+    Attributes:
+        names: by position, speakers and clips in the order of their numbers.
+        splits: by position.
+    """
+
+    sample_rate = CUT.sample_rate
+    fingerprint = "ravdess-16k"
+    class_names = tuple(str(number) for number in range(1, 25))
+
+    def __init__(self, source: Path) -> None:
+        corpus = LibriSpeech()
+        plan = corpus.plan(source, corpus.inventory(source, CUT), CUT)
+        clips: dict[str, tuple[str, np.ndarray]] = {}
+        for unit in plan.units:
+            for clip in corpus.cut(source, unit, CUT):
+                assert not hasattr(clip, "reason"), clip
+                clips[clip.clip_id] = (clip.split, clip.samples.copy())
+        self.names = sorted(clips, key=_numbers)
+        self.splits = [clips[name][0] for name in self.names]
+        self._samples = [clips[name][1] for name in self.names]
+        self._positions = {name: position for position, name in enumerate(self.names)}
+
+    def positions(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Positions of clips."""
+        return tuple(self._positions[name] for name in names)
+
+    def audio(self, positions: Sequence[int]) -> np.ndarray:
+        """`[clips, samples]`, float32 in [-1, 1]."""
+        return np.stack([self._samples[position] for position in positions])
+
+    def session(self, index: int, golden: dict[str, Any]) -> Session:
+        """A session with the clips of the golden chain; label 0 is speaker 1."""
+        classes = []
+        for label in range(WAY * index, WAY * (index + 1)):
+            own = [name for name in self.names if _numbers(name)[0] == label + 1]
+            pool = [name for name in own if self.splits[self._positions[name]] == "train"]
+            support = self.positions([name for name in golden["train"] if _numbers(name)[0] == label + 1])
+            query = self.positions([name for name in golden["test"] if _numbers(name)[0] == label + 1])
+            classes.append(ClassClips(label, support, self.positions(pool), (), query))
+        return Session(index, tuple(classes))
+
+
+class RepeatedEDE(EDE):
+    """EDE with the initial weights and the orders of clips of the golden chain."""
+
+    def __init__(self, features: Features, chain: GoldenChain, clips: Speakers) -> None:
+        super().__init__(SETTINGS, features)
+        self._chain, self._clips = chain, clips
+
+    def first_part(self, generator: torch.Generator) -> SpecialisedPart:
+        part = self.features.token_backbone.new_part()
+        part.block.load_state_dict(convert_block(self._chain.under("s0.part.last_block.")))
+        part.norm.load_state_dict(self._chain.under("s0.part.norm."))
+        return part
+
+    def new_head(self, session: Session, inputs: int, generator: torch.Generator) -> nn.Linear:
+        return self._chain.linear(f"s{session.index}.fc")
+
+    def new_auxiliary_head(self, session: Session, generator: torch.Generator) -> nn.Linear:
+        return self._chain.linear(f"s{session.index}.aux")
+
+    def clip_orders(self, session: Session) -> list[list[int]]:
+        groups, _ = self.exemplars.with_support(session)
+        rows = {self._clips.names[position]: row for row, position in enumerate(p for group in groups for p in group)}
+        epochs = self._chain.sessions[session.index]["orders"]
+        return [[rows[name] for batch in epoch for name in batch] for epoch in epochs]
+
+
+def repeat(shared: Path, store: Path) -> list[dict[str, tuple[int, int]]]:
+    """Repeats the golden chain.
+
+    Args:
+        shared: folder of the shared recordings.
+        store: folder for outputs of frozen networks.
+
+    Returns:
+        By session, for `exemplars` and every head: how many are equal to the released code's, and of how many.
+    """
+    torch.set_num_threads(1)
+    chain, clips = GoldenChain(shared / "golden"), Speakers(shared / "corpora" / "ravdess-16k")
+    spec = BackboneSpec(str(shared / "golden" / "ast-tiny-original.safetensors"), FrontEndSpec(kind="reference"))
+    backbone = load_backbone(spec, ClipFormat(CUT.sample_rate, CUT.num_samples))
+    learner = RepeatedEDE(Features(clips, backbone.frontend, backbone, ArrayStore(store)), chain, clips)
+    sessions: list[Session] = []
+    result = []
+    for index, golden in enumerate(chain.sessions):
+        sessions.append(clips.session(index, golden))
+        learner.learn(sessions[-1], torch.Generator())
+        exemplars = clips.positions(golden["exemplars"])
+        equal = {"exemplars": (sum(a == b for a, b in zip(_flat(learner), exemplars, strict=True)), len(exemplars))}
+        scores = [learner.score(of_class.query) for session in sessions for of_class in session.classes]
+        for head in learner.heads:
+            predictions = torch.cat([by_head[head].argmax(dim=1) for by_head in scores])
+            expected = torch.tensor(golden[head])
+            equal[head] = (int((predictions == expected).sum()), len(expected))
+        result.append(equal)
+    return result
+
+
+def _flat(learner: EDE) -> list[int]:
+    return [position for group in learner.exemplars.groups for position in group]
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in name.split("_"))
 
 
 def main() -> int:
@@ -77,10 +180,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     try:
-        print(table(released_accuracies(options.shared), measured_accuracies(options.shared, options.out, Console())))
+        sessions = repeat(options.shared, options.out / "features")
     except (EarshotError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         return 2
+    totals = {what: (sum(s[what][0] for s in sessions), sum(s[what][1] for s in sessions)) for what in sessions[0]}
+    rows = [
+        [name, *(f"{equal} of {count}" for equal, count in row.values())]
+        for name, row in [*((str(index), row) for index, row in enumerate(sessions)), ("all", totals)]
+    ]
+    print(table(["session", *(f">{what}" for what in totals)], rows))
     return 0
 
 

@@ -4,8 +4,8 @@
 SimpleCIL, MFCC-NCM and two configurations of EDE, two seeds, three sessions. All but three embeddings
 were removed for their size. Paths in it begin with `/before`.
 
-MFCC-NCM has a new version since then: its stored results stay as they are until the sweep is continued, which computes
-them again.
+MFCC-NCM and EDE have new versions since then: their stored results stay as they are until the sweep is continued, which
+computes them again. The settings of EDE's new version that are those of its old one give the old predictions.
 """
 
 import csv
@@ -19,8 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.benchmark.protocol import Protocol
 from orchestrator import compare, export, report, stages
-from trainables.records import PREDICTIONS
+from trainables.chain_config import ChainConfig
+from trainables.records import PREDICTIONS, SeedTriple
+from trainables.session_chain import Chain
 
 ROOT = Path(__file__).parents[1]
 FIXTURE = ROOT / "tests" / "fixtures" / "version-0.1.0.tar.xz"
@@ -67,20 +70,39 @@ def test_the_store(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "22 stages" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("trial", ["simplecil-cde03407-s0", "ede-ac287640-s1"])
-def test_export(before: Path, trial: str) -> None:
-    assert export.main(["before", trial, "--out", "model"]) == 0
+def test_export(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export.main(["before", "simplecil-cde03407-s0", "--out", "model"]) == 0
     assert (before / "model").is_dir()
+    assert export.main(["before", "ede-ac287640-s1", "--out", "old"]) == 2
+    assert "computed with version 2 of ede, this is version 3; run the sweep again" in capsys.readouterr().err
 
 
 def unchanged(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
     """Those of methods that compute what they did, without the scores that version 0.1 did not keep."""
-    return {name: table.select(PREDICTIONS.names) for name, table in tables.items() if "mfcc-ncm" not in name}
+    return {name: table.select(PREDICTIONS.names) for name, table in tables.items() if "simplecil" in name}
+
+
+def test_ede_with_the_settings_of_its_old_version_gives_the_old_predictions(before: Path) -> None:
+    trial = before / "runs/before/trials/ede-ac287640-s1"
+    config = ChainConfig(
+        benchmark="data/chirps",
+        method="ede",
+        settings={"base_epochs": 2, "incremental_epochs": 2, "prototypes": "exemplars", "combine": "concatenate"},
+        protocol=Protocol(base=2, way=2, shot=2),
+        seeds=SeedTriple(order=1, support=1, initialisation=1),
+        backbone="backbone",
+        store="new-store",
+    )
+    chain = Chain(config, before / "again")
+    while not chain.done:
+        name = chain.step().predictions
+        again = pq.read_table(before / "again" / name)
+        assert again.select(PREDICTIONS.names) == pq.read_table(trial / name)
 
 
 def test_a_resumed_sweep_finds_every_session(before: Path) -> None:
     expected = predictions(before / "runs/before")
-    assert "8 trials, 6 sessions computed, 18 cached" in resume(before)
+    assert "8 trials, 16 sessions computed, 8 cached" in resume(before)
     after = predictions(before / "runs/before")
     assert unchanged(after) == unchanged(expected)
     assert after.keys() == expected.keys()

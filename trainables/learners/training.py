@@ -114,6 +114,7 @@ def train(
     generator: torch.Generator,
     autocast: Callable[[], AbstractContextManager[None]],
     where: str,
+    orders: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Trains `modules` over shuffled batches.
 
@@ -125,6 +126,7 @@ def train(
         generator: shuffles.
         autocast: the precision of the forward pass.
         where: the session, for errors.
+        orders: row numbers in the order of each epoch (default: shuffled).
 
     Raises:
         EarshotError: the loss is not finite.
@@ -135,8 +137,8 @@ def train(
     for epoch in range(schedule.epochs):
         for group in optimiser.param_groups:
             group["lr"] = schedule.lr_after(epoch)
-        order = torch.randperm(clips, generator=generator).to(device)
-        for batch in order.split(schedule.batch_size):
+        order = torch.randperm(clips, generator=generator) if orders is None else torch.tensor(orders[epoch])
+        for batch in order.to(device).split(schedule.batch_size):
             optimiser.zero_grad(set_to_none=True)
             with autocast():
                 value = loss(batch)

@@ -16,13 +16,22 @@ and the exemplars:
 
     L = CE(head(e(x)), y) + alpha_aux CE(auxiliary(S_t(G(x))), max(0, y - known + 1)),    y = 0, 1, .. in class order
 
-Scores: cosine of d(x) with the prototypes (mean d of the new classes' support and of the old classes' exemplars), the
-linear head, and the nearest exemplar mean of e(x).
+Scores: cosine of d(x) with the prototypes, the linear head, and the nearest exemplar mean of e(x).
+
+A prototype is the mean of d(x) over the support of its class. P, G and the parts of earlier sessions are frozen, so
+their values are kept as they are; only the values of parts that came after the class are means over its exemplars. The
+paper and the release compute all values of an old class from its exemplars (`prototypes: exemplars`), and compare
+d(x) as it is (`combine: concatenate`), where here each part is first divided by its norm:
+
+    normalised     (cos of P's part + mean over i of cos of S_i's part) / 2: the two embeddings weigh the same
+    concatenate    cos of d(x): long vectors outweigh short ones, and t + 1 specialised parts the pretrained one
 
 P(x) is computed once per group of clips and benchmark, G(x) once per group and base session, S_i(G(x)) once per group
 and part: an epoch of an incremental session runs its own block only.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -35,9 +44,19 @@ from trainables.learners.features import FeatureRequest, Features
 from trainables.learners.learner import column_labels
 from trainables.learners.part_stack import PartStack
 from trainables.learners.training import mix_up, session_name, train
+from trainables.networks.backbones.backbone import SpecialisedPart
 from trainables.networks.classifier import count_values, frozen, trainable
 from trainables.networks.heads import class_means, cosine_scores, linear_head
+from trainables.networks.weights import Initialisation
 from trainables.store.state import State
+
+RELEASED = {
+    "exemplar_pool": "class",
+    "prototypes": "exemplars",
+    "combine": "concatenate",
+    "part_initialisation": "torch",
+}
+"""What `compat: reference` sets, where the setting is not given."""
 
 
 class EDESettings(ExpandingTraining):
@@ -45,7 +64,23 @@ class EDESettings(ExpandingTraining):
 
     compat: Literal["none", "reference"] = Field(
         "none",
-        description="'reference': herd from all train clips of a class and use the linear head first, as released",
+        description="'reference': as released: the linear head first, exemplars from all train clips of a class, "
+        "old prototypes from exemplars, concatenated as they are, S_0 with PyTorch's initialisation",
+    )
+    prototypes: Literal["kept", "exemplars"] = Field(
+        "kept",
+        description="prototypes of old classes: of their support for every part that existed, or, as published, of "
+        "their exemplars",
+    )
+    combine: Literal["concatenate", "normalised"] = Field(
+        "normalised",
+        description="scores: the mean cosine of the pretrained and of the specialised parts, or, as published, the "
+        "cosine of all values side by side",
+    )
+    part_initialisation: Initialisation = Field(
+        "vit",
+        description="S_0: 'vit' is truncated normal (0.02) with biases 0; 'torch' is PyTorch's own, as in the release, "
+        "whose initialiser runs before the part exists",
     )
     exemplar_pool: Literal["support", "class"] = Field(
         "support",
@@ -60,7 +95,7 @@ class EDESettings(ExpandingTraining):
     @classmethod
     def _follow_compat(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("compat") == "reference":
-            values = {"exemplar_pool": "class", **values}
+            values = {**RELEASED, **values}
         return values
 
 
@@ -72,7 +107,7 @@ class EDE(ExpandingLearner):
     """
 
     name = "ede"
-    version = 2
+    version = 3
     summary = "expandable dual-embedding extractor: frozen embedding + one trained block a session"
     paper = "INTERSPEECH 2024, arXiv 2406.08122"
     Settings = EDESettings
@@ -98,12 +133,7 @@ class EDE(ExpandingLearner):
             self._learn_base(session, generator)
         else:
             self._learn_increment(session, generator)
-
-        # new classes from their support, old ones from their exemplars
-        groups, labels = self.exemplars.with_support(session)
-        dual = torch.cat([self._dual_embedding(group) for group in groups])
-        self.prototypes = class_means(dual, labels, self.classes)
-
+        self._update_prototypes(session)
         count = self.settings.exemplars_per_class
         if self.settings.exemplar_pool == "support":
             self.exemplars.add_from_support(session, self.stack.embed(session.support), count)
@@ -118,8 +148,8 @@ class EDE(ExpandingLearner):
         features, device, backbone = self.features, self.features.device, self.features.token_backbone
         support, probability = session.support, self.settings.base_mixup
         shared = trainable(backbone)
-        part = backbone.new_part(generator).to(device)
-        head = linear_head(backbone.dim, len(self.classes), generator).to(device)
+        part = self.first_part(generator).to(device)
+        head = self.new_head(session, backbone.dim, generator).to(device)
         inputs = features.inputs(support)
         targets = nn.functional.one_hot(column_labels(session.support_labels, self.classes)).float()
 
@@ -140,6 +170,7 @@ class EDE(ExpandingLearner):
             generator=generator,
             autocast=features.autocast,
             where=session_name(session),
+            orders=self.clip_orders(session),
         )
         self.stack.set_shared(shared)
         self.stack.append(part)
@@ -156,8 +187,8 @@ class EDE(ExpandingLearner):
         auxiliary_targets = (targets - known + 1).clamp_min(0)
 
         part = trainable(self.stack.parts[-1])
-        head = linear_head(old.shape[1] + dim, len(self.classes), generator, grown_from=self.head).to(device)
-        auxiliary = linear_head(dim, len(session.classes) + 1, generator).to(device)
+        head = self.new_head(session, old.shape[1] + dim, generator).to(device)
+        auxiliary = self.new_auxiliary_head(session, generator).to(device)
 
         def loss(batch: Tensor) -> Tensor:
             new = part(tokens[batch])
@@ -173,17 +204,59 @@ class EDE(ExpandingLearner):
             generator=generator,
             autocast=features.autocast,
             where=session_name(session),
+            orders=self.clip_orders(session),
         )
         self.stack.append(part)
         self.head = frozen(head)
+
+    def first_part(self, generator: torch.Generator) -> SpecialisedPart:
+        """S_0 before training."""
+        return self.features.token_backbone.new_part(generator, self.settings.part_initialisation)
+
+    def new_head(self, session: Session, inputs: int, generator: torch.Generator) -> nn.Linear:
+        """The head over e(x) before a session's training: that of the session before, grown."""
+        old = self.head if session.index else None
+        return linear_head(inputs, len(self.classes), generator, grown_from=old)
+
+    def new_auxiliary_head(self, session: Session, generator: torch.Generator) -> nn.Linear:
+        """The auxiliary head before a session's training."""
+        return linear_head(self.features.backbone.dim, len(session.classes) + 1, generator)
+
+    def clip_orders(self, session: Session) -> Sequence[Sequence[int]] | None:
+        """Per epoch the rows of the training clips (support, then exemplars) in order; None: shuffled."""
+        return None
+
+    def _update_prototypes(self, session: Session) -> None:
+        """Computes the prototypes of the new classes, and the values of the old ones that are not kept."""
+        if self.settings.prototypes == "exemplars":
+            groups, labels = self.exemplars.with_support(session)
+            dual = torch.cat([self._dual_embedding(group) for group in groups])
+            self.prototypes = class_means(dual, labels, self.classes)
+            return
+        new = class_means(self._dual_embedding(session.support), session.support_labels, session.labels)
+        if session.index:
+            known = self.classes[: -len(session.labels)]
+            of_exemplars = self.stack.embed_groups(self.exemplars.groups)[:, -self.features.backbone.dim :]
+            last = class_means(of_exemplars, self.exemplars.labels, known)
+            new = torch.cat([torch.cat([self.prototypes, last], dim=1), new])
+        self.prototypes = new
 
     def _dual_embedding(self, positions: tuple[int, ...]) -> Tensor:
         """d(x): `[clips, dim (t + 2)]`."""
         return torch.cat([self.features.pooled(positions), self.stack.embed(positions)], dim=1)
 
+    def _combined(self, dual: Tensor) -> Tensor:
+        """The values that are compared: `[rows, dim (t + 2)]` to the same."""
+        if self.settings.combine == "concatenate":
+            return dual
+        parts = nn.functional.normalize(dual.float().unflatten(1, (-1, self.features.backbone.dim)), dim=2)
+        parts[:, 1:] /= math.sqrt(parts.shape[1] - 1)
+        return parts.flatten(1)
+
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
+        dual = self._dual_embedding(positions)
         return {
-            "prototype": cosine_scores(self._dual_embedding(positions), self.prototypes),
+            "prototype": cosine_scores(self._combined(dual), self._combined(self.prototypes)),
             **super().score(positions),
         }
 

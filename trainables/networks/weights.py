@@ -1,6 +1,8 @@
 """The digest of a network's weights, and how new weights are drawn."""
 
 import hashlib
+import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +24,30 @@ def weights_digest(module: nn.Module, architecture: bytes | None = None) -> str:
     return digest.hexdigest()
 
 
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialises weights as the original ViT: truncated normal (std 0.02), biases 0, LayerNorm 1 and 0."""
+Initialisation = Literal["vit", "torch"]
+
+
+def initialise(module: nn.Module, generator: torch.Generator, kind: Initialisation = "vit") -> None:
+    """Initialises weights.
+
+    vit: as the original ViT: truncated normal (std 0.02), biases 0, LayerNorm 1 and 0.
+    torch: weights and biases of linear layers as PyTorch initialises them, uniform with bound 1 / sqrt(inputs); the
+        rest as `vit`.
+    """
     for name, parameter in sorted(module.named_parameters()):
         with torch.no_grad():
             if parameter.ndim > 1:
                 nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
             else:
                 parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+    if kind == "torch":
+        initialise_linear_layers(module, generator)
+
+
+def initialise_linear_layers(module: nn.Module, generator: torch.Generator) -> None:
+    """Initialises weights and biases of linear layers as PyTorch does: uniform with bound 1 / sqrt(inputs)."""
+    for _, layer in sorted(module.named_modules()):
+        if isinstance(layer, nn.Linear):
+            bound = 1 / math.sqrt(layer.in_features)
+            for values in layer.parameters(recurse=False):
+                nn.init.uniform_(values, -bound, bound, generator=generator)

@@ -77,3 +77,18 @@ def test_mixup_uses_one_weight_and_one_partner_for_waves_and_targets() -> None:
     torch.testing.assert_close(mixed[:, 0], weight * torch.arange(4.0) + (1 - weight) * partner)
     torch.testing.assert_close(mixed_targets @ torch.arange(4.0), mixed[:, 0])
     torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(4))
+
+
+def test_the_order_of_the_clips_can_be_given() -> None:
+    batches: list[list[int]] = []
+    inputs = torch.arange(5.0)[:, None]
+    network = nn.Linear(1, 1)
+
+    def loss(batch: Tensor) -> Tensor:
+        batches.append(batch.tolist())
+        value: Tensor = network(inputs[batch]).mean()
+        return value
+
+    orders, schedule = [[4, 0, 1, 3, 2], [0, 2, 4, 1, 3]], Schedule(2, 3, lr=0.1)
+    train(loss, [network], schedule, clips=5, generator=generator(0), autocast=nullcontext, where="", orders=orders)
+    assert batches == [[4, 0, 1], [3, 2], [0, 2, 4], [1, 3]]

@@ -55,9 +55,11 @@ def test_sizes_grow_by_one_embedding_and_the_new_classes_a_session(features: Fea
         assert learner.parameter_counts() == (2 * backbone + count * part + others,) * 2
 
 
-def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None:
-    """e(x) = [mean LN(P(x)); S_0(G(x)); S_1(G(x))]; new classes from their shots, old ones from their exemplars."""
-    learner = learned(features, 2)
+@pytest.mark.parametrize("combine", ["concatenate", "normalised"])
+@pytest.mark.parametrize("prototypes", ["kept", "exemplars"])
+def test_dual_embedding_and_prototypes_by_definition(features: Features, prototypes: str, combine: str) -> None:
+    """d(x) = [mean LN(P(x)); S_0(G(x)); S_1(G(x))]; old classes from exemplars, or for S_1 alone."""
+    learner = learned(features, 2, prototypes=prototypes, combine=combine)
     base, second = sessions(features)[:2]
 
     def embed(positions: tuple[int, ...]) -> torch.Tensor:
@@ -69,15 +71,28 @@ def test_dual_embedding_and_prototypes_by_definition(features: Features) -> None
             return torch.cat([pretrained, *(part(tokens) for part in learner.stack.parts)], dim=1)
 
     exemplars = dict(zip(learner.exemplars.group_labels[0], learner.exemplars.groups[0], strict=True))
-    for row, label in enumerate(learner.classes):
-        if label in base.labels:
-            clips: tuple[int, ...] = (exemplars[label],)
-        else:
-            clips = next(of_class.support for of_class in second.classes if of_class.label == label)
-        torch.testing.assert_close(learner.prototypes[row], embed(clips).mean(dim=0), atol=1e-5, rtol=1e-5)
+    for row, of_class in enumerate((*base.classes, *second.classes)):
+        expected = embed(of_class.support).mean(dim=0)
+        if of_class.label in base.labels:
+            first = 2 * DIM if prototypes == "kept" else 0
+            expected[first:] = embed((exemplars[of_class.label],))[0, first:]
+        torch.testing.assert_close(learner.prototypes[row], expected, atol=1e-5, rtol=1e-5)
     query = base.classes[0].query
-    expected = 16 * nn.functional.cosine_similarity(embed(query)[:, None], learner.prototypes[None], dim=2)
+    vectors, means = embed(query)[:, None], learner.prototypes[None]
+    if combine == "normalised":
+        vectors, means = vectors.unflatten(2, (3, DIM)), means.unflatten(2, (3, DIM))
+    expected = 16 * nn.functional.cosine_similarity(vectors, means, dim=-1)
+    if combine == "normalised":
+        expected = (expected[..., 0] + expected[..., 1:].mean(dim=-1)) / 2
     torch.testing.assert_close(learner.score(query)["prototype"], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_values_of_frozen_parts_are_kept_exactly(features: Features) -> None:
+    """A later session appends columns to the rows of old classes and changes none."""
+    learner = learned(features, 2)
+    before = learner.prototypes
+    learner.learn(sessions(features)[2], generator(2))
+    assert torch.equal(learner.prototypes[:4, : 3 * DIM], before)
 
 
 def test_exemplars_come_from_the_support_except_with_compat(features: Features) -> None:
@@ -97,6 +112,27 @@ def test_the_default_head_of_compat_is_the_linear_one() -> None:
     assert EDE.default_head(EDESettings.model_validate({"compat": "reference"})) == "linear"
     mixed = EDESettings.model_validate({"compat": "reference", "exemplar_pool": "support"})
     assert mixed.exemplar_pool == "support"
+    assert (mixed.prototypes, mixed.combine, mixed.part_initialisation) == ("exemplars", "concatenate", "torch")
+
+
+def test_the_first_part_starts_as_its_setting_says(features: Features) -> None:
+    """PyTorch's initialisation is uniform within 1 / sqrt(inputs), for weights and biases; LayerNorms are the same."""
+    parts = {kind: learned(features, 0, part_initialisation=kind).first_part(generator(0)) for kind in ("vit", "torch")}
+    weight, bias = (
+        {
+            kind: values.detach()
+            for kind, part in parts.items()
+            for values in [part.get_parameter(f"block.mlp.fc2.{name}")]
+        }
+        for name in ("weight", "bias")
+    )
+    bound = (4 * DIM) ** -0.5
+    assert weight["vit"].std().item() == pytest.approx(0.02, rel=0.05)
+    assert weight["torch"].std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert bound * 0.99 < weight["torch"].abs().max().item() <= bound
+    assert not bias["vit"].any()
+    assert 0.5 * bound < bias["torch"].abs().max().item() <= bound
+    assert torch.equal(parts["torch"].norm.weight, torch.ones(DIM))
 
 
 def test_training_fits_the_support(features: Features) -> None:

@@ -18,7 +18,7 @@ from trainables.networks.checkpoint import AST, check_model_type, load_parameter
 from trainables.networks.frontend import MEL_BINS, FrontEnd
 from trainables.networks.original_ast import config_of_original, convert_original
 from trainables.networks.specs import RANDOM, BackboneSpec, ClipFormat, Pool
-from trainables.networks.weights import initialise, weights_digest
+from trainables.networks.weights import Initialisation, initialise, weights_digest
 
 MODEL_TYPES = ("audio-spectrogram-transformer",)
 LAYERS = False
@@ -97,9 +97,11 @@ class ASTBackbone(TokenBackbone):
         adapted: Tensor = block.mlp(block.layernorm_after(attended)) + attended + adapter(attended)
         return adapted
 
-    def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
         config = self.ast.config
-        return SpecialisedPart(lambda: ASTLayer(config), self.dim, config.layer_norm_eps, generator)
+        return SpecialisedPart(lambda: ASTLayer(config), self.dim, config.layer_norm_eps, generator, initialisation)
 
     def last_block_state(self) -> dict[str, Tensor]:
         return dict(self.ast.layers[-1].state_dict())

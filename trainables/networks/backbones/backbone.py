@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.networks.specs import Capability
-from trainables.networks.weights import initialise
+from trainables.networks.weights import Initialisation, initialise
 
 Adapter = Callable[[Tensor], Tensor]
 
@@ -132,7 +132,9 @@ class TokenBackbone(Backbone):
         """
 
     @abstractmethod
-    def new_part(self, generator: torch.Generator | None = None) -> "SpecialisedPart":
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> "SpecialisedPart":
         """A specialised part of this backbone's width; weights are uninitialised without a generator."""
 
     @abstractmethod
@@ -171,10 +173,16 @@ class SpecialisedPart(nn.Module):
         dim: width of a token.
         eps: of the LayerNorm.
         generator: draws the weights; uninitialised without one.
+        initialisation: how it draws them; see `initialise`.
     """
 
     def __init__(
-        self, new_block: Callable[[], nn.Module], dim: int, eps: float, generator: torch.Generator | None = None
+        self,
+        new_block: Callable[[], nn.Module],
+        dim: int,
+        eps: float,
+        generator: torch.Generator | None = None,
+        initialisation: Initialisation = "vit",
     ) -> None:
         super().__init__()
         with torch.device("meta"):  # allocated below: no draw from the global generator
@@ -182,7 +190,7 @@ class SpecialisedPart(nn.Module):
             self.norm: nn.Module = nn.LayerNorm(dim, eps=eps)
         self.to_empty(device="cpu")
         if generator is not None:
-            initialise(self, generator)
+            initialise(self, generator, initialisation)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`[clips, tokens, dim]` to `[clips, dim]`."""

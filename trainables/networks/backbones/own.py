@@ -39,7 +39,7 @@ from trainables.networks.backbones.source import Source
 from trainables.networks.own_code import OwnCode, find_code
 from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import weights_digest
+from trainables.networks.weights import Initialisation, initialise_linear_layers, weights_digest
 
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
@@ -114,8 +114,11 @@ class OwnBackbone(TokenBackbone):
         embedded: Tensor = self._network.embed(inputs)
         return embedded
 
-    def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
-        return OwnPart(self._network.blocks[-1], getattr(self._network, "norm", None), self.dim, generator)
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
+        norm = getattr(self._network, "norm", None)
+        return OwnPart(self._network.blocks[-1], norm, self.dim, generator, initialisation)
 
     def last_block_state(self) -> dict[str, Tensor]:
         return dict(self._network.blocks[-1].state_dict())
@@ -222,10 +225,16 @@ class OwnPart(SpecialisedPart):
         norm: copied; a LayerNorm where there is none.
         dim: width of a token.
         generator: draws the weights; they stay those of the copied block without one.
+        initialisation: how it draws them; see `initialise`.
     """
 
     def __init__(
-        self, block: nn.Module, norm: nn.Module | None, dim: int, generator: torch.Generator | None = None
+        self,
+        block: nn.Module,
+        norm: nn.Module | None,
+        dim: int,
+        generator: torch.Generator | None = None,
+        initialisation: Initialisation = "vit",
     ) -> None:
         nn.Module.__init__(self)
         self.block = copy.deepcopy(block)
@@ -239,6 +248,8 @@ class OwnPart(SpecialisedPart):
                     parameter.zero_()
                 elif name.endswith("weight"):
                     parameter.fill_(1.0)
+        if generator is not None and initialisation == "torch":
+            initialise_linear_layers(self, generator)
 
     def forward(self, tokens: Tensor) -> Tensor:
         hidden: Tensor = self.norm(self.block(tokens))

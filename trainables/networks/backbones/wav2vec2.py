@@ -24,7 +24,7 @@ from trainables.networks.backbones.pretrained import extractor_settings, pretrai
 from trainables.networks.backbones.source import Source
 from trainables.networks.specs import BackboneSpec, ClipFormat, Layer
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import weights_digest
+from trainables.networks.weights import Initialisation, weights_digest
 
 MODEL_TYPES = ("data2vec-audio", "hubert", "sew", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 LAYERS = True
@@ -104,9 +104,11 @@ class Wav2Vec2Backbone(LayeredBackbone):
         output = layer.final_layer_norm(attended + layer.feed_forward(attended) + adapter(attended))
         return output
 
-    def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
         config, block_class = self.model.config, self._block_class
-        part = SpecialisedPart(lambda: block_class(config), self.dim, config.layer_norm_eps, generator)
+        part = SpecialisedPart(lambda: block_class(config), self.dim, config.layer_norm_eps, generator, initialisation)
         if generator is not None and config.model_type == "wavlm":
             nn.init.ones_(part.block.attention.gru_rel_pos_const)  # type: ignore[union-attr, arg-type]
         return part

@@ -29,7 +29,7 @@ from trainables.networks.backbones.source import Source
 from trainables.networks.kaldi_filter_bank import KaldiFilterBank
 from trainables.networks.specs import BackboneSpec, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import weights_digest
+from trainables.networks.weights import Initialisation, weights_digest
 
 MODEL_TYPES = ("wav2vec2-bert",)
 LAYERS = True
@@ -144,9 +144,12 @@ class Wav2Vec2BertBackbone(LayeredBackbone):
         adapted: Tensor = block.final_layer_norm(hidden + mlp + adapter(hidden))
         return adapted
 
-    def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
         config = self.model.config
-        return SpecialisedPart(lambda: Wav2Vec2BertEncoderLayer(config), self.dim, config.layer_norm_eps, generator)
+        eps = config.layer_norm_eps
+        return SpecialisedPart(lambda: Wav2Vec2BertEncoderLayer(config), self.dim, eps, generator, initialisation)
 
     def save_config(self, folder: Path) -> None:
         spec = self.frontend.spec

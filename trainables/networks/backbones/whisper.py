@@ -30,7 +30,7 @@ from trainables.networks.backbones.pretrained import extractor_settings, pretrai
 from trainables.networks.backbones.source import Source
 from trainables.networks.specs import BackboneSpec, ClipFormat, Padding
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import weights_digest
+from trainables.networks.weights import Initialisation, weights_digest
 
 MODEL_TYPES = ("whisper",)
 LAYERS = True
@@ -175,9 +175,11 @@ class WhisperBackbone(LayeredBackbone):
         adapted: Tensor = attended + mlp + adapter(attended)
         return adapted
 
-    def new_part(self, generator: torch.Generator | None = None) -> SpecialisedPart:
+    def new_part(
+        self, generator: torch.Generator | None = None, initialisation: Initialisation = "vit"
+    ) -> SpecialisedPart:
         config = self.model.config
-        return SpecialisedPart(lambda: WhisperEncoderLayer(config), self.dim, LAYER_NORM_EPS, generator)
+        return SpecialisedPart(lambda: WhisperEncoderLayer(config), self.dim, LAYER_NORM_EPS, generator, initialisation)
 
     def save_config(self, folder: Path) -> None:
         spec = self.frontend.spec
