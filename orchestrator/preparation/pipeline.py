@@ -161,7 +161,7 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         existing = folder.manifest(settings.force)
         inventory = None if request.generates else corpus.inventory(source, request.options)
         if inventory:
-            request = replace(request, options=corpus.resolve(inventory, request.options))
+            request = replace(request, options=corpus.resolve(source, inventory, request.options))
         options = request.options
         identity = corpus.identity(options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
