@@ -63,9 +63,18 @@ def groups_of(classes: Mapping[str, Sequence[str]], options: FileClipOptions) ->
 
 
 def check_groups(
-    groups: Mapping[str, Mapping[str, str]], splits: Mapping[str, Mapping[str, str]], options: FileClipOptions
+    groups: Mapping[str, Mapping[str, str]],
+    splits: Mapping[str, Mapping[str, str]],
+    options: FileClipOptions,
+    rule: str = "",
 ) -> None:
     """Checks that every class has a group in train and one in test.
+
+    Args:
+        groups: by class, the group of each file.
+        splits: by class, the split of each file.
+        options: of the corpus.
+        rule: what makes the groups, for the message (default: --group-from).
 
     Raises:
         EarshotError: names all classes without.
@@ -73,7 +82,7 @@ def check_groups(
     failed = [name for name in groups if not {"train", "test"} <= set(splits[name].values())]
     if not failed:
         return
-    rule = f"--group-from {printable(options.group_from)}"
+    rule = rule or f"--group-from {printable(options.group_from)}"
     single = [name for name in failed if len(set(groups[name].values())) == 1]
     if single:
         found = [f"{printable(name)} ({printable(next(iter(groups[name].values())))})" for name in sorted(single)]
