@@ -53,7 +53,9 @@ def guess_columns(table: Table, index: FileIndex, options: TableOptions) -> dict
     if options.split_column is None and options.fold_column in (None, NONE):
         split = _named(table, SPLIT_COLUMNS, taken)
         known = {*options.splits_by_value, ""}
-        if split and {cell.strip().lower() for cell in table.columns[split]} <= known:
+        # another meaning of a column called split is unlikely: its values are checked, not ignored
+        values = {cell.strip().lower() for cell in table.columns[split]} if split else set()
+        if split and (split.strip().lower() == "split" or values <= known):
             found["split_column"] = split
     if options.fold_column is None and (options.split_column or found.get("split_column", NONE)) == NONE:
         fold = _named(table, FOLD_COLUMNS, taken)

@@ -1,4 +1,4 @@
-"""The rows of a table as labelled recordings: finds the files, checks labels and times, merges rows of one recording."""
+"""The rows of a table as labelled recordings: finds files, checks labels and times, merges rows of one recording."""
 
 import math
 from collections import Counter

@@ -63,7 +63,8 @@ def _by_name(table: Table, column: str, options: TableOptions) -> list[str]:
         value = cell.strip().lower()
         split = known.get(value) if value else options.split_default
         if split is None:
-            advice = "give --split-default" if not value else f"give --split-values, such as {value[:20]}=train"
+            meaning = f"give --split-values, such as {value[:20]}=train" if value else "give --split-default"
+            advice = f"{meaning}, or draw the splits with --split-column none"
             raise table.error(row, column, "train, val or test", printable(advice))
         splits.append(split)
     return splits

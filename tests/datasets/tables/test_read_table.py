@@ -52,7 +52,7 @@ def test_places_are_lines_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", b"a,b\n1,2\n1,2,3\n", r"line 3: expected 2 cells as in the header \(a, b\), found 3 \(the first is '1'"),
+        ("x.csv", b"a,b\n1,2\n1,2,3\n", r"line 3: expected 2 cells as in the header \(a, b\), found 3 \(the first is"),
         ("x.csv", b"a,a\n", r"expected every column once, found 'a' twice"),
         ("x.csv", b"\n\n", r"expected a header and rows, found an empty file"),
         ("x.csv", b'a,b\n1,"2\n', r"line 2: expected CSV, found something else"),
