@@ -1,5 +1,6 @@
 """Presets: each reads the layout of its publisher, and splits by its folds, lists or groups."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -41,12 +42,16 @@ GROUPS = {
 }  # fmt: skip
 
 
-def test_every_preset_is_tested_and_names_a_corpus() -> None:
+def test_every_preset_is_tested_documented_and_names_a_corpus() -> None:
+    page = (Path(__file__).parents[3] / "docs/benchmarks.md").read_text(encoding="utf-8")
+    section = page.split("## Presets\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE)) == set(preset_names())
     assert list(preset_names()) == sorted(LAYOUTS) == sorted(CLASSES)
     assert not set(preset_names()) & set(corpora())
     for name in preset_names():
         preset = find_preset(name)
         assert preset and preset.corpus in ("table", "folder") and preset.url.startswith("http"), name
+        assert preset.licence in section and preset.url in section
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
