@@ -1,6 +1,6 @@
 """README.md of a benchmark: a dataset card as the Hugging Face hub wants it, with a table of the classes.
 
-`datasets.load_dataset("data/mine", split="all")` of the Hugging Face library finds the Parquet files and the features
+`datasets.load_dataset("data/mine", split="clips")` of the Hugging Face library finds the Parquet files and the features
 in it: `audio` as `Audio` with its sample rate, `label` as `ClassLabel`.
 """
 
@@ -115,7 +115,7 @@ def dataset_card(
         "```python",
         "from datasets import load_dataset",
         "",
-        'clips = load_dataset("FOLDER", split="all", filters=[("split", "==", "train")])',
+        'clips = load_dataset("FOLDER", split="clips", filters=[("split", "==", "train")])',
         "```",
         "",
         _markdown_row(columns(rows)),
@@ -139,7 +139,7 @@ def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
         "license": _HUB_LICENCES.get(preset.licence, "other") if preset else "unknown",
         "task_categories": ["audio-classification"],
         "size_categories": [next((text for limit, text in _SIZES if manifest.clips.total < limit), "n>1M")],
-        "configs": [{"config_name": "default", "data_files": [{"split": "all", "path": "shards/*.parquet"}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}],
         "dataset_info": {
             "features": [
                 *text[:2],

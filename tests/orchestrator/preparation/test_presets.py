@@ -94,7 +94,7 @@ def test_the_card_is_what_the_hub_reads(tmp_path: Path, ray: None) -> None:
     _, front, text = card.split("---\n", 2)
     content = YAML(typ="safe", pure=True).load(front)
     assert content["configs"] == [
-        {"config_name": "default", "data_files": [{"split": "all", "path": "shards/*.parquet"}]}
+        {"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}
     ]
     features = {feature["name"]: feature["dtype"] for feature in content["dataset_info"]["features"]}
     assert features["audio"] == {"audio": {"sampling_rate": 16000}}
