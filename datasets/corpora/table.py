@@ -10,6 +10,7 @@ the same clips. Groups (`--group-column`) are in one split as a whole.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ class TableCorpus(Corpus[TableOptions]):
         found: dict[str, Any] = {"csv": tuple(in_source(source, path) for path in options.csv)}
         found["csv"] = found["csv"] or (_only_table(source, inventory),)
         table = _read(_updated(options, found))
-        found |= guess_columns(table, _index(inventory, options), options)
+        found |= guess_columns(table, _index(inventory, options.audio_extension), options)
         options = _updated(options, found)
         if options.fold_column not in (None, NONE):
             test, val = chosen_folds(table, options)
@@ -145,7 +146,7 @@ class TableCorpus(Corpus[TableOptions]):
         return short_recordings(rejected, options.min_seconds)
 
     def _rows(self, inventory: Inventory, options: TableOptions) -> LabelledRows:
-        return labelled_rows(_read(options), inventory, _index(inventory, options), options)
+        return _labelled_rows(options, _stamps(options), inventory)
 
     def _classes(self, inventory: Inventory, options: TableOptions, read: LabelledRows | None = None) -> _Classes:
         read = read or self._rows(inventory, options)
@@ -193,11 +194,23 @@ def _only_table(source: Path, inventory: Inventory) -> Path:
     raise EarshotError(f"{printable(str(source))}: expected one table in it, found {named}; give it with --csv")
 
 
+def _stamps(options: TableOptions) -> tuple[tuple[int, int], ...]:
+    """Size and modification time of the tables: a table that changes is read again."""
+    found = [path.stat() if path.is_file() else None for path in options.csv]
+    return tuple((status.st_size, status.st_mtime_ns) if status else (0, 0) for status in found)
+
+
+# `resolve`, `doubts` and `plan` need the same rows; for 100,000 of them each reading takes about a second.
+@lru_cache(maxsize=4)
+def _labelled_rows(options: TableOptions, stamps: tuple[tuple[int, int], ...], inventory: Inventory) -> LabelledRows:
+    return labelled_rows(_read(options), inventory, _index(inventory, options.audio_extension), options)
+
+
 def _read(options: TableOptions) -> Table:
     """The rows that the filter keeps."""
     separator = options.separator and SEPARATORS.get(options.separator, options.separator)
-    header = [name.strip() for name in options.header.split(",")] if options.header else []
-    table = joined([read_table(path, separator, options.encoding, header) for path in options.csv])
+    header = tuple(name.strip() for name in options.header.split(",")) if options.header else ()
+    table = _read_all(options.csv, _stamps(options), separator, options.encoding, header)
     if options.filter is None:
         return table
     rows = matching_rows(table, options.filter)
@@ -208,13 +221,25 @@ def _read(options: TableOptions) -> Table:
     return table.select(rows)
 
 
+@lru_cache(maxsize=2)
+def _read_all(
+    paths: tuple[Path, ...],
+    stamps: tuple[tuple[int, int], ...],
+    separator: str | None,
+    encoding: str,
+    header: tuple[str, ...],
+) -> Table:
+    return joined([read_table(path, separator, encoding, header) for path in paths])
+
+
 def _names(options: TableOptions) -> str:
     return ", ".join(printable(str(path)) for path in options.csv)
 
 
-def _index(inventory: Inventory, options: TableOptions) -> FileIndex:
+@lru_cache(maxsize=2)
+def _index(inventory: Inventory, extension: str | None) -> FileIndex:
     paths = [*(file.path for file in inventory.files), *(rejection.file for rejection in inventory.rejected)]
-    return FileIndex(paths, options.audio_extension or "")
+    return FileIndex(paths, extension or "")
 
 
 def _ordered(names: Sequence[str] | set[str] | Mapping[str, Any]) -> list[str]:
