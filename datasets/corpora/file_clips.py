@@ -158,7 +158,7 @@ def cut_file(source: Path, parts: list[LabelledPart], options: FileClipOptions) 
                     yield Rejection(path, f"{problem} ({part.place})")
                     continue
                 first, last = (min(round(second * rate), len(samples)) for second in part.seconds)
-            name = path if part.seconds is None else f"{path}@{first}-{last}"
+            name = path if part.seconds is None else f"{path}@{part.seconds[0]}-{part.seconds[1]}"
             stem, random = clip_stem(part.label, part.class_name, name), _generator(name, options.split_seed)
             signal = samples if part.seconds is None else samples[first:last]
             windows = cut_recording(signal, options.num_samples, options.max_clips_per_file, options.clips, random)

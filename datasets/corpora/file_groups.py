@@ -48,10 +48,8 @@ def groups_of(classes: Mapping[str, Sequence[str]], options: FileClipOptions) ->
                 "three groups of a class, found none; give a pattern such as {speaker}_{take}, or none"
             )
         return found
-    if options.group_from == FIELDS:
-        group_of = FileLabels(options.label_from or "1").group
-    else:
-        group_of = group_by(options.group_from)
+    labels = FileLabels(options.label_from or "1")
+    group_of = labels.group if options.group_from == FIELDS else group_by(options.group_from)
     named = {name: {path: group_of(path) for path in paths} for name, paths in classes.items()}
     others = [printable(path) for groups in named.values() for path, group in groups.items() if group is None]
     if others:

@@ -160,8 +160,12 @@ class TableCorpus(Corpus[TableOptions]):
             for name, of_class in rows.items()
         }
         groups = {name: of_class for name, of_class in named.items() if of_class}
-        if not groups and options.group_from not in (GUESS, NO_GROUPS):
-            groups = groups_of({name: list(of_class) for name, of_class in rows.items()}, options)
+        if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
+            paths = {name: [row.path for row in of_class.values()] for name, of_class in rows.items()}
+            groups = {
+                name: {key: of_path[row.path] for key, row in rows[name].items()}
+                for name, of_path in groups_of(paths, options).items()
+            }
         if not read.rows or read.rows[0].split is None:
             return _Classes(rows, groups, None)
         splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}

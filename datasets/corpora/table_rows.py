@@ -42,7 +42,7 @@ class LabelledRow:
     @property
     def key(self) -> str:
         """Names the recording or the part in messages and for the draw of splits."""
-        return self.path if self.seconds is None else f"{self.path} from {self.seconds[0]:g} to {self.seconds[1]:g} s"
+        return self.path if self.seconds is None else f"{self.path} from {self.seconds[0]} to {self.seconds[1]} s"
 
 
 @dataclass(frozen=True)

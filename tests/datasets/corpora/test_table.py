@@ -142,6 +142,19 @@ def test_parts_of_recordings(tmp_path: Path) -> None:
         assert clip.group == clip.source
         splits.setdefault(clip.group, set()).add(clip.split)
     assert all(len(found) == 1 for found in splits.values()), "parts of a recording are in one split"
+    by_site = clips_of(tmp_path, min_seconds=0.03, group_from="{site}")
+    assert {clip.group for clip in by_site} == {str(number) for number in range(6)}
+
+
+def test_parts_that_differ_by_little_are_all_cut(tmp_path: Path) -> None:
+    lines = ["file,start,end,label"]
+    for number in range(4):
+        record(tmp_path / f"{number}.wav", 1.0, seed=number)
+        spans = ("0.5,0.9", "0.5000001,0.9", "0.8,1.0", "0.8,1.05")
+        lines += [f"{number}.wav,{span},{'ab'[part % 2]}" for part, span in enumerate(spans)]
+    write_table(tmp_path, *lines)
+    clips = clips_of(tmp_path)
+    assert len({clip.clip_id for clip in clips}) == len(clips) == 4 * (4 + 4 + 2 + 2)
 
 
 def test_labels_as_numbers_are_in_numerical_order(tmp_path: Path) -> None:
