@@ -9,6 +9,7 @@ setup(
     package_dir={f"earshot.{name}": name for name in INSIDE},
     package_data={
         "earshot.search_spaces": ["*.yaml"],
+        "earshot.datasets.corpora": ["presets/*.yaml"],
         "earshot.trainables": ["weights/*/*"],
         "earshot.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js"],
     },

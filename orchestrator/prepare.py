@@ -3,6 +3,8 @@
     earshot prepare demo --out data/demo
     earshot prepare ls100 --source LibriSpeech/train-clean-100 --out data/ls100
     earshot prepare folder --source recordings --out data/mine --clip-seconds 2
+    earshot prepare table --source recordings --csv labels.csv --out data/mine
+    earshot prepare esc50 --source ESC-50-master --out data/esc50    a preset: options of table or folder
     earshot prepare CORPUS --help                                    options of a corpus
 
 `fsd-mix-sed` does not create a benchmark: it renders the soundscapes that `fsc89` is cut from. After an interruption,
@@ -10,6 +12,7 @@ run the same command again to resume. Exit status: 0 success (or nothing to do),
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
+from datasets.benchmark.suggested_protocol import suggested_protocol
+from datasets.corpora.corpus import Corpus
 from datasets.corpora.inventory import Rejection
+from datasets.corpora.preset import Preset, find_preset, preset_names
 from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.console import error_console, output_console, progress_bar
@@ -29,12 +36,14 @@ from datasets.utils.options import add_options
 from datasets.utils.text import plural, printable
 
 if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
+    from orchestrator.preparation.dataset_card import ClassRow
     from orchestrator.preparation.pipeline import Outcome, Settings
     from orchestrator.preparation.shard_tasks import Progress
     from orchestrator.preparation.soundscape_tasks import RenderOutcome
 
 RENDERED = "fsd-mix-sed"
 SHOWN = 10  # rejected files printed on the console
+CLASSES_SHOWN = 20
 
 
 @as_program
@@ -63,27 +72,17 @@ def parser() -> CommandLine:
         description=__doc__,
     )
     commands = made.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
-    for name, corpus in corpora().items():
+    known = corpora()
+    for name, corpus in known.items():
         command = commands.add_parser(name, help=corpus.summary, description=corpus.summary, allow_abbrev=False)
-        if corpus.reads_folder:
-            command.add_argument(
-                "--source",
-                type=local_path,
-                required=not corpus.generates,
-                metavar="DIR",
-                help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
-            )
-        command.add_argument(
-            "--out", required=True, metavar="DIR", help="folder of the benchmark, or a URI (s3://, gs://, file://)"
+        _add_corpus(command, corpus)
+    for name in preset_names():
+        preset = find_preset(name)
+        assert preset is not None  # it is a name of one
+        command = commands.add_parser(
+            name, help=preset.summary, description=_describe(preset), allow_abbrev=False, formatter_class=_Wrapped
         )
-        command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
-        _add_common(command)
-        if corpus.reads_folder:
-            command.add_argument(
-                "--yes", action="store_true", help="go on although the folder does not look as expected"
-            )
-        command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
-        add_options(command.add_argument_group(f"options of {name}"), corpus.options_type)
+        _add_corpus(command, known[preset.corpus], preset)
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
     command = commands.add_parser(RENDERED, help=text, description=text, allow_abbrev=False)
     for flag, what in (
@@ -94,6 +93,45 @@ def parser() -> CommandLine:
         command.add_argument(flag, type=local_path, required=True, metavar="DIR", help=what)
     _add_common(command)
     return made
+
+
+def _add_corpus(command: CommandLine, corpus: Corpus[Any], preset: Preset | None = None) -> None:
+    if corpus.reads_folder:
+        command.add_argument(
+            "--source",
+            type=local_path,
+            required=not corpus.generates,
+            metavar="DIR",
+            help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
+        )
+    command.add_argument(
+        "--out", required=True, metavar="DIR", help="folder of the benchmark, or a URI (s3://, gs://, file://)"
+    )
+    command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
+    _add_common(command)
+    if corpus.reads_folder:
+        command.add_argument("--yes", action="store_true", help="go on although the folder does not look as expected")
+    command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
+    title = f"options of {corpus.name}" + (", in place of those of the preset" if preset else "")
+    add_options(command.add_argument_group(title), corpus.options_type, show_defaults=preset is None)
+
+
+class _Wrapped(argparse.HelpFormatter):
+    """Wraps the description of a preset."""
+
+
+def _describe(preset: Preset) -> str:
+    """What `--help` says about a preset."""
+    options = " ".join(_as_flags(name, value) for name, value in preset.options.items())
+    return (
+        f"{preset.summary}. --source: {preset.source}, from {preset.url}. Licence: {preset.licence}. The same as "
+        f"`earshot prepare {preset.corpus} {options}`."
+    ).replace("%", "%%")
+
+
+def _as_flags(name: str, value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(one))}" for one in values)
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
@@ -162,6 +200,10 @@ def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:
     dropped = [("dropped", f"{plural(count, 'clip')}, listed in rejected.csv")] if count else []
     seconds = manifest.num_samples / manifest.sample_rate
     ignored = "" if outcome.ignored is None else f", {outcome.ignored} other files ignored"
+    _print_classes(outcome.classes)
+    preset = find_preset(settings.corpus)
+    protocol = preset.protocol if preset and preset.classes == len(manifest.classes) else suggested_protocol(manifest)
+    sweep = [("try", f"earshot sweep --benchmark {shlex.quote(folder)} {protocol}")] if protocol else []
     _print_summary(
         ("benchmark", manifest.name),
         ("classes", f"{len(manifest.classes)}"),
@@ -177,7 +219,26 @@ def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:
         ("units", f"{outcome.computed} computed, {outcome.cached} cached"),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("folder", folder),
+        *sweep,
     )
+
+
+def _print_classes(rows: "Sequence[ClassRow]") -> None:
+    """The table of classes of a benchmark that was just prepared."""
+    if not rows:
+        return
+    from orchestrator.preparation.dataset_card import CARD, columns
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for number, name in enumerate(columns(rows)):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows[:CLASSES_SHOWN]:
+        table.add_row(*(Text(cell) for cell in row.cells))
+    console = output_console()
+    console.print(table)
+    if len(rows) > CLASSES_SHOWN:
+        console.print(f"... and {len(rows) - CLASSES_SHOWN} more classes: see {CARD}")
+    console.print()
 
 
 def _print_rendered(outcome: "RenderOutcome", out: Path) -> None:

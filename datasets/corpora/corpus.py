@@ -126,7 +126,7 @@ class Corpus(ABC, Generic[Options]):
         """Lists the recordings in `source`: files with the suffix of a format that libsndfile reads."""
         return scan(source, readable_suffixes())
 
-    def resolve(self, inventory: Inventory, options: Options) -> Options:
+    def resolve(self, source: Path, inventory: Inventory, options: Options) -> Options:
         """The options after decisions that depend on the files, such as a guess; by default unchanged."""
         return options
 

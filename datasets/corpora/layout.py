@@ -129,7 +129,8 @@ def _tables(source: Path, inventory: Inventory, classes: Mapping[str, Sequence[s
                 yield (
                     f"{printable(table)} names {len(named)} of {plural(total, 'recording')} (column "
                     f"{printable(column)}), and no column of it is the folder: their classes are probably in another "
-                    "column, so sort the recordings into one folder per class"
+                    f"column, so use `prepare table --csv {printable(table)}`, or sort the recordings into one folder "
+                    "per class"
                 )
             break
 

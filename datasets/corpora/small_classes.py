@@ -1,6 +1,6 @@
 """Classes with too few recordings for a train and a test split, and why they have so few."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +28,23 @@ class SmallClass:
         return plural(self.files, "file") + (f"; {_format(self.rejected)}" if self.rejected else "")
 
 
-def small_classes(inventory: Inventory, least: int) -> dict[str, SmallClass]:
-    """The folders with recordings, but fewer than `least` that can be used; by printable name, sorted."""
+def small_classes(inventory: Inventory, least: int, class_of: Callable[[str], str | None]) -> dict[str, SmallClass]:
+    """The classes with recordings, but fewer than `least` that can be used; by printable name, sorted.
+
+    Args:
+        inventory: of the source folder.
+        least: number of usable recordings that a class needs.
+        class_of: the class of a path; None if it belongs to none.
+    """
     counts: dict[str, int] = {}
     for file in inventory.files:
-        name, slash, _ = printable(file.path).partition("/")
-        if slash:
+        name = class_of(printable(file.path))
+        if name is not None:
             counts[name] = counts.get(name, 0) + 1
     rejected: dict[str, Rejection] = {}
     for rejection in inventory.rejected:
-        name, slash, _ = rejection.file.partition("/")
-        if slash:
+        name = class_of(rejection.file)
+        if name is not None:
             rejected.setdefault(name, rejection)
             counts.setdefault(name, 0)
     return {name: SmallClass(counts[name], rejected.get(name)) for name in sorted(counts) if counts[name] < least}

@@ -16,6 +16,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
+from orchestrator.preparation.dataset_card import CARD
 
 LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"
@@ -103,7 +104,8 @@ class OutputFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (self.root / FILE_NAME).remove()
+        for name in (FILE_NAME, CARD):
+            (self.root / name).remove()
 
 
 def check_contents(root: Location, markers: set[str], expected: str) -> None:

@@ -23,13 +23,14 @@ from typing import Any
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan
 from datasets.corpora.inventory import Inventory, Rejection
-from datasets.corpora.registry import find_corpus
+from datasets.corpora.preset import find_corpus_or_preset, find_preset
 from datasets.corpora.units import FinishedUnit
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from datasets.utils.validation import validated
+from orchestrator.preparation.dataset_card import CARD, ClassRow, class_rows, dataset_card
 from orchestrator.preparation.output_folder import OutputFolder, check_rejected, read_rejected, write_rejected
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
 
@@ -43,7 +44,7 @@ class Settings:
     """Arguments of `run`.
 
     Attributes:
-        corpus: name in the registry.
+        corpus: name in the registry, or of a preset.
         source: folder of recordings; None for corpora that need none.
         out: folder of the benchmark: a path, or a URI of `pyarrow.fs` such as s3://bucket/ls100.
         options: of the corpus; missing ones have their defaults.
@@ -79,6 +80,7 @@ class Outcome:
             already complete.
         seconds: duration of the run.
         notes: rows of the summary, see `Plan`.
+        classes: the classes of the benchmark; empty if it was already complete.
     """
 
     manifest: Manifest
@@ -89,6 +91,7 @@ class Outcome:
     ignored: int | None
     seconds: float
     notes: tuple[tuple[str, str], ...] = ()
+    classes: tuple[ClassRow, ...] = ()
 
 
 def prepare(
@@ -161,7 +164,7 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         existing = folder.manifest(settings.force)
         inventory = None if request.generates else corpus.inventory(source, request.options)
         if inventory:
-            request = replace(request, options=corpus.resolve(inventory, request.options))
+            request = replace(request, options=corpus.resolve(source, inventory, request.options))
         options = request.options
         identity = corpus.identity(options)
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
@@ -173,9 +176,14 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
             inventory = corpus.inventory(source, options)
         build = _build(request, folder, source, inventory, existing, listener)
         manifest, warnings = _publish(request, build, identity, fingerprint)
+        classes = class_rows(request.out)
+        card = dataset_card(manifest, classes, build.rejected, find_preset(settings.corpus))
+        (request.out / CARD).write(card.encode())
     cached, seconds = len(build.units) - build.computed, time.monotonic() - started
     plan, left_out = build.plan, (*build.rejected, *build.dropped)
-    return Outcome(manifest, left_out, warnings, build.computed, cached, plan.ignored, seconds, plan.notes)
+    return Outcome(
+        manifest, left_out, warnings, build.computed, cached, plan.ignored, seconds, plan.notes, tuple(classes)
+    )
 
 
 def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, Any]) -> CorpusOptions:
@@ -189,8 +197,8 @@ def resolve_options(corpus: Corpus[Any], options: CorpusOptions | Mapping[str, A
 
 
 def _resolve(settings: Settings) -> _Request:
-    corpus = find_corpus(settings.corpus)
-    options = resolve_options(corpus, settings.options)
+    corpus, preset = find_corpus_or_preset(settings.corpus)
+    options = resolve_options(corpus, {**preset, **dict(settings.options)})
     if settings.source is None and corpus.reads_folder and not corpus.generates:
         raise EarshotError(f"--source: expected the folder of the {corpus.name} recordings, found none; add the option")
     out = Location.of(Location.of(settings.out).address)  # absolute: workers have another working directory

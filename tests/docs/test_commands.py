@@ -23,6 +23,7 @@ from orchestrator.__main__ import COMMANDS
 from orchestrator.cluster.session import start_ray
 from tests.support.chain_runs import seeds, write_run
 from tests.support.documented_commands import ROOT, Command, all_commands, commands_of
+from tests.support.published_layouts import fsdd, record
 
 NOT_RUN = {
     r"^make |^\. \.venv|^git clone": "these build the environment and run the tests; `.ci/run` runs `make test`",
@@ -33,7 +34,9 @@ NOT_RUN = {
     r"^(jq|tensorboard) ": "programs of others",
     r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/monitoring/test_loggers.py runs them",
     r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/tuning",
-    r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED": "a corpus that is not here; tests/datasets builds small ones",
+    r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED|ESC-50-master|speech_commands_v0": (
+        "a corpus that is not here; tests/datasets builds small ones"
+    ),
     r"earshot pretrain|trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps and packs",
     r"--backbone (MIT/|laion/|microsoft/|pretrained/|encoder\.py)": "weights of others; tests/docs/test_backbones.py",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
@@ -124,6 +127,12 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             for take in range(2):
                 noise = np.random.default_rng(10 * speaker + take).uniform(-0.1, 0.1, 8_000)
                 soundfile.write(here / "emotions" / emotion / f"{speaker}_{take}.wav", noise, 16_000)
+    fsdd(here / "digits")
+    calls = ["file,start,end,species"]
+    for number in range(6):
+        record(here / "birds" / f"{number}.wav", 3.0)
+        calls += [f"{number}.wav,0,1,wren", f"{number}.wav,1.5,2.5,robin"]
+    (here / "birds" / "calls.csv").write_text("\n".join(calls))
     for name in ("recording.wav", "other.flac"):
         soundfile.write(here / name, np.random.default_rng(0).uniform(-0.1, 0.1, 16_000), 16_000)
     for name in ("ls100", "nsynth", "fsc89"):

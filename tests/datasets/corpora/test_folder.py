@@ -196,7 +196,7 @@ def test_names_that_share_a_stem_are_groups_and_it_is_told(tmp_path: Path) -> No
     for number in range(5):
         record(tmp_path / f"cat/{number}.wav", 0.5)
     inventory = inventory_of(tmp_path)
-    options = Folder().resolve(inventory, OPTIONS)
+    options = Folder().resolve(tmp_path, inventory, OPTIONS)
     assert Folder().identity(options) == {**Folder().identity(OPTIONS), "group_from": "stem"}
     plan = Folder().plan(tmp_path, inventory, options)
     assert plan == Folder().plan(tmp_path, inventory, OPTIONS)
@@ -230,7 +230,7 @@ def test_names_that_share_a_stem_are_groups_and_it_is_told(tmp_path: Path) -> No
 def test_a_guess_that_would_spoil_the_splits_is_not_used(names: list[str], tmp_path: Path) -> None:
     for name in names:
         record(tmp_path / f"a/{name}.wav", 0.1)
-    options = Folder().resolve(inventory_of(tmp_path), OPTIONS)
+    options = Folder().resolve(tmp_path, inventory_of(tmp_path), OPTIONS)
     assert Folder().identity(options) == Folder().identity(OPTIONS)
     assert plan_of(tmp_path).units == plan_of(tmp_path, OPTIONS.model_copy(update={"group_from": "none"})).units
     with pytest.raises(EarshotError, match=r"^--group-from stem: expected files whose names differ in a take"):

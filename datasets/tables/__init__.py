@@ -1,0 +1,1 @@
+"""Tables that describe recordings: reading any common format, guessing columns, filtering rows."""

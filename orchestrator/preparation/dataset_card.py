@@ -1,0 +1,169 @@
+"""README.md of a benchmark: a dataset card as the Hugging Face hub wants it, with a table of the classes.
+
+`datasets.load_dataset("data/mine", split="clips")` of the Hugging Face library finds the Parquet files and the features
+in it: `audio` as `Audio` with its sample rate, `label` as `ClassLabel`.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+
+from datasets.benchmark.manifest import Manifest, SplitCounts
+from datasets.benchmark.shards import Shards
+from datasets.corpora.inventory import Rejection
+from datasets.corpora.preset import Preset
+from datasets.utils.location import Location
+from datasets.utils.text import plural, printable
+
+CARD = "README.md"
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_HUB_LICENCES = {
+    "CC BY 3.0": "cc-by-3.0",
+    "CC BY 4.0": "cc-by-4.0",
+    "CC BY-NC 3.0": "cc-by-nc-3.0",
+    "CC BY-SA 4.0": "cc-by-sa-4.0",
+}
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class in the summary.
+
+    Attributes:
+        name: of the class.
+        clips: in each split.
+        hours: of all its clips.
+        groups: number of groups of its recordings; None if the benchmark has no groups.
+    """
+
+    name: str
+    clips: SplitCounts
+    hours: float
+    groups: int | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of `columns`."""
+        counts = (self.clips.train, self.clips.val, self.clips.test)
+        groups = () if self.groups is None else (str(self.groups),)
+        return (printable(self.name), *map(str, counts), f"{self.hours:.2f}", *groups)
+
+
+def class_rows(out: Location) -> list[ClassRow]:
+    """The classes of a finished benchmark, by label.
+
+    Raises:
+        EarshotError: the benchmark cannot be read.
+    """
+    shards = Shards(out)
+    manifest, groups = shards.manifest, shards.groups
+    found: list[set[str]] = [set() for _ in manifest.classes]
+    for label, group in zip(shards.table.labels.tolist(), groups or (), strict=groups is not None):
+        found[label].add(group)
+    seconds = manifest.num_samples / manifest.sample_rate
+    return [
+        ClassRow(
+            entry.name,
+            entry.clips,
+            entry.clips.total * seconds / 3600,
+            None if groups is None else len(found[entry.label]),
+        )
+        for entry in manifest.classes
+    ]
+
+
+def columns(rows: Sequence[ClassRow]) -> tuple[str, ...]:
+    """The header of the table of classes."""
+    with_groups = any(row.groups is not None for row in rows)
+    return ("class", "train", "val", "test", "hours", *(("groups",) if with_groups else ()))
+
+
+def dataset_card(
+    manifest: Manifest, rows: Sequence[ClassRow], rejected: Sequence[Rejection], preset: Preset | None
+) -> str:
+    """The text of README.md.
+
+    Args:
+        manifest: of the benchmark.
+        rows: see `class_rows`.
+        rejected: files without clips.
+        preset: facts of the corpus; None if it is not known.
+    """
+    clips, seconds = manifest.clips, manifest.num_samples / manifest.sample_rate
+    lines = [
+        "---",
+        _front_matter(manifest, preset).rstrip(),
+        "---",
+        "",
+        f"# {_escaped(manifest.name)}",
+        "",
+        f"{plural(clips.total, 'clip')} of {seconds:g} s at {manifest.sample_rate} Hz, one channel, in "
+        f"{len(manifest.classes)} classes: {clips.train} train, {clips.val} val, {clips.test} test. Made by "
+        f"`earshot prepare {manifest.corpus}` from {plural(manifest.source.files, 'recording')}, of which "
+        f"{manifest.source.rejected} were rejected{'' if rejected else '.'}"
+        + (f" (`rejected.csv`), the first for this reason: {_escaped(rejected[0].reason)}." if rejected else ""),
+        "",
+    ]
+    if preset is not None:
+        lines += [f"Recordings: {preset.citation}. Licence: {preset.licence}. <{preset.url}>", ""]
+    lines += [
+        "All splits are in the same files; the column `split` says which one a clip belongs to:",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'clips = load_dataset("FOLDER", split="clips", filters=[("split", "==", "train")])',
+        "```",
+        "",
+        _markdown_row(columns(rows)),
+        "|---|" + "---:|" * (len(columns(rows)) - 1),
+        *(_markdown_row(row.cells) for row in rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
+    names = {str(entry.label): entry.name for entry in manifest.classes}
+    text = [{"name": name, "dtype": "string"} for name in ("clip_id", "split", "class_name", "source")]
+    whole = [
+        {"name": "start", "dtype": "int64"},
+        {"name": "num_samples", "dtype": "int32"},
+        {"name": "sample_rate", "dtype": "int32"},
+    ]
+    content = {
+        "pretty_name": manifest.name,
+        "license": _HUB_LICENCES.get(preset.licence, "other") if preset else "unknown",
+        "task_categories": ["audio-classification"],
+        "size_categories": [next((text for limit, text in _SIZES if manifest.clips.total < limit), "n>1M")],
+        "configs": [{"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}],
+        "dataset_info": {
+            "features": [
+                *text[:2],
+                {"name": "label", "dtype": {"class_label": {"names": names}}},
+                *text[2:],
+                *whole,
+                {"name": "audio", "dtype": {"audio": {"sampling_rate": manifest.sample_rate}}},
+            ]
+        },
+    }
+    text_file = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
+    yaml.width = 1 << 20
+    yaml.allow_unicode = True
+    yaml.dump(content, text_file)
+    return text_file.getvalue()
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Untrusted text in Markdown: no markup, no HTML."""
+    escaped = printable(text).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{char}" if char in "\\`*_[]|#!" else char for char in escaped)

@@ -1,0 +1,99 @@
+"""Published layouts and tables end to end, without Ray: prepare, its card and summary, audit, a chain of SimpleCIL."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from datasets.benchmark.protocol import Protocol
+from datasets.benchmark.shards import Shards
+from orchestrator.auditing.audit import audit
+from orchestrator.auditing.findings import findings
+from orchestrator.prepare import main
+from tests.support.published_layouts import LAYOUTS, record
+from tests.support.shards_without_ray import write_shards
+from trainables.chain_config import ChainConfig
+from trainables.records import SeedTriple
+from trainables.session_chain import Chain
+
+OPTIONS = {"clip_seconds": 0.2, "sample_rate": 16000}
+SHORT = ["--clip-seconds=0.2", "--sample-rate=16000"]
+
+
+@pytest.mark.parametrize(("name", "classes", "groups"), [
+    ("esc50", 5, 50), ("urbansound8k", 4, 40), ("speech-commands", 4, 10),
+])  # fmt: skip
+def test_from_the_published_folder_to_predictions(
+    name: str, classes: int, groups: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "source", tmp_path / name
+    LAYOUTS[name](source)
+    write_shards(name, source, out, OPTIONS)
+    command = [name, "--source", str(source), "--out", str(out), *SHORT]
+    assert main(command) == 0
+    printed, problems = capfd.readouterr()
+    assert "warning" not in problems and "rejected:" not in problems
+    assert len(re.findall(r"^\S+ +\d+ +\d+ +\d+ +0\.00 +\d+ *$", printed, flags=re.MULTILINE)) == classes
+    assert re.search(r"^try +earshot sweep --benchmark \S+ --protocol free --base \d --way \d --shot 5$", printed, re.M)
+    manifest = Shards(out).manifest
+    assert (manifest.corpus, manifest.source.rejected) == ("folder" if name == "speech-commands" else "table", 0)
+    assert main(command) == 0 and "nothing to do" in capfd.readouterr().err
+    facts = audit(out)
+    (sources,) = [finding for finding in findings(facts) if finding.kind == "sources"]
+    assert sources.verdict == "ok" and len(set(facts.clips.groups or ())) == groups
+    config = ChainConfig(
+        benchmark=out,
+        method="simplecil",
+        protocol=Protocol(base=2, way=1, shot=2),
+        store=tmp_path / "store",
+        seeds=SeedTriple(order=0, support=0, initialisation=0),
+    )
+    chain = Chain(config, tmp_path / "trial")
+    while not chain.done:
+        last = chain.step()
+    assert len(chain.sessions) == classes - 1 and len(last.classes) == 1
+    assert (tmp_path / "trial/trial.json").is_file()
+
+
+def test_a_bad_table_leaves_no_benchmark_and_names_the_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        record(tmp_path / f"in/{number}.wav")
+    rows = [f"{number},{'ab'[number % 2]}" for number in range(4)]
+    table = tmp_path / "in/t.csv"
+    command = ["table", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *SHORT]
+    table.write_text("\n".join(["file,label", *rows, *(f"missing{number},a" for number in range(10_000))]))
+    assert main(command) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and "10000 of 10004 files are unusable" in err
+    assert "(missing0: not found (t.csv: line 6); ...); see " in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".prepare.lock", "rejected.csv", "shards"]
+    table.write_text("\n".join(["file,label", *rows, "../4,a"]))
+    assert main(command) == 2
+    assert f"error: {table}: line 6: column file: expected a path inside the source" in capfd.readouterr().err
+    table.write_text("\n".join(["file,label", *rows, "0,b "]))
+    shutil.rmtree(tmp_path / "out")
+    write_shards("table", tmp_path / "in", tmp_path / "out", {**OPTIONS, "several_labels": "first"})
+    assert main([*command, "--several-labels=first"]) == 0
+    out, err = capfd.readouterr()
+    assert "columns    file file, label label; guessed, to be changed with --file-column, --label-column" in out
+    assert f"warning: spaces around 1 label removed, such as 'b ' ({table}: line 6)\n" in err
+
+
+def test_the_card_is_what_the_hub_reads(tmp_path: Path) -> None:
+    for number in range(8):
+        record(tmp_path / f"in/{('<b>|x', 'yes')[number % 2]}/{number}.wav")
+    write_shards("folder", tmp_path / "in", tmp_path / "out", OPTIONS)
+    command = ["folder", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *SHORT]
+    assert main(command) == 0
+    card = (tmp_path / "out/README.md").read_text()
+    _, front, text = card.split("---\n", 2)
+    content = YAML(typ="safe", pure=True).load(front)
+    assert content["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}
+    ]
+    features = {feature["name"]: feature["dtype"] for feature in content["dataset_info"]["features"]}
+    assert features["audio"] == {"audio": {"sampling_rate": 16000}}
+    assert features["label"] == {"class_label": {"names": {"0": "<b>|x", "1": "yes"}}}
+    assert "| &lt;b>\\|x | 2 | 1 | 1 | 0.00 |" in text and "<b>" not in text
