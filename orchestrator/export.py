@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder.find(options.run, options.runs)
     from orchestrator.exporting.export import Overrides, export
 
-    overrides = Overrides(options.benchmark, options.backbone, options.store)
+    overrides = Overrides(options.benchmark, options.backbone, options.store, options.trust_remote_code)
     model = export(
         folder,
         options.trial,
@@ -77,6 +77,9 @@ def parser() -> CommandLine:
     inputs = command.add_argument_group("inputs that have moved since the sweep")
     inputs.add_argument("--benchmark", metavar="DIR", help="folder or URI of the prepared benchmark")
     inputs.add_argument("--backbone", metavar="NAME", help="hub name, checkpoint or folder of the same weights")
+    inputs.add_argument(
+        "--trust-remote-code", metavar="REVISION", help="run the code that comes with --backbone, as you"
+    )
     inputs.add_argument("--store", metavar="PLACE", help="folder or URI of the stages (default: store beside the run)")
     return command
 

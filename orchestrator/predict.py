@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from trainables.networks.device import pick_device
 
     console = Console(soft_wrap=True, highlight=False)
-    model = load_model(options.model, pick_device(options.device), options.backbone)
+    model = load_model(options.model, pick_device(options.device), options.backbone, options.trust_remote_code)
     head = check_head(model, options.head)
     recordings: list[dict[str, Any]] = []
     with progress_bar("", unit="windows") as update:
@@ -103,8 +103,12 @@ def parser() -> CommandLine:
     command.add_argument(
         "--backbone",
         default="",
-        metavar="FACTORY",
-        help="MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if it is a network of your own",
+        metavar="BACKBONE",
+        help="MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if it is a network of your own; the "
+        "name or folder of a backbone with code of its own",
+    )
+    command.add_argument(
+        "--trust-remote-code", metavar="REVISION", help="run the code that comes with --backbone, as you"
     )
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")

@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace, output: _Output, events: "SweepEvents | No
         output.report = _write_report(outcome, console)
     except (EarshotError, OSError) as error:
         reason = error_line(error).removeprefix("error: ")
-        resume = command_line.resume_command(outcome.folder, config.address, config.backbone)
+        resume = command_line.resume_command(outcome.folder, config)
         raise EarshotError(f"{reason}; completed sessions are saved; resume with {resume}") from error
     _print_end(config, outcome, output.report, console)
     return 1 if outcome.failed else 0 if outcome.complete else 3
@@ -141,7 +141,7 @@ def _print_end(config: SweepConfig, outcome: "Outcome", report: Path | None, con
             "out, not for results; choose a pretrained one with --backbone",
             soft_wrap=True,
         )
-    resume = escape(command_line.resume_command(outcome.folder, config.address, config.backbone))
+    resume = escape(command_line.resume_command(outcome.folder, config))
     if not outcome.complete:
         used_up = f"the budget of {format_duration(config.budget or 0)} is used up"
         console.print(f"{used_up}; resume with: {resume}", soft_wrap=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from datasets.benchmark.protocol import AnyProtocol, Protocol
-from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool, last_parts
+from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool, Revision, last_parts
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
 
@@ -26,6 +26,9 @@ class ChainConfig(BaseModel):
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last", description="layer of the backbone")
     pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None, description="of the backbone's tokens")
     padding: Padding = Field("model", exclude_if=lambda padding: padding == "model", description="of a clip")
+    trust_remote_code: Revision | None = Field(
+        None, exclude_if=lambda revision: revision is None, description="whose code may run, of the backbone"
+    )
     backbone_parts: int = Field(
         1,
         ge=1,
@@ -42,7 +45,7 @@ class ChainConfig(BaseModel):
     @property
     def configuration(self) -> str:
         """Name of the configuration: the same for all its seeds."""
-        options = {"frontend", "layer", "pool", "padding", "precision"}
+        options = {"frontend", "layer", "pool", "padding", "trust_remote_code", "precision"}
         content = self.model_dump(mode="json", include={"settings", "protocol", *options})
         content["backbone"] = last_parts(self.backbone, self.backbone_parts)  # independent of the folder that it is in
         return f"{self.method}-{address_of(content)[:8]}"
@@ -50,7 +53,7 @@ class ChainConfig(BaseModel):
     @property
     def backbone_spec(self) -> BackboneSpec:
         """The backbone and its options."""
-        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool, self.padding)
+        return BackboneSpec(self.backbone, self.frontend, self.layer, self.pool, self.padding, self.trust_remote_code)
 
     @property
     def trial(self) -> str:

@@ -107,6 +107,7 @@ class TrialRecord(BaseModel):
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
         class_names: by label.
+        trust_remote_code: the revision whose code ran, of a backbone that comes with its own.
         upsampled: sample rates of the clips and of the backbone, Hz, where the second is higher.
         stopped_by: what stopped the trial early, if its status is 'stopped'.
         error: why the trial failed, if its status is 'failed'.
@@ -131,6 +132,7 @@ class TrialRecord(BaseModel):
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
     pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None)
     padding: Padding = Field("model", exclude_if=lambda padding: padding == "model")
+    trust_remote_code: str | None = Field(None, exclude_if=lambda revision: revision is None)
     upsampled: tuple[int, int] | None = Field(None, exclude_if=lambda rates: rates is None)
     heads: tuple[str, ...]
     default_head: str

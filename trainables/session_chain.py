@@ -205,6 +205,7 @@ class Chain:
             layer=config.layer if method.backbone else "last",
             pool=config.pool if method.backbone else None,
             padding=config.padding if method.backbone else "model",
+            trust_remote_code=config.trust_remote_code if method.backbone else None,
             upsampled=self._upsampled(),
             heads=method.heads,
             default_head=method.default_head(self._settings),

@@ -54,11 +54,13 @@ class Overrides:
         benchmark: folder or URI of the prepared benchmark.
         backbone: name, file or folder of the pretrained network.
         store: folder or URI of the stages.
+        trust_remote_code: the revision whose code may run, of a backbone that comes with its own.
     """
 
     benchmark: str | None = None
     backbone: str | None = None
     store: str | Path | None = None
+    trust_remote_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def export(
     shards = Shards(benchmark)
     manifest = shards.manifest
     frontend = frontend_spec(stage)
-    backbone = verified_backbone(record, stage, frontend, manifest, overrides.backbone)
+    backbone = verified_backbone(record, stage, frontend, manifest, overrides.backbone, overrides.trust_remote_code)
     trained = _as_computed(record, stage, state, shards)
     if train_on_all:
         config = ChainConfig(
@@ -135,6 +137,7 @@ def export(
             layer=record.layer,
             pool=record.pool,
             padding=record.padding,
+            trust_remote_code=overrides.trust_remote_code,
             device=device,
             precision=stage.depends_on["precision"],
             threads=stage.depends_on["threads"],
@@ -297,6 +300,11 @@ def _portable_name(backbone: str) -> str:
     return Path(backbone).name if Path(backbone).is_absolute() else backbone
 
 
+def _code_of(backbone: Backbone | None) -> tuple[str, str | None]:
+    """What `load_model` needs to run the code of a backbone, which ran already."""
+    return (backbone.factory, backbone.trust_remote_code) if backbone else ("", None)
+
+
 def _write(
     out: Path,
     description: Description,
@@ -313,7 +321,7 @@ def _write(
     temporary.mkdir()
     try:
         description = save_model(temporary, description, state, backbone)
-        model = load_model(temporary, pick_device(device), backbone.factory if backbone else "")
+        model = load_model(temporary, pick_device(device), *_code_of(backbone))
         description = description.model_copy(update={"calibration": calibrated(model)})
         description.save(temporary)
         (temporary / README).write_text(_readme(description), encoding="utf-8")

@@ -58,20 +58,30 @@ def frontend_spec(stage: Stage) -> FrontEndSpec:
 
 
 def verified_backbone(
-    record: TrialRecord, stage: Stage, frontend: FrontEndSpec, manifest: Manifest, override: str | None
+    record: TrialRecord,
+    stage: Stage,
+    frontend: FrontEndSpec,
+    manifest: Manifest,
+    override: str | None,
+    trust_remote_code: str | None = None,
 ) -> Backbone | None:
     """The backbone that the trial was computed with, verified by its digest; None if the method uses none."""
     digest = stage.depends_on["weights"]
     if digest is None:
         return None
     name = override or record.backbone
+    if record.trust_remote_code is not None and trust_remote_code is None:
+        raise EarshotError(
+            f"trial {printable(record.trial)}: computed with the code that comes with {printable(name)}, and code is "
+            f"not taken from a run folder; add --trust-remote-code {printable(record.trust_remote_code)}"
+        )
     if override is None and is_factory(name):
         raise EarshotError(
             f"trial {printable(record.trial)}: computed with the network of {printable(name)}, and code is not taken "
             f"from a run folder; add --backbone {printable(name)}"
         )
     method = find_method(record.method)
-    spec = BackboneSpec(name, frontend, record.layer, record.pool, record.padding)
+    spec = BackboneSpec(name, frontend, record.layer, record.pool, record.padding, trust_remote_code)
     backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
     check_backbone(method, method.Settings.model_validate(record.settings), backbone, printable(name))
     if backbone.digest != digest:

@@ -39,7 +39,7 @@ def short_backbone(record: TrialRecord, parts: int = 1) -> str:
         return ""
     kind = record.frontend.partition(" ")[0]
     frontend = FrontEndSpec.model_validate({"kind": kind}) if kind in FRONT_ENDS else FrontEndSpec()
-    spec = BackboneSpec(record.backbone, frontend, record.layer, record.pool, record.padding)
+    spec = BackboneSpec(record.backbone, frontend, record.layer, record.pool, record.padding, record.trust_remote_code)
     return str(spec.short(parts))
 
 

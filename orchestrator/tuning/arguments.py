@@ -72,6 +72,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
         values = _stored(options.resume, settings.pop("runs", DEFAULTS["runs"].default))
         _check_address(values, settings)
         _check_backbone(values, settings)
+        _check_remote_code(values, settings)
     changes = {key: settings.pop(key) for key in list(settings) if key in Protocol.model_fields and key != "name"}
     if isinstance(changes.get("class_order"), str) and changes["class_order"][:1].isdigit():
         changes["class_order"] = changes["class_order"].split(",")
@@ -88,21 +89,28 @@ def _file(path: Path) -> dict[str, Any]:
     return values
 
 
-def resume_command(run: Path, address: str, backbones: Sequence[str] = ()) -> str:
+def resume_command(run: Path, config: SweepConfig) -> str:
     """The command that resumes a run where it has run before.
 
     Args:
         run: its folder.
-        address: of the cluster.
-        backbones: of the sweep; part of the command if one is a function.
+        config: of the sweep. The address of a cluster, and backbones with code of their own, are part of the command.
     """
-    where = "" if address == DEFAULTS["address"].default else f" --address {shlex.quote(address)}"
-    code = "".join(f" --backbone {shlex.quote(backbone)}" for backbone in backbones) if _any_code(backbones) else ""
-    return f"earshot sweep --resume {shlex.quote(typed_path(run))}{where}{code}"
+    options: list[tuple[str, str]] = []
+    if config.address != DEFAULTS["address"].default:
+        options.append(("--address", config.address))
+    if _any_code(config.backbone):
+        options += [("--backbone", backbone) for backbone in config.backbone]
+    if config.trust_remote_code is not None:
+        options.append(("--trust-remote-code", config.trust_remote_code))
+    return " ".join(
+        ["earshot sweep --resume", shlex.quote(typed_path(run)), *(f"{name} {shlex.quote(it)}" for name, it in options)]
+    )
 
 
 def _any_code(backbones: Sequence[str]) -> bool:
-    return any(is_factory(split_options(backbone)[0]) for backbone in backbones)
+    split = map(split_options, backbones)
+    return any(is_factory(name) or "trust_remote_code" in options for name, options in split)
 
 
 def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -146,6 +154,26 @@ def _check_backbone(stored: dict[str, Any], settings: dict[str, Any]) -> None:
     raise EarshotError(
         f"{run / 'sweep.json'}: the run used the network of {printable(', '.join(backbones))}, and code is not "
         f"taken from a run folder; add {' '.join(f'--backbone {printable(backbone)}' for backbone in backbones)}"
+    )
+
+
+def _check_remote_code(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Checks that the user, not the folder of a run, names the revision of the backbones whose code will run.
+
+    Args:
+        stored: the configuration of the run.
+        settings: those of the command line.
+
+    Raises:
+        EarshotError: only the run names it.
+    """
+    revision = stored.get("trust_remote_code")
+    if revision is None or "trust_remote_code" in settings:
+        return
+    run = Path(stored["runs"]) / stored["name"]
+    raise EarshotError(
+        f"{run / 'sweep.json'}: the run used code that comes with a backbone, and code is not taken from a run folder; "
+        f"add --trust-remote-code {printable(str(revision))}"
     )
 
 

@@ -27,6 +27,7 @@ from trainables.networks.specs import (
     Layer,
     Padding,
     Pool,
+    Revision,
     distinguishing_parts,
     split_options,
 )
@@ -127,6 +128,12 @@ class SweepConfig(BaseModel):
         "model",
         exclude_if=lambda padding: padding == "model",
         description="of clips, for Whisper: model (to the 30 s that it was trained with) or none (faster)",
+    )
+    trust_remote_code: Annotated[Revision | None, Setting("experiment", metavar="REVISION")] = Field(
+        None,
+        exclude_if=lambda revision: revision is None,
+        description="run the code that comes with a backbone, as you: a commit of a model on the hub, or local for a "
+        "folder (default: never; docs/security.md)",
     )
     precision: Annotated[Literal["float32", "bf16"], EXPERIMENT] = Field(
         "float32", description="float32 or bf16 (autocast)"
@@ -246,7 +253,7 @@ class SweepConfig(BaseModel):
     @property
     def backbones(self) -> tuple[BackboneSpec, ...]:
         """The backbones with their options: those of the sweep, unless a backbone has its own."""
-        common = BackboneSpec("", self.frontend, self.layer, self.pool, self.padding)
+        common = BackboneSpec("", self.frontend, self.layer, self.pool, self.padding, self.trust_remote_code)
         return tuple(common.parse(text) for text in self.backbone)
 
     @property

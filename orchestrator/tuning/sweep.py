@@ -215,4 +215,4 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
 
 
 def _how_to_resume(plan: Plan) -> str:
-    return f"Resume with {resume_command(plan.folder.path, plan.config.address, plan.config.backbone)}"
+    return f"Resume with {resume_command(plan.folder.path, plan.config)}"

@@ -81,7 +81,7 @@ def run_trials(plan: Plan, at_once: int, budget: Budget, monitor: TuneMonitor) -
             if trial is None:
                 raise EarshotError(
                     f"Ray ended the sweep ({one_line(error)[:300]}); completed sessions are saved. Resume with "
-                    f"{resume_command(plan.folder.path, plan.config.address, plan.config.backbone)}"
+                    f"{resume_command(plan.folder.path, plan.config)}"
                 ) from error
             kills[trial] += 1
             if kills[trial] == ATTEMPTS:

@@ -7,11 +7,11 @@ import pytest
 
 from tests.support.chain_runs import write_run
 from tests.support.documented_commands import ROOT
-from tests.support.encoders import write_clap, write_wav2vec2_bert, write_wave_encoder, write_whisper
+from tests.support.encoders import write_clap, write_remote, write_wav2vec2_bert, write_wave_encoder, write_whisper
 from trainables.methods.registry import methods
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import family_names, find_family, load_backbone
-from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.networks.specs import LOCAL_CODE, BackboneSpec, ClipFormat
 from trainables.records import TrialRecord
 
 CLIPS = ClipFormat(16_000, 6_400)
@@ -28,19 +28,23 @@ def write_example(folder: Path, name: str) -> str:
 def of_every_family(folder: Path) -> dict[str, Backbone]:
     write_wave_encoder(folder / "waves")
     write_clap(folder / "clap")
+    write_remote(folder / "remote")
     write_wav2vec2_bert(folder / "bert")
     write_whisper(folder / "whisper")
     names = {
         "ast": "random-tiny",
         "clap": str(folder / "clap"),
         "own": write_example(folder, "transformer"),
+        "remote": str(folder / "remote"),
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
         "wav2vec2_bert": str(folder / "bert"),
         "whisper": str(folder / "whisper"),
     }
     assert tuple(names) == family_names()
-    return {family: load_backbone(BackboneSpec(name), CLIPS) for family, name in names.items()}
+    trust = {"remote": LOCAL_CODE}
+    specs = {family: BackboneSpec(name, trust_remote_code=trust.get(family)) for family, name in names.items()}
+    return {family: load_backbone(spec, CLIPS) for family, spec in specs.items()}
 
 
 def test_the_table_of_families(tmp_path: Path) -> None:

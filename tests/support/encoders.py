@@ -1,9 +1,11 @@
 """Small encoders with random weights, saved as `transformers` saves them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     AutoConfig,
@@ -123,3 +125,45 @@ def write_wav2vec2_bert(folder: Path, **changes: Any) -> Any:
         model = Wav2Vec2BertModel(Wav2Vec2BertConfig(**settings))
     model.save_pretrained(folder)
     return model.eval()
+
+
+REMOTE = """
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+
+class BandsConfig(PretrainedConfig):
+    model_type = "bands"
+
+    def __init__(self, sampling_rate=8000, **others):
+        super().__init__(**others)
+        self.sampling_rate = sampling_rate
+
+
+class BandsModel(PreTrainedModel):
+    config_class = BandsConfig
+    main_input_name = "input_values"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.layer = torch.nn.Conv1d(1, 12, 400, 160)
+        self.post_init()
+
+    def forward(self, input_values):
+        return BaseModelOutput(last_hidden_state=self.layer(input_values[:, None]).abs().transpose(1, 2))
+"""
+
+
+def write_remote(folder: Path, *, weights: bool = True) -> None:
+    """Saves a model with code of its own, of 12 bands of waveforms at 8 kHz."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bands.py").write_text(REMOTE)
+    code = {"AutoConfig": "bands.BandsConfig", "AutoModel": "bands.BandsModel"}
+    config = {"model_type": "bands", "auto_map": code, "sampling_rate": 8000}
+    (folder / "config.json").write_text(json.dumps(config))
+    generator = torch.Generator().manual_seed(0)
+    tensors = {"layer.weight": torch.randn(12, 1, 400, generator=generator), "layer.bias": torch.zeros(12)}
+    if not weights:
+        del tensors["layer.bias"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

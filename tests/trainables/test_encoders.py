@@ -11,13 +11,13 @@ from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import PROTOCOL, quick, write_run
-from tests.support.encoders import write_clap, write_wav2vec2_bert, write_wave_encoder, write_whisper
+from tests.support.encoders import write_clap, write_remote, write_wav2vec2_bert, write_wave_encoder, write_whisper
 from trainables.chain_config import ChainConfig
 from trainables.inference.exported_model import load_model
 from trainables.methods.registry import check_backbone, find_method, methods
 from trainables.networks.backbones.own import OwnBackbone
 from trainables.networks.backbones.registry import family_names, load_backbone
-from trainables.networks.specs import BackboneSpec, ClipFormat
+from trainables.networks.specs import LOCAL_CODE, BackboneSpec, ClipFormat
 from trainables.session_chain import Chain
 
 OWN = """\
@@ -150,12 +150,14 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     write_clap(folder / "clap", fused=True)
     write_wav2vec2_bert(folder / "bert")
     write_whisper(folder / "whisper", max_source_positions=50)
+    write_remote(folder / "remote")
     (folder / "encoder.py").write_text(OWN)
     (folder / "bad.py").write_text(BAD)
     return {
         "ast": "random-tiny",
         "clap": str(folder / "clap"),
         "own": f"{folder / 'encoder.py'}:encoder",
+        "remote": str(folder / "remote"),
         "resnet": "resnet18",
         "wav2vec2": str(folder / "waves"),
         "wav2vec2_bert": str(folder / "bert"),
@@ -168,7 +170,9 @@ def test_every_family_is_tested(encoders: dict[str, str]) -> None:
 
 
 def config(tones: Path, store: Path, method: str, backbone: str, **changes: Any) -> ChainConfig:
-    fields = {"benchmark": tones, "method": method, "settings": quick(method), "protocol": PROTOCOL}
+    fields: dict[str, Any] = {"benchmark": tones, "method": method, "settings": quick(method), "protocol": PROTOCOL}
+    if backbone.endswith("remote"):
+        fields["trust_remote_code"] = LOCAL_CODE
     return ChainConfig.model_validate({**fields, "store": store, "backbone": backbone, **changes})
 
 
@@ -189,13 +193,14 @@ def config(tones: Path, store: Path, method: str, backbone: str, **changes: Any)
         ("own", "memo", {}),
         ("own", "mar", {}),
         ("own", "ranpac", {"settings": {"tuning": "none"}}),
+        ("remote", "icarl", {"trust_remote_code": LOCAL_CODE}),
         ("resnet", "simplecil", {}),
     ],
 )
 def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
     family: str, method: str, options: dict[str, Any], encoders: dict[str, str], tones: Path, tmp_path: Path
 ) -> None:
-    backbone = encoders[family]
+    backbone, trust = encoders[family], options.get("trust_remote_code")
     trial = write_run(tmp_path, tones, method, backbone=backbone, **options)
     folder = RunFolder(tmp_path.resolve() / "it").trial(trial)
     written = {path.name: path.read_bytes() for path in folder.glob("session-*.parquet")}
@@ -209,8 +214,15 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
     assert cached == [True, False, False]
     assert {path.name: path.read_bytes() for path in (tmp_path / "resumed").glob("session-*.parquet")} == written
 
-    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(backbone=backbone))
-    model = load_model(tmp_path / "model", factory=backbone if family == "own" else "")
+    export(
+        RunFolder(tmp_path / "it"),
+        trial,
+        tmp_path / "model",
+        overrides=Overrides(backbone=backbone, trust_remote_code=trust),
+    )
+    model = load_model(
+        tmp_path / "model", code=backbone if family in ("own", "remote") else "", trust_remote_code=trust
+    )
     shards = Shards(tones)
     positions = shards.select(splits=["test"])
     scores = model.score(shards.audio(positions))
@@ -220,7 +232,7 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
         torch.testing.assert_close(scores[head], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["clap", "own", "resnet", "wav2vec2", "wav2vec2_bert", "whisper"])
+@pytest.mark.parametrize("family", ["clap", "own", "remote", "resnet", "wav2vec2", "wav2vec2_bert", "whisper"])
 def test_every_method_runs_on_every_family_that_it_fits(
     family: str, encoders: dict[str, str], tones: Path, tmp_path: Path
 ) -> None:
@@ -245,6 +257,61 @@ def test_another_pool_has_no_token_maps(tones: Path, tmp_path: Path) -> None:
     Chain(config(tones, tmp_path / "store", "finetune", "random-tiny", pool="pooler"), tmp_path / "trial").step()
     with pytest.raises(EarshotError, match=r"^method ede: needs tokens of its backbone"):
         Chain(config(tones, tmp_path / "store", "ede", "random-tiny", pool="pooler"), tmp_path / "trial")
+
+
+def test_code_that_comes_with_weights_runs_if_the_user_names_its_revision(
+    encoders: dict[str, str], tones: Path, tmp_path: Path
+) -> None:
+    name, clips = encoders["remote"], ClipFormat(16_000, 6_400)
+    for revision, message in (
+        (None, r"a model with code of its own, .* add --trust-remote-code with 'local'$"),
+        ("0" * 40, "--trust-remote-code: expected 'local' for backbone"),
+    ):
+        with pytest.raises(EarshotError, match=message):
+            load_backbone(BackboneSpec(name, trust_remote_code=revision), clips)
+    backbone = load_backbone(BackboneSpec(name, trust_remote_code=LOCAL_CODE), clips)
+    assert (backbone.family, backbone.hears, backbone.dim) == ("remote", 8_000, 12)
+
+    changed = tmp_path / "changed"
+    write_remote(changed)
+    (changed / "bands.py").write_text((changed / "bands.py").read_text() + "# another\n")
+    assert load_backbone(BackboneSpec(str(changed), trust_remote_code=LOCAL_CODE), clips).digest != backbone.digest
+
+    trial = write_run(tmp_path, tones, "simplecil", backbone=name, trust_remote_code=LOCAL_CODE)
+    with pytest.raises(EarshotError, match=r"code is not taken from a run folder; add --trust-remote-code local$"):
+        export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(trust_remote_code=LOCAL_CODE))
+    with pytest.raises(EarshotError, match=r"which is not part of the export; give it: --backbone NAME --trust-remote"):
+        load_model(tmp_path / "model")
+    with pytest.raises(EarshotError, match="its code differs from that of the export"):
+        load_model(tmp_path / "model", code=str(changed), trust_remote_code=LOCAL_CODE)
+
+
+def test_remote_code_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    write_remote(tmp_path / "weights", weights=False)
+    for name, old, new in (
+        ("raises", "super().__init__(config)", "raise ValueError('no device')"),
+        ("rate", "self.sampling_rate = sampling_rate", "self.sampling_rate = None"),
+        ("output", "last_hidden_state=", "last_hidden_state=None, attentions="),
+    ):
+        write_remote(tmp_path / name)
+        path = tmp_path / name / "bands.py"
+        path.write_text(
+            path.read_text().replace(old, new, 1) if name != "raises" else path.read_text().replace(old, new)
+        )
+    write_remote(tmp_path / "elsewhere")
+    config = tmp_path / "elsewhere" / "config.json"
+    config.write_text(config.read_text().replace('"bands.BandsModel"', '"other/model--bands.BandsModel"'))
+    for name, message in {
+        "weights": "the weights lack layer.bias",
+        "raises": "its code failed: ValueError: no device",
+        "rate": "sampling_rate: expected a positive whole number",
+        "output": "its code failed: .* expected last_hidden_state",
+        "elsewhere": "its code is in the repository of another model",
+    }.items():
+        with pytest.raises(EarshotError, match=message) as caught:
+            load_backbone(BackboneSpec(str(tmp_path / name), trust_remote_code=LOCAL_CODE), ClipFormat(16_000, 6_400))
+        assert "\n" not in str(caught.value)
 
 
 def test_a_setting_can_need_more_of_the_backbone(encoders: dict[str, str]) -> None:
@@ -318,7 +385,7 @@ def test_an_object_that_is_no_module_embeds(encoders: dict[str, str], tones: Pat
     name = encoders["own"].replace(":encoder", ":Fixed")
     trial = write_run(tmp_path, tones, "simplecil", backbone=name)
     export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(backbone=name))
-    assert load_model(tmp_path / "model", factory=name).description.backbone is not None
+    assert load_model(tmp_path / "model", code=name).description.backbone is not None
     with pytest.raises(EarshotError, match="method icarl: needs tune"):
         Chain(config(tones, tmp_path / "store", "icarl", name), tmp_path / "trial")
 
@@ -348,4 +415,4 @@ def test_code_that_an_export_names_is_not_run(encoders: dict[str, str], tones: P
     other = tmp_path / "other.py"
     other.write_text(OWN + "# another\n")
     with pytest.raises(EarshotError, match="its source differs from that of the export"):
-        load_model(tmp_path / "model", factory=f"{other}:encoder")
+        load_model(tmp_path / "model", code=f"{other}:encoder")

@@ -118,13 +118,17 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
     return description
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu", factory: str = "") -> ExportedModel:
+def load_model(
+    folder: Path, device: torch.device | str = "cpu", code: str = "", trust_remote_code: str | None = None
+) -> ExportedModel:
     """Reads an export.
 
     Args:
         folder: written by `save_model`.
         device: where networks run.
-        factory: of the backbone, if it is the user's own network; code that an export names is never run.
+        code: of the backbone: the function of a network of the user's own, or the name of a model with code of its
+            own. Code that an export names is never run.
+        trust_remote_code: the revision of the latter.
 
     Raises:
         EarshotError: the folder holds no export, or it is damaged or does not fit the methods of this installation.
@@ -140,7 +144,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu", factory: str = 
     try:
         clip_format = ClipFormat(description.sample_rate, description.num_samples)
         entry, spec = description.backbone, description.frontend
-        backbone = _backbone(contents, entry, spec, clip_format, device, factory) if entry else None
+        backbone = _backbone(contents, entry, spec, clip_format, device, code, trust_remote_code) if entry else None
         frontend: WaveTransform
         frontend = (
             backbone.frontend if backbone else FrontEnd(spec, clip_format.sample_rate, clip_format.num_samples, device)
@@ -230,10 +234,11 @@ def _backbone(
     frontend: FrontEndSpec,
     clips: ClipFormat,
     device: Any,
-    factory: str,
+    code: str,
+    trust_remote_code: str | None,
 ) -> Backbone:
     config_json, weights = (contents[name] for name in BACKBONE_FILES)
-    spec = BackboneSpec(factory, frontend, entry.layer, entry.pool, entry.padding)
+    spec = BackboneSpec(code, frontend, entry.layer, entry.pool, entry.padding, trust_remote_code)
     restored: Backbone = find_family(entry.family).restore(
         json.loads(config_json), load_tensors(weights), spec, clips, device
     )

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 DEFAULT = "earshot-tiny"
 """The default backbone."""
@@ -52,6 +52,11 @@ def upsampling(rate: int, hears: int | None) -> str:
         return ""
     return f"{rate} Hz; the backbone's is {hears} Hz: it hears nothing above {rate // 2} Hz"
 
+
+LOCAL_CODE = "local"
+"""Of a folder with code, instead of a commit."""
+Revision = Annotated[str, StringConstraints(pattern=rf"^([0-9a-f]{{40}}|{LOCAL_CODE})$")]
+"""Which code of others may run."""
 
 LONGEST_FINE_CLIP = 3.0  # seconds
 
@@ -116,6 +121,7 @@ class BackboneSpec:
         layer: the block whose output is the embedding: a number, `last`, or `mean` of all.
         pool: how tokens become an embedding; None is the default of the family.
         padding: of the clips.
+        trust_remote_code: the revision whose code may run, of a model that comes with its own: a commit, or `local`.
     """
 
     name: str
@@ -123,6 +129,7 @@ class BackboneSpec:
     layer: Layer = "last"
     pool: Pool | None = None
     padding: Padding = "model"
+    trust_remote_code: Revision | None = None
 
     def parse(self, text: str) -> "BackboneSpec":
         """The backbone of a text `NAME` or `NAME@OPTION=VALUE,OPTION=VALUE`; other options are those of this one.
@@ -181,7 +188,7 @@ def distinguishing_parts(names: Iterable[str]) -> int:
 def _option_value(name: str, key: str, text: str) -> Any:
     if key not in OPTIONS:
         raise ValueError(f"'{name}': has no option '{key}'; expected {', '.join(OPTIONS)}")
-    kind = get_type_hints(BackboneSpec)[key]
+    kind = get_type_hints(BackboneSpec, include_extras=True)[key]
     value = {"kind": text} if kind is FrontEndSpec else text
     try:
         return TypeAdapter(kind).validate_python(value)

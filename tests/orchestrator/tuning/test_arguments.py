@@ -75,8 +75,8 @@ def test_the_cluster_of_a_resumed_run_is_named_by_the_user(tmp_path: Path, monke
         parse(["--resume", str(run)])
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert parse(["--resume", str(run)]).address == "10.0.0.1:6379"
-    assert resume_command(run, "10.0.0.1:6379") == f"earshot sweep --resume {run} --address 10.0.0.1:6379"
-    assert resume_command(run, "local") == f"earshot sweep --resume {run}"
+    assert resume_command(run, SweepConfig(address="10.0.0.1:6379")).endswith(f" {run} --address 10.0.0.1:6379")
+    assert resume_command(run, SweepConfig()) == f"earshot sweep --resume {run}"
 
 
 def test_the_code_of_a_resumed_run_is_named_by_the_user(tmp_path: Path) -> None:
@@ -86,10 +86,24 @@ def test_the_code_of_a_resumed_run_is_named_by_the_user(tmp_path: Path) -> None:
         parse(["--resume", str(run)])
     assert parse(["--resume", str(run), "--backbone", "mine:encoder"]).backbone == ("mine:encoder",)
     assert (
-        resume_command(run, "local", ["a b.py:f", "tiny@layer=2"])
+        resume_command(run, SweepConfig(backbone=("a b.py:f", "tiny@layer=2")))
         == f"earshot sweep --resume {run} --backbone 'a b.py:f' --backbone tiny@layer=2"
     )
     assert parse(["--resume", str(write_run(tmp_path / "other", backbone="owner/name"))]).backbone == ("owner/name",)
+
+
+def test_the_revision_of_remote_code_is_named_by_the_user(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "mine", backbone="folder", trust_remote_code="local")
+    with pytest.raises(EarshotError, match=r"sweep\.json: .* add --trust-remote-code local$"):
+        parse(["--resume", str(run)])
+    config = parse(["--resume", str(run), "--trust-remote-code", "local"])
+    assert config.backbones[0].trust_remote_code == "local"
+    assert resume_command(run, config) == f"earshot sweep --resume {run} --trust-remote-code local"
+    of_one = write_run(tmp_path / "other", backbone=["folder@trust_remote_code=local", "earshot-tiny"])
+    with pytest.raises(EarshotError, match=r"add --backbone folder@trust_remote_code=local --backbone earshot-tiny$"):
+        parse(["--resume", str(of_one)])
+    with pytest.raises(EarshotError, match="trust_remote_code"):
+        parse(["--trust-remote-code", "main"])
 
 
 def test_resume_without_a_stored_configuration(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ class Backbone(nn.Module, ABC):
         dim: size of the embedding, and width of a token.
         frontend: waveforms to inputs.
         factory: what an export needs to restore it; empty where the family restores it alone.
+        trust_remote_code: the revision of the code that came with it, if it has run.
         hears: the sample rate that the encoder was made for, Hz; None where any is.
         text: its text tower; None where it has none, and in exports.
     """
@@ -77,6 +78,7 @@ class Backbone(nn.Module, ABC):
     frontend: WaveTransform
     provides: frozenset[Capability]
     factory: str = ""
+    trust_remote_code: str | None = None
     hears: int | None = None
     text: TextTower | None = None
 

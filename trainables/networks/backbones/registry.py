@@ -45,7 +45,7 @@ def load_backbone(spec: BackboneSpec, clips: ClipFormat, device: str = "cpu") ->
     Raises:
         EarshotError: there is no such backbone, it does not fit the clips, or the hub cannot be reached.
     """
-    source = find_source(spec.name)
+    source = find_source(spec.name, spec.trust_remote_code)
     family = _family_of(source)
     _check_options(spec, family)
     backbone: Backbone = family.load(source, spec, clips, device)
@@ -60,6 +60,8 @@ def _family_of(source: Source) -> Any:
         if source.model_type in family.MODEL_TYPES:
             return family
         known += family.MODEL_TYPES
+    if "AutoModel" in source.code:
+        return find_family("remote")
     raise EarshotError(
         f"backbone '{source.name}': a model of type {source.model_type}; expected an audio encoder of type "
         f"{', '.join(sorted(known))}"

@@ -11,8 +11,9 @@ package.module:function | file.py:function  a network of your own
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.suggestion import suggestion
@@ -34,6 +35,7 @@ class Source:
         hub: whether it is a model on the hub.
         model_type: of its `config.json`; empty where there is none: its parameters are checked as those of an AST.
         family: of a name that says it without a `config.json`.
+        code: `auto_map` of its `config.json`: classes of its own that it names; empty if it has none.
     """
 
     name: str
@@ -41,10 +43,15 @@ class Source:
     hub: bool = False
     model_type: str = ""
     family: str = ""
+    code: dict[str, Any] = field(default_factory=dict)
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str, revision: str | None = None) -> Source:
     """Finds the weights called `name`.
+
+    Args:
+        name: as the user has given it.
+        revision: a commit of a model on the hub whose code may run; the latest by default.
 
     Raises:
         EarshotError: there are none, or the hub cannot be reached.
@@ -57,13 +64,13 @@ def find_source(name: str) -> Source:
         return Source(name, name, family="own")
     if name in shipped():
         folder = str(verified_folder(name))
-        return Source(name, folder, model_type=_model_type(name, Path(folder) / "config.json"))
+        return _with_config(Source(name, folder), Path(folder) / "config.json")
     if Path(name).is_dir():
         if not (config := Path(name) / "config.json").is_file():
             raise EarshotError(f"backbone '{name}': the folder has no config.json; expected one saved by transformers")
-        return Source(name, name, model_type=_model_type(name, config))
+        return _with_config(Source(name, name), config)
     if HUB_NAME.match(name):
-        return Source(name, name, hub=True, model_type=_model_type(name, _hub_config(name)))
+        return _with_config(Source(name, name, hub=True), _hub_config(name, revision))
     raise EarshotError(
         f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM, RESNET))} (or give a .pth or "
         ".safetensors file, a folder saved by transformers, or a hub name such as "
@@ -89,21 +96,26 @@ def check_hub(name: str) -> None:
         ) from None
 
 
-def _hub_config(name: str) -> Path:
+def _hub_config(name: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    if isinstance(cached := try_to_load_from_cache(name, "config.json"), str):
+    if isinstance(cached := try_to_load_from_cache(name, "config.json", revision=revision), str):
         return Path(cached)
     check_hub(name)
     try:
-        return Path(hf_hub_download(name, "config.json"))
+        return Path(hf_hub_download(name, "config.json", revision=revision))
     except Exception as error:
         raise EarshotError(f"backbone '{name}': has no config.json on the hub ({first_line(error)})") from None
 
 
-def _model_type(name: str, config: Path) -> str:
+def _with_config(source: Source, config: Path) -> Source:
+    name = source.name
     try:
-        return str(json.loads(config.read_bytes()).get("model_type", ""))
+        values = json.loads(config.read_bytes())
+        code = values.get("auto_map")
+        return replace(
+            source, model_type=str(values.get("model_type", "")), code=code if isinstance(code, dict) else {}
+        )
     except (OSError, ValueError, AttributeError) as error:
         raise EarshotError(
             f"backbone '{name}': {config}: expected JSON, as saved by transformers "
