@@ -28,7 +28,7 @@ import copy
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,18 @@ from trainables.networks.weights import Initialisation, initialise_linear_layers
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
 FRONT_ENDS = False
+
+
+class NetworkCode(Protocol):
+    """The code that made a network."""
+
+    @property
+    def name(self) -> str:
+        """Of the backbone, as the user has given it."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 hex of the code."""
 
 
 class OwnBackbone(TokenBackbone):
@@ -62,7 +74,7 @@ class OwnBackbone(TokenBackbone):
     family = "own"
     frontend: WaveFrontEnd
 
-    def __init__(self, network: Any, code: OwnCode, clips: ClipFormat, device: torch.device | str) -> None:
+    def __init__(self, network: Any, code: NetworkCode, clips: ClipFormat, device: torch.device | str) -> None:
         super().__init__()
         self._shown = f"backbone '{code.name}'"
         rate, self.dim = (self._positive(network, key) for key in ("sample_rate", "dim"))

@@ -75,7 +75,7 @@ class RemoteNetwork(nn.Module):
             arrays = list(waves.detach().cpu().numpy())
             inputs = self._extractor(arrays, sampling_rate=self.sample_rate, return_tensors="pt")[self._name]
         output = self.model(**{self._name: inputs.to(waves.device)})
-        hidden: Tensor = getattr(output, "last_hidden_state", None)
+        hidden = getattr(output, "last_hidden_state", None)
         if not isinstance(hidden, Tensor) or hidden.ndim not in (2, 3):
             raise ValueError("expected last_hidden_state, [clips, tokens, dim] or [clips, dim]")
         return hidden.mean(dim=1) if hidden.ndim == 3 else hidden
