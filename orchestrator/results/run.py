@@ -23,6 +23,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
+from orchestrator.results.merging import check_comparable, check_same_predictions, shared_entries
 from trainables import metrics
 from trainables.metrics import ChainScores, SessionPredictions
 from trainables.records import SeedTriple, TrialRecord
@@ -118,7 +119,7 @@ class Run:
             trials[record.trial] = record
             for (head, split), chain in score_trial(record, folder).items():
                 scores[record.trial, head, split] = chain
-        _check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
+        check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
         by_name = {folder.name: folder for folder in folders}
         sweep = load_sweep(path / "sweep.json")
         return cls(path, sweep, trials, scores, by_name, path.resolve().name, backbones_of(sweep, trials))
@@ -145,7 +146,7 @@ class Run:
             taken = set()
             for name, record in run.trials.items():
                 if name in trials:
-                    _check_same(trials[name], scores, folders[name], run)
+                    check_same_predictions(trials[name], scores, folders[name], record, run.scores, run.folders[name])
                 if name not in trials or len(record.sessions) > len(trials[name].sessions):
                     taken.add(name)
             trials |= {name: run.trials[name] for name in taken}
@@ -153,9 +154,9 @@ class Run:
             backbones |= {name: run.backbones[name] for name in taken}
             scores |= {key: chain for key, chain in run.scores.items() if key[0] in taken}
         where = ", ".join(str(run.path) for run in runs)
-        _check_comparable(where, list(trials.values()), ("benchmark_fingerprint", "planned_sessions", "protocol"))
+        check_comparable(where, list(trials.values()), ("benchmark_fingerprint", "planned_sessions", "protocol"))
         names = " + ".join(dict.fromkeys(run.name for run in runs))
-        sweep = _shared([run.sweep for run in runs])
+        sweep = shared_entries([run.sweep for run in runs])
         if facts := {name: facts for run in runs for name, facts in run.backbone_facts.items()}:
             sweep["backbones"] = facts
         return cls(first.path, sweep, trials, scores, folders, names, backbones)
@@ -382,44 +383,3 @@ class Run:
         chains = (self.scores.get((r.trial, r.default_head, "val")) for r in self.of(configuration))
         values = (metrics.average_accuracy(chain.micro[:depth]) for chain in chains if chain is not None)
         return [value for value in values if not np.isnan(value)]
-
-
-def _check_comparable(where: str, records: Sequence[TrialRecord], keys: Sequence[str]) -> None:
-    """Raises unless all records agree in `keys`: means over different benchmarks or protocols are meaningless."""
-    first = records[0]
-    for record in records[1:]:
-        for key in keys:
-            expected, value = getattr(first, key), getattr(record, key)
-            if expected != value:
-                if isinstance(expected, dict):
-                    field = next(name for name in (*expected, *value) if expected.get(name) != value.get(name))
-                    key, expected, value = f"{key}.{field}", expected.get(field), value.get(field)
-                raise EarshotError(
-                    f"{where}: {key}: expected the same for all trials, found {expected!r} in {first.trial} and"
-                    f" {value!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
-                )
-
-
-def _check_same(known: TrialRecord, scores: dict[tuple[str, str, str], ChainScores], where: Path, run: Run) -> None:
-    """Raises unless a trial that is in two runs has the same predictions, over the sessions that it has in both."""
-    name = known.trial
-    shared = min(len(known.sessions), len(run.trials[name].sessions))
-    for head, split in itertools.product(known.heads, SCORED_SPLITS):
-        first, second = scores.get((name, head, split)), run.scores.get((name, head, split))
-        if first and second and not np.array_equal(first.matrix[:shared], second.matrix[:shared], equal_nan=True):
-            raise EarshotError(
-                f"{run.folders[name]}: expected the same predictions as {where}, which has the same configuration and"
-                " seeds, found different ones: the code or the weights differ; report these runs separately"
-            )
-
-
-def _shared(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Entries that are equal in all dictionaries, compared recursively."""
-    common: dict[str, Any] = {}
-    for key, value in values[0].items():
-        if isinstance(value, dict):
-            others = (other.get(key) for other in values[1:])
-            common[key] = _shared([value, *(other if isinstance(other, dict) else {} for other in others)])
-        elif all(other.get(key) == value for other in values):
-            common[key] = value
-    return common
