@@ -70,10 +70,12 @@ def verified_backbone(
     if digest is None:
         return None
     name = override or record.backbone
-    if record.trust_remote_code is not None and trust_remote_code is None:
+    has_code = record.trust_remote_code is not None or trust_remote_code is not None
+    if has_code and (override is None or trust_remote_code is None):
         raise EarshotError(
             f"trial {printable(record.trial)}: computed with the code that comes with {printable(name)}, and code is "
-            f"not taken from a run folder; add --trust-remote-code {printable(record.trust_remote_code)}"
+            f"not taken from a run folder; add --backbone {printable(name)} --trust-remote-code "
+            f"{printable(record.trust_remote_code or 'REVISION')}"
         )
     if override is None and is_factory(name):
         raise EarshotError(

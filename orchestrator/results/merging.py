@@ -1,13 +1,14 @@
 """Whether runs can be combined: the same benchmark and protocol, and the same predictions of trials in several runs."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from orchestrator.results.chain_metrics import Scores
 from orchestrator.results.loading import SCORED_SPLITS
 from trainables.records import TrialRecord
@@ -26,6 +27,23 @@ def check_comparable(where: str, records: Sequence[TrialRecord], keys: Sequence[
                 raise EarshotError(
                     f"{where}: {key}: expected the same for all trials, found {expected!r} in {first.trial} and"
                     f" {value!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
+                )
+
+
+def check_same_backbones(where: str, facts: Sequence[Mapping[str, Mapping[str, Any]]]) -> None:
+    """Raises if a backbone of the same name has other weights in another run.
+
+    Args:
+        where: names the runs.
+        facts: of each run: name of a backbone -> what is recorded of it, its digest among others.
+    """
+    digests: dict[str, Any] = {}
+    for of_run in facts:
+        for name, backbone in of_run.items():
+            if digests.setdefault(name, backbone.get("digest")) != backbone.get("digest"):
+                raise EarshotError(
+                    f"{where}: backbone {printable(name)}: expected the same weights in all runs, found others; "
+                    "report these runs separately"
                 )
 
 

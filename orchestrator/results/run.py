@@ -23,7 +23,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
-from orchestrator.results.merging import check_comparable, check_same_predictions, shared_entries
+from orchestrator.results.merging import check_comparable, check_same_backbones, check_same_predictions, shared_entries
 from trainables import metrics
 from trainables.metrics import ChainScores, SessionPredictions
 from trainables.records import SeedTriple, TrialRecord
@@ -154,6 +154,7 @@ class Run:
             backbones |= {name: run.backbones[name] for name in taken}
             scores |= {key: chain for key, chain in run.scores.items() if key[0] in taken}
         where = ", ".join(str(run.path) for run in runs)
+        check_same_backbones(where, [run.backbone_facts for run in runs])
         check_comparable(where, list(trials.values()), ("benchmark_fingerprint", "planned_sessions", "protocol"))
         names = " + ".join(dict.fromkeys(run.name for run in runs))
         sweep = shared_entries([run.sweep for run in runs])

@@ -71,8 +71,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     if options.resume:
         values = _stored(options.resume, settings.pop("runs", DEFAULTS["runs"].default))
         _check_address(values, settings)
-        _check_backbone(values, settings)
-        _check_remote_code(values, settings)
+        _check_code(values, settings)
     changes = {key: settings.pop(key) for key in list(settings) if key in Protocol.model_fields and key != "name"}
     if isinstance(changes.get("class_order"), str) and changes["class_order"][:1].isdigit():
         changes["class_order"] = changes["class_order"].split(",")
@@ -99,7 +98,7 @@ def resume_command(run: Path, config: SweepConfig) -> str:
     options: list[tuple[str, str]] = []
     if config.address != DEFAULTS["address"].default:
         options.append(("--address", config.address))
-    if _any_code(config.backbone):
+    if _any_code(config.backbone) or config.trust_remote_code is not None:
         options += [("--backbone", backbone) for backbone in config.backbone]
     if config.trust_remote_code is not None:
         options.append(("--trust-remote-code", config.trust_remote_code))
@@ -136,8 +135,8 @@ def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
     )
 
 
-def _check_backbone(stored: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Checks that the user, not the folder of a run, names a function that will run.
+def _check_code(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Checks that the user, not the folder of a run, names the code of backbones that will run.
 
     Args:
         stored: the configuration of the run.
@@ -148,32 +147,17 @@ def _check_backbone(stored: dict[str, Any], settings: dict[str, Any]) -> None:
     """
     value = stored.get("backbone", "")
     backbones = [str(backbone) for backbone in value] if isinstance(value, list) else [str(value)]
-    if not _any_code(backbones) or "backbone" in settings:
+    revision = stored.get("trust_remote_code")
+    is_code = _any_code(backbones) or revision is not None or "trust_remote_code" in settings
+    is_named = "backbone" in settings and (revision is None or "trust_remote_code" in settings)
+    if not is_code or is_named:
         return
     run = Path(stored["runs"]) / stored["name"]
+    options = [f"--backbone {printable(backbone)}" for backbone in backbones]
+    options += [f"--trust-remote-code {printable(str(revision))}"] if revision is not None else []
     raise EarshotError(
         f"{run / 'sweep.json'}: the run used the network of {printable(', '.join(backbones))}, and code is not "
-        f"taken from a run folder; add {' '.join(f'--backbone {printable(backbone)}' for backbone in backbones)}"
-    )
-
-
-def _check_remote_code(stored: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Checks that the user, not the folder of a run, names the revision of the backbones whose code will run.
-
-    Args:
-        stored: the configuration of the run.
-        settings: those of the command line.
-
-    Raises:
-        EarshotError: only the run names it.
-    """
-    revision = stored.get("trust_remote_code")
-    if revision is None or "trust_remote_code" in settings:
-        return
-    run = Path(stored["runs"]) / stored["name"]
-    raise EarshotError(
-        f"{run / 'sweep.json'}: the run used code that comes with a backbone, and code is not taken from a run folder; "
-        f"add --trust-remote-code {printable(str(revision))}"
+        f"taken from a run folder; add {' '.join(options)}"
     )
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.monitor import TuneMonitor
+from orchestrator.results.backbones import NONE
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.dry_run import chains_of, on_cpu
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import Job, MethodSearch, SeededSearch
 from orchestrator.tuning.trials import TrialOutcomes
+from trainables.methods.registry import find_method
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
 from trainables.session_results import SessionResults
@@ -101,9 +103,17 @@ def _is_cached(plan: Plan, search: MethodSearch) -> bool:
 
 
 def _finished(plan: Plan, search: MethodSearch) -> int:
-    """Number of trials of a method that have finished, by their records."""
+    """Number of trials of a method on a backbone that have finished, by their records."""
     names = [name for name in plan.folder.trials if name.startswith(f"{search.space.method}-")]
+    expected = search.backbone.name if find_method(search.space.method).backbone else NONE
+    options = (search.backbone.layer, search.backbone.pool, search.backbone.padding)
     try:
-        return sum(TrialRecord.load(plan.folder.trial(name)).status == "finished" for name in names)
+        records = [TrialRecord.load(plan.folder.trial(name)) for name in names]
+        return sum(
+            record.status == "finished"
+            and record.backbone == expected
+            and (expected == NONE or (record.layer, record.pool, record.padding) == options)
+            for record in records
+        )
     except EarshotError:  # damaged: the trial writes it again
         return 0

@@ -248,6 +248,8 @@ class SweepConfig(BaseModel):
     def _check_backbones(self) -> "SweepConfig":
         if len(set(self.backbones)) != len(self.backbone):
             raise ValueError("backbone: names one twice")
+        if self.trust_remote_code is not None and len(self.backbone) > 1:
+            raise ValueError("trust_remote_code: of several backbones, give it to one: NAME@trust_remote_code=REVISION")
         return self
 
     @property

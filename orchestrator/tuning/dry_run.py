@@ -33,7 +33,7 @@ from trainables.records import TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
 
-SAME_KEYS = ("method", "benchmark_fingerprint", "protocol", "backbone")
+SAME_KEYS = ("method", "benchmark_fingerprint", "protocol", "backbone", "layer", "pool", "padding")
 """Chains for which these are equal take about the same time per session."""
 RECENT_RUNS = 20  # earlier runs in which the time per session is looked up
 

@@ -1,5 +1,6 @@
 """The plan of a sweep, checked before anything runs: search spaces, benchmark, sessions, and where results go."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,6 +161,7 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
     Raises:
         EarshotError: the shards, the protocol, the backbone or the storage are invalid.
     """
+    config = config.model_copy(update={"backbone": tuple(map(_absolute_backbone, config.backbone))})
     what = _what(config, spaces, benchmark)
     objectives = tuple(OBJECTIVES[name] for name in config.objective)
     earlier = [find_earlier_run(name, config.runs).resolve() for name in config.warm_start]
@@ -184,7 +186,6 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
     return config.model_copy(
         update={
             "benchmark": benchmark.address,
-            "backbone": tuple(map(_absolute_backbone, config.backbone)),
             "space": space.resolve() if space is not None and space.exists() else space,
             "data": config.data.resolve(),
             "runs": config.runs.resolve(),
@@ -198,7 +199,7 @@ def _absolute_backbone(text: str) -> str:
     name, _ = split_options(text)
     path, colon, function = name.partition(".py:")  # FILE.py:FUNCTION
     file = Path(f"{path}.py" if colon else path)
-    return f"{file.resolve()}{colon[3:]}{function}{text.removeprefix(name)}" if file.exists() else text
+    return f"{os.path.abspath(file)}{colon[3:]}{function}{text.removeprefix(name)}" if file.exists() else text
 
 
 def method_backbones(config: SweepConfig, spaces: Sequence[MethodSpace]) -> Iterator[tuple[MethodSpace, BackboneSpec]]:

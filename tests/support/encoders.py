@@ -143,7 +143,6 @@ class BandsConfig(PretrainedConfig):
 
 class BandsModel(PreTrainedModel):
     config_class = BandsConfig
-    main_input_name = "input_values"
 
     def __init__(self, config):
         super().__init__(config)

@@ -1,5 +1,6 @@
 """Chains, exports and errors with encoders of every family, through the public path."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -276,11 +277,16 @@ def test_code_that_comes_with_weights_runs_if_the_user_names_its_revision(
     write_remote(changed)
     (changed / "bands.py").write_text((changed / "bands.py").read_text() + "# another\n")
     assert load_backbone(BackboneSpec(str(changed), trust_remote_code=LOCAL_CODE), clips).digest != backbone.digest
+    with pytest.raises(EarshotError, match=r"'random-tiny' \(ast\) has no code of its own; leave it out$"):
+        load_backbone(BackboneSpec("random-tiny", trust_remote_code=LOCAL_CODE), clips)
 
     trial = write_run(tmp_path, tones, "simplecil", backbone=name, trust_remote_code=LOCAL_CODE)
-    with pytest.raises(EarshotError, match=r"code is not taken from a run folder; add --trust-remote-code local$"):
-        export(RunFolder(tmp_path / "it"), trial, tmp_path / "model")
-    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=Overrides(trust_remote_code=LOCAL_CODE))
+    for given in (Overrides(), Overrides(backbone=name), Overrides(trust_remote_code=LOCAL_CODE)):
+        with pytest.raises(EarshotError, match="code is not taken from a run folder; add --backbone .* --trust-remote"):
+            export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=given)
+    both = Overrides(backbone=name, trust_remote_code=LOCAL_CODE)
+    export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=both)
+    assert str(tmp_path) not in (tmp_path / "model" / "backbone" / "config.json").read_text()
     with pytest.raises(EarshotError, match=r"which is not part of the export; give it: --backbone NAME --trust-remote"):
         load_model(tmp_path / "model")
     with pytest.raises(EarshotError, match="its code differs from that of the export"):
@@ -302,8 +308,12 @@ def test_remote_code_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
     write_remote(tmp_path / "elsewhere")
     config = tmp_path / "elsewhere" / "config.json"
     config.write_text(config.read_text().replace('"bands.BandsModel"', '"other/model--bands.BandsModel"'))
+    write_remote(tmp_path / "extractor")
+    elsewhere = {"auto_map": {"AutoFeatureExtractor": "other/model--bands.Extractor"}}
+    (tmp_path / "extractor" / "preprocessor_config.json").write_text(json.dumps(elsewhere))
     for name, message in {
-        "weights": "the weights lack layer.bias",
+        "extractor": "its code is in the repository of another model",
+        "weights": "found one without 1 parameter .such as layer.bias",
         "raises": "its code failed: ValueError: no device",
         "rate": "sampling_rate: expected a positive whole number",
         "output": "its code failed: .* expected last_hidden_state",

@@ -13,6 +13,7 @@ import pytest
 
 from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
+from orchestrator.results.merging import check_same_backbones
 from orchestrator.results.run import Run
 from trainables.records import PREDICTIONS, TrialRecord
 
@@ -392,3 +393,12 @@ def test_changed_digits_in_predictions_and_the_description_are_errors(run_dir: P
     (run_dir / "sweep.json").write_text((run_dir / "sweep.json").read_text().replace("aa", "pd"))
     with pytest.raises(EarshotError, match=r"sweep\.json: checksum: expected"):
         Run.load(run_dir)
+
+
+def test_runs_on_other_weights_of_the_same_name_are_not_merged() -> None:
+    facts = {"model": {"digest": "1" * 64}}
+    check_same_backbones("a, b", [facts, {}, {**facts, "another": {"digest": "3" * 64}}])
+    with pytest.raises(
+        EarshotError, match=r"^a, b: backbone model: expected the same weights in all runs, found others;"
+    ):
+        check_same_backbones("a, b", [facts, {"model": {"digest": "2" * 64}}])

@@ -94,16 +94,23 @@ def test_the_code_of_a_resumed_run_is_named_by_the_user(tmp_path: Path) -> None:
 
 def test_the_revision_of_remote_code_is_named_by_the_user(tmp_path: Path) -> None:
     run = write_run(tmp_path / "mine", backbone="folder", trust_remote_code="local")
-    with pytest.raises(EarshotError, match=r"sweep\.json: .* add --trust-remote-code local$"):
-        parse(["--resume", str(run)])
-    config = parse(["--resume", str(run), "--trust-remote-code", "local"])
+    named = ["--backbone", "folder", "--trust-remote-code", "local"]
+    for given in ([], named[:2], named[2:]):
+        with pytest.raises(EarshotError, match=r"sweep\.json: .* add --backbone folder --trust-remote-code local$"):
+            parse(["--resume", str(run), *given])
+    config = parse(["--resume", str(run), *named])
     assert config.backbones[0].trust_remote_code == "local"
-    assert resume_command(run, config) == f"earshot sweep --resume {run} --trust-remote-code local"
+    assert resume_command(run, config) == f"earshot sweep --resume {run} --backbone folder --trust-remote-code local"
+    plain = write_run(tmp_path / "plain", backbone="/tmp/other")  # only the run names it
+    with pytest.raises(EarshotError, match=r"add --backbone /tmp/other$"):
+        parse(["--resume", str(plain), *named[2:]])
     of_one = write_run(tmp_path / "other", backbone=["folder@trust_remote_code=local", "earshot-tiny"])
     with pytest.raises(EarshotError, match=r"add --backbone folder@trust_remote_code=local --backbone earshot-tiny$"):
         parse(["--resume", str(of_one)])
     with pytest.raises(EarshotError, match="trust_remote_code"):
         parse(["--trust-remote-code", "main"])
+    with pytest.raises(EarshotError, match="of several backbones, give it to one: NAME@trust_remote_code="):
+        parse([*named, "--backbone", "earshot-tiny"])
 
 
 def test_resume_without_a_stored_configuration(tmp_path: Path) -> None:

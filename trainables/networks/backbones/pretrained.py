@@ -77,7 +77,7 @@ def restored(
     config._attn_implementation = _attention(config)
     with torch.device("meta"):  # no draw from the global generator, no initialisation
         model = model_class.from_config(config) if hasattr(model_class, "from_config") else model_class(config)
-    load_parameters(model, state, "backbone", _architecture_of(model), assign=True, advice=ADVICE)
+    load_parameters(model, state, "backbone", architecture_of(model), assign=True, advice=ADVICE)
     return model
 
 
@@ -129,7 +129,7 @@ def _load(
         config_class: Any = AutoConfig if part else getattr(model_class, "config_class", None) or AutoConfig
         config = config_class.from_pretrained(source.location, local_files_only=local)
         config = getattr(config, part) if part else config
-        _without_dropout(config)
+        without_dropout(config)
         with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
             model, info = model_class.from_pretrained(
                 source.location,
@@ -144,13 +144,13 @@ def _load(
         name = f"transformers.{model_class.__name__}"
         reason = first_line(error)
         raise _UnreadableError(f"backbone '{source.name}': cannot be loaded by {name} ({reason})") from None
-    architecture = architecture or _architecture_of(model)
+    architecture = architecture or architecture_of(model)
     differences = (info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
     check_parameters(f"backbone '{source.name}'", architecture, *differences)
     return model
 
 
-def _architecture_of(model: Any) -> Architecture:
+def architecture_of(model: Any) -> Architecture:
     """Parameters that are in no part of the model are of heads, and ignored."""
     parts = "|".join(re.escape(name) for name, _ in model.named_children())
     return Architecture(type(model).__name__, model.config.model_type, re.compile(rf"(?!({parts})\.)"))
@@ -161,7 +161,7 @@ def _attention(config: Any) -> str:
     return "eager" if config.model_type in ("clap_audio_model", "clap_text_model", "wavlm") else "sdpa"
 
 
-def _without_dropout(config: Any) -> None:
+def without_dropout(config: Any) -> None:
     """All that would draw from global generators when a method trains the network: dropout, LayerDrop, stochastic
     depth, SpecAugment."""
     for key, value in config.to_dict().items():

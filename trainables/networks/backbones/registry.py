@@ -76,6 +76,11 @@ def _check_options(spec: BackboneSpec, family: Any) -> None:
         raise EarshotError(
             f"--frontend {spec.frontend}: backbone '{spec.name}' ({name}) has a front end of its own; leave it out"
         )
+    if spec.trust_remote_code is not None and name != "remote":
+        raise EarshotError(
+            f"--trust-remote-code {spec.trust_remote_code}: backbone '{spec.name}' ({name}) has no code of its own; "
+            "leave it out"
+        )
     pools = getattr(family, "POOLS", ("mean",))
     if spec.pool is not None and spec.pool not in pools:
         raise EarshotError(

@@ -6,14 +6,14 @@ the hub, or `local` for that in a folder. It is loaded by `AutoModel` and `AutoF
     inputs     of the model's feature extractor, at its sampling rate; without one, waveforms at `config.sampling_rate`
     embedding  mean over the tokens of `last_hidden_state`, or `last_hidden_state` itself if it has no tokens
 
-The digest covers the weights, the configurations and the Python files beside that of the model's class.
+The digest covers the weights, the configurations, and the Python files of its classes and what these import relatively.
+Dropout, LayerDrop and SpecAugment are off.
 """
 
 import hashlib
 import inspect
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.text import printable
 from trainables.networks.backbones.own import OwnBackbone
+from trainables.networks.backbones.pretrained import architecture_of, without_dropout
 from trainables.networks.backbones.source import Source, check_hub, find_source
+from trainables.networks.checkpoint import check_parameters
 from trainables.networks.specs import LOCAL_CODE, BackboneSpec, ClipFormat
 
 MODEL_TYPES: tuple[str, ...] = ()
@@ -33,7 +35,7 @@ LAYERS = False
 FRONT_ENDS = False
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-CONFIGS = ("config.json", "preprocessor_config.json")
+EXTRACTOR = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,11 @@ class RemoteNetwork(nn.Module):
         super().__init__()
         self.model = model
         self.sample_rate = sample_rate
+        self.code_digest = ""
         self._extractor = extractor
-        self._name: str = getattr(model, "main_input_name", "input_values")
+        accepted = inspect.signature(model.forward).parameters
+        names = (*getattr(extractor, "model_input_names", ()), "input_values", "input_features")
+        self._name = next((name for name in names if name in accepted), getattr(model, "main_input_name", names[-1]))
         self.dim = 1
         with torch.inference_mode():
             self.dim = self.embed(torch.zeros(1, sample_rate)).shape[-1]
@@ -87,7 +92,8 @@ class RemoteBackbone(OwnBackbone):
     family = "remote"
 
     def save_config(self, folder: Path) -> None:
-        values = {"name": self.factory, "code": self._source}
+        name = Path(self.factory).name if Path(self.factory).is_absolute() else self.factory
+        values = {"name": name, "code": self._source}
         (folder / "config.json").write_text(json.dumps(values, indent=1) + "\n")
 
 
@@ -145,11 +151,7 @@ def check_trust(source: Source, revision: str | None) -> None:
             f"--trust-remote-code: expected {expected} for backbone '{source.name}', so that no other code runs, found "
             f"{printable(revision)[:100]!r}"
         )
-    if any("--" in str(place) for place in source.code.values()):
-        raise EarshotError(
-            f"backbone '{source.name}': its code is in the repository of another model, which its revision does not "
-            "cover; copy it into a folder"
-        )
+    _check_places(source, source.code)
 
 
 def _backbone(
@@ -168,8 +170,11 @@ def _open(source: Source, spec: BackboneSpec) -> tuple[RemoteNetwork, RemoteCode
         if not source.hub:
             raise EarshotError(f"backbone '{source.name}': {first_line(error)[:300]}") from None
         check_hub(source.name)
-        network = _load(source, spec, local=False)
-    return network, RemoteCode(source.name, _digest(network.model, source, spec))
+        try:
+            network = _load(source, spec, local=False)
+        except OSError as again:
+            raise EarshotError(f"backbone '{source.name}': {first_line(again)[:300]}") from None
+    return network, RemoteCode(source.name, network.code_digest)
 
 
 def _load(source: Source, spec: BackboneSpec, *, local: bool) -> RemoteNetwork:
@@ -182,10 +187,9 @@ def _load(source: Source, spec: BackboneSpec, *, local: bool) -> RemoteNetwork:
             model, info = AutoModel.from_pretrained(
                 source.location, dtype=torch.float32, output_loading_info=True, **options
             )
-        if info["missing_keys"] or info["mismatched_keys"]:
-            raise EarshotError(
-                f"backbone '{source.name}': the weights lack {', '.join(map(str, sorted(info['missing_keys'])))[:200]}"
-            )
+        differences = (info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+        check_parameters(f"backbone '{source.name}'", architecture_of(model), *differences)
+        without_dropout(model.config)
         extractor = None
         if _has_extractor(source, options):
             extractor = AutoFeatureExtractor.from_pretrained(source.location, **options)
@@ -193,9 +197,11 @@ def _load(source: Source, spec: BackboneSpec, *, local: bool) -> RemoteNetwork:
         if not isinstance(rate, int) or rate < 1:
             raise EarshotError(
                 f"backbone '{source.name}': sampling_rate: expected a positive whole number in "
-                f"{CONFIGS[1]} or {CONFIGS[0]}, found {str(rate)[:50]}"
+                f"{EXTRACTOR} or config.json, found {str(rate)[:50]}"
             )
-        return RemoteNetwork(model.eval(), extractor, rate)
+        network = RemoteNetwork(model.eval(), extractor, rate)
+        network.code_digest = _digest(model, extractor)
+        return network
     except (EarshotError, OSError):
         raise
     except Exception as error:  # code of others
@@ -205,26 +211,43 @@ def _load(source: Source, spec: BackboneSpec, *, local: bool) -> RemoteNetwork:
 
 
 def _has_extractor(source: Source, options: Mapping[str, Any]) -> bool:
+    """Whether the model has the configuration of a feature extractor, whose code is checked.
+
+    Raises:
+        OSError: it is not known without asking the hub.
+    """
+    from huggingface_hub import try_to_load_from_cache
     from transformers.utils import cached_file
 
-    names = ("revision", "local_files_only")
-    chosen = {name: options[name] for name in names if name in options}
-    found = cached_file(source.location, CONFIGS[1], _raise_exceptions_for_missing_entries=False, **chosen)
-    return found is not None
+    chosen = {name: options[name] for name in ("revision", "local_files_only") if name in options}
+    found = cached_file(source.location, EXTRACTOR, _raise_exceptions_for_missing_entries=False, **chosen)
+    if found is None:
+        is_known = not source.hub or not options["local_files_only"]
+        if not is_known and try_to_load_from_cache(source.location, EXTRACTOR, revision=options["revision"]) is None:
+            raise OSError(f"{EXTRACTOR}: not in the local cache")
+        return False
+    code = json.loads(Path(found).read_bytes()).get("auto_map")
+    _check_places(source, code if isinstance(code, dict) else {})
+    return True
 
 
-def _digest(model: nn.Module, source: Source, spec: BackboneSpec) -> str:
-    """SHA-256 of the code and the configurations."""
-    from transformers.utils import cached_file
-
-    folder = Path(inspect.getfile(sys.modules[type(model).__module__])).parent
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.py"))}
-    revision = {"revision": spec.trust_remote_code} if source.hub else {}
-    for name in CONFIGS:
-        found = cached_file(
-            source.location, name, local_files_only=True, _raise_exceptions_for_missing_entries=False, **revision
+def _check_places(source: Source, code: Mapping[str, Any]) -> None:
+    """Checks that the classes of an `auto_map` are not in another repository: `OWNER/NAME--MODULE.CLASS`."""
+    if any("--" in str(place) for place in code.values()):
+        raise EarshotError(
+            f"backbone '{source.name}': its code is in the repository of another model, which its revision does not "
+            "cover; copy it into a folder"
         )
-        if found is not None:
-            files[name] = Path(found)
-    lines = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for name, path in sorted(files.items())]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest(model: nn.Module, extractor: Any) -> str:
+    """SHA-256 of the code that came with the model, and of the configurations."""
+    from transformers.dynamic_module_utils import get_relative_import_files
+
+    digests = {hashlib.sha256(part.to_json_string().encode()).hexdigest() for part in (model.config, extractor) if part}
+    for part in (model, model.config, extractor):
+        if type(part).__module__.startswith("transformers_modules."):
+            place = inspect.getfile(type(part))
+            files = {place, *get_relative_import_files(place)}
+            digests |= {hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()

@@ -18,7 +18,7 @@ from typing import Any
 from datasets.utils.errors import EarshotError, first_line
 from datasets.utils.suggestion import suggestion
 from trainables.networks.shipped import shipped, verified_folder
-from trainables.networks.specs import DEFAULT, RANDOM, RESNET, is_factory
+from trainables.networks.specs import DEFAULT, LOCAL_CODE, RANDOM, RESNET, is_factory
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -70,7 +70,9 @@ def find_source(name: str, revision: str | None = None) -> Source:
             raise EarshotError(f"backbone '{name}': the folder has no config.json; expected one saved by transformers")
         return _with_config(Source(name, name), config)
     if HUB_NAME.match(name):
-        return _with_config(Source(name, name, hub=True), _hub_config(name, revision))
+        return _with_config(
+            Source(name, name, hub=True), _hub_config(name, None if revision == LOCAL_CODE else revision)
+        )
     raise EarshotError(
         f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM, RESNET))} (or give a .pth or "
         ".safetensors file, a folder saved by transformers, or a hub name such as "
