@@ -10,7 +10,6 @@ from typing import Any
 
 from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.monitor import TuneMonitor
-from orchestrator.results.backbones import NONE
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.dry_run import chains_of, on_cpu
 from orchestrator.tuning.plan import Plan
@@ -105,14 +104,13 @@ def _is_cached(plan: Plan, search: MethodSearch) -> bool:
 def _finished(plan: Plan, search: MethodSearch) -> int:
     """Number of trials of a method on a backbone that have finished, by their records."""
     names = [name for name in plan.folder.trials if name.startswith(f"{search.space.method}-")]
-    expected = search.backbone.name if find_method(search.space.method).backbone else NONE
-    options = (search.backbone.layer, search.backbone.pool, search.backbone.padding)
+    spec = search.backbone if find_method(search.space.method).backbone else None
+    expected = (spec.name, spec.layer, spec.pool, spec.padding) if spec else None
     try:
         records = [TrialRecord.load(plan.folder.trial(name)) for name in names]
         return sum(
             record.status == "finished"
-            and record.backbone == expected
-            and (expected == NONE or (record.layer, record.pool, record.padding) == options)
+            and (expected is None or (record.backbone, record.layer, record.pool, record.padding) == expected)
             for record in records
         )
     except EarshotError:  # damaged: the trial writes it again

@@ -199,7 +199,11 @@ def _absolute_backbone(text: str) -> str:
     name, _ = split_options(text)
     path, colon, function = name.partition(".py:")  # FILE.py:FUNCTION
     file = Path(f"{path}.py" if colon else path)
-    return f"{os.path.abspath(file)}{colon[3:]}{function}{text.removeprefix(name)}" if file.exists() else text
+    return (
+        f"{os.path.normpath(Path.cwd() / file)}{colon[3:]}{function}{text.removeprefix(name)}"
+        if file.exists()
+        else text
+    )
 
 
 def method_backbones(config: SweepConfig, spaces: Sequence[MethodSpace]) -> Iterator[tuple[MethodSpace, BackboneSpec]]:

@@ -282,7 +282,9 @@ def test_code_that_comes_with_weights_runs_if_the_user_names_its_revision(
 
     trial = write_run(tmp_path, tones, "simplecil", backbone=name, trust_remote_code=LOCAL_CODE)
     for given in (Overrides(), Overrides(backbone=name), Overrides(trust_remote_code=LOCAL_CODE)):
-        with pytest.raises(EarshotError, match="code is not taken from a run folder; add --backbone .* --trust-remote"):
+        with pytest.raises(
+            EarshotError, match=r"code is not taken from a run folder; add --backbone .* --trust-remote"
+        ):
             export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=given)
     both = Overrides(backbone=name, trust_remote_code=LOCAL_CODE)
     export(RunFolder(tmp_path / "it"), trial, tmp_path / "model", overrides=both)

@@ -240,7 +240,7 @@ def _check_places(source: Source, code: Mapping[str, Any]) -> None:
         )
 
 
-def _digest(model: nn.Module, extractor: Any) -> str:
+def _digest(model: Any, extractor: Any) -> str:
     """SHA-256 of the code that came with the model, and of the configurations."""
     from transformers.dynamic_module_utils import get_relative_import_files
 
