@@ -110,8 +110,9 @@ class Ridge:
         """The lambda with the lowest squared error on the targets of clips that are left out in turn.
 
         The candidates are `RELATIVE` multiples of the mean squared norm of an embedding. A clip that is alone in its
-        class is not left out: nothing is known about the class then. Where no clip can be left out (one shot; all rows
-        have been replaced), the last lambda stays; without one it is `UNCHOSEN` times the mean squared norm.
+        class is not left out: nothing is known about the class then. Where no clip can be left out, lambda is `UNCHOSEN`
+        times the mean squared norm; where all rows have been replaced, the last lambda stays, and without one it is
+        `UNCHOSEN` times the mean squared norm of the clips with which they were replaced (`add`).
         """
         factor, targets = self._stacked(classes)
         columns = torch.cat([torch.zeros(0, dtype=torch.int64, device=factor.device), *self.columns])
@@ -164,14 +165,19 @@ class Ridge:
         return (embeddings.double() @ self.weights).float()
 
     def add(self, embed: Embed, columns: Tensor, classes: int, rows: Tensor, targets: Tensor | None = None) -> None:
-        """Adds the clips in `rows` (row numbers) to the statistics."""
+        """Adds the clips in `rows` (row numbers) to the statistics; sets lambda where none is left to choose it by."""
         device = self.weights.device
+        squares = 0.0
         for part in rows.split(CHUNK):
             wanted = nn.functional.one_hot(columns[part], classes) if targets is None else targets[part]
-            self.chunks.append((embed(part).double(), wanted.double().to(device)))
+            embedded = embed(part).double()
+            squares += float(embedded.square().sum())
+            self.chunks.append((embedded, wanted.double().to(device)))
             self.columns.append(columns[part].to(device))
             self._compress(classes, above=max(2 * self.dim, self.clips))  # less often: each QR costs the same
         self._compress(classes, above=max(int(SLACK * self.dim), self.clips))
+        if len(rows) and not self.penalty > 0 and not any((own >= 0).any() for own in self.columns):
+            self.penalty = UNCHOSEN * squares / len(rows)
 
     def best_penalty(self, embed: Embed, columns: Tensor, classes: int, rows: Tensor) -> float:
         """The lambda with the lowest squared error on the one-hot targets of the clips in `rows`; the smallest of ties.
