@@ -120,6 +120,8 @@ class Ridge:
         rows = ((columns >= 0) & (counts[columns.clamp_min(0)] > 1)).nonzero().squeeze(1)
         scale = float(factor[columns >= 0].square().sum(dim=1).mean()) if (columns >= 0).any() else 0.0
         if not len(rows) or scale == 0:
+            if scale and bool((columns >= 0).all()):
+                return UNCHOSEN * scale
             return self.penalty if self.penalty > 0 else UNCHOSEN * (scale or 1.0)
         if len(factor) <= self.dim:
             values, vectors = _spectrum(factor)
