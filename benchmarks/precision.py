@@ -2,8 +2,9 @@
 
     python -m benchmarks.precision --out FOLDER
 
-runs chains of EDE over ravdess-16k with the small AST that made the golden tensors, three ways on the same seeds, and
-prints how many predictions differ and the AA of each head (docs/methods.md).
+runs chains of EDE as published (`prototypes: exemplars`, `combine: concatenate`) over ravdess-16k with the small AST
+that made the golden tensors, three ways on the same seeds, and prints how many predictions differ and the AA of each
+head (docs/methods.md).
 """
 
 import argparse
@@ -32,6 +33,7 @@ WAYS: dict[str, tuple[type[np.floating], Literal["float32", "bf16"]]] = {
     "networks in bf16, token maps in 16 bits": (np.float16, "bf16"),
 }
 HEADS = ("prototype", "linear", "nme")
+SETTINGS = {"base_epochs": 20, "incremental_epochs": 20, "prototypes": "exemplars", "combine": "concatenate"}
 CORPUS = "ravdess-16k"
 
 
@@ -41,7 +43,7 @@ def predictions(way: str, seed: int, options: argparse.Namespace) -> dict[str, n
     config = ChainConfig(
         benchmark=str(options.out / CORPUS),
         method="ede",
-        settings={"base_epochs": 20, "incremental_epochs": 20},
+        settings=SETTINGS,
         protocol=Protocol(base=5, way=5, class_order="seeded"),
         seeds=SeedTriple(order=seed, support=seed, initialisation=seed),
         backbone=str(options.shared / "golden" / "ast-tiny-original.safetensors"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.methods import FLOOR, differences_table, methods_table
-from benchmarks.precision import average_accuracy
+from benchmarks.ede_prototypes import EPOCHS, ROWS
+from benchmarks.precision import SETTINGS, average_accuracy
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from search_spaces.loader import load_space, shipped
@@ -68,3 +69,7 @@ def test_average_accuracy_by_hand() -> None:
     """Session 0: 1 of 2; session 1: 1 of 4; AA = 37.5."""
     rows = np.array([[0, 1, 1], [0, 2, 1], [1, 1, 1], [1, 2, 3], [1, 3, 1], [1, 3, 2]])
     assert average_accuracy(rows) == pytest.approx(37.5)
+
+
+def test_what_16_bits_change_is_shown_for_ede_as_published() -> None:
+    assert SETTINGS == {**EPOCHS, **ROWS["as published"]}
