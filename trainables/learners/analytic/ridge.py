@@ -5,13 +5,14 @@
 where phi_n is the embedding of a clip and y_n its one-hot class. Few-shot sessions have far fewer clips than
 dimensions, so G is stored exactly as a factor with few rows,
 
-    R^T R = G     R^T Z = Q        R [r, M]     Z [r, classes]     r <= 1.1 M,
+    R^T R = G     R^T Z = Q        R [r, M]     Z [r, classes]     r <= max(1.1 M, clips),
 
-and one eigendecomposition R R^T = V diag(s) V^T of size r gives the solution for every lambda:
+where `clips` is 4,096 if every clip is left out in turn, otherwise 0. One eigendecomposition R R^T = V diag(s) V^T of
+size r gives the solution for every lambda:
 
     W = R^T (R R^T + lambda I)^-1 Z = R^T V diag(1 / (s + lambda)) V^T Z
 
-New clips add rows, new classes add columns of zeros. When there are more than 1.1 M rows, a QR decomposition
+New clips add rows, new classes add columns of zeros. When there are more rows than that, a QR decomposition
 [R Z] = O T replaces them by the first M rows of T: O is orthogonal, so G and Q are unchanged. All in float64. Until
 then a row of R is the embedding of one clip, which reveals more about the clip than G, but not about W. With such rows
 a class is forgotten by dropping its rows, and every clip can be left out in turn, for every lambda, with the same
