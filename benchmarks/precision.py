@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.methods import CORPORA
@@ -52,11 +53,15 @@ def predictions(way: str, seed: int, options: argparse.Namespace) -> dict[str, n
         store=options.out / f"store-{np.dtype(tokens)}-{precision}",
     )
     features.TOKENS = tokens
-    chain = Chain(config, options.out / "trials" / f"{np.dtype(tokens)}-{precision}-{seed}")
+    return scored(Chain(config, options.out / "trials" / f"{np.dtype(tokens)}-{precision}-{seed}"))
+
+
+def scored(chain: Chain) -> dict[str, np.ndarray]:
+    """Runs a chain of EDE; per head: session, label and prediction of every scored test clip, `[rows, 3]`."""
     rows: dict[str, list[np.ndarray]] = {head: [] for head in HEADS}
     while not chain.done:
         record = chain.step()
-        frame = pq.read_table(chain.folder / record.predictions).to_pandas()
+        frame = pq.read_table(pa.BufferReader((chain.folder / record.predictions).read_bytes())).to_pandas()
         frame = frame[frame["split"] == "test"]
         for head in HEADS:
             found = frame[frame["head"] == head]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.methods import FLOOR, differences_table, methods_table
 from benchmarks.ede_prototypes import EPOCHS, ROWS
-from benchmarks.precision import SETTINGS, average_accuracy
+from benchmarks.precision import HEADS, SETTINGS, average_accuracy, scored
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from search_spaces.loader import load_space, shipped
@@ -71,5 +71,17 @@ def test_average_accuracy_by_hand() -> None:
     assert average_accuracy(rows) == pytest.approx(37.5)
 
 
-def test_what_16_bits_change_is_shown_for_ede_as_published() -> None:
+def test_what_16_bits_change_is_shown_for_ede_as_published(tones: Path, tmp_path: Path) -> None:
     assert SETTINGS == {**EPOCHS, **ROWS["as published"]}
+    config = ChainConfig(
+        benchmark=str(tones),
+        method="ede",
+        settings={**SETTINGS, "base_epochs": 1, "incremental_epochs": 1},
+        protocol=PROTOCOL,
+        store=tmp_path / "store",
+    )
+    rows = scored(Chain(config, tmp_path / "run" / "trials" / config.trial))
+    chains = Run.load(tmp_path / "run").chains.set_index(["head", "split"])["aa"]
+    assert tuple(rows) == HEADS
+    for head in HEADS:
+        assert average_accuracy(rows[head]) == pytest.approx(100 * chains[head, "test"])
