@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.methods import FLOOR, differences_table, methods_table
 from benchmarks.ede_prototypes import EPOCHS, ROWS
+from benchmarks.methods import FLOOR, differences_table, methods_table
 from benchmarks.precision import HEADS, SETTINGS, average_accuracy, scored
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
@@ -72,7 +72,7 @@ def test_average_accuracy_by_hand() -> None:
 
 
 def test_what_16_bits_change_is_shown_for_ede_as_published(tones: Path, tmp_path: Path) -> None:
-    assert SETTINGS == {**EPOCHS, **ROWS["as published"]}
+    assert {**EPOCHS, **ROWS["as published"]} == SETTINGS
     config = ChainConfig(
         benchmark=str(tones),
         method="ede",

@@ -111,9 +111,9 @@ class Ridge:
         """The lambda with the lowest squared error on the targets of clips that are left out in turn.
 
         The candidates are `RELATIVE` multiples of the mean squared norm of an embedding. A clip that is alone in its
-        class is not left out: nothing is known about the class then. Where no clip can be left out, lambda is `UNCHOSEN`
-        times the mean squared norm; where all rows have been replaced, the last lambda stays, and without one it is
-        `UNCHOSEN` times the mean squared norm of the clips with which they were replaced (`add`).
+        class is not left out: nothing is known about the class then. Where no clip can be left out, lambda is
+        `UNCHOSEN` times the mean squared norm; where rows have been replaced, the last lambda stays, and without one it
+        is `UNCHOSEN` times the mean squared norm of the clips with which they were replaced (`add`).
         """
         factor, targets = self._stacked(classes)
         columns = torch.cat([torch.zeros(0, dtype=torch.int64, device=factor.device), *self.columns])
