@@ -113,6 +113,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--corpus", action="append", choices=list(CORPORA), help="may be repeated (default: both)")
     parser.add_argument("--method", action="append", help="may be repeated (default: all)")
+    parser.add_argument("--space", default="table", help="search space, or its YAML file (default: table)")
     parser.add_argument("--differences", action="store_true", help="EDE's departures from the release instead")
     options = parser.parse_args()
     try:
@@ -122,7 +123,7 @@ def main() -> int:
                 kinds = ("kaldi", "reference")
                 print(differences_table({kind: run(name, "ede-differences", kind, options) for kind in kinds}))
             else:
-                print(methods_table(run(name, "table", "reference", options)))
+                print(methods_table(run(name, options.space, "reference", options)))
     except (EarshotError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         return 2

@@ -2,8 +2,9 @@
 
     python -m benchmarks.precision --out FOLDER
 
-runs chains of EDE over ravdess-16k with the small AST that made the golden tensors, three ways on the same seeds, and
-prints how many predictions differ and the AA of each head (docs/methods.md).
+runs chains of EDE as published (`prototypes: exemplars`, `combine: concatenate`) over ravdess-16k with the small AST
+that made the golden tensors, three ways on the same seeds, and prints how many predictions differ and the AA of each
+head (docs/methods.md).
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.methods import CORPORA
@@ -32,6 +34,7 @@ WAYS: dict[str, tuple[type[np.floating], Literal["float32", "bf16"]]] = {
     "networks in bf16, token maps in 16 bits": (np.float16, "bf16"),
 }
 HEADS = ("prototype", "linear", "nme")
+SETTINGS = {"base_epochs": 20, "incremental_epochs": 20, "prototypes": "exemplars", "combine": "concatenate"}
 CORPUS = "ravdess-16k"
 
 
@@ -41,7 +44,7 @@ def predictions(way: str, seed: int, options: argparse.Namespace) -> dict[str, n
     config = ChainConfig(
         benchmark=str(options.out / CORPUS),
         method="ede",
-        settings={"base_epochs": 20, "incremental_epochs": 20},
+        settings=SETTINGS,
         protocol=Protocol(base=5, way=5, class_order="seeded"),
         seeds=SeedTriple(order=seed, support=seed, initialisation=seed),
         backbone=str(options.shared / "golden" / "ast-tiny-original.safetensors"),
@@ -50,11 +53,15 @@ def predictions(way: str, seed: int, options: argparse.Namespace) -> dict[str, n
         store=options.out / f"store-{np.dtype(tokens)}-{precision}",
     )
     features.TOKENS = tokens
-    chain = Chain(config, options.out / "trials" / f"{np.dtype(tokens)}-{precision}-{seed}")
+    return scored(Chain(config, options.out / "trials" / f"{np.dtype(tokens)}-{precision}-{seed}"))
+
+
+def scored(chain: Chain) -> dict[str, np.ndarray]:
+    """Runs a chain of EDE; per head: session, label and prediction of every scored test clip, `[rows, 3]`."""
     rows: dict[str, list[np.ndarray]] = {head: [] for head in HEADS}
     while not chain.done:
         record = chain.step()
-        frame = pq.read_table(chain.folder / record.predictions).to_pandas()
+        frame = pq.read_table(pa.BufferReader((chain.folder / record.predictions).read_bytes())).to_pandas()
         frame = frame[frame["split"] == "test"]
         for head in HEADS:
             found = frame[frame["head"] == head]

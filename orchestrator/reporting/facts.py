@@ -10,6 +10,7 @@ from datasets.utils.humanize import format_duration
 from orchestrator.reporting.formatting import MISSING, settings
 from orchestrator.results.backbones import Entry
 from orchestrator.results.ceilings import Ceilings, ceilings
+from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
@@ -196,4 +197,24 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         (name, format_duration(float(made[key])) if key == "seconds" else str(made[key]))
         for key, name in _PROVENANCE.items()
         if made.get(key) is not None
+    ]
+
+
+def classes_leave(run: Run) -> bool:
+    """Whether classes leave in a session of the run; accuracies are then over the classes still present."""
+    return any(session.left for record in run.trials.values() for session in record.sessions)
+
+
+def classes_counted(run: Run) -> str:
+    """Which classes an accuracy is over, behind 'all classes'."""
+    return "present" if classes_leave(run) else "seen so far"
+
+
+def formulae(run: Run) -> list[tuple[str, str]]:
+    """`FORMULAE`, of the classes present where classes leave."""
+    if not classes_leave(run):
+        return list(FORMULAE)
+    return [
+        (name, text.replace("seen so far", "present").replace("seen by then", "present then"))
+        for name, text in FORMULAE
     ]

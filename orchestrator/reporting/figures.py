@@ -97,7 +97,9 @@ def with_bands(curves: int) -> bool:
     return curves <= len(PALETTE)
 
 
-def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str) -> Figure:
+def accuracy_curves(
+    curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str, counted: str = "seen so far"
+) -> Figure:
     """Draws A_t of several methods in one panel: a line for the mean and, for few methods, a band of +- one std.
 
     Args:
@@ -105,6 +107,7 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
         ticks: tick label of each session, [sessions].
         title: title of the figure.
         subtitle: explanation below the title.
+        counted: which classes the ticks count: "seen so far", "present".
     """
     with own_settings():
         right = 0.52 + max(text_width(_label(curve), NUMBER_POINTS) for curve in curves)
@@ -114,7 +117,7 @@ def accuracy_curves(curves: Sequence[Curve], ticks: Sequence[str], title: str, s
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height))
         _panel(axes, curves, ticks, _limits(curves))
-        axes.set_xlabel("session (classes seen so far)")
+        axes.set_xlabel(f"session (classes {counted})")
         axes.set_ylabel("accuracy (%)")
         head(figure, title, subtitle)
         return figure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.utils.text import one_line, plural, printable
-from orchestrator.reporting.facts import entry_cells, entry_header, limiting_ceilings
+from orchestrator.reporting.facts import classes_leave, entry_cells, entry_header, limiting_ceilings
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.sentences import PROVISIONAL_MARK, methods_caption
 from orchestrator.reporting.tables import MethodRow
@@ -32,6 +32,7 @@ def latex(run: Run, rows: Sequence[MethodRow]) -> str:
         rows: one per method.
     """
     sessions = run.planned_sessions
+    counted = "classes present" if classes_leave(run) else "classes seen"
     counts = sorted({row.n for row in rows})
     seeds = plural(int(counts[0]), "seed") if len(counts) == 1 and counts[0].isdigit() else "the finished seeds"
     caption = escape(methods_caption(run, seeds))
@@ -54,7 +55,7 @@ def latex(run: Run, rows: Sequence[MethodRow]) -> str:
         r"  \label{tab:accuracy}",
         f"  \\begin{{tabular}}{{{'l' * len(names)}{'r' * sessions}rr}}",
         r"    \toprule",
-        f"    {'& ' * len(names)}\\multicolumn{{{sessions}}}{{c}}{{Session (classes seen)}}{' & ' * 2}\\\\",
+        f"    {'& ' * len(names)}\\multicolumn{{{sessions}}}{{c}}{{Session ({counted})}}{' & ' * 2}\\\\",
         f"    \\cmidrule(lr){{{len(names) + 1}-{len(names) + sessions}}}",
         f"    {head} \\\\",
         r"    \midrule",
@@ -73,7 +74,7 @@ def escape(text: object) -> str:
 
 
 def _session(run: Run, session: int) -> str:
-    """'3 (20)': the session and the number of classes seen after it, if all chains agree."""
+    """'3 (20)': the session and the number of classes seen, or present, after it, if all chains agree."""
     seen = run.classes_seen[session]
     return str(session) if seen is None else f"{session} ({seen})"
 

@@ -8,8 +8,10 @@ from datasets.utils.errors import EarshotError
 from orchestrator.reporting.facts import (
     chain_count,
     choices_of,
+    classes_leave,
     entry_cells,
     entry_header,
+    formulae,
     incomplete_trials,
     what_ran,
 )
@@ -26,7 +28,7 @@ from orchestrator.reporting.sentences import (
     verdict,
 )
 from orchestrator.reporting.tables import MethodRow
-from orchestrator.results.measures import FORMULAE, MEASURES, SESSION_METRICS
+from orchestrator.results.measures import MEASURES, SESSION_METRICS
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.comparison import compare, compared_methods
@@ -34,6 +36,7 @@ from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.hyperparameter_importance import MIN_CONFIGURATIONS, importances
 from orchestrator.statistics.pareto import candidates, objectives_of
 from orchestrator.statistics.variance_components import split_variance
+from trainables.records import TrialRecord
 
 _MOST_NAMES = 12  # class names per session, before "and 48 more"
 
@@ -77,7 +80,7 @@ def markdown_report(run: Run, estimates: Estimates, figures: Mapping[str, str]) 
         "## Sessions",
         _sessions(run),
         "## Definitions",
-        "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in FORMULAE),
+        "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in formulae(run)),
         escape(HOW_COUNTED),
     ]
     return "\n\n".join(parts) + "\n"
@@ -267,19 +270,29 @@ def _value(value: Estimate, objective: Objective) -> str:
 
 def _sessions(run: Run) -> str:
     """The classes of each session, in the order of a chain with the most sessions."""
-    orders = {tuple(s.classes for s in record.sessions): record for record in run.trials.values() if record.sessions}
+    orders = {
+        tuple((s.classes, s.left) for s in record.sessions): record for record in run.trials.values() if record.sessions
+    }
     if not orders:
         return "No session is finished yet."
     longest = max(len(order) for order in orders)
     order, record = next((o, r) for o, r in orders.items() if len(o) == longest)
     rows = []
-    for index, labels in enumerate(order):
-        names = [record.class_names[label] for label in labels]
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        rows.append([index, len(names), ", ".join(names[:_MOST_NAMES]) + more])
+    for index, (labels, left) in enumerate(order):
+        names = [_names(record, labels)] if labels else []
+        names += [f"leave: {_names(record, left)}"] if left else []
+        rows.append([index, len(labels), "; ".join(names)])
     different = [o for o in orders if not any(o != other and other[: len(o)] == o for other in orders)]
     several = f" in {escape(record.trial)}; the run has {len(different)} orders" if len(different) > 1 else ""
-    return f"The classes introduced in each session{several}.\n\n" + table([">session", ">classes", "names"], rows)
+    leaving = ", and those that leave" if classes_leave(run) else ""
+    return f"The classes introduced in each session{leaving}{several}.\n\n" + table(
+        [">session", ">classes", "names"], rows
+    )
+
+
+def _names(record: TrialRecord, labels: Sequence[int]) -> str:
+    more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
+    return ", ".join(record.class_names[label] for label in labels[:_MOST_NAMES]) + more
 
 
 def _embed(figures: Mapping[str, str], titles: Mapping[str, str]) -> list[str]:

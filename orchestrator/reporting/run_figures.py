@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from datasets.utils.text import one_line, plural
 from orchestrator.reporting import figures
-from orchestrator.reporting.facts import limiting_ceilings
+from orchestrator.reporting.facts import classes_counted, classes_leave, limiting_ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
@@ -31,15 +31,20 @@ def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dic
     chains = f"over {_chains(run, shown)}"
     panels = [(c.label, _head_curves(run, estimates, c, choices)) for c in shown]
     spread = "mean, band of one std," if figures.with_bands(len(shown)) else "mean"
+    clips_of = "present" if classes_leave(run) else "seen"
     drawn = {
         "accuracy": figures.accuracy_curves(
             _method_curves(run, estimates, choices),
             [t if seen is None else f"{t}\n({seen})" for t, seen in zip(sessions, run.classes_seen, strict=True)],
             "Accuracy after each session",
-            f"test clips of all classes seen, default head; {spread} {chains}",
+            f"test clips of all classes {clips_of}, default head; {spread} {chains}",
+            classes_counted(run),
         ),
         "heads": figures.head_panels(
-            panels, sessions, "Accuracy per head", f"test clips of all classes seen; mean, band of one std, {chains}"
+            panels,
+            sessions,
+            "Accuracy per head",
+            f"test clips of all classes {clips_of}; mean, band of one std, {chains}",
         ),
     }
     for index, choice in enumerate(shown):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.utils.text import one_line, plural
-from orchestrator.reporting.facts import by_validation, fewest_chains, limiting_ceilings
+from orchestrator.reporting.facts import by_validation, classes_counted, fewest_chains, limiting_ceilings
 from orchestrator.reporting.formatting import percent
 from orchestrator.results.measures import Measure
 from orchestrator.results.run import Choice, Run
@@ -151,7 +151,8 @@ def methods_caption(run: Run, chains: str) -> str:
     """
     benchmark = one_line(next(iter(run.trials.values())).benchmark)
     return (
-        f"Accuracy (%) on {benchmark} after each session, over all classes seen so far. AA: mean over the sessions; PD:"
+        f"Accuracy (%) on {benchmark} after each session, over all classes"
+        f" {classes_counted(run)}. AA: mean over the sessions; PD:"
         f" first minus last session. Means over {chains}; AA and PD with the sample standard deviation. The"
         " configuration of each method was chosen by its validation accuracy."
     )

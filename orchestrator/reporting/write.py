@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.utils.csv_table import csv_bytes
 from datasets.utils.files import write_files
 from orchestrator.reporting import tables
-from orchestrator.reporting.facts import choices_of, what_ran
+from orchestrator.reporting.facts import choices_of, formulae, what_ran
 from orchestrator.reporting.html import page
 from orchestrator.reporting.latex import latex
 from orchestrator.reporting.markdown_report import markdown_report, methods_markdown
@@ -17,7 +17,6 @@ from orchestrator.reporting.sentences import SHEETS, selection
 from orchestrator.reporting.spreadsheet import xlsx
 from orchestrator.reporting.style import render
 from orchestrator.reporting.tables import Grid
-from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from orchestrator.statistics.pareto import candidates, objectives_of
@@ -109,5 +108,5 @@ def _read_me(run: Run) -> list[tuple[str, str]]:
         *what_ran(run),
         ("how chosen", selection(choices_of(run))),
         *((f"sheet {name}" if not name.startswith("_") else name, text) for name, text in SHEETS),
-        *FORMULAE,
+        *formulae(run),
     ]

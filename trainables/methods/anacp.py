@@ -68,7 +68,7 @@ class AnaCP(Learner):
         self.shrinkage = UNCHOSEN
         self._seed = 0
         self._thetas: list[Tensor] = []
-        self._classifier = Ridge(settings.projection, features.device)
+        self._classifier = Ridge(settings.projection, features.device, CLIPS)
 
     def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
         return [self.features.pooled_request(positions)]
@@ -152,7 +152,7 @@ class AnaCP(Learner):
     def _project_and_classify(self, covariance: Covariance) -> None:
         targets = separated(covariance.power(self.moments.means, -0.5), self.settings.separation)
         self._thetas = [ridge.weights @ targets for ridge in self.ridges]
-        self._classifier = Ridge(self.settings.projection, self.features.device)
+        self._classifier = Ridge(self.settings.projection, self.features.device, CLIPS)
         for column, label in enumerate(self.classes):
             replays = self.moments.means[column] + covariance.power(self._noise(label), 0.5)
             features = self._expand(self.project(replays.float()))

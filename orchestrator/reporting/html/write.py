@@ -14,11 +14,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from datasets.utils.files import write_files
-from orchestrator.reporting.facts import choices_of, incomplete_trials, what_ran
+from orchestrator.reporting.facts import choices_of, classes_leave, formulae, incomplete_trials, what_ran
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
 from orchestrator.reporting.sentences import answer, notes
-from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
@@ -55,6 +54,8 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
         EarshotError: the run folder was damaged since it was loaded.
     """
     data, script, choices = payload(run, estimates), _asset("page.js"), choices_of(run)
+    counted = "present" if classes_leave(run) else "seen"
+    script = script.replace("(classes seen)", f"(classes {counted})")
     html: str = _template().render(
         data=data,
         json=Markup(_script_safe_json(data)),
@@ -62,7 +63,8 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
         notes=notes(run, estimates, choices),
         facts=what_ran(run),
         incomplete=incomplete_trials(run),
-        formulae=FORMULAE,
+        formulae=formulae(run),
+        counted=counted,
         live=live,
         reload=RELOAD_SECONDS,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

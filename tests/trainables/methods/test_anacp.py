@@ -61,3 +61,10 @@ def test_support_clips_are_recognised(features: Features) -> None:
     for session in sessions(features):
         predicted = learner.score(session.support)["ridge"].argmax(dim=1).tolist()
         assert [learner.classes[column] for column in predicted] == list(session.support_labels)
+
+
+def test_the_classifier_chooses_lambda_on_all_replays(features: Features) -> None:
+    """More replays than features: 6 classes of 20, 16 random features."""
+    learner = trained(AnaCP(AnaCPSettings(projection=16, replays=20), features), 3)
+    assert all((own >= 0).all() for own in learner._classifier.columns)
+    assert sum(map(len, learner._classifier.columns)) == 120

@@ -5,13 +5,14 @@
 where phi_n is the embedding of a clip and y_n its one-hot class. Few-shot sessions have far fewer clips than
 dimensions, so G is stored exactly as a factor with few rows,
 
-    R^T R = G     R^T Z = Q        R [r, M]     Z [r, classes]     r <= 1.1 M,
+    R^T R = G     R^T Z = Q        R [r, M]     Z [r, classes]     r <= max(1.1 M, clips),
 
-and one eigendecomposition R R^T = V diag(s) V^T of size r gives the solution for every lambda:
+where `clips` is 4,096 if every clip is left out in turn, otherwise 0. One eigendecomposition R R^T = V diag(s) V^T of
+size r gives the solution for every lambda:
 
     W = R^T (R R^T + lambda I)^-1 Z = R^T V diag(1 / (s + lambda)) V^T Z
 
-New clips add rows, new classes add columns of zeros. When there are more than 1.1 M rows, a QR decomposition
+New clips add rows, new classes add columns of zeros. When there are more rows than that, a QR decomposition
 [R Z] = O T replaces them by the first M rows of T: O is orthogonal, so G and Q are unchanged. All in float64. Until
 then a row of R is the embedding of one clip, which reveals more about the clip than G, but not about W. With such rows
 a class is forgotten by dropping its rows, and every clip can be left out in turn, for every lambda, with the same
@@ -110,8 +111,9 @@ class Ridge:
         """The lambda with the lowest squared error on the targets of clips that are left out in turn.
 
         The candidates are `RELATIVE` multiples of the mean squared norm of an embedding. A clip that is alone in its
-        class is not left out: nothing is known about the class then. Where no clip can be left out (one shot; all rows
-        have been replaced), the last lambda stays; without one it is `UNCHOSEN` times the mean squared norm.
+        class is not left out: nothing is known about the class then. Where no clip can be left out, lambda is
+        `UNCHOSEN` times the mean squared norm; where rows have been replaced, the last lambda stays, and without one it
+        is `UNCHOSEN` times the mean squared norm of the clips with which they were replaced (`add`).
         """
         factor, targets = self._stacked(classes)
         columns = torch.cat([torch.zeros(0, dtype=torch.int64, device=factor.device), *self.columns])
@@ -119,6 +121,8 @@ class Ridge:
         rows = ((columns >= 0) & (counts[columns.clamp_min(0)] > 1)).nonzero().squeeze(1)
         scale = float(factor[columns >= 0].square().sum(dim=1).mean()) if (columns >= 0).any() else 0.0
         if not len(rows) or scale == 0:
+            if scale and bool((columns >= 0).all()):
+                return UNCHOSEN * scale
             return self.penalty if self.penalty > 0 else UNCHOSEN * (scale or 1.0)
         if len(factor) <= self.dim:
             values, vectors = _spectrum(factor)
@@ -164,14 +168,19 @@ class Ridge:
         return (embeddings.double() @ self.weights).float()
 
     def add(self, embed: Embed, columns: Tensor, classes: int, rows: Tensor, targets: Tensor | None = None) -> None:
-        """Adds the clips in `rows` (row numbers) to the statistics."""
+        """Adds the clips in `rows` (row numbers) to the statistics; sets lambda where none is left to choose it by."""
         device = self.weights.device
+        squares = 0.0
         for part in rows.split(CHUNK):
             wanted = nn.functional.one_hot(columns[part], classes) if targets is None else targets[part]
-            self.chunks.append((embed(part).double(), wanted.double().to(device)))
+            embedded = embed(part).double()
+            squares += float(embedded.square().sum())
+            self.chunks.append((embedded, wanted.double().to(device)))
             self.columns.append(columns[part].to(device))
             self._compress(classes, above=max(2 * self.dim, self.clips))  # less often: each QR costs the same
         self._compress(classes, above=max(int(SLACK * self.dim), self.clips))
+        if len(rows) and not self.penalty > 0 and not any((own >= 0).any() for own in self.columns):
+            self.penalty = UNCHOSEN * squares / len(rows)
 
     def best_penalty(self, embed: Embed, columns: Tensor, classes: int, rows: Tensor) -> float:
         """The lambda with the lowest squared error on the one-hot targets of the clips in `rows`; the smallest of ties.

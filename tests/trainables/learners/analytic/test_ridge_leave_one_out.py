@@ -64,6 +64,16 @@ def test_a_clip_that_is_alone_in_its_class_is_not_left_out() -> None:
     assert fitted(embeddings, columns, 3).penalty == pytest.approx(UNCHOSEN * scale)
 
 
+def test_lambda_is_relative_to_the_data_where_all_rows_were_replaced() -> None:
+    embeddings, columns = clips(60, 8, 3)
+    ridge, scaled = fitted(embeddings, columns, 3, rows=0), fitted(100 * embeddings, columns, 3, rows=0)
+    assert not any((own >= 0).any() for own in ridge.columns)
+    assert ridge.penalty == pytest.approx(UNCHOSEN * float(embeddings.square().sum(dim=1).mean()))
+    torch.testing.assert_close(scaled.scores(100 * embeddings), ridge.scores(embeddings))
+    ridge.fit(lambda index: 100 * embeddings[index], columns, 3)
+    assert ridge.penalty == pytest.approx(scaled.penalty / 1e4)  # the last lambda stays
+
+
 @pytest.mark.parametrize(
     "embeddings",
     [torch.zeros(6, 4), torch.ones(6, 4), torch.eye(4)[[0, 0, 0, 1, 1, 1]]],
