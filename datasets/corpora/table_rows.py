@@ -1,6 +1,7 @@
 """The rows of a table as labelled recordings: finds files, checks labels and times, merges rows of one recording."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, plural, printable
 
 _MISSING = ("", "nan")
+_WHOLE = re.compile(r"-?[0-9]{1,15}(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,8 @@ class _Reader:
         separator = options.label_separator
         divided = [cell.replace(separator, LIST_SEPARATOR) if separator else cell for cell in cells]
         rows = [[label for part in cell.split(LIST_SEPARATOR) if (label := _label(part))] for cell in divided]
-        if all(_is_whole(label) for labels in rows for label in labels):
-            rows = [[str(int(float(label))) for label in labels] for labels in rows]
+        if all(_WHOLE.fullmatch(label) for labels in rows for label in labels):
+            rows = [[label.partition(".")[0] for label in labels] for labels in rows]
         spaced = [row for row, cell in enumerate(cells) if cell != cell.strip() and cell.strip()]
         if spaced:
             example = f"{shorten(cells[spaced[0]])} ({self._table.places[spaced[0]]})"
@@ -189,7 +191,7 @@ class _Reader:
         if column not in (None, NONE):
             cells = self._table.column(str(column), "--group-column")
             return lambda row, path: cells[row].strip() or path
-        whole = self._options.start_column is None
+        whole = self._options.start_column in (None, NONE)
         return lambda row, path: None if whole else path
 
     def _spans(self) -> list[tuple[float, float] | None]:
@@ -266,19 +268,14 @@ def _label(text: str) -> str:
     return "" if text.lower() in _MISSING else text
 
 
-def _is_whole(label: str) -> bool:
-    try:
-        return float(label).is_integer() and abs(float(label)) < 1e15
-    except ValueError:
-        return False
-
-
 def _spellings(rows: Sequence[LabelledRow]) -> list[str]:
-    """A sentence for labels that differ only in case, spaces, hyphens or underscores."""
+    """A sentence for labels that differ only in case, spaces, hyphens, underscores, or as texts of one number."""
     first: dict[str, dict[str, LabelledRow]] = {}
     counts = Counter(row.label for row in rows)
     for row in rows:
         plain = " ".join(row.label.casefold().replace("_", " ").replace("-", " ").split())
+        if _WHOLE.fullmatch(row.label):
+            plain = str(int(float(row.label)))  # 7 and 007
         first.setdefault(plain, {}).setdefault(row.label, row)
     doubts = []
     for spellings in first.values():

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from datasets.benchmark.manifest import Manifest, SplitCounts
 from datasets.benchmark.shards import Shards
@@ -26,6 +28,17 @@ _HUB_LICENCES = {
     "CC BY-NC 3.0": "cc-by-nc-3.0",
     "CC BY-SA 4.0": "cc-by-sa-4.0",
 }
+
+
+class _Quoted(SafeRepresenter):
+    """Writes every text between quotes: `yes` or `1:30` without them is no text for a reader of YAML 1.1."""
+
+
+def _quoted(representer: SafeRepresenter, text: str) -> ScalarNode:
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+_Quoted.add_representer(str, _quoted)
 
 
 @dataclass(frozen=True)
@@ -152,6 +165,7 @@ def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
     }
     text_file = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Quoted
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
     yaml.width = 1 << 20
     yaml.allow_unicode = True

@@ -144,6 +144,28 @@ def test_parts_of_recordings(tmp_path: Path) -> None:
     assert all(len(found) == 1 for found in splits.values()), "parts of a recording are in one split"
     by_site = clips_of(tmp_path, min_seconds=0.03, group_from="{site}")
     assert {clip.group for clip in by_site} == {str(number) for number in range(6)}
+    whole = plan_of(tmp_path, start_column="none", end_column="none", several_labels="first")
+    assert whole.notes[1][1].startswith("none, every file by itself (")
+
+
+def test_parts_of_a_recording_are_in_one_split_whatever_its_name_says(tmp_path: Path) -> None:
+    """The names of `bird` share stems; those of `frog` do not, but some of its parts are in the same recordings."""
+    lines = ["file,start,end,label"]
+    for number in range(24):
+        name = f"{1000 + number // 2}-{'AB'[number % 2]}" if number < 16 else f"pond{chr(97 + number)}x"
+        record(tmp_path / f"{name}.wav", 0.4)
+        of_both = number % 5 == 0 or number >= 16
+        lines += [f"{name}.wav,0,0.1,{'bird' if number < 16 else 'frog'}"]
+        lines += [f"{name}.wav,0.2,0.3,frog"] * of_both
+    write_table(tmp_path, *lines)
+    plan = plan_of(tmp_path, group_from="stem")
+    splits: dict[str, set[str]] = {}
+    for unit in plan.units:
+        for path, rows in zip(unit.files, unit.details["parts"], strict=True):
+            splits.setdefault(path, set()).update(split for _, split, *_ in rows)
+            assert {group for _, _, group, *_ in rows} == {f"{path[:4]}" if path[0] == "1" else path}
+    assert len(splits) == 24 and all(len(found) == 1 for found in splits.values())
+    assert plan.notes[1][1].startswith("16 by --group-from stem, or by recording, as it has several labelled parts")
 
 
 def test_parts_that_differ_by_little_are_all_cut(tmp_path: Path) -> None:
@@ -162,6 +184,14 @@ def test_labels_as_numbers_are_in_numerical_order(tmp_path: Path) -> None:
         record(tmp_path / f"r{number}.wav")
     write_table(tmp_path, "file,y", *(f"r{number},{number % 12}.0" for number in range(24)))
     assert plan_of(tmp_path, label_column="y").classes == tuple(map(str, range(12)))
+    labels = ("01", "1", "002", "10", "1.0", "01.", "002", "10")
+    write_table(tmp_path, "file,y", *(f"r{number},{label}" for number, label in enumerate(labels)))
+    assert plan_of(tmp_path, label_column="y").classes == ("01", "1", "002", "10")
+    assert "labels that look like spellings of one class: '01' (2, first in meta.csv: line 2), '1' (2," in doubts_of(
+        tmp_path, label_column="y"
+    )
+    write_table(tmp_path, "file,y", *(f"r{number},{('1_0', '10', '1e1')[number % 3]}" for number in range(6)))
+    assert plan_of(tmp_path, label_column="y").classes == ("10", "1_0", "1e1")
 
 
 def test_split_column_with_values_of_its_own_and_several_tables(tmp_path: Path) -> None:
