@@ -1,5 +1,6 @@
 """Splits that are given: lists of validation and test files, and what is wrong with given splits."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,22 @@ from datasets.utils.text import first_few, plural, printable
 
 
 def in_source(source: Path, path: Path) -> Path:
-    """A relative path in the source folder if there is such a file, else in the current folder; absolute."""
+    """A relative path in the source folder if there is such a file, else in the current folder; absolute.
+
+    Raises:
+        EarshotError: the file is a link in the source folder that leads out of it, so that messages could show the
+            content of any file. A path with `..` may leave it.
+    """
     inside = source / path
-    return inside.absolute() if inside.exists() else path.absolute()
+    found = inside.absolute() if inside.exists() else path.absolute()
+    if not found.exists() or not Path(os.path.abspath(found)).is_relative_to(os.path.abspath(source)):
+        return found
+    if not Path(os.path.realpath(found)).is_relative_to(os.path.realpath(source)):
+        raise EarshotError(
+            f"{printable(str(found))}: expected a file of the source folder, found a link that leaves it; replace it by "
+            "a copy, or give the path of the file that it leads to"
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def _updated(options: TableOptions, changes: Mapping[str, Any]) -> TableOptions:
 def _only_table(source: Path, inventory: Inventory) -> Path:
     found = [path for path in inventory.others if PurePosixPath(path).suffix.lower() in _TABLES]
     if len(found) == 1:
-        return source / found[0]
+        return in_source(source, Path(found[0]))
     named = first_few([printable(path) for path in found]) or "none"
     raise EarshotError(f"{printable(str(source))}: expected one table in it, found {named}; give it with --csv")
 

@@ -194,6 +194,22 @@ def test_labels_as_numbers_are_in_numerical_order(tmp_path: Path) -> None:
     assert plan_of(tmp_path, label_column="y").classes == ("10", "1_0", "1e1")
 
 
+def test_a_link_to_a_table_outside_of_the_source_is_not_read(tmp_path: Path) -> None:
+    """A source is untrusted: its links would print any file in an error."""
+    source = tmp_path / "in"
+    two_classes(source)
+    (source / "meta.csv").rename(tmp_path / "meta.csv")
+    (source / "t.csv").symlink_to("../meta.csv")
+    for csv in ((), ("t.csv",), (source / "t.csv",), ("audio/../t.csv",)):
+        with pytest.raises(EarshotError, match=r"t.csv: expected a file of the source folder, found a link that"):
+            plan_of(source, csv=csv)
+    assert len(plan_of(source, csv=("../meta.csv",)).classes) == 2, "a path of the user may leave it"
+    (source / "t.csv").unlink()
+    (tmp_path / "meta.csv").rename(source / "table")
+    (source / "t.csv").symlink_to("table")
+    assert len(plan_of(source).classes) == 2
+
+
 def test_split_column_with_values_of_its_own_and_several_tables(tmp_path: Path) -> None:
     for number in range(8):
         record(tmp_path / f"wav/id{number % 2}/v{number}/1.wav", seed=number)
