@@ -112,6 +112,11 @@ class TableCorpus(Corpus[TableOptions]):
         ]
         left_out = {row.label for row in read.rows} - set(names)
         warnings = list(read.warnings)
+        if "group_column" not in given and (column := _unused_groups(inventory, options)):
+            warnings.append(
+                f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: not "
+                "used"
+            )
         if left_out:
             counts = Counter(row.label for row in read.rows)
             found = [f"{printable(name)} ({counts[name]})" for name in _ordered(left_out)]
@@ -255,11 +260,20 @@ def _ordered(names: Sequence[str] | set[str] | Mapping[str, Any]) -> list[str]:
 
 
 def _usable(classes: _Classes, options: TableOptions) -> bool:
-    """Whether guessed groups leave train and test rows in every class, and are not divided by given splits."""
+    """Whether guessed groups leave train and test rows in every class; given splits that divide them are a doubt."""
     if classes.given:
-        return not crossing_groups(classes.groups, classes.given.splits)
+        return True
     splits = split_groups(classes.groups, options.train, options.val, options.split_seed)
     return all({"train", "test"} <= set(of_class.values()) for of_class in splits.values())
+
+
+def _unused_groups(inventory: Inventory, options: TableOptions) -> str | None:
+    """The column of groups that `resolve` would have guessed if its groups could be divided into splits."""
+    if options.group_column != NONE or ("group_from" in options.model_fields_set and options.group_from != GUESS):
+        return None
+    table, index = _read(options), _index(inventory, options.audio_extension)
+    found = guess_columns(table, index, _updated(options, {"group_column": None, "group_from": GUESS}))
+    return found.get("group_column")
 
 
 def _groups_of_parts(

@@ -74,8 +74,8 @@ def labelled_rows(table: Table, inventory: Inventory, index: FileIndex, options:
         options: with the columns resolved.
 
     Raises:
-        EarshotError: a path leads outside of the source, times are reversed, a recording has several labels, or no row
-            names a recording.
+        EarshotError: a path leads outside of the source, times are reversed, a recording has several labels, splits or
+            groups, or no row names a recording.
     """
     return _Reader(table, inventory, index, options).read()
 
@@ -105,12 +105,14 @@ class _Reader:
             if not labels[row]:
                 self._reject(row, path, f"no label in column {options.label_column}")
                 continue
-            _, known = merged.setdefault((path, spans[row]), (row, []))
+            first, known = merged.setdefault((path, spans[row]), (row, []))
+            self._check_repeated(row, first, path, splits, groups)
             repeated += bool(known) and set(labels[row]) <= set(known)
-            known += [label for label in labels[row] if label not in known]
+            known += [label for label in dict.fromkeys(labels[row]) if label not in known]
         self._check_missing(files)
         if repeated:
-            self._warnings.append(f"{plural(repeated, 'row')} repeat a recording and its label, left out")
+            verb = "repeats" if repeated == 1 else "repeat"
+            self._warnings.append(f"{plural(repeated, 'row')} {verb} a recording and its label, left out")
         chosen = self._one_label(list(merged.values()))
         rows = []
         for (path, seconds), (row, _) in merged.items():
@@ -119,6 +121,26 @@ class _Reader:
                 rows.append(LabelledRow(row, self._place(row), path, label, split, groups(row, path), seconds))
         rejected = tuple(sorted(self._rejected, key=lambda rejection: rejection.file))
         return LabelledRows(tuple(rows), rejected, tuple(self._warnings), tuple(_spellings(rows)))
+
+    def _check_repeated(
+        self,
+        row: int,
+        first: int,
+        path: str,
+        splits: Sequence[str] | None,
+        groups: Callable[[int, str], str | None],
+    ) -> None:
+        """Checks that a row of the recording, or part, of an earlier row has its split and group."""
+        options = self._options
+        if splits and splits[row] != splits[first]:
+            column = options.fold_column if options.split_column in (None, NONE) else options.split_column
+        elif groups(row, path) != groups(first, path):
+            column = options.group_column
+        else:
+            return
+        name = str(column)
+        expected = f"{shorten(self._table.columns[name][first])} as in {self._place(first)}, which has this recording, too"
+        raise self._table.error(row, name, expected)
 
     def _reject(self, row: int, file: str, reason: str) -> None:
         self._rejected.append(Rejection(printable(file), printable(f"{reason} ({self._place(row)})")))

@@ -257,6 +257,8 @@ def test_several_labels(tmp_path: Path) -> None:
         "classes left out by --min-files 2: animal (1)",
         "1 recording without a row that is used, left out",
     )
+    write_table(tmp_path, "fname,labels", "0,x|x", "1,x", "2,y", "3,y|y")
+    assert plan_of(tmp_path, label_separator="|").classes == ("x", "y"), "the same label twice is one"
     write_table(tmp_path, "fname,labels", "0,cat", "1,dog", '2,"cat,dog"')
     with pytest.raises(
         EarshotError, match=r'line 4: column labels: expected one label, found .* --label-separator ","'
@@ -288,7 +290,7 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_line(tmp_path: Path) -
         Rejection("audio/12.wav", "no label in column label (meta.csv: line 14)"),
         Rejection("audio/empty.wav", "zero bytes (meta.csv: line 16)"),
     )
-    assert plan.files == 14 and plan.warnings[0] == "1 row repeat a recording and its label, left out"
+    assert plan.files == 14 and plan.warnings[0] == "1 row repeats a recording and its label, left out"
 
 
 @pytest.mark.parametrize(
@@ -356,17 +358,46 @@ def test_times_that_are_none(row: str, message: str, tmp_path: Path) -> None:
         plan_of(tmp_path, start_column="start", end_column="end")
 
 
-def test_given_splits_that_divide_groups_are_a_doubt_and_never_follow_from_a_guess(tmp_path: Path) -> None:
+def test_given_splits_that_divide_groups_are_a_doubt_even_if_these_are_guessed(tmp_path: Path) -> None:
     for number in range(8):
         record(tmp_path / f"{number}.wav")
     rows = [f"{n},{'ab'[n % 2]},{('train', 'test')[n // 4]},{n % 4}" for n in range(8)]
     write_table(tmp_path, "file,label,split,speaker", *rows)
-    assert "group" not in plan_of(tmp_path).notes[0][1]
-    assert doubts_of(tmp_path) == ""
-    assert doubts_of(tmp_path, group_column="speaker") == (
+    found = (
         "4 of 4 groups are in several splits, such as 0 (4.wav in test, 0.wav in train), which makes their test clips "
         "easier: give other splits or groups"
     )
+    assert doubts_of(tmp_path) == doubts_of(tmp_path, group_column="speaker") == found
+    assert "group speaker; guessed" in plan_of(tmp_path).notes[0][1]
+    assert doubts_of(tmp_path, group_column="none") == ""
+
+
+def test_a_column_that_looks_like_groups_but_is_not_used_is_named(tmp_path: Path) -> None:
+    for number in range(8):
+        record(tmp_path / f"{number}.wav")
+    write_table(tmp_path, "file,label,speaker", *(f"{n},{'ab'[n % 2]},{n % 2}" for n in range(8)))
+    made = options_of()
+    made = CORPUS.resolve(tmp_path, inventory := CORPUS.inventory(tmp_path, made), made)
+    warning = "column speaker looks like groups, but leaves classes without train or test recordings: not used"
+    assert CORPUS.plan(tmp_path, inventory, made).warnings == plan_of(tmp_path).warnings == (warning,)
+    assert plan_of(tmp_path, group_column="none").warnings == plan_of(tmp_path, group_from="none").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "column"),
+    [
+        ("train,1,x", "test,1,x", {"split_column": "split"}, "split"),
+        ("train,1,x", "train,2,x", {"fold_column": "fold", "test_folds": "2", "val_folds": "none"}, "fold"),
+        ("train,1,x", "train,1,y", {"split_column": "none", "group_column": "speaker"}, "speaker"),
+    ],
+)
+def test_rows_of_one_recording_agree(
+    first: str, second: str, options: dict[str, Any], column: str, tmp_path: Path
+) -> None:
+    record(tmp_path / "0.wav")
+    write_table(tmp_path, "file,label,split,fold,speaker", f"0,dog,{first}", f"0,dog,{second}")
+    with pytest.raises(EarshotError, match=rf"line 3: column {column}: expected '.*' as in meta.csv: line 2, which has"):
+        plan_of(tmp_path, **options)
 
 
 @pytest.mark.parametrize(
