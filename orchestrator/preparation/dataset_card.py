@@ -20,6 +20,8 @@ from datasets.utils.location import Location
 from datasets.utils.text import plural, printable
 
 CARD = "README.md"
+MARK = "<!-- made by earshot prepare, which replaces this file: delete this line to keep your changes -->"
+"""In every card; a README.md without it is not replaced."""
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _HUB_LICENCES = {
@@ -110,6 +112,8 @@ def dataset_card(
         "---",
         _front_matter(manifest, preset).rstrip(),
         "---",
+        "",
+        MARK,
         "",
         f"# {_escaped(manifest.name)}",
         "",
