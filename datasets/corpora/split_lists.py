@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +63,18 @@ class GivenSplits:
 
 
 def listed_splits(
-    classes: Mapping[str, Sequence[str]], val_list: Path | None, test_list: Path | None
+    classes: Mapping[str, Sequence[str]],
+    val_list: Path | None,
+    test_list: Path | None,
+    present: Collection[str] = (),
 ) -> GivenSplits | None:
     """The splits that lists of files define; None if there are no lists.
+
+    Args:
+        classes: the files of each class.
+        val_list: names the files of val; None: there are none.
+        test_list: names those of test.
+        present: files that are there, whether or not they are used: to list them is no mistake.
 
     Raises:
         EarshotError: a list cannot be read, or names a file that the other one names, too.
@@ -73,7 +82,7 @@ def listed_splits(
     paths = {split: path for split, path in (("val", val_list), ("test", test_list)) if path is not None}
     if not paths:
         return None
-    known = {path for files in classes.values() for path in files}
+    known = {path for files in classes.values() for path in files} | set(present)
     listed: dict[str, str] = {}
     doubts = []
     for split, path in paths.items():

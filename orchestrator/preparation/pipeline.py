@@ -284,6 +284,10 @@ def _publish(
     plan, corpus = build.plan, request.corpus
     counts = _count_clips(plan, build.units)
     warnings = (*plan.warnings, *corpus.review(counts, plan.classes, request.options))
+    preset = find_preset(request.settings.corpus)
+    if preset and preset.classes != len(plan.classes):
+        published = f"{request.settings.corpus} was published with {preset.classes} classes"
+        warnings = (*warnings, f"{published}, found {len(plan.classes)}: check --source if you left none out")
     manifest = Manifest(
         corpus=corpus.name,
         name=request.name,
