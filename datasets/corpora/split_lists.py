@@ -22,12 +22,13 @@ def in_source(source: Path, path: Path) -> Path:
     """
     inside = source / path
     found = inside.absolute() if inside.exists() else path.absolute()
-    if not found.exists() or not Path(os.path.abspath(found)).is_relative_to(os.path.abspath(source)):
+    named = os.path.normpath(found)  # without following links
+    if not found.exists() or not Path(named).is_relative_to(os.path.normpath(source.absolute())):
         return found
     if not Path(os.path.realpath(found)).is_relative_to(os.path.realpath(source)):
         raise EarshotError(
-            f"{printable(str(found))}: expected a file of the source folder, found a link that leaves it; replace it by "
-            "a copy, or give the path of the file that it leads to"
+            f"{printable(str(found))}: expected a file of the source folder, found a link that leaves it; replace it "
+            "by a copy, or give the path of the file that it leads to"
         )
     return found
 

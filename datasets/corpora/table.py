@@ -114,8 +114,8 @@ class TableCorpus(Corpus[TableOptions]):
         warnings = list(read.warnings)
         if "group_column" not in given and (column := _unused_groups(inventory, options)):
             warnings.append(
-                f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: not "
-                "used"
+                f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: "
+                "not used"
             )
         if left_out:
             counts = Counter(row.label for row in read.rows)
@@ -168,7 +168,9 @@ class TableCorpus(Corpus[TableOptions]):
         }
         groups = {name: of_class for name, of_class in named.items() if of_class}
         if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
-            paths = {name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()}
+            paths = {
+                name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()
+            }
             groups = groups_of(paths, options)
             if options.start_column not in (None, NONE):
                 groups = _groups_of_parts(rows, groups)

@@ -92,23 +92,28 @@ class _Reader:
         """All rows; see `labelled_rows`."""
         table, options = self._table, self._options
         files = table.column(str(options.file_column), "--file-column")
-        labels = self._labels(files)
+        label_of = FileLabels(options.label_from or "1").label if options.label_column is None else None
+        labels = self._labels() if label_of is None else []
         splits = given_splits(table, options)
         groups = self._groups()
         spans = self._spans()
         merged: dict[tuple[str, tuple[float, float] | None], tuple[int, list[str]]] = {}
         repeated = 0
+        reason = f"no label in column {options.label_column}"
+        if options.label_column is None:
+            reason = f"--label-from {options.label_from} gives no class"
         for row, cell in enumerate(files):
             path = self._path(row, cell.strip())
             if path is None:
                 continue
-            if not labels[row]:
-                self._reject(row, path, f"no label in column {options.label_column}")
+            found = labels[row] if label_of is None else [label] if (label := label_of(path)) else []
+            if not found:
+                self._reject(row, path, reason)
                 continue
             first, known = merged.setdefault((path, spans[row]), (row, []))
             self._check_repeated(row, first, path, splits, groups)
-            repeated += bool(known) and set(labels[row]) <= set(known)
-            known += [label for label in dict.fromkeys(labels[row]) if label not in known]
+            repeated += bool(known) and set(found) <= set(known)
+            known += [label for label in dict.fromkeys(found) if label not in known]
         self._check_missing(files)
         if repeated:
             verb = "repeats" if repeated == 1 else "repeat"
@@ -139,7 +144,9 @@ class _Reader:
         else:
             return
         name = str(column)
-        expected = f"{shorten(self._table.columns[name][first])} as in {self._place(first)}, which has this recording, too"
+        expected = (
+            f"{shorten(self._table.columns[name][first])} as in {self._place(first)}, which has this recording, too"
+        )
         raise self._table.error(row, name, expected)
 
     def _reject(self, row: int, file: str, reason: str) -> None:
@@ -176,13 +183,10 @@ class _Reader:
                 f"found {example}; check --source, --file-column and --audio-extension"
             )
 
-    def _labels(self, files: Sequence[str]) -> list[list[str]]:
-        """The labels of each row, without spaces around them; none if they are missing."""
+    def _labels(self) -> list[list[str]]:
+        """The labels of each row in the label column, without spaces around them; none if they are missing."""
         options = self._options
-        if options.label_column is None:
-            label_of = FileLabels(options.label_from or "1").label
-            return [[label] if (label := label_of(cell.strip().replace("\\", "/"))) else [] for cell in files]
-        cells = self._table.column(options.label_column, "--label-column")
+        cells = self._table.column(str(options.label_column), "--label-column")
         separator = options.label_separator
         divided = [cell.replace(separator, LIST_SEPARATOR) if separator else cell for cell in cells]
         rows = [[label for part in cell.split(LIST_SEPARATOR) if (label := _label(part))] for cell in divided]

@@ -194,6 +194,16 @@ def test_labels_as_numbers_are_in_numerical_order(tmp_path: Path) -> None:
     assert plan_of(tmp_path, label_column="y").classes == ("10", "1_0", "1e1")
 
 
+def test_a_class_from_the_path_is_that_of_the_recording(tmp_path: Path) -> None:
+    """The cells name the ends of the paths."""
+    for path in ("dog/0", "dog/1", "rain/2", "rain/3", "4"):
+        record(tmp_path / f"{path}.wav")
+    write_table(tmp_path, "file", *(f"{number}.wav" for number in range(5)))
+    plan = plan_of(tmp_path, label_from="1")
+    assert plan.classes == ("dog", "rain")
+    assert plan.rejected == (Rejection("4.wav", "--label-from 1 gives no class (meta.csv: line 6)"),)
+
+
 def test_a_link_to_a_table_outside_of_the_source_is_not_read(tmp_path: Path) -> None:
     """A source is untrusted: its links would print any file in an error."""
     source = tmp_path / "in"
@@ -217,7 +227,7 @@ def test_split_column_with_values_of_its_own_and_several_tables(tmp_path: Path) 
     write_table(tmp_path, *rows, name="iden.txt")
     write_table(tmp_path, *(f" id{number % 2}/v{number}/1.wav" for number in (6, 7)), name="more.txt")
     options = {
-        "csv": ("iden.txt", "more.txt"), "separator": "space", "header": "split,path", "label_from": "1",
+        "csv": ("iden.txt", "more.txt"), "separator": "space", "header": "split,path", "label_from": "{label}/*/*",
         "split_values": "1=train,2=val,3=test", "split_default": "test", "group_from": "{speaker}/{video}/{take}",
     }  # fmt: skip
     clips = clips_of(tmp_path, **options)
@@ -396,7 +406,9 @@ def test_rows_of_one_recording_agree(
 ) -> None:
     record(tmp_path / "0.wav")
     write_table(tmp_path, "file,label,split,fold,speaker", f"0,dog,{first}", f"0,dog,{second}")
-    with pytest.raises(EarshotError, match=rf"line 3: column {column}: expected '.*' as in meta.csv: line 2, which has"):
+    with pytest.raises(
+        EarshotError, match=rf"line 3: column {column}: expected '.*' as in meta.csv: line 2, which has"
+    ):
         plan_of(tmp_path, **options)
 
 

@@ -35,7 +35,9 @@ def test_from_the_published_folder_to_predictions(
     assert main(command) == 0
     printed, problems = capfd.readouterr()
     assert problems.count("warning") == 1 and "rejected:" not in problems
-    assert re.search(rf"^warning: {name} was published with \d+ classes, found {classes}: check --source", problems, re.M)
+    assert re.search(
+        rf"^warning: {name} was published with \d+ classes, found {classes}: check --source", problems, re.M
+    )
     assert len(re.findall(r"^\S+ +\d+ +\d+ +\d+ +0\.00 +\d+ *$", printed, flags=re.MULTILINE)) == classes
     assert re.search(r"^try +earshot sweep --benchmark \S+ --protocol free --base \d --way \d --shot 5$", printed, re.M)
     manifest = Shards(out).manifest
