@@ -257,7 +257,7 @@ def _warnings(
     without = [file.path for file in inventory.files if class_of(file.path) is None]
     if without and not _by_folder(options):
         found = f"{plural(len(without), 'recording')} ({first_few([printable(path) for path in without])})"
-        yield f"left out, as --label-from {printable(options.label_from)} gives no class: {found}"
+        yield f"left out, as --label-from {printable(str(options.label_from))} gives no class: {found}"
     elif without:
         verbs = "belongs to no class and is" if len(without) == 1 else "belong to no class and are"
         yield f"{plural(len(without), 'recording')} directly in the source folder {verbs} left out"

@@ -93,7 +93,7 @@ def test_the_card_is_what_the_hub_reads(tmp_path: Path, capfd: pytest.CaptureFix
     card = (tmp_path / "out/README.md").read_text()
     _, front, text = card.split("---\n", 2)
     yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 1)  # type: ignore[assignment]  # in which `yes` without quotes is true
+    yaml.version = (1, 1)  # in which `yes` without quotes is true
     content = yaml.load(front)
     assert content["configs"] == [
         {"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}
