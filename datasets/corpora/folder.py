@@ -98,13 +98,13 @@ class Folder(Corpus[FolderOptions]):
         if not classes:
             return ()  # `plan` raises the error, which --yes cannot pass
         doubts = list(super().doubts(source, inventory, options))
-        if options.label_from is None:
+        if _by_folder(options):
             doubts += layout_doubts(source, inventory, classes)
             left_out, _ = empty_folders(inventory, classes.keys() | set(options.exclude_class))
             if left_out and options.min_files is None:
                 advice = "convert or add recordings, or leave these folders out with --min-files 2"
                 doubts.append(f"no recording was found in {first_few(left_out)}: {advice}")
-        if given := listed_splits(classes, options.val_list, options.test_list):
+        if given := listed_splits(classes, options.val_list, options.test_list, _paths(inventory)):
             doubts += given.doubts
             if crossing := crossing_groups(groups_of(classes, options), given.splits):
                 doubts.append(f"{crossing}, which makes their test clips easier: give other lists, or none")
@@ -183,6 +183,11 @@ def _groups_and_splits(classes: Mapping[str, Sequence[str]], options: FolderOpti
     return groups, splits
 
 
+def _by_folder(options: FolderOptions) -> bool:
+    """Whether the classes are the folders directly in the source folder."""
+    return options.label_from in (None, "1")
+
+
 def _class_of(options: FolderOptions) -> Callable[[str], str | None]:
     """The class of a path; None if it has none, or one that is left out."""
     labels, excluded = FileLabels(options.label_from or "1"), set(options.exclude_class)
@@ -212,6 +217,11 @@ def _classes(inventory: Inventory, options: FolderOptions, small: bool = False) 
     return {name: paths for name, paths in classes.items() if least is None or len(paths) >= least}
 
 
+def _paths(inventory: Inventory) -> set[str]:
+    """Of all recordings, those that are unusable or of no class included."""
+    return {file.path for file in inventory.files} | {rejection.file for rejection in inventory.rejected}
+
+
 def _nothing_matches(inventory: Inventory, small: Mapping[str, SmallClass], options: FolderOptions) -> str:
     text = printable(options.label_from or "")
     if small:
@@ -234,7 +244,7 @@ def _warnings(
     """What was left out, and classes whose splits differ from the fractions asked for."""
     known = _classes(inventory, options, small=True).keys() | set(options.exclude_class)
     left_out, others = empty_folders(inventory, known)
-    if options.label_from is not None:  # folders are no classes
+    if not _by_folder(options):  # folders are no classes
         left_out, others = [], []
     left_out = [*(f"{name} ({entry.usable})" for name, entry in small.items()), *left_out]
     if left_out and options.min_files is not None:
@@ -245,9 +255,9 @@ def _warnings(
         yield unreadable
     class_of = FileLabels(options.label_from or "1").label
     without = [file.path for file in inventory.files if class_of(file.path) is None]
-    if without and options.label_from is not None:
+    if without and not _by_folder(options):
         found = f"{plural(len(without), 'recording')} ({first_few([printable(path) for path in without])})"
-        yield f"left out, as --label-from {printable(options.label_from)} gives no class: {found}"
+        yield f"left out, as --label-from {printable(str(options.label_from))} gives no class: {found}"
     elif without:
         verbs = "belongs to no class and is" if len(without) == 1 else "belong to no class and are"
         yield f"{plural(len(without), 'recording')} directly in the source folder {verbs} left out"

@@ -1,7 +1,8 @@
 """Splits that are given: lists of validation and test files, and what is wrong with given splits."""
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,23 @@ from datasets.utils.text import first_few, plural, printable
 
 
 def in_source(source: Path, path: Path) -> Path:
-    """A relative path in the source folder if there is such a file, else in the current folder; absolute."""
+    """A relative path in the source folder if there is such a file, else in the current folder; absolute.
+
+    Raises:
+        EarshotError: the file is a link in the source folder that leads out of it, so that messages could show the
+            content of any file. A path with `..` may leave it.
+    """
     inside = source / path
-    return inside.absolute() if inside.exists() else path.absolute()
+    found = inside.absolute() if inside.exists() else path.absolute()
+    named = os.path.normpath(found)  # without following links
+    if not found.exists() or not Path(named).is_relative_to(os.path.normpath(source.absolute())):
+        return found
+    if not Path(os.path.realpath(found)).is_relative_to(os.path.realpath(source)):
+        raise EarshotError(
+            f"{printable(str(found))}: expected a file of the source folder, found a link that leaves it; replace it "
+            "by a copy, or give the path of the file that it leads to"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -49,9 +64,18 @@ class GivenSplits:
 
 
 def listed_splits(
-    classes: Mapping[str, Sequence[str]], val_list: Path | None, test_list: Path | None
+    classes: Mapping[str, Sequence[str]],
+    val_list: Path | None,
+    test_list: Path | None,
+    present: Collection[str] = (),
 ) -> GivenSplits | None:
     """The splits that lists of files define; None if there are no lists.
+
+    Args:
+        classes: the files of each class.
+        val_list: names the files of val; None: there are none.
+        test_list: names those of test.
+        present: files that are there, whether or not they are used: to list them is no mistake.
 
     Raises:
         EarshotError: a list cannot be read, or names a file that the other one names, too.
@@ -59,7 +83,7 @@ def listed_splits(
     paths = {split: path for split, path in (("val", val_list), ("test", test_list)) if path is not None}
     if not paths:
         return None
-    known = {path for files in classes.values() for path in files}
+    known = {path for files in classes.values() for path in files} | set(present)
     listed: dict[str, str] = {}
     doubts = []
     for split, path in paths.items():

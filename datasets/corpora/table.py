@@ -34,6 +34,8 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
 from datasets.utils.text import first_few, plural, printable
 
+_LONGEST_NUMBER = 4000
+"""Digits of a label that is sorted as a number; Python converts at most 4300."""
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
@@ -110,6 +112,11 @@ class TableCorpus(Corpus[TableOptions]):
         ]
         left_out = {row.label for row in read.rows} - set(names)
         warnings = list(read.warnings)
+        if "group_column" not in given and (column := _unused_groups(inventory, options)):
+            warnings.append(
+                f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: "
+                "not used"
+            )
         if left_out:
             counts = Counter(row.label for row in read.rows)
             found = [f"{printable(name)} ({counts[name]})" for name in _ordered(left_out)]
@@ -161,11 +168,12 @@ class TableCorpus(Corpus[TableOptions]):
         }
         groups = {name: of_class for name, of_class in named.items() if of_class}
         if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
-            paths = {name: [row.path for row in of_class.values()] for name, of_class in rows.items()}
-            groups = {
-                name: {key: of_path[row.path] for key, row in rows[name].items()}
-                for name, of_path in groups_of(paths, options).items()
+            paths = {
+                name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()
             }
+            groups = groups_of(paths, options)
+            if options.start_column not in (None, NONE):
+                groups = _groups_of_parts(rows, groups)
         if not read.rows or read.rows[0].split is None:
             return _Classes(rows, groups, None)
         splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}
@@ -193,7 +201,7 @@ def _updated(options: TableOptions, changes: Mapping[str, Any]) -> TableOptions:
 def _only_table(source: Path, inventory: Inventory) -> Path:
     found = [path for path in inventory.others if PurePosixPath(path).suffix.lower() in _TABLES]
     if len(found) == 1:
-        return source / found[0]
+        return in_source(source, Path(found[0]))
     named = first_few([printable(path) for path in found]) or "none"
     raise EarshotError(f"{printable(str(source))}: expected one table in it, found {named}; give it with --csv")
 
@@ -248,17 +256,45 @@ def _index(inventory: Inventory, extension: str | None) -> FileIndex:
 
 def _ordered(names: Sequence[str] | set[str] | Mapping[str, Any]) -> list[str]:
     """By number if all are whole numbers, else by name."""
-    if all(name.removeprefix("-").isdecimal() for name in names):
-        return sorted(names, key=int)
+    if all(name.removeprefix("-").isdecimal() and len(name) < _LONGEST_NUMBER for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
 
 def _usable(classes: _Classes, options: TableOptions) -> bool:
-    """Whether guessed groups leave train and test rows in every class, and are not divided by given splits."""
+    """Whether guessed groups leave train and test rows in every class; given splits that divide them are a doubt."""
     if classes.given:
-        return not crossing_groups(classes.groups, classes.given.splits)
+        return True
     splits = split_groups(classes.groups, options.train, options.val, options.split_seed)
     return all({"train", "test"} <= set(of_class.values()) for of_class in splits.values())
+
+
+def _unused_groups(inventory: Inventory, options: TableOptions) -> str | None:
+    """The column of groups that `resolve` would have guessed if its groups could be divided into splits."""
+    if options.group_column != NONE or ("group_from" in options.model_fields_set and options.group_from != GUESS):
+        return None
+    table, index = _read(options), _index(inventory, options.audio_extension)
+    found = guess_columns(table, index, _updated(options, {"group_column": None, "group_from": GUESS}))
+    return found.get("group_column")
+
+
+def _groups_of_parts(
+    rows: Mapping[str, Mapping[str, LabelledRow]], groups: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """By class, the group of each part: that of its recording in any class, else the recording itself.
+
+    Args:
+        rows: by class and key.
+        groups: by class, the group of each recording; classes may be absent. A recording with several of them, which
+            are stems of different lengths, is in the largest group.
+    """
+    by_path: dict[str, str] = {}
+    for of_class in groups.values():
+        for path, group in of_class.items():
+            by_path[path] = min(by_path.get(path, group), group, key=len)
+    return {
+        name: {key: by_path.get(row.path, row.path) for key, row in of_class.items()} for name, of_class in rows.items()
+    }
 
 
 def _splits(classes: _Classes, options: TableOptions) -> dict[str, dict[str, str]]:
@@ -276,7 +312,7 @@ def _splits(classes: _Classes, options: TableOptions) -> dict[str, dict[str, str
     rule = ""
     if options.group_column not in (None, NONE):
         rule = f"--group-column {printable(str(options.group_column))}"
-    elif options.start_column not in (None, NONE):
+    elif options.start_column not in (None, NONE) and options.group_from == NO_GROUPS:
         rule = "recordings with several labelled parts"
     check_groups(classes.groups, splits, options, rule)
     return splits
@@ -330,6 +366,8 @@ def _describe_groups(classes: _Classes, options: TableOptions) -> str:
     source = f"column {printable(str(options.group_column))}"
     if options.group_column in (None, NONE):
         source = "recording, as it has several labelled parts"
+        if options.group_from != NO_GROUPS:
+            source = f"--group-from {printable(options.group_from)}, or by {source}"
     if classes.given and crossing_groups(classes.groups, classes.given.splits):
         return f"{number} by {source}; the given splits divide some"
     return f"{number} by {source}, each in one split"

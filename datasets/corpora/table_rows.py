@@ -1,6 +1,7 @@
 """The rows of a table as labelled recordings: finds files, checks labels and times, merges rows of one recording."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, plural, printable
 
 _MISSING = ("", "nan")
+_WHOLE = re.compile(r"-?[0-9]{1,15}(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def labelled_rows(table: Table, inventory: Inventory, index: FileIndex, options:
         options: with the columns resolved.
 
     Raises:
-        EarshotError: a path leads outside of the source, times are reversed, a recording has several labels, or no row
-            names a recording.
+        EarshotError: a path leads outside of the source, times are reversed, a recording has several labels, splits or
+            groups, or no row names a recording.
     """
     return _Reader(table, inventory, index, options).read()
 
@@ -90,25 +92,32 @@ class _Reader:
         """All rows; see `labelled_rows`."""
         table, options = self._table, self._options
         files = table.column(str(options.file_column), "--file-column")
-        labels = self._labels(files)
+        label_of = FileLabels(options.label_from or "1").label if options.label_column is None else None
+        labels = self._labels() if label_of is None else []
         splits = given_splits(table, options)
         groups = self._groups()
         spans = self._spans()
         merged: dict[tuple[str, tuple[float, float] | None], tuple[int, list[str]]] = {}
         repeated = 0
+        reason = f"no label in column {options.label_column}"
+        if options.label_column is None:
+            reason = f"--label-from {options.label_from} gives no class"
         for row, cell in enumerate(files):
             path = self._path(row, cell.strip())
             if path is None:
                 continue
-            if not labels[row]:
-                self._reject(row, path, f"no label in column {options.label_column}")
+            found = labels[row] if label_of is None else [label] if (label := label_of(path)) else []
+            if not found:
+                self._reject(row, path, reason)
                 continue
-            _, known = merged.setdefault((path, spans[row]), (row, []))
-            repeated += bool(known) and set(labels[row]) <= set(known)
-            known += [label for label in labels[row] if label not in known]
+            first, known = merged.setdefault((path, spans[row]), (row, []))
+            self._check_repeated(row, first, path, splits, groups)
+            repeated += bool(known) and set(found) <= set(known)
+            known += [label for label in dict.fromkeys(found) if label not in known]
         self._check_missing(files)
         if repeated:
-            self._warnings.append(f"{plural(repeated, 'row')} repeat a recording and its label, left out")
+            verb = "repeats" if repeated == 1 else "repeat"
+            self._warnings.append(f"{plural(repeated, 'row')} {verb} a recording and its label, left out")
         chosen = self._one_label(list(merged.values()))
         rows = []
         for (path, seconds), (row, _) in merged.items():
@@ -117,6 +126,28 @@ class _Reader:
                 rows.append(LabelledRow(row, self._place(row), path, label, split, groups(row, path), seconds))
         rejected = tuple(sorted(self._rejected, key=lambda rejection: rejection.file))
         return LabelledRows(tuple(rows), rejected, tuple(self._warnings), tuple(_spellings(rows)))
+
+    def _check_repeated(
+        self,
+        row: int,
+        first: int,
+        path: str,
+        splits: Sequence[str] | None,
+        groups: Callable[[int, str], str | None],
+    ) -> None:
+        """Checks that a row of the recording, or part, of an earlier row has its split and group."""
+        options = self._options
+        if splits and splits[row] != splits[first]:
+            column = options.fold_column if options.split_column in (None, NONE) else options.split_column
+        elif groups(row, path) != groups(first, path):
+            column = options.group_column
+        else:
+            return
+        name = str(column)
+        expected = (
+            f"{shorten(self._table.columns[name][first])} as in {self._place(first)}, which has this recording, too"
+        )
+        raise self._table.error(row, name, expected)
 
     def _reject(self, row: int, file: str, reason: str) -> None:
         self._rejected.append(Rejection(printable(file), printable(f"{reason} ({self._place(row)})")))
@@ -152,18 +183,15 @@ class _Reader:
                 f"found {example}; check --source, --file-column and --audio-extension"
             )
 
-    def _labels(self, files: Sequence[str]) -> list[list[str]]:
-        """The labels of each row, without spaces around them; none if they are missing."""
+    def _labels(self) -> list[list[str]]:
+        """The labels of each row in the label column, without spaces around them; none if they are missing."""
         options = self._options
-        if options.label_column is None:
-            label_of = FileLabels(options.label_from or "1").label
-            return [[label] if (label := label_of(cell.strip().replace("\\", "/"))) else [] for cell in files]
-        cells = self._table.column(options.label_column, "--label-column")
+        cells = self._table.column(str(options.label_column), "--label-column")
         separator = options.label_separator
         divided = [cell.replace(separator, LIST_SEPARATOR) if separator else cell for cell in cells]
         rows = [[label for part in cell.split(LIST_SEPARATOR) if (label := _label(part))] for cell in divided]
-        if all(_is_whole(label) for labels in rows for label in labels):
-            rows = [[str(int(float(label))) for label in labels] for labels in rows]
+        if all(_WHOLE.fullmatch(label) for labels in rows for label in labels):
+            rows = [[label.partition(".")[0] for label in labels] for labels in rows]
         spaced = [row for row, cell in enumerate(cells) if cell != cell.strip() and cell.strip()]
         if spaced:
             example = f"{shorten(cells[spaced[0]])} ({self._table.places[spaced[0]]})"
@@ -189,7 +217,7 @@ class _Reader:
         if column not in (None, NONE):
             cells = self._table.column(str(column), "--group-column")
             return lambda row, path: cells[row].strip() or path
-        whole = self._options.start_column is None
+        whole = self._options.start_column in (None, NONE)
         return lambda row, path: None if whole else path
 
     def _spans(self) -> list[tuple[float, float] | None]:
@@ -266,19 +294,14 @@ def _label(text: str) -> str:
     return "" if text.lower() in _MISSING else text
 
 
-def _is_whole(label: str) -> bool:
-    try:
-        return float(label).is_integer() and abs(float(label)) < 1e15
-    except ValueError:
-        return False
-
-
 def _spellings(rows: Sequence[LabelledRow]) -> list[str]:
-    """A sentence for labels that differ only in case, spaces, hyphens or underscores."""
+    """A sentence for labels that differ only in case, spaces, hyphens, underscores, or as texts of one number."""
     first: dict[str, dict[str, LabelledRow]] = {}
     counts = Counter(row.label for row in rows)
     for row in rows:
         plain = " ".join(row.label.casefold().replace("_", " ").replace("-", " ").split())
+        if _WHOLE.fullmatch(row.label):
+            plain = str(int(float(row.label)))  # 7 and 007
         first.setdefault(plain, {}).setdefault(row.label, row)
     doubts = []
     for spellings in first.values():

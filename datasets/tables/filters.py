@@ -55,7 +55,7 @@ class _Parser:
         try:
             tree = ast.parse(_QUOTED.sub(self._placeholder, self._text).strip(), mode="eval")
             return self._test(tree.body)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
             raise self._error("comparisons of a column with a value, joined by and, or, not") from None
 
     def _placeholder(self, match: re.Match[str]) -> str:

@@ -86,9 +86,15 @@ def _decode(content: bytes, name: str, encoding: str) -> str:
         ) from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start : error.start + 1].hex() or "00"
         raise EarshotError(
-            f"{name}: line {line}: expected text in {error.encoding}, found byte {content[error.start]:#04x}; "
+            f"{name}: line {line}: expected text in {error.encoding}, found byte 0x{byte}; "
             "give its encoding, such as --encoding latin-1"
+        ) from None
+    except ValueError:  # such as a UnicodeError of punycode, or a NUL in the name of the encoding
+        raise EarshotError(
+            f"{name}: expected text in {printable(encoding)}, found something else; give its encoding, such as "
+            "--encoding latin-1"
         ) from None
 
 
@@ -166,7 +172,8 @@ def _read_json_lines(text: str, name: str) -> Table:
             )
         place = f"{name}: line {line}"
         for column in content:
-            columns.setdefault(column, [""] * len(places))
+            if column not in columns:
+                columns[_cell(column, place, column)] = [""] * len(places)
         for column, cells in columns.items():
             cells.append(_cell(content.get(column), place, column))
         places.append(place)
@@ -184,13 +191,13 @@ def _read_parquet(content: bytes, name: str) -> Table:
             _check_header(names, name)
             nested = [field.name for field in file.schema_arrow if pa.types.is_struct(field.type)]
             data = file.read(columns=[column for column in names if column not in nested])
-    except (pa.ArrowException, OSError) as error:
+        places = [f"{name}: row {row}" for row in range(1, len(data) + 1)]
+        columns = {
+            column: [_cell(value, place, column) for value, place in zip(data[column].to_pylist(), places, strict=True)]
+            for column in data.column_names
+        }
+    except (pa.ArrowException, OSError, ValueError, OverflowError, RecursionError) as error:
         raise EarshotError(f"{name}: expected Parquet, found something else ({one_line(error)[:200]})") from None
-    places = [f"{name}: row {row}" for row in range(1, len(data) + 1)]
-    columns = {
-        column: [_cell(value, place, column) for value, place in zip(data[column].to_pylist(), places, strict=True)]
-        for column in data.column_names
-    }
     return Table(columns, places, name)
 
 
@@ -198,10 +205,13 @@ def _cell(value: Any, place: str, column: str) -> str:
     """A value as text: missing values are empty, whole numbers have no decimals, items of lists are separated."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, list):
+    if isinstance(value, list) and not any(isinstance(item, list) for item in value):
         return LIST_SEPARATOR.join(_cell(item, place, column) for item in value)
-    if isinstance(value, Mapping | bytes):
+    if isinstance(value, Mapping | bytes | list):
         raise EarshotError(f"{place}: column {printable(column)}: expected text or a number, found something else")
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return str(value)
+    text = str(value)
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):  # JSON can write half a character
+        raise EarshotError(f"{place}: column {printable(column)}: expected text, found {shorten(text)}; fix the table")
+    return text

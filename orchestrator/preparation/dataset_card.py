@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from datasets.benchmark.manifest import Manifest, SplitCounts
 from datasets.benchmark.shards import Shards
@@ -18,6 +20,8 @@ from datasets.utils.location import Location
 from datasets.utils.text import plural, printable
 
 CARD = "README.md"
+MARK = "<!-- made by earshot prepare, which replaces this file: delete this line to keep your changes -->"
+"""In every card; a README.md without it is not replaced."""
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _HUB_LICENCES = {
@@ -26,6 +30,17 @@ _HUB_LICENCES = {
     "CC BY-NC 3.0": "cc-by-nc-3.0",
     "CC BY-SA 4.0": "cc-by-sa-4.0",
 }
+
+
+class _Quoted(SafeRepresenter):
+    """Writes every text between quotes: `yes` or `1:30` without them is no text for a reader of YAML 1.1."""
+
+
+def _quoted(representer: SafeRepresenter, text: str) -> ScalarNode:
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+_Quoted.add_representer(str, _quoted)
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,8 @@ def dataset_card(
         _front_matter(manifest, preset).rstrip(),
         "---",
         "",
+        MARK,
+        "",
         f"# {_escaped(manifest.name)}",
         "",
         f"{plural(clips.total, 'clip')} of {seconds:g} s at {manifest.sample_rate} Hz, one channel, in "
@@ -152,6 +169,7 @@ def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
     }
     text_file = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Quoted
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
     yaml.width = 1 << 20
     yaml.allow_unicode = True

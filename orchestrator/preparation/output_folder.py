@@ -16,7 +16,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
-from orchestrator.preparation.dataset_card import CARD
+from orchestrator.preparation.dataset_card import CARD, MARK
 
 LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"
@@ -104,8 +104,16 @@ class OutputFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        for name in (FILE_NAME, CARD):
-            (self.root / name).remove()
+        (self.root / FILE_NAME).remove()
+        if self.may_replace_card():
+            (self.root / CARD).remove()
+
+    def may_replace_card(self) -> bool:
+        """Whether there is no README.md, or one that `prepare` made."""
+        try:
+            return (self.root / CARD).size() is None or MARK.encode() in (self.root / CARD).read_bytes()
+        except OSError:  # such as a folder
+            return False
 
 
 def check_contents(root: Location, markers: set[str], expected: str) -> None:

@@ -170,15 +170,16 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
         if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
             rejected, seconds = read_rejected(request.out), time.monotonic() - started
+            if (request.out / CARD).size() is None:  # an earlier run was killed before it wrote the card
+                _write_card(request, folder, existing, rejected[: existing.source.rejected])
             return Outcome(existing, rejected, (), 0, len(existing.shards), None, seconds)
         if inventory is None:
             _generate(corpus, options, source, fingerprint)
             inventory = corpus.inventory(source, options)
         build = _build(request, folder, source, inventory, existing, listener)
         manifest, warnings = _publish(request, build, identity, fingerprint)
-        classes = class_rows(request.out)
-        card = dataset_card(manifest, classes, build.rejected, find_preset(settings.corpus))
-        (request.out / CARD).write(card.encode())
+        classes, kept = _write_card(request, folder, manifest, build.rejected)
+        warnings = (*warnings, *kept)
     cached, seconds = len(build.units) - build.computed, time.monotonic() - started
     plan, left_out = build.plan, (*build.rejected, *build.dropped)
     return Outcome(
@@ -283,6 +284,10 @@ def _publish(
     plan, corpus = build.plan, request.corpus
     counts = _count_clips(plan, build.units)
     warnings = (*plan.warnings, *corpus.review(counts, plan.classes, request.options))
+    preset = find_preset(request.settings.corpus)
+    if preset and preset.classes != len(plan.classes):
+        published = f"{request.settings.corpus} was published with {preset.classes} classes"
+        warnings = (*warnings, f"{published}, found {len(plan.classes)}: check --source if you left none out")
     manifest = Manifest(
         corpus=corpus.name,
         name=request.name,
@@ -300,6 +305,18 @@ def _publish(
     )
     manifest.save(request.out)
     return manifest, warnings
+
+
+def _write_card(
+    request: _Request, folder: OutputFolder, manifest: Manifest, rejected: Sequence[Rejection]
+) -> tuple[list[ClassRow], tuple[str, ...]]:
+    """Writes README.md, unless there is one that the user wrote; returns the classes, and a warning in that case."""
+    classes = class_rows(request.out)
+    if not folder.may_replace_card():
+        return classes, (f"{CARD} was not made by earshot prepare, so it is kept as it is; move it away for a new one",)
+    card = dataset_card(manifest, classes, rejected, find_preset(request.settings.corpus))
+    (request.out / CARD).write(card.encode())
+    return classes, ()
 
 
 def _versions(corpus: Corpus[Any]) -> dict[str, str]:

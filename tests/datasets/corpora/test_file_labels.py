@@ -129,3 +129,25 @@ def test_recordings_are_found_by_path_end_of_path_or_stem() -> None:
     for name in ("/a/x.wav", "../x.wav", "a/../x.wav", "C:/x.wav", "", "."):
         with pytest.raises(ValueError, match=r".*"):
             index.find(name)
+
+
+def test_the_first_level_is_checked_like_the_default(tmp_path: Path) -> None:
+    for name in ("fold1", "fold2"):
+        for take in range(2):
+            record(tmp_path / name / f"{take}.wav")
+    record(tmp_path / "stray.wav")
+    found = "the folders fold1, fold2 look like folds, not like classes"
+    assert found in doubts_of(tmp_path) and found in doubts_of(tmp_path, label_from="1")
+    assert plan_of(tmp_path).warnings == plan_of(tmp_path, label_from="1").warnings
+
+
+def test_lists_may_name_recordings_of_classes_that_are_left_out(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "rain"):
+        for take in range(4):
+            record(tmp_path / name / f"{take}.wav")
+    (tmp_path / "test.txt").write_text("".join(f"{name}/3.wav\n" for name in ("cat", "dog", "rain")))
+    options: dict[str, Any] = {"test_list": Path("test.txt"), "exclude_class": ("cat",)}
+    assert doubts_of(tmp_path, **options) == "" and plan_of(tmp_path, **options).classes == ("dog", "rain")
+    with (tmp_path / "test.txt").open("a") as file:
+        file.write("dog/9.wav\n")
+    assert "1 of 4 recordings of" in doubts_of(tmp_path, **options)

@@ -144,6 +144,28 @@ def test_parts_of_recordings(tmp_path: Path) -> None:
     assert all(len(found) == 1 for found in splits.values()), "parts of a recording are in one split"
     by_site = clips_of(tmp_path, min_seconds=0.03, group_from="{site}")
     assert {clip.group for clip in by_site} == {str(number) for number in range(6)}
+    whole = plan_of(tmp_path, start_column="none", end_column="none", several_labels="first")
+    assert whole.notes[1][1].startswith("none, every file by itself (")
+
+
+def test_parts_of_a_recording_are_in_one_split_whatever_its_name_says(tmp_path: Path) -> None:
+    """The names of `bird` share stems; those of `frog` do not, but some of its parts are in the same recordings."""
+    lines = ["file,start,end,label"]
+    for number in range(24):
+        name = f"{1000 + number // 2}-{'AB'[number % 2]}" if number < 16 else f"pond{chr(97 + number)}x"
+        record(tmp_path / f"{name}.wav", 0.4)
+        of_both = number % 5 == 0 or number >= 16
+        lines += [f"{name}.wav,0,0.1,{'bird' if number < 16 else 'frog'}"]
+        lines += [f"{name}.wav,0.2,0.3,frog"] * of_both
+    write_table(tmp_path, *lines)
+    plan = plan_of(tmp_path, group_from="stem")
+    splits: dict[str, set[str]] = {}
+    for unit in plan.units:
+        for path, rows in zip(unit.files, unit.details["parts"], strict=True):
+            splits.setdefault(path, set()).update(split for _, split, *_ in rows)
+            assert {group for _, _, group, *_ in rows} == {f"{path[:4]}" if path[0] == "1" else path}
+    assert len(splits) == 24 and all(len(found) == 1 for found in splits.values())
+    assert plan.notes[1][1].startswith("16 by --group-from stem, or by recording, as it has several labelled parts")
 
 
 def test_parts_that_differ_by_little_are_all_cut(tmp_path: Path) -> None:
@@ -162,6 +184,40 @@ def test_labels_as_numbers_are_in_numerical_order(tmp_path: Path) -> None:
         record(tmp_path / f"r{number}.wav")
     write_table(tmp_path, "file,y", *(f"r{number},{number % 12}.0" for number in range(24)))
     assert plan_of(tmp_path, label_column="y").classes == tuple(map(str, range(12)))
+    labels = ("01", "1", "002", "10", "1.0", "01.", "002", "10")
+    write_table(tmp_path, "file,y", *(f"r{number},{label}" for number, label in enumerate(labels)))
+    assert plan_of(tmp_path, label_column="y").classes == ("01", "1", "002", "10")
+    assert "labels that look like spellings of one class: '01' (2, first in meta.csv: line 2), '1' (2," in doubts_of(
+        tmp_path, label_column="y"
+    )
+    write_table(tmp_path, "file,y", *(f"r{number},{('1_0', '10', '1e1')[number % 3]}" for number in range(6)))
+    assert plan_of(tmp_path, label_column="y").classes == ("10", "1_0", "1e1")
+
+
+def test_a_class_from_the_path_is_that_of_the_recording(tmp_path: Path) -> None:
+    """The cells name the ends of the paths."""
+    for path in ("dog/0", "dog/1", "rain/2", "rain/3", "4"):
+        record(tmp_path / f"{path}.wav")
+    write_table(tmp_path, "file", *(f"{number}.wav" for number in range(5)))
+    plan = plan_of(tmp_path, label_from="1")
+    assert plan.classes == ("dog", "rain")
+    assert plan.rejected == (Rejection("4.wav", "--label-from 1 gives no class (meta.csv: line 6)"),)
+
+
+def test_a_link_to_a_table_outside_of_the_source_is_not_read(tmp_path: Path) -> None:
+    """A source is untrusted: its links would print any file in an error."""
+    source = tmp_path / "in"
+    two_classes(source)
+    (source / "meta.csv").rename(tmp_path / "meta.csv")
+    (source / "t.csv").symlink_to("../meta.csv")
+    for csv in ((), ("t.csv",), (source / "t.csv",), ("audio/../t.csv",)):
+        with pytest.raises(EarshotError, match=r"t.csv: expected a file of the source folder, found a link that"):
+            plan_of(source, csv=csv)
+    assert len(plan_of(source, csv=("../meta.csv",)).classes) == 2, "a path of the user may leave it"
+    (source / "t.csv").unlink()
+    (tmp_path / "meta.csv").rename(source / "table")
+    (source / "t.csv").symlink_to("table")
+    assert len(plan_of(source).classes) == 2
 
 
 def test_split_column_with_values_of_its_own_and_several_tables(tmp_path: Path) -> None:
@@ -171,7 +227,7 @@ def test_split_column_with_values_of_its_own_and_several_tables(tmp_path: Path) 
     write_table(tmp_path, *rows, name="iden.txt")
     write_table(tmp_path, *(f" id{number % 2}/v{number}/1.wav" for number in (6, 7)), name="more.txt")
     options = {
-        "csv": ("iden.txt", "more.txt"), "separator": "space", "header": "split,path", "label_from": "1",
+        "csv": ("iden.txt", "more.txt"), "separator": "space", "header": "split,path", "label_from": "{label}/*/*",
         "split_values": "1=train,2=val,3=test", "split_default": "test", "group_from": "{speaker}/{video}/{take}",
     }  # fmt: skip
     clips = clips_of(tmp_path, **options)
@@ -211,6 +267,8 @@ def test_several_labels(tmp_path: Path) -> None:
         "classes left out by --min-files 2: animal (1)",
         "1 recording without a row that is used, left out",
     )
+    write_table(tmp_path, "fname,labels", "0,x|x", "1,x", "2,y", "3,y|y")
+    assert plan_of(tmp_path, label_separator="|").classes == ("x", "y"), "the same label twice is one"
     write_table(tmp_path, "fname,labels", "0,cat", "1,dog", '2,"cat,dog"')
     with pytest.raises(
         EarshotError, match=r'line 4: column labels: expected one label, found .* --label-separator ","'
@@ -242,7 +300,7 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_line(tmp_path: Path) -
         Rejection("audio/12.wav", "no label in column label (meta.csv: line 14)"),
         Rejection("audio/empty.wav", "zero bytes (meta.csv: line 16)"),
     )
-    assert plan.files == 14 and plan.warnings[0] == "1 row repeat a recording and its label, left out"
+    assert plan.files == 14 and plan.warnings[0] == "1 row repeats a recording and its label, left out"
 
 
 @pytest.mark.parametrize(
@@ -310,17 +368,48 @@ def test_times_that_are_none(row: str, message: str, tmp_path: Path) -> None:
         plan_of(tmp_path, start_column="start", end_column="end")
 
 
-def test_given_splits_that_divide_groups_are_a_doubt_and_never_follow_from_a_guess(tmp_path: Path) -> None:
+def test_given_splits_that_divide_groups_are_a_doubt_even_if_these_are_guessed(tmp_path: Path) -> None:
     for number in range(8):
         record(tmp_path / f"{number}.wav")
     rows = [f"{n},{'ab'[n % 2]},{('train', 'test')[n // 4]},{n % 4}" for n in range(8)]
     write_table(tmp_path, "file,label,split,speaker", *rows)
-    assert "group" not in plan_of(tmp_path).notes[0][1]
-    assert doubts_of(tmp_path) == ""
-    assert doubts_of(tmp_path, group_column="speaker") == (
+    found = (
         "4 of 4 groups are in several splits, such as 0 (4.wav in test, 0.wav in train), which makes their test clips "
         "easier: give other splits or groups"
     )
+    assert doubts_of(tmp_path) == doubts_of(tmp_path, group_column="speaker") == found
+    assert "group speaker; guessed" in plan_of(tmp_path).notes[0][1]
+    assert doubts_of(tmp_path, group_column="none") == ""
+
+
+def test_a_column_that_looks_like_groups_but_is_not_used_is_named(tmp_path: Path) -> None:
+    for number in range(8):
+        record(tmp_path / f"{number}.wav")
+    write_table(tmp_path, "file,label,speaker", *(f"{n},{'ab'[n % 2]},{n % 2}" for n in range(8)))
+    made = options_of()
+    made = CORPUS.resolve(tmp_path, inventory := CORPUS.inventory(tmp_path, made), made)
+    warning = "column speaker looks like groups, but leaves classes without train or test recordings: not used"
+    assert CORPUS.plan(tmp_path, inventory, made).warnings == plan_of(tmp_path).warnings == (warning,)
+    assert plan_of(tmp_path, group_column="none").warnings == plan_of(tmp_path, group_from="none").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "column"),
+    [
+        ("train,1,x", "test,1,x", {"split_column": "split"}, "split"),
+        ("train,1,x", "train,2,x", {"fold_column": "fold", "test_folds": "2", "val_folds": "none"}, "fold"),
+        ("train,1,x", "train,1,y", {"split_column": "none", "group_column": "speaker"}, "speaker"),
+    ],
+)
+def test_rows_of_one_recording_agree(
+    first: str, second: str, options: dict[str, Any], column: str, tmp_path: Path
+) -> None:
+    record(tmp_path / "0.wav")
+    write_table(tmp_path, "file,label,split,fold,speaker", f"0,dog,{first}", f"0,dog,{second}")
+    with pytest.raises(
+        EarshotError, match=rf"line 3: column {column}: expected '.*' as in meta.csv: line 2, which has"
+    ):
+        plan_of(tmp_path, **options)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def test_rows_that_a_filter_keeps(text: str, rows: list[int]) -> None:
     "text",
     ["", "fold", "fold ==", "fold == fold", "__import__('os').system('true')", "fold == open('x')", "1 < fold < 3",
      "fold == 1; fold", "fold < 'a'", "fold < True", "fold in 'ab'", "fold is 1", "fold == [1]", "lambda: 1",
-     "(" * 400 + "fold" + ")" * 400, "fold == 1 or " * 200 + "fold == 1", "fold == 9 ** 9 ** 9 ** 9", "fold + 1 == 2"],
+     "(" * 400 + "fold" + ")" * 400, "fold == 1 or " * 200 + "fold == 1", "fold == 9 ** 9 ** 9 ** 9", "fold + 1 == 2",
+     "fold in {[1]}"],
 )  # fmt: skip
 def test_anything_else_is_an_error_of_one_line(text: str) -> None:
     with pytest.raises(EarshotError, match=r"^--filter: expected .* found '") as caught:

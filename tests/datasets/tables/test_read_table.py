@@ -1,5 +1,6 @@
 """Tables of any format: what is read, and the error for what is none."""
 
+import io
 import json
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def test_places_are_lines_of_the_file(tmp_path: Path) -> None:
     assert [place.rpartition(": ")[2] for place in read_table(tmp_path / "x.csv").places] == ["line 2", "line 5"]
 
 
+def _parquet(values: pa.Array) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"a": values}), file, use_dictionary=False, write_statistics=False)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -59,7 +66,12 @@ def test_places_are_lines_of_the_file(tmp_path: Path) -> None:
         ("x.csv", b"a,b\n1,\xe9\n", r"line 2: expected text in utf-8, found byte 0xe9; .* --encoding latin-1$"),
         ("x.jsonl", b'{"a": 1}\n[1]\n', r"line 2: expected a JSON object \(one row in each line\), found '\[1\]'"),
         ("x.jsonl", b'{"a": {"b": 1}}\n', r"line 1: column a: expected text or a number"),
+        ("x.jsonl", b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}\n", r"line 1: column a: expected text or a number"),
+        ("x.jsonl", b'{"a": "\\ud800"}\n', r"line 1: column a: expected text, found '.*ud800'; fix the table"),
+        ("x.jsonl", b'{"\\ud800": 1}\n', r"line 1: column .*ud800: expected text, found"),
         ("x.parquet", b"PAR1 no", r"expected Parquet, found something else"),
+        ("x.parquet", _parquet(pa.array([1 << 62], pa.timestamp("ms"))), r"expected Parquet, found something else"),
+        ("x.parquet", _parquet(pa.array(["sound"])).replace(b"sound", b"s\xffund"), r"expected Parquet, found"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_an_error_of_one_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -67,6 +79,13 @@ def test_what_is_no_table_is_an_error_of_one_line(name: str, content: bytes, mes
     with pytest.raises(EarshotError, match=message) as caught:
         read_table(tmp_path / name)
     assert str(caught.value).startswith(f"{tmp_path}/{name}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "undefined", "no\0ne", "hex"])
+def test_encodings_that_are_none_are_an_error_of_one_line(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("file,label\na,Vögel\n".encode())
+    with pytest.raises(EarshotError, match=r"expected (text in|an encoding that) .*such as (--encoding )?latin-1$"):
+        read_table(tmp_path / "x.csv", encoding=encoding)
 
 
 def test_missing_tables_and_those_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,10 @@ def test_from_the_published_folder_to_predictions(
     command = [name, "--source", str(source), "--out", str(out), *SHORT]
     assert main(command) == 0
     printed, problems = capfd.readouterr()
-    assert "warning" not in problems and "rejected:" not in problems
+    assert problems.count("warning") == 1 and "rejected:" not in problems
+    assert re.search(
+        rf"^warning: {name} was published with \d+ classes, found {classes}: check --source", problems, re.M
+    )
     assert len(re.findall(r"^\S+ +\d+ +\d+ +\d+ +0\.00 +\d+ *$", printed, flags=re.MULTILINE)) == classes
     assert re.search(r"^try +earshot sweep --benchmark \S+ --protocol free --base \d --way \d --shot 5$", printed, re.M)
     manifest = Shards(out).manifest
@@ -81,7 +84,7 @@ def test_a_bad_table_leaves_no_benchmark_and_names_the_line(tmp_path: Path, capf
     assert f"warning: spaces around 1 label removed, such as 'b ' ({table}: line 6)\n" in err
 
 
-def test_the_card_is_what_the_hub_reads(tmp_path: Path) -> None:
+def test_the_card_is_what_the_hub_reads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for number in range(8):
         record(tmp_path / f"in/{('<b>|x', 'yes')[number % 2]}/{number}.wav")
     write_shards("folder", tmp_path / "in", tmp_path / "out", OPTIONS)
@@ -89,7 +92,9 @@ def test_the_card_is_what_the_hub_reads(tmp_path: Path) -> None:
     assert main(command) == 0
     card = (tmp_path / "out/README.md").read_text()
     _, front, text = card.split("---\n", 2)
-    content = YAML(typ="safe", pure=True).load(front)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 1)  # in which `yes` without quotes is true
+    content = yaml.load(front)
     assert content["configs"] == [
         {"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}
     ]
@@ -97,3 +102,10 @@ def test_the_card_is_what_the_hub_reads(tmp_path: Path) -> None:
     assert features["audio"] == {"audio": {"sampling_rate": 16000}}
     assert features["label"] == {"class_label": {"names": {"0": "<b>|x", "1": "yes"}}}
     assert "| &lt;b>\\|x | 2 | 1 | 1 | 0.00 |" in text and "<b>" not in text
+    (tmp_path / "out/README.md").unlink()  # as if the run had been killed before it wrote the card
+    assert main(command) == 0 and (tmp_path / "out/README.md").read_text() == card
+    assert main([*command, "--force"]) == 0 and (tmp_path / "out/README.md").read_text() == card
+    capfd.readouterr()
+    (tmp_path / "out/README.md").write_text("mine")
+    assert main([*command, "--force"]) == 0 and (tmp_path / "out/README.md").read_text() == "mine"
+    assert "warning: README.md was not made by earshot prepare, so it is kept as it is; " in capfd.readouterr().err
