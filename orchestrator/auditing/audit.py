@@ -56,7 +56,7 @@ def _ceilings(clips: Listing, protocols: Sequence[str] | None, order_seed: int |
     if protocols is not None:
         return [protocol_ceiling(name, clips, order_seed) for name in protocols]
     fitting = []
-    for name in NAMED:
+    for name in (name for name, protocol in NAMED.items() if not protocol.leave):  # a ceiling counts all classes
         try:
             fitting.append(protocol_ceiling(name, clips, order_seed))
         except EarshotError:  # too few classes or clips for this one

@@ -205,6 +205,10 @@ with start_ray(cpus=1):
     wait_for(lambda: not running(family) and not folder.exists(), 30)
 
 
+LISTENING = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # if the tests run with nohup, it is ignored
+"""
 WAITING = """
 import os, sys, time
 from datasets.utils.cli import as_program
@@ -247,7 +251,11 @@ def test_a_block_that_waits_for_ray_ends_with_one_line(
     place = Path(os.environ["EARSHOT_RAY_TMP"])
     before = set(place.glob(f"{PREFIX}*"))
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITING], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", LISTENING + WAITING],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout and process.stdout.readline() == "ready\n"
     family = descendants(process.pid)

@@ -76,7 +76,7 @@ def test_confidence_means_accuracy(method: str, tones: Path, tmp_path: Path) -> 
     for head, values in scores.items():
         right = labels[values.argmax(dim=1).numpy()] == shards.table.labels[test]
         confidence = (values / description.temperature(head)).softmax(dim=1).amax(dim=1)
-        assert abs(float(confidence.mean()) - right.mean()) < 0.15
+        assert abs(float(confidence.mean()) - right.mean()) < 0.2  # of 24 clips: two standard errors
         fitted = calibration.heads[head]
         assert fitted.ece is not None and fitted.ece_uncalibrated is not None
         if method in ("ranpac", "mar"):

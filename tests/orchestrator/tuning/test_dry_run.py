@@ -118,5 +118,7 @@ def test_a_backbone_of_a_higher_sample_rate_is_announced(tones: Path, tmp_path: 
     encoder.write_text("\n".join(lines))
     more = ("--method", "simplecil", "--backbone", f"{encoder}:Encoder")
     facts = forecast([*arguments(tones, tmp_path / "runs"), *more]).facts  # on random-tiny, too
-    assert facts["sample rate"] == "16000 Hz; that of encoder.py:Encoder is 48000 Hz: it hears nothing above 8000 Hz"
+    assert facts["sample rate"] == (
+        "encoder.py:Encoder: 16000 Hz; the backbone's is 48000 Hz: it hears nothing above 8000 Hz"
+    )
     assert "sample rate" not in forecast(arguments(tones, tmp_path / "runs")).facts
