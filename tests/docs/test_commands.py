@@ -38,7 +38,7 @@ NOT_RUN = {
         "a corpus that is not here; tests/datasets builds small ones"
     ),
     r"earshot pretrain|trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps and packs",
-    r"--backbone (MIT/|laion/|microsoft/|owner/|pretrained/|encoder\.py)": "weights of others; tests/docs/test_backbones.py",
+    r"--backbone (MIT/|laion/|microsoft/|owner/|pretrained/|encoder\.py)": "weights of others; test_backbones.py",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
