@@ -1,5 +1,6 @@
 """The benchmark of sweeps whose sessions are all in the store."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,4 +30,7 @@ def test_a_cached_sweep_is_one_process(tones: Path, tmp_path: Path) -> None:
 
 def test_both_ways_are_the_sweep() -> None:
     for way in WAYS:
-        again(way, ["--help"])
+        assert (
+            "--resume RUN"
+            in subprocess.run([sys.executable, *WAYS[way], "--help"], capture_output=True, text=True).stdout
+        )

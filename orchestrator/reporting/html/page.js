@@ -115,7 +115,7 @@ function band(method, values) {
   };
 }
 
-const sessionsAxis = () => ({ title: { text: "session (classes seen)" }, tickvals: DATA.seen.map((_, t) => t), ticktext: ticks(), range: [-0.15, DATA.sessions - 0.85] });
+const sessionsAxis = () => ({ title: { text: `session (classes ${DATA.counted})` }, tickvals: DATA.seen.map((_, t) => t), ticktext: ticks(), range: [-0.15, DATA.sessions - 0.85] });
 const percentAxis = (text, range) => ({ title: { text }, ticksuffix: " %", ...(range ? { range } : {}) });
 const none = "No data: no method is selected, or no selected method has this head or a finished session.";
 

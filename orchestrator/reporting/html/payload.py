@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets.utils.json_values import json_values
 from orchestrator.reporting import style
-from orchestrator.reporting.facts import work
+from orchestrator.reporting.facts import classes_leave, work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
@@ -51,6 +51,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "sessions": run.planned_sessions,
         "session_classes": [list(labels) for labels in longest],
         "seen": run.classes_seen,
+        "counted": "present" if classes_leave(run) else "seen",
         "orders": sum(not any(_is_prefix(order, other) for other in orders) for order in orders),
         "methods": methods,
         "several_backbones": run.has_several_backbones,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from datasets.utils.files import write_files
-from orchestrator.reporting.facts import choices_of, classes_leave, formulae, incomplete_trials, what_ran
+from orchestrator.reporting.facts import choices_of, formulae, incomplete_trials, what_ran
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
 from orchestrator.reporting.sentences import answer, notes
@@ -54,8 +54,6 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
         EarshotError: the run folder was damaged since it was loaded.
     """
     data, script, choices = payload(run, estimates), _asset("page.js"), choices_of(run)
-    counted = "present" if classes_leave(run) else "seen"
-    script = script.replace("(classes seen)", f"(classes {counted})")
     html: str = _template().render(
         data=data,
         json=Markup(_script_safe_json(data)),
@@ -64,7 +62,6 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
         facts=what_ran(run),
         incomplete=incomplete_trials(run),
         formulae=formulae(run),
-        counted=counted,
         live=live,
         reload=RELOAD_SECONDS,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
