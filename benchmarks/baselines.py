@@ -17,8 +17,8 @@ import soundfile
 
 from datasets.corpora.corpus import Unit
 from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions
-from datasets.corpora.units import shard_name, unit_key, write_unit
 from datasets.utils.location import Location
+from orchestrator.preparation.units import shard_name, unit_key, write_unit
 
 RATE = 16_000
 CLIP = 2 * RATE

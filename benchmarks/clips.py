@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
-from datasets.benchmark.shards import Clip
 from datasets.utils.files import TEMPORARY_SUFFIX
 
 RATE = 16_000

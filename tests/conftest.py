@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
-from datasets.benchmark.shards import Clip
 
 # A property test must not fail because the machine is busy.
 settings.register_profile("earshot", deadline=None)

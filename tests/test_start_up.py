@@ -73,6 +73,13 @@ def test_help_version_and_typos(command: str, arguments: list[str], status: int)
     assert imported(COMMANDS[command][0], *arguments, status=status) & HEAVY == set()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), (["folder", "--help"], 0), (["--version"], 0), (["foldr"], 2)]
+)
+def test_prepare_does_not_import_pyarrow_before_it_needs_it(arguments: list[str], status: int) -> None:
+    assert imported(COMMANDS["prepare"][0], *arguments, status=status) & {*HEAVY, "pyarrow"} == set()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_wrong_paths(command: str, tmp_path: Path) -> None:
     arguments = [word.format(out=tmp_path / "out") for word in WRONG_PATHS[command]]

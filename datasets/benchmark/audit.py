@@ -18,13 +18,13 @@ from itertools import combinations
 
 import numpy as np
 
+from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.fingerprint import nearest
 from datasets.benchmark.groups import shared_stems
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SPLITS
 from datasets.benchmark.measures import NEAR_SILENT_DB, Measures
 from datasets.benchmark.protocol import NAMED, by_name, make_sessions
-from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable

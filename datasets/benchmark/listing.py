@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from datasets.benchmark.shards import ClipTable
+from datasets.benchmark.clips import ClipTable
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.manifest import SPLITS
-from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import first_few, printable

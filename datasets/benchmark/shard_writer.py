@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.audio.recordings import decode_flac, encode_flac
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import FileIdentity, ShardEntry
-from datasets.benchmark.shards import GROUPS_KEY, SCHEMA, Clip
+from datasets.benchmark.shards import GROUPS_KEY, SCHEMA
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location
 

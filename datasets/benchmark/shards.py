@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.audio.recordings import decode_flac
+from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.manifest import SPLITS, Manifest, ShardEntry
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -52,48 +52,6 @@ _READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """Raised by pyarrow for files that are unreadable or damaged, also in their footers."""
 
 _TABLE_COLUMNS = ["clip_id", "split", "label", "class_name"]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A fixed-length labelled excerpt to be written to a shard.
-
-    Attributes:
-        clip_id: unique in the benchmark.
-        split: 'train', 'val' or 'test'.
-        source: relative POSIX path of the recording; of the first one for a clip that spans several.
-        start: first sample in the unit's stream, at the sample rate of the benchmark.
-        samples: [samples] float32, full scale 1.0.
-        group: the same for recordings that must be in one split, such as those of a speaker; None if not known.
-    """
-
-    clip_id: str
-    split: str
-    label: int
-    class_name: str
-    source: str
-    start: int
-    samples: np.ndarray
-    group: str | None = None
-
-
-@dataclass(frozen=True)
-class ClipTable:
-    """All clips of a benchmark without their audio, sorted by clip id; the *position* of a clip is its row here.
-
-    Attributes:
-        labels: int32 [clips].
-        splits: strings [clips].
-        class_names: indexed by label.
-    """
-
-    clip_ids: tuple[str, ...]
-    labels: np.ndarray
-    splits: np.ndarray
-    class_names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.clip_ids)
 
 
 class Shards:

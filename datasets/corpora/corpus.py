@@ -21,9 +21,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.audio.recordings import readable_suffixes
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SplitCounts
-from datasets.benchmark.shards import Clip
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, printable

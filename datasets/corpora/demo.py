@@ -13,7 +13,7 @@ from pathlib import Path
 import soundfile
 from pydantic import Field
 
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.folder import Folder, FolderOptions
 from datasets.corpora.inventory import Inventory, Rejection

@@ -17,8 +17,8 @@ from pydantic import Field, field_validator, model_validator
 from datasets.audio.loudness import normalising_gain, scaled
 from datasets.audio.recordings import FloatScale, RejectedError, checked_path, read_samples
 from datasets.audio.segmentation import Choice, cut_recording
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.groups import STEM, group_by
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import CorpusOptions
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Rejection

@@ -24,8 +24,8 @@ from typing import Any
 
 from pydantic import Field
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import SPLITS
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import MAX_LISTED, Corpus, Plan, Unit
 from datasets.corpora.file_clips import (
     FILES_PER_UNIT,

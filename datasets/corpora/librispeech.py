@@ -23,8 +23,8 @@ from datasets.audio.loudness import normalising_gain, scaled
 from datasets.audio.recordings import FloatScale, RejectedError, checked_path, duration, read_samples
 from datasets.audio.samples import Samples, Signal
 from datasets.audio.segmentation import cut_stream
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import SplitCounts
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import MAX_LISTED, Corpus, CorpusOptions, Plan, Unit, without_clips
 from datasets.corpora.inventory import Inventory, Rejection, scan
 from datasets.utils.errors import EarshotError

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from datasets.audio.recordings import RejectedError, checked_path, read_samples
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.listing import Listing, make_listing
 from datasets.benchmark.manifest import SPLITS, SplitCounts
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, Options, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, SourceFile
 from datasets.corpora.list_files import Row, check_unique, read_rows, read_vocabulary

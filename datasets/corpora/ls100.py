@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 
 from datasets.audio.samples import Samples
 from datasets.audio.segmentation import cut_stream
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.listing import Listing, make_listing
 from datasets.benchmark.manifest import SPLITS, SplitCounts
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions, Sizes, read_utterances, split_pattern

@@ -17,20 +17,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from datasets.audio.resampling import resample
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import Manifest, SplitCounts
-from datasets.benchmark.shards import Clip, Shards
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory, Rejection, SourceFile
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.options import Option
 from datasets.utils.text import printable
+
+if TYPE_CHECKING:
+    from datasets.benchmark.shards import Shards
 
 
 class MixOptions(CorpusOptions):
@@ -172,12 +175,14 @@ def _parts(options: MixOptions) -> list[_Part]:
 
 
 @lru_cache(maxsize=8)
-def _open_shards(address: str, fingerprint: str) -> Shards:
+def _open_shards(address: str, fingerprint: str) -> "Shards":
     """Opens a benchmark; cached, because this reads its whole table and a worker processes several units.
 
     Raises:
         EarshotError: it is no longer the benchmark that the mix was planned with.
     """
+    from datasets.benchmark.shards import Shards  # imports pyarrow, which `earshot prepare --help` does not need
+
     shards = Shards(address)
     if shards.manifest.fingerprint != fingerprint:
         raise EarshotError(f"{shards.root}: the benchmark was changed while the mix was prepared; run prepare again")

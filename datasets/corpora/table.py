@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Corpus, Plan, Unit
 from datasets.corpora.file_clips import FILES_PER_UNIT, GUESS, NO_GROUPS, LabelledPart, cut_file
 from datasets.corpora.file_groups import check_groups, crossing_groups, describe_groups, groups_of, resolved_group_rule

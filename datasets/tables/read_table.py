@@ -13,9 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from datasets.tables.table import LIST_SEPARATOR, Table, shorten
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, one_line, plural, printable
@@ -183,6 +180,9 @@ def _read_json_lines(text: str, name: str) -> Table:
 
 
 def _read_parquet(content: bytes, name: str) -> Table:
+    import pyarrow as pa  # only this format needs it, and `earshot prepare --help` imports this module
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             if file.metadata.num_rows > MAX_ROWS:

@@ -17,15 +17,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
-
-import pyarrow as pa
-from pyarrow import fs
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX, atomic_path, stream_digest
 from datasets.utils.text import is_uri, printable
+
+if TYPE_CHECKING:  # imported where it is used: commands answer `--help` and typos sooner
+    import pyarrow as pa
+    from pyarrow import fs
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Location:
     """
 
     def __init__(
-        self, address: str, local: Path | None = None, filesystem: fs.FileSystem | None = None, path: str = ""
+        self, address: str, local: Path | None = None, filesystem: "fs.FileSystem | None" = None, path: str = ""
     ):
         self.address = address
         self.local = local
@@ -75,6 +76,9 @@ class Location:
                 return cls(os.path.realpath(place), Path(place))  # Path.resolve raises on a loop of links
             except ValueError:
                 raise EarshotError(f"{printable(str(place))}: not a path (it contains a NUL); correct it") from None
+        import pyarrow as pa
+        from pyarrow import fs
+
         address = str(place)
         try:
             if urlsplit(address).scheme == "file":
@@ -118,6 +122,8 @@ class Location:
                 return self.local.stat().st_size
             except OSError:
                 return None
+        from pyarrow import fs
+
         info = self._call(lambda filesystem: filesystem.get_file_info(self._path))
         return info.size if info.type == fs.FileType.File else None
 
@@ -129,6 +135,8 @@ class Location:
         """
         if self.local is not None:
             return sorted(path.name for path in self.local.iterdir()) if self.local.is_dir() else []
+        from pyarrow import fs
+
         selector = fs.FileSelector(self._path, allow_not_found=True)
         return sorted(info.base_name for info in self._call(lambda filesystem: filesystem.get_file_info(selector)))
 
@@ -142,6 +150,8 @@ class Location:
         if self.local is not None:
             yield from _walk(self.local, "")
             return
+        from pyarrow import fs
+
         selector = fs.FileSelector(self._path, allow_not_found=True, recursive=True)
         for info in self._call(lambda filesystem: filesystem.get_file_info(selector)):
             size = info.size if info.type == fs.FileType.File else None
@@ -158,16 +168,20 @@ class Location:
                 return self.local.stat().st_mtime_ns / 1e9
             except OSError:
                 return None
+        from pyarrow import fs
+
         info = self._call(lambda filesystem: filesystem.get_file_info(self._path))
         return (info.mtime_ns or 0) / 1e9 if info.type == fs.FileType.File else None
 
-    def open(self) -> pa.NativeFile:
+    def open(self) -> "pa.NativeFile":
         """Opens the file for random access: memory-mapped on this machine, streamed from a URI.
 
         Raises:
             OSError: it cannot be opened.
         """
         if self.local is not None:
+            import pyarrow as pa
+
             return pa.memory_map(str(self.local))
         assert self._filesystem is not None
         return self._filesystem.open_input_file(self._path)
@@ -221,6 +235,8 @@ class Location:
             with atomic_path(self.local) as temporary:
                 shutil.copyfile(path, temporary)
             return
+        from pyarrow import fs
+
         self._call(
             lambda filesystem: fs.copy_files(
                 str(path),
@@ -285,6 +301,8 @@ class Location:
                 self._call(lambda filesystem: filesystem.delete_dir(self._path))
 
     def _call(self, action: Any) -> Any:
+        import pyarrow as pa
+
         try:
             return action(self._filesystem)
         except (OSError, pa.ArrowException) as error:

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from datasets.benchmark.manifest import SPLITS
 from datasets.corpora.inventory import Rejection
-from datasets.corpora.units import ClipContent, FinishedUnit, rewrite_without, shard_name
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.text import one_line, printable
+from orchestrator.preparation.units import ClipContent, FinishedUnit, rewrite_without, shard_name
 
 THREADS = 4
 

@@ -24,7 +24,6 @@ from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, Split
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan
 from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.preset import find_corpus_or_preset, find_preset
-from datasets.corpora.units import FinishedUnit
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
@@ -33,6 +32,7 @@ from datasets.utils.validation import validated
 from orchestrator.preparation.dataset_card import CARD, ClassRow, class_rows, dataset_card
 from orchestrator.preparation.output_folder import OutputFolder, check_rejected, read_rejected, write_rejected
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
+from orchestrator.preparation.units import FinishedUnit
 
 STAMP = ".generated"  # in a folder of generated recordings: digest of the options they were generated with
 

@@ -18,13 +18,13 @@ from typing import Any
 
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory
-from datasets.corpora.units import FinishedUnit, read_finished, read_metadata, shard_name, unit_key, write_unit
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
 from orchestrator.preparation.duplicates import drop_duplicates, outdated
+from orchestrator.preparation.units import FinishedUnit, read_finished, read_metadata, shard_name, unit_key, write_unit
 
 # With fewer blocks, cores are idle at the end; each block costs 0.1-0.2 s in Ray Data's loop (measured on 2.60).
 BLOCKS_PER_CPU = 4

@@ -27,7 +27,7 @@ from ray.tune.search import Searcher
 from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import DEFAULT, Objective
 from orchestrator.tuning.config import Strategy
-from orchestrator.tuning.warm_start import Known
+from orchestrator.tuning.warm_start import EarlierConfiguration
 from search_spaces.loader import MethodSpace
 from trainables.methods.registry import find_method
 from trainables.networks.specs import BackboneSpec
@@ -90,7 +90,7 @@ class MethodSearch:
         configurations: int | None,
         seed: int,
         objectives: Sequence[Objective] = DEFAULT,
-        known: Sequence[Known] = (),
+        known: Sequence[EarlierConfiguration] = (),
         backbone: BackboneSpec | None = None,
     ) -> None:
         self.space = space
@@ -316,7 +316,11 @@ def _points(space: MethodSpace) -> list[dict[str, Any]]:
 
 
 def _study(
-    space: MethodSpace, strategy: Strategy, seed: int, objectives: Sequence[Objective], known: Sequence[Known]
+    space: MethodSpace,
+    strategy: Strategy,
+    seed: int,
+    objectives: Sequence[Objective],
+    known: Sequence[EarlierConfiguration],
 ) -> optuna.Study:
     """An Optuna study that has the known configurations and tries the published setting first."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -30,7 +30,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Known:
+class EarlierConfiguration:
     """A configuration with results in an earlier run.
 
     Attributes:
@@ -46,9 +46,9 @@ class Known:
 class WarmStart:
     """The known configurations that a search starts from, by method and backbone."""
 
-    known: dict[Pair, tuple[Known, ...]] = field(default_factory=dict)
+    known: dict[Pair, tuple[EarlierConfiguration, ...]] = field(default_factory=dict)
 
-    def of(self, method: str, backbone: str) -> tuple[Known, ...]:
+    def of(self, method: str, backbone: str) -> tuple[EarlierConfiguration, ...]:
         """The known configurations of a method on a backbone, in the order in which they are given to the search."""
         return self.known.get((method, backbone), ())
 
@@ -82,7 +82,7 @@ def warm_start(
     Raises:
         EarshotError: a folder is not a run, has another benchmark or protocol, or has no suitable configuration.
     """
-    known: dict[Pair, list[Known]] = {(space.method, backbone): [] for space, backbone in pairs}
+    known: dict[Pair, list[EarlierConfiguration]] = {(space.method, backbone): [] for space, backbone in pairs}
     for path in runs:
         run = Run.load(path)
         _check_comparable(run, what, {backbone for _, backbone in pairs})
@@ -95,7 +95,7 @@ def warm_start(
                     continue
                 suitable = True
                 if all(chosen != earlier.chosen for earlier in known[pair]):
-                    known[pair].append(Known(chosen, values))
+                    known[pair].append(EarlierConfiguration(chosen, values))
         if not suitable:
             methods = ", ".join(dict.fromkeys(space.method for space, _ in pairs if space.varied)) or "any method"
             raise EarshotError(

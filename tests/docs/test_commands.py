@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shard_writer import write_shard
-from datasets.benchmark.shards import Clip
 from orchestrator.__main__ import COMMANDS
 from orchestrator.cluster.session import start_ray
 from tests.support.chain_runs import seeds, write_run

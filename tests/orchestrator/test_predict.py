@@ -14,9 +14,10 @@ import soundfile
 import torch
 import torchaudio
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
-from datasets.benchmark.shards import Clip, Shards
+from datasets.benchmark.shards import Shards
 from datasets.corpora.folder import Folder, FolderOptions
 from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError

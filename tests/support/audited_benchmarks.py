@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
-from datasets.benchmark.shards import Clip
 
 RATE, SAMPLES = 8000, 800
 NAMES = ("<b>$x$</b>", "b|*c*", "=1+1", "d\ne", "f" * 60, "g")

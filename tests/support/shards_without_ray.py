@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets.corpora.preset import find_corpus_or_preset
-from datasets.corpora.units import shard_name, unit_key, write_unit
 from datasets.utils.location import Location
 from orchestrator.preparation.output_folder import LOCK
+from orchestrator.preparation.units import shard_name, unit_key, write_unit
 
 
 def write_shards(name: str, source: Path, out: Path, options: Mapping[str, Any]) -> None:

@@ -23,9 +23,9 @@ from datasets.benchmark.audit import (
     repeats,
     shared,
 )
+from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.measures import Measures, measure
-from datasets.benchmark.shards import ClipTable
 from datasets.corpora.registry import find_corpus
 from datasets.utils.errors import EarshotError
 

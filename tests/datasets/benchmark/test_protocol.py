@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.protocol import NAMED, AnyProtocol, Protocol, classes_present, draw_support, make_sessions
-from datasets.benchmark.shards import ClipTable
 from datasets.utils.errors import EarshotError
 
 

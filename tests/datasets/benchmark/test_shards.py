@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, FileIdentity, Manifest, ShardEntry, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import read_entry, write_shard
-from datasets.benchmark.shards import SCHEMA, Clip, Shards
+from datasets.benchmark.shards import SCHEMA, Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location

@@ -12,7 +12,7 @@ import torch
 import torchaudio
 from pydantic import ValidationError
 
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.demo import BASE_CLASSES, Demo, DemoOptions
 from datasets.corpora.registry import find_corpus
 from datasets.synthesis import SOURCES, render

@@ -11,7 +11,7 @@ import soundfile
 from datasets.audio.loudness import normalise
 from datasets.audio.recordings import read_recording
 from datasets.audio.resampling import resample
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Plan
 from datasets.corpora.folder import Folder, FolderOptions, clip_stem
 from datasets.corpora.inventory import Inventory, Rejection

@@ -12,9 +12,9 @@ import soundfile
 
 from datasets.audio.recordings import read_samples
 from datasets.audio.samples import Samples
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.protocol import draw_support
-from datasets.benchmark.shards import Clip
 from datasets.corpora import fsd_mix_sed, listed_clips
 from datasets.corpora.corpus import Plan
 from datasets.corpora.fsd_mix_sed import FSC89, FSC89Options

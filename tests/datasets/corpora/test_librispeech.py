@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.audio.loudness import integrated_loudness
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Plan
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.librispeech import (

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.librispeech import LibriSpeechOptions
 from datasets.corpora.ls100 import (
     LS100,

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.shard_writer import write_shard
-from datasets.benchmark.shards import Clip, Shards
+from datasets.benchmark.shards import Shards
 from datasets.corpora.mix import Mix, MixOptions
 from datasets.utils.errors import EarshotError
 from orchestrator.preparation.pipeline import prepare

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import draw_support
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Plan
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.nsynth import NSynth, NSynthOptions

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.protocol import Protocol
-from datasets.benchmark.shards import Clip
 from datasets.corpora.preset import FOLDER, find_corpus_or_preset, find_preset, preset_names
 from datasets.corpora.registry import corpora
 from datasets.utils.errors import EarshotError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.benchmark.shards import Clip
+from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Plan
 from datasets.corpora.folder import Folder, FolderOptions
 from datasets.corpora.inventory import Rejection

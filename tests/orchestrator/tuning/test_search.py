@@ -11,7 +11,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import OBJECTIVES, Objective
 from orchestrator.tuning.config import Strategy
 from orchestrator.tuning.search import ROUND, Job, MethodSearch, Pruned, SeededSearch
-from orchestrator.tuning.warm_start import Known
+from orchestrator.tuning.warm_start import EarlierConfiguration
 from search_spaces.loader import MethodSpace
 from trainables.records import SeedTriple
 
@@ -190,7 +190,10 @@ def test_a_grid_with_several_objectives() -> None:
 
 def test_known_configurations_inform_the_search_and_are_not_tried_again() -> None:
     """With a warm start of many values, the first proposals of TPE are close to the optimum."""
-    known = [Known({"incremental_lr": 10 ** (-4 + 0.1 * n)}, (-abs(10 ** (-4 + 0.1 * n) - 0.03),)) for n in range(31)]
+    known = [
+        EarlierConfiguration({"incremental_lr": 10 ** (-4 + 0.1 * n)}, (-abs(10 ** (-4 + 0.1 * n) - 0.03),))
+        for n in range(31)
+    ]
     search = MethodSearch(RANGE, "tpe", 4, 0, known=known)
     proposed = [settings["incremental_lr"] for settings in search.ask()]
     assert len(proposed) == 4
@@ -198,17 +201,17 @@ def test_known_configurations_inform_the_search_and_are_not_tried_again() -> Non
 
 
 def test_a_known_default_is_not_tried_again() -> None:
-    search = MethodSearch(RANGE, "tpe", 4, 0, known=[Known({"incremental_lr": 1e-3}, (0.5,))])
+    search = MethodSearch(RANGE, "tpe", 4, 0, known=[EarlierConfiguration({"incremental_lr": 1e-3}, (0.5,))])
     assert 1e-3 not in [settings["incremental_lr"] for settings in search.ask()]
 
 
 def test_known_points_of_a_grid_are_left_out() -> None:
-    known = [Known({"base_lr": 1e-2}, (0.5,))]
+    known = [EarlierConfiguration({"base_lr": 1e-2}, (0.5,))]
     search = MethodSearch(CHOICE, "grid", None, 0, known=known)
     assert (search.total, search.ask()) == (1, [{"base_lr": 1e-3}])
 
 
 def test_a_search_with_nothing_left_to_try_is_an_error() -> None:
-    known = [Known({"base_lr": value}, (0.5,)) for value in (1e-3, 1e-2)]
+    known = [EarlierConfiguration({"base_lr": value}, (0.5,)) for value in (1e-3, 1e-2)]
     with pytest.raises(EarshotError, match="all configurations of the space are known"):
         SeededSearch([MethodSearch(CHOICE, "tpe", 8, 0, known=known)], SEEDS, lambda job: {"job": job})

@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.tuning.arguments import parse
-from orchestrator.tuning.warm_start import Known, WarmStart, find_earlier_run, warm_start
+from orchestrator.tuning.warm_start import EarlierConfiguration, WarmStart, find_earlier_run, warm_start
 from search_spaces.loader import MethodSpace
 from tests.support.run_folders import WriteTrial
 from trainables.methods.registry import find_method
@@ -75,7 +75,7 @@ def test_unsuitable_configurations_are_left_out(run: Path, write: Write) -> None
     write("ede-0000000f", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.02})  # one seed only
     write("ede-00000010", 0, (0.5, 0.5), **{**fitting, "incremental_lr": 0.03})
     write("ede-00000010", 1, (0.5,), **{**fitting, "incremental_lr": 0.03})  # unfinished
-    assert start_from(run).known == {("ede", "tiny"): (Known({"incremental_lr": 0.01}, (0.5,)),)}
+    assert start_from(run).known == {("ede", "tiny"): (EarlierConfiguration({"incremental_lr": 0.01}, (0.5,)),)}
 
 
 def test_categorical_and_integer_settings(run: Path, write: Write) -> None:

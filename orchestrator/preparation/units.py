@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
+from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import SCHEMA_VERSION, SPLITS, ShardEntry, SplitCounts
 from datasets.benchmark.measures import NEAR_SILENT_DB, content_digest, level_db, to_16_bit
 from datasets.benchmark.shard_writer import read_clips, read_entry, write_shard
-from datasets.benchmark.shards import Clip
 from datasets.corpora.corpus import Corpus, CorpusOptions, Unit
 from datasets.corpora.inventory import Rejection, SourceFile
 from datasets.utils.location import Location
