@@ -13,8 +13,9 @@ In another process, or after a crash, `learner.load(state)` replaces the session
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -59,6 +60,7 @@ class Learner(ABC):
         summary: one line for tables.
         paper: its source.
         Settings: its settings with published defaults.
+        published: published values of settings with another default, or those of the released code.
         heads: the names of its scores.
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
@@ -77,6 +79,7 @@ class Learner(ABC):
     summary: ClassVar[str]
     paper: ClassVar[str]
     Settings: ClassVar[type[Settings]]
+    published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     heads: ClassVar[tuple[str, ...]]
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})

@@ -31,6 +31,7 @@ class ACIL(RidgeLearner):
     summary = "ridge regression on a random ReLU layer"
     paper = "Zhuang et al. 2022, arXiv 2205.14922"
     Settings = ACILSettings
+    published = {"penalty": 0.1}
 
     def draw(self, embeddings: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         return {"weight": draw_layer(embeddings.shape[1], self.settings.projection, generator)}

@@ -57,6 +57,7 @@ class AnaCP(Learner):
     summary = "analytic contrastive projection, ridge regression on Gaussian replays"
     paper = "Momeni et al. 2025, arXiv 2511.13880"
     Settings = AnaCPSettings
+    published = {"penalty": 100.0, "projection": 5000}
     heads = ("ridge",)
     forgets = True
 

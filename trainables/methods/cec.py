@@ -140,6 +140,7 @@ class CEC(PrototypeLearner):
     summary = "frozen after the base session; prototypes adapted to each other by graph attention"
     paper = "Zhang et al. 2021, arXiv 2104.03047"
     Settings = CECSettings
+    published = {"base_lr": 0.1}
     heads = ("adapted", "prototype")
     uses = frozenset({"tune", "spectrogram"})
 

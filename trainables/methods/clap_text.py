@@ -81,6 +81,7 @@ class ClapText(Learner):
     summary = "text embeddings of the class names mixed with prototypes; needs a backbone with a text tower"
     paper = "Liang et al. 2023, arXiv 2305.17719"
     Settings = ClapTextSettings
+    published = {"template": "this is a sound of {name}"}
     heads = ("mixed", "text", "prototype")
     uses = frozenset({"embed", "text"})
     forgets = True

@@ -45,6 +45,7 @@ class DSAL(RidgeLearner):
     summary = "ACIL with a second ridge regression on its residuals"
     paper = "Zhuang et al. 2024, arXiv 2403.17503"
     Settings = DSALSettings
+    published = {"penalty": 1e-3, "compensation_penalty": 1e-3}
     forgets = False
 
     compensation: Ridge

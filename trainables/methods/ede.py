@@ -111,6 +111,7 @@ class EDE(ExpandingLearner):
     summary = "expandable dual-embedding extractor: frozen embedding + one trained block a session"
     paper = "INTERSPEECH 2024, arXiv 2406.08122"
     Settings = EDESettings
+    published = {"base_epochs": 1, **RELEASED}
     heads = ("prototype", "linear", "nme")
     uses = frozenset({"tune", "tokens"})
 

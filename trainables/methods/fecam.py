@@ -48,6 +48,7 @@ class FeCAM(Learner):
     summary = "Mahalanobis distance under the shrunk covariance of each class"
     paper = "Goswami et al. 2023, arXiv 2309.14062"
     Settings = FeCAMSettings
+    published = {"alpha": 100.0}
     heads = ("mahalanobis",)
     forgets = True
 

@@ -52,6 +52,7 @@ class GKEAL(Learner):
     summary = "ridge regression with a Gaussian kernel"
     paper = "Zhuang et al., CVPR 2023"
     Settings = GKEALSettings
+    published = {"centres": "base", "sigma": 10.0, "penalty": 0.1}
     heads = ("ridge",)
     forgets = True
 

@@ -36,6 +36,7 @@ class KLDA(DiscriminantLearner):
     summary = "discriminant analysis in random Fourier features"
     paper = "Momeni et al., AAAI 2025"
     Settings = KLDASettings
+    published = {"ensembles": 5}
 
     def draw(self, embeddings: Tensor, generator: torch.Generator) -> list[dict[str, Tensor]]:
         settings = self.settings

@@ -1,4 +1,12 @@
-"""MFCC nearest class mean: a lower baseline without deep learning."""
+"""MFCC nearest class mean: a lower baseline without deep learning.
+
+    m(x)    = [ mean ; standard deviation ] over the frames of the MFCCs of x
+    score_c = - || (m(x) - mu_c) / s ||        mu_c = mean of m over the support of c
+
+s is the standard deviation of each value over the support clips of all sessions so far: a base session of few classes,
+standardised by itself, would give the most weight to features in which its classes happen to be alike. A method below
+this one is not worth its encoder.
+"""
 
 from functools import partial
 

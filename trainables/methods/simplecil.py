@@ -1,4 +1,11 @@
-"""SimpleCIL: prototypes over a frozen pretrained embedding (Zhou et al. 2023, arXiv 2303.07338)."""
+"""SimpleCIL: prototypes over a frozen pretrained embedding.
+
+Zhou et al. 2023, arXiv 2303.07338.
+
+    score_c = 16 cos(e(x), p_c)        e(x) = mean LN(P(x)), p_c = mean of e over the support of class c
+
+P is the pretrained network, which stays frozen; nothing is trained.
+"""
 
 import torch
 from torch import Tensor

@@ -24,3 +24,4 @@ class SLDA(DiscriminantLearner):
     summary = "class means and one shrunk covariance of the frozen embedding"
     paper = "Hayes and Kanan 2020, arXiv 1909.01520"
     Settings = SLDASettings
+    published = {"shrinkage": 1e-4, "target": "identity"}

@@ -1,0 +1,131 @@
+"""All methods over ten seeds, each tuned on validation clips: the tables of docs/methods.md and of docs/methods/.
+
+    python -m benchmarks.method_table --out FOLDER --write
+
+prepares ravdess-16k, philharmonia and the demo, and runs every method in chains of 5 new classes x 5 shots a session to
+the last class, with earshot-tiny, and the closed-form methods also with the encoder of `resemblyzer_encoder.py` (which
+must be installed). Each method first compares the same number of configurations on validation clips
+(`benchmarks/candidates.py`): all of them over one seed, the best two over a second one. The winner then runs over seeds
+0 to 9, which were not used before; a seed is a class order, a support draw and an initialisation.
+
+Chains that FOLDER has are not run again, so the same command completes what was interrupted. Cheap methods come first.
+Without `--write` the tables are printed only; `--read` runs nothing and uses the chains that FOLDER has.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.candidates import CONFIGURATIONS, candidates
+from benchmarks.method_pages import method_tables, write_pages
+from benchmarks.method_results import MethodTable, Result, today
+from benchmarks.table_chains import (
+    ENCODERS,
+    METHODS,
+    NAMES,
+    TUNING_SEEDS,
+    Unit,
+    default_shared,
+    prepare_corpora,
+    run_all,
+    units,
+)
+from datasets.utils.errors import EarshotError, error_line
+from trainables import metrics
+from trainables.methods.registry import find_method
+
+
+def result(unit: Unit, seeds: int) -> Result | None:
+    """What FOLDER has of a unit: the seeds from 0 to the first one that is missing; None without any."""
+    settings = unit.chosen()
+    if settings is None:
+        return None
+    scores, seconds = [], []
+    for seed in range(seeds):
+        score, record = unit.scores(settings, seed), unit.record(settings, seed)
+        if score is None or record is None:
+            break
+        scores.append(score)
+        seconds.append(sum(session.seconds for session in record.sessions))
+    if not scores:
+        return None
+    method = find_method(unit.method)
+    return Result(
+        encoder=unit.encoder if method.backbone else "",
+        corpus=unit.corpus,
+        method=unit.method,
+        version=method.version,
+        settings=settings,
+        configurations=len(candidates(unit.method)),
+        validation=tuple(_percent(metrics.average_accuracy(score["val"].micro)) for score in scores),
+        test=tuple(_percent(metrics.average_accuracy(score["test"].micro)) for score in scores),
+        forgetting=tuple(_percent(metrics.forgetting(score["test"].matrix)) for score in scores),
+        seconds=round(sum(seconds) / len(seconds), 1),
+    )
+
+
+def collect(work: list[Unit], seeds: int) -> MethodTable:
+    """The results that FOLDER has."""
+    found = [result(unit, seeds) for unit in work]
+    kept = tuple(row for row in found if row is not None)
+    return MethodTable(today(), seeds, CONFIGURATIONS, len(TUNING_SEEDS), kept)
+
+
+def incomplete(table: MethodTable, work: list[Unit]) -> list[str]:
+    """What lacks seeds, a line for each encoder and corpus: 'earshot-tiny demo: ede 3, pass 0 of 10 seeds'."""
+    lacking: dict[str, list[str]] = {}
+    for unit in work:
+        row = table.find(unit.encoder, unit.corpus, unit.method)
+        finished = 0 if row is None else len(row.test)
+        if finished < table.seeds:
+            lacking.setdefault(f"{unit.encoder} {unit.corpus}", []).append(f"{unit.method} {finished}")
+    return [f"{place}: {', '.join(methods)} of {table.seeds} seeds" for place, methods in lacking.items()]
+
+
+def _percent(value: float) -> float:
+    return round(100 * value, 2)
+
+
+def main() -> int:
+    """`python -m benchmarks.method_table`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.method_table",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--shared", type=Path, default=default_shared(), help="folder of the corpora")
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--few", type=int, default=3, help="seeds of the first pass over trained methods (default: 3)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--corpus", action="append", choices=list(NAMES), help="may be repeated (default: all)")
+    parser.add_argument("--method", action="append", choices=METHODS, help="may be repeated (default: all)")
+    parser.add_argument("--encoder", action="append", choices=list(ENCODERS), help="may be repeated (default: all)")
+    parser.add_argument("--read", action="store_true", help="run nothing, use the chains that FOLDER has")
+    parser.add_argument("--write", action="store_true", help="write the tables and the pages of the documentation")
+    options = parser.parse_args()
+    if options.write and (options.corpus or options.method or options.encoder):
+        parser.error("--write: expected all corpora, methods and encoders, found a selection")
+    out, corpora = options.out.resolve(), options.corpus or list(NAMES)
+    work = units(out, options.encoder or list(ENCODERS), corpora, options.method or list(METHODS))
+    try:
+        if not options.read:
+            prepare_corpora(options.shared, out, corpora)
+            run_all(work, options.seeds, options.few, options.workers)
+        table = collect(work, options.seeds)
+    except (EarshotError, OSError) as error:
+        print(error_line(error), file=sys.stderr)
+        return 2
+    print(method_tables(table))
+    if lines := incomplete(table, work):
+        print("\n".join(f"incomplete: {line}" for line in lines), file=sys.stderr)
+        print(f"python -m benchmarks.method_table --out {options.out} --write    completes them", file=sys.stderr)
+    if options.write:
+        table.save()
+        write_pages()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
