@@ -67,7 +67,7 @@ def summary(results: MethodTable) -> str:
     for method in dict.fromkeys(row.method for row in results.results):
         found = [(place[0], row) for place in first if (row := results.find(*place, method))]
         over = [results.over(row, encoder, REFERENCE, split="validation") for encoder, row in found]
-        if found and method != REFERENCE:
+        if found and method != REFERENCE and not _transductive(method):
             gains[method] = mean(value.mean for value in over if value is not None)
     header = ["method", *(f">{corpus}, {encoder}" for encoder, corpus in places)]
     return table(header, [_gains(results, method, places) for method in sorted(gains, key=lambda name: -gains[name])])
@@ -255,9 +255,18 @@ def method_tables(results: MethodTable) -> str:
     for encoder, title in ENCODER_TITLES.items():
         for corpus in dict.fromkeys(row.corpus for row in results.results):
             rows = results.of(encoder, corpus)
-            if any(row.encoder == encoder for row in rows):
-                parts += [f"### {corpus}, {title}", ranking(results, encoder, rows)]
+            if not any(row.encoder == encoder for row in rows):
+                continue
+            inductive, transductive = ([row for row in rows if _transductive(row.method) == track] for track in (0, 1))
+            parts += [f"### {corpus}, {title}", ranking(results, encoder, inductive)]
+            if transductive:
+                parts += ["Transductive, a track of its own:", ranking(results, encoder, transductive)]
     return "\n\n".join(parts)
+
+
+def _transductive(method: str) -> bool:
+    """Whether a method sees the query clips of a session as one batch: it is not ranked with the others."""
+    return bool(getattr(find_method(method), "transductive", False))
 
 
 def ranking(results: MethodTable, encoder: str, rows: list[Result]) -> str:

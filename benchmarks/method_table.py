@@ -22,11 +22,11 @@ from benchmarks.method_pages import method_tables, write_pages
 from benchmarks.method_results import MethodTable, Result, today
 from benchmarks.table_chains import (
     ENCODERS,
-    METHODS,
     NAMES,
     TUNING_SEEDS,
     Unit,
     default_shared,
+    measured_methods,
     prepare_corpora,
     run_all,
     units,
@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument("--few", type=int, default=3, help="seeds of the first pass over trained methods (default: 3)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument("--corpus", action="append", choices=list(NAMES), help="may be repeated (default: all)")
-    parser.add_argument("--method", action="append", choices=METHODS, help="may be repeated (default: all)")
+    parser.add_argument("--method", action="append", choices=measured_methods(), help="may be repeated (default: all)")
     parser.add_argument("--encoder", action="append", choices=list(ENCODERS), help="may be repeated (default: all)")
     parser.add_argument("--read", action="store_true", help="run nothing, use the chains that FOLDER has")
     parser.add_argument("--write", action="store_true", help="write the tables and the pages of the documentation")
@@ -108,7 +108,7 @@ def main() -> int:
     if options.write and (options.corpus or options.method or options.encoder):
         parser.error("--write: expected all corpora, methods and encoders, found a selection")
     out, corpora = options.out.resolve(), options.corpus or list(NAMES)
-    work = units(out, options.encoder or list(ENCODERS), corpora, options.method or list(METHODS))
+    work = units(out, options.encoder or list(ENCODERS), corpora, options.method or list(measured_methods()))
     try:
         if not options.read:
             prepare_corpora(options.shared, out, corpora)

@@ -3,6 +3,7 @@
 A chain that is finished is not run again: its record and predictions lie in OUT/runs/ENCODER-CORPUS/METHOD-VERSION.
 """
 
+import functools
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.candidates import candidates
+from benchmarks.candidates import candidates, table_settings
+from benchmarks.method_results import FLOOR
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
@@ -30,14 +32,31 @@ FIRST = next(iter(ENCODERS))  # the only one that all methods can train
 PROTOCOL = Protocol(base=5, way=5, shot=5, class_order="seeded")
 TUNING_SEEDS = (100, 101)  # the tables have 0, 1, ..
 FINALISTS = 2  # configurations that are run with the second tuning seed
-FLOOR, REFERENCE = "mfcc-ncm", "simplecil"
-CLOSED_FORM = (FLOOR, REFERENCE, "slda", "klda", "fecam", "gkeal", "acil", "ds-al", "anacp")
-EDE = ("ede",)
-TRAINED_ONCE = ("aper", "teen", "fact", "cec", "mar", "ranpac")
-TRAINED_ALWAYS = ("l2p", "der", "finetune", "icarl", "memo", "foster", "joint", "pass")
-METHODS = (*CLOSED_FORM, *EDE, *TRAINED_ONCE, *TRAINED_ALWAYS)
+EDE = "ede"
+TRAINED_ONCE, TRAINED_ALWAYS = 2, 3  # of `cost`
 
 _last: dict[str, Chain] = {}  # by encoder and corpus: clips and backbone of this process
+
+
+def cost(name: str) -> int:
+    """In which order methods run.
+
+    Returns:
+        0 if nothing is trained, 1 for EDE, 2 if the base session is trained, 3 if every session is.
+    """
+    method = find_method(name)
+    if not method.backbone or method.capabilities(method.Settings()) == {"embed"}:
+        return 0
+    if name == EDE:
+        return 1
+    trains_later = any(key.endswith("epochs") and not key.startswith("base_") for key in method.Settings.model_fields)
+    return TRAINED_ALWAYS if trains_later else TRAINED_ONCE
+
+
+@functools.cache
+def measured_methods() -> tuple[str, ...]:
+    """The methods of `table.yaml`, cheap ones first."""
+    return tuple(sorted(table_settings(), key=cost))
 
 
 @dataclass(frozen=True)
@@ -123,14 +142,14 @@ class Unit:
 
 
 def units(out: Path, encoders: list[str], corpora: list[str], methods: list[str]) -> list[Unit]:
-    """The units, in the order of `METHODS`; encoders other than the first have the closed-form methods only."""
-    kept = [method for method in METHODS if method in methods]
+    """The units, cheap methods first; with encoders other than the first only methods that train nothing."""
+    kept = [method for method in measured_methods() if method in methods]
     return [
         Unit(out, encoder, corpus, method)
         for method in kept
         for encoder in encoders
         for corpus in corpora
-        if encoder == FIRST or (method in CLOSED_FORM and method != FLOOR)
+        if encoder == FIRST or (cost(method) == 0 and method != FLOOR)
     ]
 
 
@@ -143,7 +162,7 @@ def run_all(work: list[Unit], seeds: int, few: int, workers: int) -> None:
         few: seeds of the first pass over the trained methods.
         workers: processes.
     """
-    first = [(unit, few if unit.method in (*TRAINED_ONCE, *TRAINED_ALWAYS) else seeds) for unit in work]
+    first = [(unit, few if cost(unit.method) >= TRAINED_ONCE else seeds) for unit in work]
     second = [(unit, seeds) for unit, count in first if count < seeds]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(run_unit, unit, count) for unit, count in [*first, *second]]

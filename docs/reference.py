@@ -1,6 +1,7 @@
 """Reference pages of the site, generated from the code whenever the site is built, so that they cannot become outdated.
 
-MkDocs calls `on_files`; the pages are not stored as files.
+MkDocs calls `on_files`; the pages are not stored as files. It calls `on_config` first, which adds the page of each
+method to the navigation: those are files (`python -m benchmarks.method_pages` writes them).
 """
 
 import argparse
@@ -18,6 +19,16 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # `mkdocs build` does not add it
     sys.path.insert(0, str(ROOT))
+
+
+def on_config(config: Any) -> Any:
+    """Adds the pages of methods to the section 'Reference' of the navigation."""
+    from trainables.methods.registry import method_names
+
+    pages = [{name: f"methods/{name}.md"} for name in method_names()]
+    for section in config["nav"]:
+        section.get("Reference", []).append({"Methods one by one": pages})
+    return config
 
 
 def on_files(files: Any, config: Any) -> Any:
