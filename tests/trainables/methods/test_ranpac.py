@@ -119,12 +119,12 @@ def test_held_out_clips_need_two_shots_and_leave_one_out_one(features: Features)
 
 
 def test_how_lambda_is_chosen(features: Features) -> None:
-    """The same statistics in both ways: only lambda differs."""
+    """The same statistics in both ways, but for the rounding of embeddings in other batches: only lambda differs."""
     by_leave_one_out, on_held_out = learned(features, 3), learned(features, 3, choose="held-out")
     assert by_leave_one_out.ridge.penalty == pytest.approx(by_leave_one_out.ridge.leave_one_out(6))
     assert on_held_out.ridge.penalty in PENALTIES
     one, other = (learner.ridge.solution(1.0, 6) for learner in (by_leave_one_out, on_held_out))
-    torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
 
 
 def test_calibrated_classes_are_draws_near_similar_base_classes(features: Features) -> None:
