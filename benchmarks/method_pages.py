@@ -18,6 +18,7 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.method_results import FILE, FLOOR, REFERENCE, MethodTable, Result, mean
+from benchmarks.table_chains import methods_with
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import Estimate, estimate
 from trainables.learners.learner import Learner
@@ -259,6 +260,8 @@ def method_tables(results: MethodTable) -> str:
                 continue
             inductive, transductive = ([row for row in rows if _transductive(row.method) == track] for track in (0, 1))
             parts += [f"### {corpus}, {title}", ranking(results, encoder, inductive)]
+            if missing := [name for name in methods_with(encoder) if name not in {row.method for row in rows}]:
+                parts.append(f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}.")
             if transductive:
                 parts += ["Transductive, a track of its own:", ranking(results, encoder, transductive)]
     return "\n\n".join(parts)
@@ -302,8 +305,11 @@ def _mean_std(value: Estimate) -> str:
 
 def _settings_text(values: dict[str, Any]) -> str:
     """'base_lr 0.0043, tuning adapter'; 'default' for none."""
-    texts = (f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items())
-    return ", ".join(texts) or "default"
+    texts = {
+        key: f"{value:.3g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+    }
+    return ", ".join(f"{key} {text}" for key, text in texts.items()) or "default"
 
 
 def main() -> int:

@@ -4,7 +4,10 @@ A chain that is finished is not run again: its record and predictions lie in OUT
 """
 
 import functools
+import itertools
 import os
+import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -57,6 +60,11 @@ def cost(name: str) -> int:
 def measured_methods() -> tuple[str, ...]:
     """The methods of `table.yaml`, cheap ones first."""
     return tuple(sorted(table_settings(), key=cost))
+
+
+def methods_with(encoder: str) -> list[str]:
+    """The methods that are measured with an encoder: those that train nothing, with the first one all."""
+    return [name for name in measured_methods() if encoder == FIRST or (cost(name) == 0 and name != FLOOR)]
 
 
 @dataclass(frozen=True)
@@ -141,60 +149,65 @@ class Unit:
         return sorted(proposed, key=validation, reverse=True)
 
 
+Job = tuple[Unit, dict[str, Any], int]
+"""A chain: its unit, settings and seed."""
+
+
 def units(out: Path, encoders: list[str], corpora: list[str], methods: list[str]) -> list[Unit]:
-    """The units, cheap methods first; with encoders other than the first only methods that train nothing."""
-    kept = [method for method in measured_methods() if method in methods]
+    """The units of some encoders, corpora and methods, cheap methods first."""
     return [
         Unit(out, encoder, corpus, method)
-        for method in kept
+        for method in measured_methods()
         for encoder in encoders
         for corpus in corpora
-        if encoder == FIRST or (cost(method) == 0 and method != FLOOR)
+        if method in methods and method in methods_with(encoder)
     ]
 
 
 def run_all(work: list[Unit], seeds: int, few: int, workers: int) -> None:
-    """Runs all chains, cheap methods first: trained methods with `few` seeds before any gets all of them.
+    """Runs all chains, one method after the other, cheap ones first.
 
     Args:
         work: the units.
         seeds: of the table.
-        few: seeds of the first pass over the trained methods.
+        few: seeds of a first pass over the methods that train, before any of them gets all.
         workers: processes.
     """
-    first = [(unit, few if cost(unit.method) >= TRAINED_ONCE else seeds) for unit in work]
-    second = [(unit, seeds) for unit, count in first if count < seeds]
+    names = dict.fromkeys(unit.method for unit in work)
+    passes = [(method, few if cost(method) >= TRAINED_ONCE else seeds) for method in names]
+    passes += [(method, seeds) for method, count in passes if count < seeds]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run_unit, unit, count) for unit, count in [*first, *second]]
-        for future in futures:
-            future.result()  # raises what the unit raised
+        for method, count in passes:
+            run_units([unit for unit in work if unit.method == method], count, lambda jobs: list(pool.map(_run, jobs)))
 
 
-def run_unit(unit: Unit, seeds: int) -> None:
-    """Chooses a configuration on the tuning seeds, and runs it over the others.
+def run_units(work: list[Unit], seeds: int, run: Callable[[list[Job]], Any]) -> None:
+    """Chooses the configuration of each unit on the tuning seeds, and runs it over the others.
 
     Args:
-        unit: what to run.
+        work: the units.
         seeds: 0 to this number - 1.
+        run: runs chains, in any order.
     """
-    proposed = candidates(unit.method)
-    if len(proposed) > 1:
-        for settings in proposed:
-            _run_chain(unit, settings, TUNING_SEEDS[0])
-        for settings in unit.finalists():
-            for seed in TUNING_SEEDS[1:]:
-                _run_chain(unit, settings, seed)
-    chosen = unit.chosen()
-    assert chosen is not None
-    for seed in range(seeds):
-        _run_chain(unit, chosen, seed)
-    print(f"{unit.encoder} {unit.corpus} {unit.method}: {seeds} seeds", flush=True)
+
+    def run_missing(jobs: list[Job]) -> None:
+        run([(unit, settings, seed) for unit, settings, seed in jobs if unit.record(settings, seed) is None])
+
+    tuned = [unit for unit in work if len(candidates(unit.method)) > 1]
+    run_missing([(unit, settings, TUNING_SEEDS[0]) for unit in tuned for settings in candidates(unit.method)])
+    run_missing([(unit, *job) for unit in tuned for job in itertools.product(unit.finalists(), TUNING_SEEDS[1:])])
+    chosen = [(unit, settings) for unit in work if (settings := unit.chosen()) is not None]
+    run_missing([(*pair, seed) for pair in chosen for seed in range(seeds)])
+    for unit in work:
+        print(f"{unit.encoder} {unit.corpus} {unit.method}: {seeds} seeds", file=sys.stderr, flush=True)
 
 
-def _run_chain(unit: Unit, settings: dict[str, Any], seed: int) -> None:
-    """Runs a chain that has not ended; one whose training diverges is recorded as failed."""
-    if unit.record(settings, seed) is not None:
-        return
+def _run(job: Job) -> None:
+    run_chain(*job)
+
+
+def run_chain(unit: Unit, settings: dict[str, Any], seed: int) -> None:
+    """Runs a chain; one whose training diverges is recorded as failed."""
     config = unit.config(settings, seed)
     place = f"{unit.encoder} {unit.corpus} {find_method(unit.method).backbone}"
     chain = Chain(config, unit.trials / config.trial, _last.get(place))

@@ -12,7 +12,7 @@ from benchmarks.candidates import CONFIGURATIONS, EPOCHS, candidates
 from benchmarks.method_pages import DOCS, docstring, pages, ranking, tolerances, with_tables
 from benchmarks.method_results import MethodTable, Result
 from benchmarks.method_table import collect, incomplete
-from benchmarks.table_chains import TUNING_SEEDS, Unit, measured_methods, run_unit
+from benchmarks.table_chains import TUNING_SEEDS, Unit, measured_methods, run_chain, run_units
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from orchestrator.tuning.arguments import parse
@@ -122,7 +122,7 @@ def test_the_best_configuration_on_validation_clips_is_measured(tones: Path, tmp
     protocol = Protocol(base=2, way=2, shot=3, class_order="seeded")
     unit = Unit(tmp_path, "earshot-tiny", "tones", "mfcc-ncm", protocol=protocol)
     assert unit.chosen() is None
-    run_unit(unit, 2)
+    run_units([unit], 2, lambda jobs: [run_chain(*job) for job in jobs])
     assert len(unit.finalists()) == 2
     table = collect([unit], 3)
     (result,) = table.results
