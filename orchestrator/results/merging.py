@@ -30,6 +30,26 @@ def check_comparable(where: str, records: Sequence[TrialRecord], keys: Sequence[
                 )
 
 
+def ambiguous(protocols: Sequence[Mapping[str, str]], trials: Sequence[Mapping[str, TrialRecord]]) -> set[str]:
+    """Names of configurations that several protocols have, as names do not depend on the benchmark.
+
+    Args:
+        protocols: of each run: trial -> its protocol hash.
+        trials: of each run: name of the trial -> its record.
+    """
+    hashes: dict[str, set[str]] = {}
+    for run, records in zip(protocols, trials, strict=True):
+        for name, record in records.items():
+            hashes.setdefault(record.configuration, set()).add(run[name])
+    return {name for name, known in hashes.items() if len(known) > 1}
+
+
+def with_protocol_in_name(record: TrialRecord, protocol: str) -> TrialRecord:
+    """The record with the protocol hash in the names of configuration and trial: 'ede-0000000a@1a2b3c4d-s0'."""
+    configuration = f"{record.configuration}@{protocol}"
+    return record.model_copy(update={"configuration": configuration, "trial": f"{configuration}-{record.seeds}"})
+
+
 def check_same_backbones(where: str, facts: Sequence[Mapping[str, Mapping[str, Any]]]) -> None:
     """Raises if a backbone of the same name has other weights in another run.
 
