@@ -17,6 +17,7 @@ from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
 from trainables.records import TrialRecord
 
+_MOST_LABELS = 30  # of a class order that is shown
 _STATES = ("finished", "running", "failed", "stopped")
 _REASONS = {
     "running": "unfinished: still running, or interrupted",
@@ -73,7 +74,7 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
     return [
         ("benchmark", "; ".join(dict.fromkeys(f"{r.benchmark}, {_classes(r)}" for r in records))),
         ("fingerprint of the data", "; ".join(dict.fromkeys(record.benchmark_fingerprint for record in records))),
-        ("protocol", "; ".join(dict.fromkeys(settings(record.protocol) for record in records))),
+        ("protocol", "; ".join(dict.fromkeys(_rules(record.protocol) for record in records))),
         ("protocol hash", ", ".join(run.protocol_hashes)),
         ("sessions planned", ", ".join(map(str, sorted({record.planned_sessions for record in records})))),
         ("seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"),
@@ -90,6 +91,13 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
         ),
         *_provenance(run),
     ]
+
+
+def _rules(protocol: Mapping[str, Any]) -> str:
+    """The fields of a protocol; a long class order as its length."""
+    order = protocol.get("class_order")
+    short = {"class_order": f"{len(order)} labels"} if isinstance(order, list) and len(order) > _MOST_LABELS else {}
+    return settings({**protocol, **short})
 
 
 def _classes(record: TrialRecord) -> str:
