@@ -22,10 +22,14 @@ Rows = list[dict[str, str]]
 
 
 def methods() -> Rows:
-    """Every method and what it is."""
+    """Every method, what it is and its paper."""
     from trainables.methods.registry import FOLDER, method_names
 
-    return [_described("method", name, FOLDER / f"{name.replace('-', '_')}.py") for name in method_names()]
+    paths = {name: FOLDER / f"{name.replace('-', '_')}.py" for name in method_names()}
+    return [
+        {"method": name, "what it is": _constant(path, "summary"), "paper": _constant(path, "paper")}
+        for name, path in paths.items()
+    ]
 
 
 def spaces() -> Rows:
@@ -49,7 +53,7 @@ def backbones() -> Rows:
         rows.append({"backbone": name, "what it is": f"an AST of {blocks} blocks of {width} values, random weights"})
     for family in family_names():
         path = FOLDER / f"{family}.py"
-        rows.append(_described("backbone", str(_constant(path, "EXAMPLE")), path))
+        rows.append(_described("backbone", _constant(path, "EXAMPLE"), path))
     return rows
 
 
@@ -142,11 +146,11 @@ def _described(column: str, name: str, path: Path) -> dict[str, str]:
     return {column: name, "what it is": text.partition("\n")[0].replace("`", "").rstrip(".:")}
 
 
-def _constant(path: Path, name: str) -> object:
-    """The value of a constant of a module, without importing the module."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+def _constant(path: Path, name: str) -> str:
+    """The value of a constant of a module or of a class in it, without importing the module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
-            return ast.literal_eval(node.value)
+            return str(ast.literal_eval(node.value))
     raise AssertionError(f"{path} has no {name}")
 
 
