@@ -1,7 +1,7 @@
 """Whether runs can be combined: the same benchmark and protocol, and the same predictions of trials in several runs."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,10 @@ def ambiguous(protocols: Sequence[Mapping[str, str]], trials: Sequence[Mapping[s
     return {name for name, known in hashes.items() if len(known) > 1}
 
 
-def with_protocol_in_name(record: TrialRecord, protocol: str) -> TrialRecord:
-    """The record with the protocol hash in the names of configuration and trial: 'ede-0000000a@1a2b3c4d-s0'."""
+def with_protocol_in_name(record: TrialRecord, protocol: str, configurations: Collection[str]) -> TrialRecord:
+    """The record with the protocol hash in its names, 'ede-0000000a@1a2b3c4d-s0', if it is of these configurations."""
+    if record.configuration not in configurations:
+        return record
     configuration = f"{record.configuration}@{protocol}"
     return record.model_copy(update={"configuration": configuration, "trial": f"{configuration}-{record.seeds}"})
 

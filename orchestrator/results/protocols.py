@@ -5,7 +5,7 @@ before the first session of any of their chains is finished.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from trainables.records import TrialRecord
 UNKNOWN = "unknown"
 """Instead of the hash of a record that does not hold enough to compute it."""
 MIXED = "or show them together with --mixed"
+_LONGEST_VALUE = 120  # characters of a value in an error message
 
 
 def protocols_of(trials: Mapping[str, TrialRecord]) -> dict[str, str]:
@@ -61,14 +62,19 @@ def check_one_protocol(trials: Sequence[tuple[TrialRecord, str, Path]]) -> None:
         also = f"; also different: {', '.join(name for name, *_ in more)}" if more else ""
         raise EarshotError(
             f"{', '.join(dict.fromkeys(str(run) for *_, run in trials))}: {key}: expected the same for all trials, "
-            f"found {one!r} in {first.trial} and {other!r} in {record.trial}{also} (protocol {expected} of {here}, "
-            f"{found} of {there}); keep each benchmark and protocol in its own run folder, {MIXED}"
+            f"found {_short(one)} in {first.trial} and {_short(other)} in {record.trial}{also} (protocol {expected} of "
+            f"{here}, {found} of {there}); keep each benchmark and protocol in its own run folder, {MIXED}"
         )
 
 
-def _base_classes(records: Sequence[TrialRecord] | Any) -> dict[str, int]:
+def _base_classes(records: Iterable[TrialRecord]) -> dict[str, int]:
     """Number of base classes, of the protocols of which a chain has finished its base session."""
     return {_rules(record): len(record.sessions[0].classes) for record in records if record.sessions}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 def _rules(record: TrialRecord) -> str:

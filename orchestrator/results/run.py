@@ -145,9 +145,7 @@ class Run:
     def _renamed(self, configurations: Collection[str]) -> "Run":
         """The run with the protocol hash in the names of some configurations and of their trials."""
         trials = {
-            name: with_protocol_in_name(record, self.protocols[name])
-            if record.configuration in configurations
-            else record
+            name: with_protocol_in_name(record, self.protocols[name], configurations)
             for name, record in self.trials.items()
         }
         return dataclasses.replace(
