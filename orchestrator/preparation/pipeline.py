@@ -261,7 +261,7 @@ def _build(
     plan = corpus.plan(source, inventory, options)
     check_rejected(request.out, plan.rejected, plan.files, limit)
     folder.remove_stale(existing, len(plan.units))
-    job = Job(corpus, options, source, request.out, plan.sample_rate)
+    job = Job(corpus, options, source, request.out, plan.sample_rate, plan.classes)
     units, computed = finish_units(job, plan, inventory, request.settings.workers, listener)
     unique = {*plan.rejected, *(rejection for unit in units for rejection in unit.rejected)}
     rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
