@@ -58,7 +58,7 @@ def write_shard(
     location, count, plain_file = Location.of(place), 0, _DigestFile()
     groups: dict[str, str] = {}
     with location.atomic_path() as temporary:
-        with parquet_writer(temporary) as writer:
+        with parquet_writer(temporary, schema=_schema(sample_rate, class_names)) as writer:
             # Written a second time as by the first versions, for the digest alone: see `ShardEntry.identity`.
             with parquet_writer(plain_file, page_checksums=False) as plain_writer:
                 for group in _row_groups(_noting_groups(clips, groups), sample_rate):
@@ -70,7 +70,7 @@ def write_shard(
                     notes[GROUPS_KEY] = json.dumps(groups, sort_keys=True)
                 plain_writer.add_key_value_metadata(notes)
             plain = plain_file.identity()
-            writer.add_key_value_metadata(_all_notes(notes, plain, sample_rate, class_names))
+            writer.add_key_value_metadata({**notes, _PLAIN: plain.model_dump_json()})
         return _entry(location, temporary, count, plain)
 
 
@@ -83,24 +83,25 @@ def write_again(location: Location, sample_rate: int, class_names: Sequence[str]
         OSError: the shard cannot be read or written.
         ValueError: the file is not a shard.
     """
+    schema = _schema(sample_rate, class_names)
     with location.atomic_path() as temporary, location.open() as file:
-        with pq.ParquetFile(file, page_checksum_verification=True) as shard, parquet_writer(temporary) as writer:
+        with (
+            pq.ParquetFile(file, page_checksum_verification=True) as shard,
+            parquet_writer(temporary, schema=schema) as writer,
+        ):
             found = {key.decode(): value.decode() for key, value in (shard.metadata.metadata or {}).items()}
             plain = found.pop(_PLAIN, None)
             identity = FileIdentity.model_validate_json(plain) if plain else _identity(location)
             notes = {key: value for key, value in found.items() if key not in (HUB_KEY, "ARROW:schema")}
             for number in range(shard.num_row_groups):
                 writer.write_table(shard.read_row_group(number).cast(SCHEMA), row_group_size=ROW_GROUP)
-            writer.add_key_value_metadata(_all_notes(notes, identity, sample_rate, class_names))
+            writer.add_key_value_metadata({**notes, _PLAIN: identity.model_dump_json()})
             count = shard.metadata.num_rows
         return _entry(location, temporary, count, identity)
 
 
-def _all_notes(
-    notes: Mapping[str, str], plain: FileIdentity, sample_rate: int, class_names: Sequence[str]
-) -> dict[str, str]:
-    features = {HUB_KEY: hub_features(sample_rate, class_names)} if class_names else {}
-    return {**notes, _PLAIN: plain.model_dump_json(), **features}
+def _schema(sample_rate: int, class_names: Sequence[str]) -> pa.Schema:
+    return SCHEMA.with_metadata({HUB_KEY: hub_features(sample_rate, class_names)}) if class_names else SCHEMA
 
 
 def _entry(location: Location, written: Path, clips: int, plain: FileIdentity) -> ShardEntry:
@@ -157,17 +158,18 @@ def read_clips(location: Location) -> Iterator[Clip]:
                 yield Clip(**values, samples=samples, group=groups.get(row["source"]))
 
 
-def parquet_writer(sink: Any, page_checksums: bool = True) -> pq.ParquetWriter:
+def parquet_writer(sink: Any, page_checksums: bool = True, schema: pa.Schema = SCHEMA) -> pq.ParquetWriter:
     """A writer of shards to a path or a file object; the caller closes it.
 
     Args:
         sink: the path or file object.
         page_checksums: False to write as the first versions did.
+        schema: `SCHEMA`, with or without metadata.
     """
     writer = pq.ParquetWriter if page_checksums else _PlainWriter
     return writer(
         sink,
-        SCHEMA if page_checksums else PLAIN_SCHEMA,
+        schema if page_checksums else PLAIN_SCHEMA,
         compression=_COMPRESSION,
         use_dictionary=_REPEATED,
         write_statistics=_WITH_STATISTICS,

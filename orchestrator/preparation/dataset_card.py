@@ -1,7 +1,8 @@
 """README.md of a benchmark: a dataset card as the Hugging Face hub wants it, with a table of the classes.
 
-`datasets.load_dataset("data/mine", split="clips")` of the Hugging Face library finds the Parquet files and the features
-in it: `audio` as `Audio` with its sample rate, `label` as `ClassLabel`.
+`datasets.load_dataset("data/mine", "train", split="train")` of the Hugging Face library finds the Parquet files and the
+features in it: `audio` as `Audio` with its sample rate, `label` as `ClassLabel`. Each split is a configuration that
+filters the rows, as a shard has clips of all splits; the configuration `default` has all clips.
 """
 
 import io
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from datasets.benchmark.manifest import Manifest, SplitCounts
+from datasets.benchmark.manifest import SPLITS, Manifest, SplitCounts
 from datasets.benchmark.shards import Shards
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.preset import Preset
@@ -20,6 +21,7 @@ from datasets.utils.location import Location
 from datasets.utils.text import plural, printable
 
 CARD = "README.md"
+SHARDS = "shards/*.parquet"
 MARK = "<!-- made by earshot prepare, which replaces this file: delete this line to keep your changes -->"
 """In every card; a README.md without it is not replaced."""
 
@@ -127,12 +129,14 @@ def dataset_card(
     if preset is not None:
         lines += [f"Recordings: {preset.citation}. Licence: {preset.licence}. <{preset.url}>", ""]
     lines += [
-        "All splits are in the same files; the column `split` says which one a clip belongs to:",
+        "All splits are in the same files. A configuration reads one of them; the column `split` of all clips says which "
+        "one a clip belongs to:",
         "",
         "```python",
         "from datasets import load_dataset",
         "",
-        'clips = load_dataset("FOLDER", split="clips", filters=[("split", "==", "train")])',
+        f'train = load_dataset("FOLDER", "{SPLITS[0]}", split="{SPLITS[0]}")',
+        'clips = load_dataset("FOLDER", split="clips")',
         "```",
         "",
         _markdown_row(columns(rows)),
@@ -156,7 +160,18 @@ def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
         "license": _HUB_LICENCES.get(preset.licence, "other") if preset else "unknown",
         "task_categories": ["audio-classification"],
         "size_categories": [next((text for limit, text in _SIZES if manifest.clips.total < limit), "n>1M")],
-        "configs": [{"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "clips", "path": SHARDS}]},
+            *(
+                {
+                    "config_name": split,
+                    "data_files": [{"split": split, "path": SHARDS}],
+                    "filters": [["split", "==", split]],
+                }
+                for split in SPLITS
+                if getattr(manifest.clips, split)
+            ),
+        ],
         "dataset_info": {
             "features": [
                 *text[:2],

@@ -29,6 +29,7 @@ from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from datasets.utils.validation import validated
+from orchestrator.preparation.croissant import CROISSANT, croissant
 from orchestrator.preparation.dataset_card import CARD, ClassRow, class_rows, dataset_card
 from orchestrator.preparation.output_folder import OutputFolder, check_rejected, read_rejected, write_rejected
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
@@ -170,7 +171,7 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
         if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
             rejected, seconds = read_rejected(request.out), time.monotonic() - started
-            if (request.out / CARD).size() is None:  # an earlier run was killed before it wrote the card
+            if any((request.out / name).size() is None for name in (CARD, CROISSANT)):  # killed before it wrote them
                 _write_card(request, folder, existing, rejected[: existing.source.rejected])
             return Outcome(existing, rejected, (), 0, len(existing.shards), None, seconds)
         if inventory is None:
@@ -310,8 +311,9 @@ def _publish(
 def _write_card(
     request: _Request, folder: OutputFolder, manifest: Manifest, rejected: Sequence[Rejection]
 ) -> tuple[list[ClassRow], tuple[str, ...]]:
-    """Writes README.md, unless there is one that the user wrote; returns the classes, and a warning in that case."""
+    """Writes croissant.json, and README.md unless the user wrote one; returns the classes, and a warning in that case."""
     classes = class_rows(request.out)
+    (request.out / CROISSANT).write(croissant(manifest, find_preset(request.settings.corpus)).encode())
     if not folder.may_replace_card():
         return classes, (f"{CARD} was not made by earshot prepare, so it is kept as it is; move it away for a new one",)
     card = dataset_card(manifest, classes, rejected, find_preset(request.settings.corpus))
