@@ -143,12 +143,14 @@ class _Pipe:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._poll = select.poll()
+        self._poll.register(file, select.POLLIN)
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes, fewer at the end."""
         parts, missing = [], size
         while missing:
-            if not select.select([self._file], [], [], STALL_SECONDS)[0]:
+            if not self._poll.poll(1000 * STALL_SECONDS):
                 raise FfmpegError(f"ffmpeg gave no samples for {STALL_SECONDS} s")
             part = self._file.read(missing)
             if not part:
