@@ -18,6 +18,7 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.preparation.croissant import CROISSANT
 from orchestrator.preparation.dataset_card import CARD, MARK
+from orchestrator.preparation.split_files import remove_split_files
 
 LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"
@@ -107,6 +108,7 @@ class OutputFolder:
                 path.unlink(missing_ok=True)
         for name in (FILE_NAME, CROISSANT):
             (self.root / name).remove()
+        remove_split_files(self.root)
         if self.may_replace_card():
             (self.root / CARD).remove()
 

@@ -14,6 +14,7 @@ from datasets.benchmark.shard_writer import write_again
 from datasets.benchmark.shards import Shards
 from datasets.corpora.registry import corpora
 from datasets.utils.location import Location
+from orchestrator.preparation import split_files
 from orchestrator.preparation.units import unit_key, write_unit
 from orchestrator.prepare import main
 from tests.support.plain_shards import remove_page_checksums
@@ -65,10 +66,16 @@ def add_class(source: Path, name: str) -> None:
         record(source / name / f"{name[1:]}{number}.wav")
 
 
-def prepared(root: Path, name: str) -> Path:
+@pytest.fixture(scope="module")
+def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, in a folder of its own."""
+    return install(tmp_path_factory.mktemp("packages"), HUGGING_FACE)
+
+
+def prepared(root: Path, name: str, *more: str) -> Path:
     """Prepares ROOT/in into a folder that has the shards of all units."""
     command = ["folder", "--source", str(root / "in"), "--out", str(root / name), "--clip-seconds=0.2"]
-    assert main([*command, f"--sample-rate={RATE}"]) == 0
+    assert main([*command, f"--sample-rate={RATE}", *more]) == 0
     return root / name
 
 
@@ -85,13 +92,10 @@ def features(path: Path) -> dict[str, Any]:
     return json.loads(metadata[HUB_KEY.encode()])["info"]["features"] if HUB_KEY.encode() in metadata else {}
 
 
-def test_hugging_face_reads_audio_classes_and_splits(
-    benchmark: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    packages = install(tmp_path_factory.mktemp("packages"), HUGGING_FACE)
+def test_hugging_face_reads_audio_classes_and_splits(benchmark: Path, tmp_path: Path, hugging_face: Path) -> None:
     files = [str(path) for path in sorted((benchmark / "shards").iterdir())]
     arguments = (str(benchmark), json.dumps(files), str(tmp_path / "cache"))
-    found = json.loads(run_beside(packages, READ_FEATURES, tmp_path, *arguments))
+    found = json.loads(run_beside(hugging_face, READ_FEATURES, tmp_path, *arguments))
     expected = [6, str(RATE), ["<b>|x", "yes"]]
     assert found["direct"] == {"train": expected, "test": expected}
     table = Shards(benchmark).table
@@ -101,6 +105,43 @@ def test_hugging_face_reads_audio_classes_and_splits(
         assert splits == [split] and sorted(ids) == [table.clip_ids[number] for number in of_split]
         assert sorted(names) == [table.class_names[table.labels[number]] for number in of_split]
     assert found["clips"] == len(table) == 12 and found["audio"] == "fLaC"
+
+
+READ_SPLITS = """
+import json, sys
+from datasets import load_dataset
+folder, cache = sys.argv[1:]
+files = {split: f"{folder}/splits/{split}-*.parquet" for split in ("train", "test")}
+found = {}
+for name, rows in (("direct", load_dataset("parquet", data_files=files, cache_dir=cache)),
+                   ("card", load_dataset(folder, cache_dir=cache))):
+    found[name] = {split: [list(one["clip_id"]), sorted(set(one["split"])), one.features["label"].names,
+                           str(one.features["audio"].sampling_rate)] for split, one in rows.items()}
+print(json.dumps(found))
+"""
+
+
+def test_files_of_the_splits(
+    benchmark: Path, tmp_path: Path, hugging_face: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_files, "FILE_BYTES", 20_000)  # several files of a split
+    before = Manifest.load(benchmark)
+    prepared(tmp_path, "out", "--split-files")  # the benchmark is complete: only these files are written
+    assert Manifest.load(benchmark) == before
+    names = sorted(path.name for path in (benchmark / "splits").iterdir())
+    assert "train-00000-of-00003.parquet" in names and "test-00000-of-00001.parquet" in names
+    found = json.loads(run_beside(hugging_face, READ_SPLITS, tmp_path, str(benchmark), str(tmp_path / "cache")))
+    shards = Shards(benchmark)
+    for hub_name, split in (("train", "train"), ("validation", "val"), ("test", "test")):
+        ids, splits, *features = found["card"][hub_name]
+        expected = [shards.table.clip_ids[number] for number in shards.select(splits=[split])]
+        assert sorted(ids) == expected and splits == [split] and features == [["<b>|x", "yes"], str(RATE)]
+    assert found["direct"] == {split: found["card"][split] for split in ("train", "test")}
+    times = {path: path.stat().st_mtime_ns for path in (benchmark / "splits").iterdir()}
+    prepared(tmp_path, "out", "--split-files")
+    assert {path: path.stat().st_mtime_ns for path in (benchmark / "splits").iterdir()} == times
+    prepared(tmp_path, "out", "--force")  # may be another benchmark: the files would be out of date
+    assert list((benchmark / "splits").iterdir()) == [] and "splits/" not in (benchmark / "README.md").read_text()
 
 
 def test_mlcroissant_validates_and_reads_the_clips(
