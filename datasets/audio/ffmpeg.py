@@ -118,7 +118,7 @@ def _command(program: str, path: Path) -> list[str]:
     quiet = ["-nostdin", "-hide_banner", "-loglevel", "error", "-xerror"]
     source = ["-protocol_whitelist", "file", "-format_whitelist", ",".join(_DEMUXERS), "-threads", "1"]
     chosen = ["-map", "0:a:0", "-map_metadata", "-1", "-vn", "-sn", "-dn", "-threads", "1"]
-    file = f"file:{os.path.abspath(path)}"  # with the protocol, no name is taken for an option or an address
+    file = f"file:{path.absolute()}"  # with the protocol, no name is taken for an option or an address
     return [program, *quiet, *source, "-i", file, *chosen, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 
 

@@ -31,9 +31,7 @@ def hub_features(sample_rate: int, class_names: Sequence[str]) -> str:
         sample_rate: of the clips, in Hz.
         class_names: by label.
     """
-    features: dict[str, dict[str, Any]] = {
-        name: {"dtype": dtype, "_type": "Value"} for name, dtype in _COLUMNS.items()
-    }
+    features: dict[str, dict[str, Any]] = {name: {"dtype": dtype, "_type": "Value"} for name, dtype in _COLUMNS.items()}
     features["label"] = {"names": list(class_names), "_type": "ClassLabel"}
     features["audio"] = {"sampling_rate": sample_rate, "_type": "Audio"}
     return json.dumps({"info": {"features": features}})

@@ -75,7 +75,7 @@ def write_shard(
 
 
 def write_again(location: Location, sample_rate: int, class_names: Sequence[str]) -> ShardEntry:
-    """Copies a shard with the features of other classes, or of an earlier version; the bytes are those of `write_shard`.
+    """Copies a shard that has no features, or those of other classes; the bytes are those of `write_shard`.
 
     Encoded audio is copied as it is.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import soundfile
 
@@ -15,12 +14,6 @@ from datasets.utils.text import plural, printable
 
 EXAMINED = 200
 """Recordings whose sample rate is looked at: reading every header of a large corpus takes minutes."""
-
-
-class FormatOptions(Protocol):
-    """The options that `format_warnings` reads."""
-
-    sample_rate: int
 
 
 def list_recordings(source: Path, ffmpeg: bool) -> Inventory:
@@ -52,11 +45,11 @@ def ffmpeg_hint(inventory: Inventory) -> str:
     return f"{plural(len(found), 'file')}{example} can be read with --ffmpeg" if found else ""
 
 
-def format_warnings(source: Path, inventory: Inventory, options: "FormatOptions") -> Iterator[str]:
-    """Files that --ffmpeg would read, and recordings below the sample rate of the clips."""
+def format_warnings(source: Path, inventory: Inventory, sample_rate: int) -> Iterator[str]:
+    """Files that --ffmpeg would read, and recordings below the sample rate of the clips, in Hz."""
     if hint := ffmpeg_hint(inventory):
         yield hint
-    if low := low_rates(source, inventory, options.sample_rate):
+    if low := low_rates(source, inventory, sample_rate):
         yield low
 
 

@@ -152,7 +152,10 @@ class Folder(Corpus[FolderOptions]):
             sample_rate=options.sample_rate,
             num_samples=options.num_samples,
             rejected=rejected,
-            warnings=(*_warnings(inventory, classes, small, splits, options), *format_warnings(source, inventory, options)),
+            warnings=(
+                *_warnings(inventory, classes, small, splits, options),
+                *format_warnings(source, inventory, options.sample_rate),
+            ),
             notes=(("groups", describe_groups(groups, classes, options)),),
             files=used + len(rejected),
             ignored=inventory.ignored + len(inventory.files) - used + len(inventory.rejected) - len(rejected),

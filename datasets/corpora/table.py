@@ -134,7 +134,7 @@ class TableCorpus(Corpus[TableOptions]):
             sample_rate=options.sample_rate,
             num_samples=options.num_samples,
             rejected=read.rejected,
-            warnings=(*warnings, *format_warnings(source, inventory, options)),
+            warnings=(*warnings, *format_warnings(source, inventory, options.sample_rate)),
             notes=(
                 ("columns", _describe_columns(options, given)),
                 ("groups", _describe_groups(classes, options)),

@@ -171,7 +171,9 @@ class _Reader:
         if path is None:
             self._missing.append(row)
             other = needs_ffmpeg(cell + (self._options.audio_extension or "")) and not self._options.ffmpeg
-            self._reject(row, cell, "not found among the formats that are read without --ffmpeg" if other else "not found")
+            self._reject(
+                row, cell, "not found among the formats that are read without --ffmpeg" if other else "not found"
+            )
         elif reason := self._unusable.get(printable(path)):
             self._reject(row, path, reason)
             return None

@@ -195,9 +195,7 @@ def read_finished(place: Location, key: str) -> FinishedUnit | None:
     return _finished(note, shard)
 
 
-def with_features(
-    place: Location, unit: FinishedUnit, sample_rate: int, class_names: Sequence[str]
-) -> FinishedUnit:
+def with_features(place: Location, unit: FinishedUnit, sample_rate: int, class_names: Sequence[str]) -> FinishedUnit:
     """The unit, whose shard is copied if its metadata has no features, or those of other classes.
 
     Raises:

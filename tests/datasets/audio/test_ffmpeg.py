@@ -21,7 +21,9 @@ VIDEO = ("-f", "lavfi", "-i", "testsrc=duration=1:size=64x64:rate=5")
 def tone(seconds: float = 1.0, channels: int = 1, rate: int = RATE) -> np.ndarray:
     """Whole 16-bit values, so that lossless formats keep them: [samples] or [samples, channels]."""
     time = np.arange(round(seconds * rate)) / rate
-    waves = np.stack([np.rint(8000 * np.sin(2 * np.pi * 440 * (1 + k) * time)) / 32768 for k in range(channels)], axis=1)
+    waves = np.stack(
+        [np.rint(8000 * np.sin(2 * np.pi * 440 * (1 + k) * time)) / 32768 for k in range(channels)], axis=1
+    )
     return waves[:, 0] if channels == 1 else waves
 
 

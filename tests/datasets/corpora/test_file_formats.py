@@ -145,9 +145,7 @@ def test_without_the_program_one_line_names_the_first_file(
     command = ["folder", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--ffmpeg"]
     assert main(command) == 2
     out, err = capfd.readouterr()
-    assert out == "" and err == (
-        f"error: {tmp_path / 'in/b/0.m4a'}: {ffmpeg.MISSING}\n"
-    )
+    assert out == "" and err == (f"error: {tmp_path / 'in/b/0.m4a'}: {ffmpeg.MISSING}\n")
     assert not (tmp_path / "out/manifest.json").exists()
     with pytest.raises(EarshotError, match=r"0\.m4a: needs ffmpeg"):  # on a worker that has none
         unit = Unit("b 0", ("b/0.m4a",), {"label": 0, "class_name": "b", "splits": ["train"]})
