@@ -39,6 +39,8 @@ _DEMUXERS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in _DEMUXERS.values() for suffix in suffixes)
 """Lower case, with the dot; none of them is one of libsndfile's."""
+_ENDINGS = tuple(SUFFIXES)
+_FORMATS = (*_DEMUXERS, "flac", "mp3", "ogg", "wav")  # the last ones for files with a wrong suffix
 
 CPU_SECONDS = 900
 STALL_SECONDS = 120
@@ -60,7 +62,7 @@ class FfmpegError(Exception):
 
 def needs_ffmpeg(path: str | Path) -> bool:
     """Whether the suffix of a file is that of a format that is read with ffmpeg."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return str(path).lower().endswith(_ENDINGS)
 
 
 @cache
@@ -116,7 +118,7 @@ def ffmpeg_blocks(path: Path, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 def _command(program: str, path: Path) -> list[str]:
     quiet = ["-nostdin", "-hide_banner", "-loglevel", "error", "-xerror"]
-    source = ["-protocol_whitelist", "file", "-format_whitelist", ",".join(_DEMUXERS), "-threads", "1"]
+    source = ["-protocol_whitelist", "file", "-format_whitelist", ",".join(_FORMATS), "-threads", "1"]
     chosen = ["-map", "0:a:0", "-map_metadata", "-1", "-vn", "-sn", "-dn", "-threads", "1"]
     file = f"file:{path.absolute()}"  # with the protocol, no name is taken for an option or an address
     return [program, *quiet, *source, "-i", file, *chosen, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
@@ -172,7 +174,9 @@ def _decode(pipe: _Pipe, size: int, problem: Callable[[], str]) -> Iterator[tupl
     frames = max(1, size // channels)
     while True:
         content = pipe.read(4 * channels * frames)
-        if content and len(content) % (4 * channels) == 0:
+        if len(content) % (4 * channels):
+            raise FfmpegError(problem() or "ffmpeg gave a part of a sample")
+        if content:
             yield np.frombuffer(content, ">f4").astype(np.float32).reshape(-1, channels), rate
         if len(content) < 4 * channels * frames:
             break

@@ -27,7 +27,7 @@ def list_recordings(source: Path, ffmpeg: bool) -> Inventory:
         EarshotError: `source` cannot be read, or a file needs ffmpeg, which is not installed.
     """
     inventory = scan(source, readable_suffixes() | (SUFFIXES if ffmpeg else frozenset()))
-    for file in inventory.files:
+    for file in inventory.files if ffmpeg else ():
         check_ffmpeg(source, file.path)
     return inventory
 

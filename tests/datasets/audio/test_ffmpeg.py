@@ -56,6 +56,13 @@ def test_the_sound_of_lossy_and_video_files(name: str, rate: int, options: tuple
     assert [file.path for file in recording_files([str(tmp_path)])] == [str(tmp_path / name)]
 
 
+def test_a_recording_with_the_suffix_of_another_format(tmp_path: Path) -> None:
+    encode(tone(), RATE, tmp_path / "a.flac").rename(tmp_path / "a.m4a")
+    samples, rate = read_recording(tmp_path / "a.m4a")
+    assert rate == RATE
+    np.testing.assert_array_equal(samples, tone().astype(np.float32))
+
+
 def test_truncated_damaged_and_silent_films_are_rejected(tmp_path: Path) -> None:
     whole = encode(tone(3), RATE, tmp_path / "a.webm", "-c:a", "libopus").read_bytes()
     start = encode(tone(3), RATE, tmp_path / "b.m4a", "-c:a", "aac", "-movflags", "+faststart").read_bytes()
