@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("orchestrator.export", description=__doc__)
-    command.add_argument("run", metavar="RUN", help="run folder of a sweep, or its name in --runs")
+    command.add_argument("run", metavar="RUN", help="run folder of a sweep, its name in --runs, or latest")
     command.add_argument("trial", metavar="TRIAL", nargs="?", default="best", help="see above (default: best)")
     command.add_argument("--out", type=local_path, required=True, metavar="DIR", help="new folder for the model")
     command.add_argument(
@@ -101,6 +101,7 @@ def _print_summary(model: "Description", out: Path) -> None:
     table.add_column(overflow="fold")  # a path is not cut
     for key, value in (
         ("trial", model.trial),
+        ("protocol", model.protocol_hash or "unknown"),
         ("session", f"{model.session} of 0 to {model.planned_sessions - 1}"),
         ("classes", f"{len(model.classes)}"),
         ("learned from", _training_text(model)),
