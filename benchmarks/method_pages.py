@@ -252,7 +252,7 @@ def difference(value: Estimate | None) -> str:
 
 def method_tables(results: MethodTable) -> str:
     """A table for each encoder and corpus, best method on validation clips first."""
-    parts = []
+    parts = [f"As of {results.measured}."]
     for encoder, title in ENCODER_TITLES.items():
         for corpus in dict.fromkeys(row.corpus for row in results.results):
             rows = results.of(encoder, corpus)
