@@ -164,27 +164,29 @@ class Chain:
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
-        groups = []
-        for clips in classes_present(self.sessions[: index + 1]):
-            for split, positions in (("val", clips.validation), ("test", clips.query)):
-                if positions:  # no validation clips, where all train clips are support
-                    clip_ids = [self._table.clip_ids[position] for position in positions]
-                    scores = self._scores(learner, positions, index)
-                    groups.append(ScoredClips(split, clips.label, clip_ids, scores))
-        return predictions_table(groups, learner.classes)
+        groups = [
+            (split, clips.label, positions)
+            for clips in classes_present(self.sessions[: index + 1])
+            for split, positions in (("val", clips.validation), ("test", clips.query))
+            if positions  # no validation clips, where all train clips are support
+        ]
+        scored = []
+        all_scores = learner.score_groups([positions for _, _, positions in groups])
+        for (split, label, positions), scores in zip(groups, all_scores, strict=True):
+            self._check_scores(scores, len(positions), len(learner.classes), index)
+            scored.append(ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], scores))
+        return predictions_table(scored, learner.classes)
 
-    def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
-        """The learner's scores, checked to be finite: an argmax over NaN would be published as a prediction."""
-        scores = learner.score(positions)
+    def _check_scores(self, scores: dict[str, Tensor], clips: int, classes: int, index: int) -> None:
+        """Checks that scores are finite: an argmax over NaN would be published as a prediction."""
         assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
         for head, values in scores.items():
-            assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
+            assert values.shape == (clips, classes), f"{head}: {tuple(values.shape)}"
             if not torch.isfinite(values).all():
                 raise EarshotError(
                     f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
                     "lower the learning rate"
                 )
-        return scores
 
     def _new_record(self) -> TrialRecord:
         """The record of a trial without finished sessions."""
