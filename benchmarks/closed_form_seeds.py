@@ -107,7 +107,8 @@ def main(words: Sequence[str] | None = None) -> int:
     equal, count = same(*(predictions(arguments.out / way.replace(" ", "-")) for way in WAYS))
     workers, ours = costs.values()
     print(f"\n{len(methods) * arguments.seeds} chains; predictions that are the same: {equal} of {count}")
-    print(f"{workers.cpu_seconds / ours.cpu_seconds:.1f} x fewer CPU seconds, {workers.seconds / ours.seconds:.1f} x less time")
+    ratios = workers.cpu_seconds / ours.cpu_seconds, workers.seconds / ours.seconds
+    print(f"{ratios[0]:.1f} x fewer CPU seconds, {ratios[1]:.1f} x less time")
     return 0
 
 

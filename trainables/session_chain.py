@@ -13,6 +13,7 @@ from datasets.benchmark.protocol import Session, classes_present, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
@@ -130,6 +131,8 @@ class Chain:
         learner = self._learner_before(session.index)
         peak = PeakMemory(self._features.device)
         started = time.perf_counter()
+        if self._method.closed_form:
+            self._check_embeddings(session)
         self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
@@ -161,6 +164,18 @@ class Chain:
             learner.learn(session, self._generator(session.index))
         for clips in session.leaving if learner.forgets else ():
             learner.forget(clips)
+
+    def _check_embeddings(self, session: Session) -> None:
+        """Checks that the clips of a session have finite embeddings, as statistics of one that is not are worthless."""
+        groups = [group for clips in session.classes for group in (clips.validation, clips.query)]
+        for positions in filter(None, (session.support, *groups)):
+            infinite = (~torch.isfinite(self._features.pooled(positions)).all(dim=1)).nonzero().flatten().tolist()
+            if infinite:
+                clip = printable(self._table.clip_ids[positions[infinite[0]]])
+                raise EarshotError(
+                    f"session {session.index}: clip '{clip}': expected a finite embedding, found NaN or infinity "
+                    f"({len(infinite)} of {len(positions)} clips); remove such clips, or use another --backbone"
+                )
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""

@@ -4,7 +4,8 @@ A chain of such a method takes about a second or less, so starting Ray and a wor
 imports PyTorch, takes longer than many of them. All chains read the same embeddings; a clip that is in the support of
 several seeds is embedded once (docs/performance.md). Each session is still a stage in the store of its own.
 
-Where this is expected to take more than `SECONDS` of CPU time, the trials are left to workers, which find the completed sessions.
+Where this is expected to take more than `SECONDS` of CPU time, the trials are left to workers, which find the completed
+sessions.
 """
 
 import time

@@ -39,9 +39,9 @@ def run_in_process(
         worthwhile: whether to go on, asked with the number of trials that have ended and that of all.
 
     Returns:
-        How the trials ended; None where they are left to workers: because of `steps` or `worthwhile`, or because a chain
-        failed. Then all trials are to be run by `run_trials`, which finds the completed sessions in the store, tries a
-        failed chain again and reports the reason.
+        How the trials ended; None where they are left to workers: because of `steps` or `worthwhile`, or because a
+        chain failed. Then all trials are to be run by `run_trials`, which finds the completed sessions in the store,
+        tries a failed chain again and reports the reason.
     """
     outcomes = TrialOutcomes()
     search = SeededSearch(

@@ -181,7 +181,9 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
                             lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"),
                         )
             with monitor:
-                outcomes = (run_cached_trials if cached else run_closed_form_trials)(plan, budget, monitor) if here else None
+                outcomes = (
+                    (run_cached_trials if cached else run_closed_form_trials)(plan, budget, monitor) if here else None
+                )
                 if outcomes is None:
                     cluster.start(config, _how_to_resume(plan))
                     outcomes = run_trials(plan, concurrent_trials(config), budget, monitor)

@@ -1,7 +1,7 @@
 """Base of methods that solve a classifier from statistics of the frozen embedding: nothing is trained.
 
-A session takes a fraction of a second, so a sweep of such methods runs in one process (`orchestrator.tuning.in_process`),
-and all clips of a session are scored together: a product with few rows takes about as long as one with many.
+A session takes a fraction of a second, so a sweep of such methods runs in one process (docs/performance.md), and all
+clips of a session are scored together: a product with few rows takes about as long as one with many.
 """
 
 from abc import abstractmethod

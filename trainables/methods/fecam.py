@@ -57,7 +57,7 @@ class FeCAM(ClosedForm):
         self.moments = Moments(features.backbone.dim, features.device, together=False)
         self.base: list[int] = []
         self._means = self.moments.means
-        self._precisions: list[Precision] = []
+        self._precisions: dict[int, Precision] = {}
 
     @classmethod
     def needs(cls, settings: FeCAMSettings) -> Needs:
@@ -84,7 +84,8 @@ class FeCAM(ClosedForm):
     def _solve(self) -> None:
         """Means and precisions that scores use; nothing of it is stored."""
         settings, moments = self.settings, self.moments
-        factors = {label: self._factor(label) for label in self.classes}
+        counts = dict(zip(moments.labels, moments.counts.tolist(), strict=True))
+        factors = {label: rows / max(counts[label] - 1, 1) ** 0.5 for label, rows in moments.factors().items()}
         means = dict(zip(self.classes, moments.means, strict=True))
         if settings.calibrate and self.base:
             base_means = torch.stack([means[label] for label in self.base])
@@ -100,17 +101,17 @@ class FeCAM(ClosedForm):
                         settings.calibrate_beta,
                     )
         self._means = torch.stack([means[label] for label in self.classes]) if means else moments.means
-        self._precisions = [
-            precision(factors[label], settings.alpha, settings.alpha_covariance) for label in self.classes
-        ]
-
-    def _factor(self, label: int) -> Tensor:
-        """F with F^T F = Sigma_c, with the denominator n_c - 1."""
-        count = float(self.moments.counts[self.classes.index(label)])
-        return self.moments.factor_of(label) / max(count - 1, 1) ** 0.5
+        known = {} if settings.calibrate else self._precisions  # those of a class alone do not change
+        self._precisions = {
+            label: known[label]
+            if label in known
+            else precision(factors[label], settings.alpha, settings.alpha_covariance)
+            for label in self.classes
+        }
 
     def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
-        return {"mahalanobis": -distances(self._transform(embeddings), self._means, self._precisions).float()}
+        precisions = [self._precisions[label] for label in self.classes]
+        return {"mahalanobis": -distances(self._transform(embeddings), self._means, precisions).float()}
 
     def state(self) -> State:
         return State(self.moments.parts("moments"), {"classes": list(self.classes), "base": list(self.base)})

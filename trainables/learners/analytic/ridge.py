@@ -133,8 +133,8 @@ class Ridge:
         if len(factor) <= self.dim:
             values, vectors = spectrum or _spectrum(factor)
         else:
-            spectrum = Spectrum.of(factor)
-            values, vectors = spectrum.values, factor @ spectrum.vectors / spectrum.values.sqrt()
+            of_gram = Spectrum.of(factor)
+            values, vectors = of_gram.values, factor @ of_gram.vectors / of_gram.values.sqrt()
         projected, vectors = vectors.T @ targets, vectors[rows]
         outside = targets[rows] - vectors @ projected  # of duplicates with other targets
         leverage = 1 - vectors.square().sum(dim=1)
