@@ -69,7 +69,7 @@ class AnaCP(ClosedForm):
         self.shrinkage = UNCHOSEN
         self._seed = 0
         self._thetas: list[Tensor] = []
-        self._classifier = Ridge(settings.projection, features.device, CLIPS)
+        self.classifier = Ridge(settings.projection, features.device, CLIPS)
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         settings, device = self.settings, self.features.device
@@ -99,7 +99,7 @@ class AnaCP(ClosedForm):
         self._solve()
 
     def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
-        return {"ridge": self._classifier.scores(self._expand(self.project(embeddings)))}
+        return {"ridge": self.classifier.scores(self._expand(self.project(embeddings)))}
 
     def project(self, embeddings: Tensor) -> Tensor:
         """u: `[clips, dim]` to `[clips, dim]`, float64."""
@@ -131,7 +131,7 @@ class AnaCP(ClosedForm):
     def parameter_counts(self) -> tuple[int, int]:
         fixed = count_values(self.features.backbone) + sum(tensor.numel() for tensor in self.fixed.values())
         stored = self.moments.count_values() + sum(ridge.count_values()[0] for ridge in self.ridges)
-        used = sum(theta.numel() for theta in self._thetas) + self._classifier.weights.numel()
+        used = sum(theta.numel() for theta in self._thetas) + self.classifier.weights.numel()
         return fixed + stored + used, fixed + used
 
     def _solve(self) -> None:
@@ -149,18 +149,18 @@ class AnaCP(ClosedForm):
     def _project_and_classify(self, covariance: Covariance) -> None:
         targets = separated(covariance.power(self.moments.means, -0.5), self.settings.separation)
         self._thetas = [ridge.weights @ targets for ridge in self.ridges]
-        self._classifier = Ridge(self.settings.projection, self.features.device, CLIPS)
+        self.classifier = Ridge(self.settings.projection, self.features.device, CLIPS)
         replays = self.settings.replays
         for first in range(0, len(self.classes), max(1, CHUNK // replays)):
             labels = self.classes[first : first + max(1, CHUNK // replays)]
             means = self.moments.means[first : first + len(labels)].repeat_interleave(replays, dim=0)
-            noise = torch.cat([self._noise(label) for label in labels])
+            noise = torch.cat([self.noise(label) for label in labels])
             features = self._expand(self.project((means + covariance.power(noise, 0.5)).float()))
             columns = torch.arange(first, first + len(labels)).repeat_interleave(replays)
-            self._classifier.add(features.__getitem__, columns, len(self.classes), torch.arange(len(features)))
-        self._classifier.solve(len(self.classes), self.settings.penalty)
+            self.classifier.add(features.__getitem__, columns, len(self.classes), torch.arange(len(features)))
+        self.classifier.solve(len(self.classes), self.settings.penalty)
 
-    def _noise(self, label: int) -> Tensor:
+    def noise(self, label: int) -> Tensor:
         """White noise of a class, the same in every session: `[replays, dim]`, float64."""
         generator = torch.Generator().manual_seed(1_000_003 * self._seed + label)
         shape = self.settings.replays, self.moments.dim
