@@ -4,7 +4,7 @@
 
 sweeps five closed-form methods over ravdess-16k (5 new classes x 5 shots a session, to the last class) with 32 seeds:
 160 chains. The baseline, "on workers", is what such a sweep was before and is for other methods: Ray starts a worker
-per trial slot, and embeds every group of clips for itself. Every way has a store of its own, which is empty at first.
+per trial slot. Every way has a store of its own, which is empty at first.
 CPU seconds are those of all processes, from the start of the command to its exit, with imports and report.
 """
 

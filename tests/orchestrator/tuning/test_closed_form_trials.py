@@ -8,12 +8,11 @@ from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.tuning import closed_form_trials
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.budget import Budget
-from orchestrator.tuning.closed_form_trials import embed_together, is_closed_form, run_closed_form_trials
+from orchestrator.tuning.closed_form_trials import is_closed_form, run_closed_form_trials
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from tests.support.sweep_processes import PROTOCOL
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
-from trainables.store.arrays import ArrayStore
 
 METHODS = "slda: {}, klda: {projection: 50}"
 
@@ -34,7 +33,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_results_are_those_of_chains_one_by_one(tones: Path, tmp_path: Path) -> None:
     its_plan, apart = plan(tones, tmp_path / "it"), plan(tones, tmp_path / "apart")
     assert is_closed_form(its_plan)
-    assert embed_together(its_plan, lambda done, clips: None)
     with TuneMonitor([]) as monitor:
         outcomes = run_closed_form_trials(its_plan, Budget(None), monitor)
     assert outcomes is not None and outcomes.complete and len(outcomes.names) == 4 and not monitor.failed
@@ -48,26 +46,6 @@ def test_the_results_are_those_of_chains_one_by_one(tones: Path, tmp_path: Path)
             while not chain.done:
                 chain.step()
     assert contents(its_plan.folder.path) == contents(apart.folder.path)
-
-
-def test_a_clip_of_several_seeds_is_embedded_once(tones: Path, tmp_path: Path) -> None:
-    its_plan = plan(tones, tmp_path)
-    seen: list[tuple[int, int]] = []
-    assert embed_together(its_plan, lambda done, clips: seen.append((done, clips)))
-    groups = [
-        group
-        for sessions in its_plan.chains.values()
-        for session in sessions
-        for group in (session.support, *(c.validation for c in session.classes), *(c.query for c in session.classes))
-    ]
-    clips = {position for group in groups for position in group}
-    assert seen[-1] == (len(clips), len(clips))
-    assert len(clips) < sum(len(group) for group in set(groups))  # else there is nothing to share
-    stored = ArrayStore(its_plan.store / "features").shared_files
-    assert stored is not None and len(list(stored.folder.rglob("*.npy"))) == len(set(groups))
-    seen.clear()
-    assert embed_together(its_plan, lambda done, clips: seen.append((done, clips)))
-    assert seen == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +71,7 @@ def test_a_long_sweep_is_left_to_workers(tones: Path, tmp_path: Path, monkeypatc
     """What was completed is in the store."""
     its_plan = plan(tones, tmp_path)
     monkeypatch.setattr(closed_form_trials, "SECONDS", 0.0)
-    assert not embed_together(its_plan, lambda done, clips: None)
+    assert not is_closed_form(its_plan), "embedding takes longer"
     with TuneMonitor([]) as monitor:
         assert run_closed_form_trials(its_plan, Budget(None), monitor) is None
     (name,) = its_plan.folder.trials
