@@ -12,6 +12,7 @@ import numpy as np
 
 from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
 from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
+from orchestrator.results.mistakes import confident_mistakes
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import SCORED_SPLITS, Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates
@@ -163,6 +164,25 @@ def confusion_grid(run: Run) -> Grid:
         for label, predicted in np.argwhere(counts):
             key = (*entry_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
             rows.append((*key, int(predicted), names[predicted], int(counts[label, predicted])))
+    return Grid(header, tuple(rows))
+
+
+def mistake_grid(run: Run) -> Grid:
+    """One row per confident mistake of each chain after the last session; see `confident_mistakes`.
+
+    Chosen configurations, default head, test clips.
+    """
+    header = (*entry_header(run), "configuration", "head", "order_seed", "support_seed", "initialisation_seed")
+    header += ("clip_id", "label", "class", "predicted", "predicted_class", "confidence")
+    names = next(iter(run.trials.values())).class_names
+    rows = []
+    for choice in choices_of(run):
+        head = run.default_head(choice.configuration)
+        for mistake in confident_mistakes(run, choice.configuration, head):
+            seeds = mistake.seeds
+            key = (*entry_cells(run, choice.entry), choice.configuration, head)
+            key += (seeds.order, seeds.support, seeds.initialisation, mistake.clip, mistake.label, names[mistake.label])
+            rows.append((*key, mistake.prediction, names[mistake.prediction], mistake.confidence))
     return Grid(header, tuple(rows))
 
 
