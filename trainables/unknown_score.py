@@ -6,8 +6,22 @@ classifier is all you need?", ICLR 2022, arXiv 2110.06207; Hendrycks et al., "Sc
 real-world settings", ICML 2022, arXiv 1911.11132). It needs no temperature, and no clips of unknown classes.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def unknown_score(scores: "Tensor") -> "Tensor":
+    """The unknown score of clips: their highest score, `[clips]`, float64.
+
+    Args:
+        scores: `[clips, classes]`.
+    """
+    return scores.double().amax(dim=1)
 
 
 def auroc(known: ArrayLike, unknown: ArrayLike) -> float:

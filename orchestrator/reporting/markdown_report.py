@@ -199,7 +199,7 @@ def _unknown(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[
     if not rows:
         return []
     text = (
-        "AUROC of the unknown score after each session, in percent: test clips of the classes seen so far against those"
+        "AUROC of the unknown score after each session, in percent: test clips of the known classes against those"
         " of the classes that come next; 50 is chance. Default head; the mean over sessions with its std over chains."
     )
     return [

@@ -13,7 +13,7 @@ from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
 from trainables.records import SeedTriple
 
-SCHEMA_VERSION: Literal[2] = 2  # 1: without calibration and training
+SCHEMA_VERSION: Literal[3] = 3  # 1: without calibration and training, 2: without thresholds
 CALIBRATION_BINS = 15  # as in Guo et al. 2017
 FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
@@ -97,6 +97,38 @@ class Calibration(_Frozen):
     heads: dict[str, HeadCalibration]
 
 
+class HeadThreshold(_Frozen):
+    """Below which unknown score a sound is of none of the classes.
+
+    Attributes:
+        value: the threshold, on the scale of the head's scores.
+        kept: fraction of the validation clips of known classes that are not below it.
+        rejected: fraction of the validation clips of other classes that are below it; None without such clips.
+    """
+
+    value: float = Field(allow_inf_nan=False)
+    kept: float = Field(ge=0, le=1)
+    rejected: float | None = Field(None, ge=0, le=1)
+
+
+class Thresholds(_Frozen):
+    """Thresholds chosen on validation clips; see `trainables.inference.thresholds`.
+
+    Attributes:
+        keep: fraction of the clips of known classes that was to be kept, at least.
+        clips: number of these clips.
+        other_clips: number of validation clips of classes that the model does not know.
+        other_classes: number of their classes.
+        heads: by name.
+    """
+
+    keep: float = Field(gt=0, le=1)
+    clips: int = Field(ge=1)
+    other_clips: int = Field(ge=0)
+    other_classes: int = Field(ge=0)
+    heads: dict[str, HeadThreshold]
+
+
 class Training(_Frozen):
     """What the model has learned from.
 
@@ -117,6 +149,7 @@ class Description(_Frozen):
     Attributes:
         calibration: None in an export of schema version 1, whose probabilities are not calibrated.
         training: None in an export of schema version 1.
+        thresholds: None without validation clips, and in an export of schema version 1 or 2: every sound gets a class.
         notes: the learner's state without its tensors.
         classes: in the order of the columns of scores.
         frontend: of an AST, or of a method without backbone; another backbone has its own.
@@ -124,7 +157,7 @@ class Description(_Frozen):
         files: SHA-256 by path.
     """
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     method: str
     version: int
     settings: dict[str, Any]
@@ -149,6 +182,7 @@ class Description(_Frozen):
     files: dict[str, Digest]
     calibration: Calibration | None = None
     training: Training | None = None
+    thresholds: Thresholds | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> "Description":
@@ -159,6 +193,8 @@ class Description(_Frozen):
             raise ValueError(f"default_head: expected one of {', '.join(self.heads)}, found {self.default_head!r}")
         if self.calibration is not None and set(self.calibration.heads) != set(self.heads):
             raise ValueError(f"calibration: expected the heads {', '.join(self.heads)}")
+        if self.thresholds is not None and set(self.thresholds.heads) != set(self.heads):
+            raise ValueError(f"thresholds: expected the heads {', '.join(self.heads)}")
         if (window := self.frontend.window or 0) > 2 * self.num_samples:
             raise ValueError(f"frontend.window: expected at most twice the {self.num_samples} samples, found {window}")
         if len({entry.label for entry in self.classes}) != len(self.classes):
@@ -168,6 +204,10 @@ class Description(_Frozen):
     def temperature(self, head: str) -> float:
         """What the scores of a head are divided by to become probabilities."""
         return self.calibration.heads[head].temperature if self.calibration is not None else 1.0
+
+    def threshold(self, head: str) -> float | None:
+        """Below which unknown score a sound is of none of the classes; None without thresholds."""
+        return self.thresholds.heads[head].value if self.thresholds is not None else None
 
     def save(self, folder: Path) -> None:
         """Writes `folder/model.json`, with its checksum."""
