@@ -155,7 +155,7 @@ def _calibration_text(model: "Description") -> str:
 
 
 def _threshold_text(model: "Description") -> str:
-    """'score below 11.2: keeps 0.952 of 500 validation clips, rejects 0.610 of 480 of ...', of the default head."""
+    """'score below 11.2: keeps 0.952 of 500 validation clips, rejects 0.610 of 480 of other classes'."""
     thresholds = model.thresholds
     if thresholds is None:
         return "never answered: the benchmark has no validation clips of these classes"
@@ -163,7 +163,7 @@ def _threshold_text(model: "Description") -> str:
     text = f"score below {head.value:.4g}: keeps {head.kept:.3f} of {thresholds.clips:,} validation clips"
     if head.rejected is None:
         return f"{text}; the benchmark has no validation clips of other classes"
-    return f"{text}, rejects {head.rejected:.3f} of {thresholds.other_clips:,} of classes that the model does not know"
+    return f"{text}, rejects {head.rejected:.3f} of {thresholds.other_clips:,} of other classes"
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def _unknown_scores(record: TrialRecord, folder: Path, session: int) -> dict[str
     path = folder / stored.unknown
     seen = [label for earlier in record.sessions[: session + 1] for label in earlier.classes]
     table = _read(path, stored.unknown_sha256, lambda name: name != "clip_id", UNKNOWN)
-    _check(table, path, record, seen, to_come=set(range(len(record.class_names))) - set(seen))
+    _check(table, path, record, seen, to_come=sorted(set(range(len(record.class_names))) - set(seen)))
     return {head: _scores(table.filter(pc.equal(table["head"], head))) for head in record.heads}
 
 
