@@ -115,9 +115,7 @@ def parser() -> CommandLine:
     command.add_argument(
         "--trust-remote-code", metavar="REVISION", help="run the code that comes with --backbone, as you"
     )
-    command.add_argument(
-        "--no-unknown", dest="unknown", action="store_false", help="never answer 'none of these'"
-    )
+    command.add_argument("--no-unknown", dest="unknown", action="store_false", help="never answer 'none of these'")
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
     return command

@@ -259,9 +259,7 @@ class Chain:
         rate = self._features.frontend.sample_rate
         return (rate, hears) if upsampling(rate, hears) and hears else None
 
-    def _save_session(
-        self, session: Session, stage: Stage, unknown: pa.Table | None, *, cached: bool
-    ) -> SessionRecord:
+    def _save_session(self, session: Session, stage: Stage, unknown: pa.Table | None, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""
         name = f"session-{session.index:02d}.parquet"
         predictions = parquet_bytes(stage.predictions)

@@ -62,7 +62,9 @@ def best_scores(scores: dict[str, Tensor], classes: Sequence[int]) -> np.ndarray
     return torch.stack(heads, dim=1).numpy()
 
 
-def unknown_table(values: np.ndarray, classes: Sequence[ClassClips], heads: Sequence[str], ids: Sequence[str]) -> pa.Table:
+def unknown_table(
+    values: np.ndarray, classes: Sequence[ClassClips], heads: Sequence[str], ids: Sequence[str]
+) -> pa.Table:
     """What the clips of classes still to come get, as a table of `trainables.records.UNKNOWN`, class by class.
 
     Args:

@@ -143,11 +143,11 @@ def export(
         )
         trained = _train_on_all(config, number, validation_clips, listener)
     description = _describe(record, trained, shards, frontend, backbone, all_clips=train_on_all)
-    others = other_clips(shards, [entry.label for entry in description.classes], validation_clips, len(trained.validation))
-    clips = ValidationClips(shards, trained.validation, others)
-    return _write(
-        out, description, trained.state, backbone, lambda model: validated_fields(model, clips, keep), device
+    others = other_clips(
+        shards, [entry.label for entry in description.classes], validation_clips, len(trained.validation)
     )
+    clips = ValidationClips(shards, trained.validation, others)
+    return _write(out, description, trained.state, backbone, lambda model: validated_fields(model, clips, keep), device)
 
 
 def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:

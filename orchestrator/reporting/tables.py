@@ -180,9 +180,10 @@ def mistake_grid(run: Run) -> Grid:
         head = run.default_head(choice.configuration)
         for mistake in confident_mistakes(run, choice.configuration, head):
             seeds = mistake.seeds
-            key = (*entry_cells(run, choice.entry), choice.configuration, head)
-            key += (seeds.order, seeds.support, seeds.initialisation, mistake.clip, mistake.label, names[mistake.label])
-            rows.append((*key, mistake.prediction, names[mistake.prediction], mistake.confidence))
+            row: list[object] = [*entry_cells(run, choice.entry), choice.configuration, head]
+            row += [seeds.order, seeds.support, seeds.initialisation]
+            row += [mistake.clip, mistake.label, names[mistake.label]]
+            rows.append((*row, mistake.prediction, names[mistake.prediction], mistake.confidence))
     return Grid(header, tuple(rows))
 
 

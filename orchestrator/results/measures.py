@@ -90,8 +90,8 @@ FORMULAE = (
     ),
     (
         "unknown AUROC",
-        "how often a test clip of a known class has a higher unknown score (its highest score) than one of a class"
-        " that the next session brings, ties counted by half: 50 % for a score that does not depend on it; mean over the"
+        "how often a test clip of a known class has a higher unknown score (its highest score) than one of a class that"
+        " the next session brings, ties counted by half: 50 % for a score that does not separate them; mean over the"
         " sessions after which classes come; undefined for runs of earlier versions",
     ),
     (

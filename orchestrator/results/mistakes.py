@@ -59,7 +59,9 @@ def _of_chain(record: TrialRecord, folder: Path, session: int, head: str, count:
     if SCORES.names[0] not in table.column_names:
         return []
     is_wrong = pc.and_(pc.equal(table["split"], "test"), pc.not_equal(table["label"], table["prediction"]))
-    rows: pa.Table = table.filter(pc.and_(pc.and_(pc.equal(table["head"], head), is_wrong), table["confidence"].is_valid()))
+    rows: pa.Table = table.filter(
+        pc.and_(pc.and_(pc.equal(table["head"], head), is_wrong), table["confidence"].is_valid())
+    )
     rows = rows.sort_by([("confidence", "descending"), ("clip_id", "ascending")]).slice(0, count)
     columns = (rows[name].to_pylist() for name in ("clip_id", "label", "prediction", "confidence"))
     return [Mistake(record.seeds, *values) for values in zip(*columns, strict=True)]

@@ -255,7 +255,7 @@ def test_micro_and_macro_differ_if_classes_have_unequal_numbers_of_clips() -> No
 
 
 def test_unknown_auroc_of_a_chain() -> None:
-    """By hand: 3 of 4 pairs are in order after session 0, half of them after session 1; the last has nothing to come."""
+    """By hand: 3 of 4 pairs are in order after session 0, half of them after session 1; nothing comes after 2."""
     first = SessionPredictions([0, 1], [0, 1], scores=[3, 1], unknown_scores=[2, 0])
     second = SessionPredictions([0, 1, 2], [0, 1, 2], scores=[1, 1, 1], unknown_scores=[1])
     third = SessionPredictions([0, 1, 2, 3], [0, 1, 2, 3], scores=[4, 3, 2, 1])

@@ -16,8 +16,8 @@ from orchestrator.reporting.facts import classes_leave, work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
-from orchestrator.results.objectives import Objective
 from orchestrator.results.mistakes import confident_mistakes
+from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
 from orchestrator.statistics.hyperparameter_importance import importances

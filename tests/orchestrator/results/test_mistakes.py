@@ -28,8 +28,9 @@ def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tmp_path: Path
     for record in run.of(configuration):
         frame = pq.read_table(run.folders[record.trial] / record.sessions[-1].predictions).to_pandas()
         frame = frame[(frame["split"] == "test") & (frame["label"] != frame["prediction"])]
-        for row in frame.sort_values(["confidence", "clip_id"], ascending=[False, True]).head(3).itertuples():
-            wrong.append((record.seeds.order, row.clip_id, row.label, row.prediction, row.confidence))
+        frame = frame.sort_values(["confidence", "clip_id"], ascending=[False, True]).head(3)
+        rows = frame[["clip_id", "label", "prediction", "confidence"]].itertuples(index=False)
+        wrong += [(record.seeds.order, *row) for row in rows]
     found = confident_mistakes(run, configuration, "nearest-mean", 3)
     assert len(found) == 6 == len(wrong)
     assert {(m.seeds.order, m.clip, m.label, m.prediction, m.confidence) for m in found} == set(wrong)
@@ -38,9 +39,9 @@ def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tmp_path: Path
 
     report = write_report(run, tmp_path, formats=("svg",))
     with (tmp_path / "mistakes.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(confident_mistakes(run, configuration, "nearest-mean")) > 6
-    first = rows[0]
+        listed = list(csv.DictReader(file))
+    assert len(listed) == len(confident_mistakes(run, configuration, "nearest-mean")) > 6
+    first = listed[0]
     assert (first["clip_id"], first["class"]) == (found[0].clip, f"tone {found[0].label}")
     assert first["predicted_class"] == f"tone {found[0].prediction}"
     assert float(first["confidence"]) == pytest.approx(found[0].confidence, abs=1e-5)

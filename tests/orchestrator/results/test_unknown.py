@@ -119,7 +119,9 @@ def test_a_missing_a_changed_and_a_foreign_file(changed: Path) -> None:
     path = next(iter(sorted(changed.glob("trials/*")))) / "unknown-01.parquet"
     content = path.read_bytes()
     path.unlink()
-    with pytest.raises(EarshotError, match=r"unknown-01.parquet: expected the predictions of a finished session, found"):
+    with pytest.raises(
+        EarshotError, match=r"unknown-01.parquet: expected the predictions of a finished session, found"
+    ):
         Run.load(changed)
     path.write_bytes(content[:-1])
     with pytest.raises(EarshotError, match=r"unknown-01.parquet: expected SHA-256"):
