@@ -43,7 +43,7 @@ def choose_thresholds(
 def _threshold(known: Tensor, others: Tensor | None, keep: float) -> HeadThreshold:
     scores = unknown_score(known).sort().values
     rejected = math.floor((1 - keep) * len(scores) + 1e-9)  # clips that may be below
-    value = float(scores[rejected])
+    value = float(scores[min(rejected, len(scores) - 1)])
     others_rejected = (
         round(float((unknown_score(others) < value).double().mean()), 6) if others is not None and len(others) else None
     )
