@@ -48,7 +48,7 @@ def confident_mistakes(run: Run, configuration: str, head: str, count: int = COU
     Raises:
         EarshotError: a file of predictions was removed or damaged since the run was loaded.
     """
-    last = run.planned_sessions - 1
+    last = run.planned(configuration) - 1
     records = [record for record in run.of(configuration) if len(record.sessions) > last]
     found = [m for record in records for m in _of_chain(record, run.folders[record.trial], last, head, count)]
     return sorted(found, key=lambda mistake: (-mistake.confidence, mistake.clip, str(mistake.seeds)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets.utils.json_values import json_values
 from orchestrator.reporting import style
-from orchestrator.reporting.facts import classes_leave, work
+from orchestrator.reporting.facts import benchmark_names, classes_leave, protocol_line, work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
@@ -47,7 +47,9 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     limits = ceilings(run)
     data = {
         "name": run.name,
-        "benchmark": first.benchmark,
+        "benchmark": benchmark_names(run),
+        "protocol": protocol_line(run),
+        "several_protocols": run.has_several_protocols,
         "classes": list(first.class_names),
         "palette": PALETTE,
         "sessions": run.planned_sessions,
@@ -62,7 +64,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "pareto": _pareto(run, estimates),
         "importance": {name: shares for name in run.entries if (shares := importances(run, name))},
         "ceilings": limits and dataclasses.asdict(limits),
-        "mistakes": [mistake for method in order for mistake in _mistakes(run, method, first.class_names)],
+        "mistakes": [mistake for method in order for mistake in _mistakes(run, method)],
         "cost": [_cost(run, method["configuration"]) for method in methods],
         "work": dataclasses.asdict(work(run)),
     }
@@ -77,6 +79,8 @@ def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, 
         "name": name,
         "method": choice.method,
         "backbone": choice.backbone,
+        "protocol": choice.entry.protocol,
+        **({"classes": list(run.class_names(chosen))} if run.has_several_protocols else {}),
         "colour": index,
         "configuration": chosen,
         "varied": dict(run.of(chosen)[0].varied),
@@ -140,8 +144,9 @@ def _configuration(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
     }
 
 
-def _mistakes(run: Run, method: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def _mistakes(run: Run, method: dict[str, Any]) -> list[dict[str, Any]]:
     """The most confident mistakes of a method over all chains."""
+    names = run.class_names(method["configuration"])
     mistakes = confident_mistakes(run, method["configuration"], method["head"], MISTAKES_SHOWN)[:MISTAKES_SHOWN]
     return [
         {

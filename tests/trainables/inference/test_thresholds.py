@@ -10,7 +10,15 @@ KNOWN = torch.tensor([[float(score), -100.0] for score in range(1, 21)])  # unkn
 
 @pytest.mark.parametrize(
     ("keep", "threshold", "kept"),
-    [(1.0, 1, 1.0), (0.96, 1, 1.0), (0.95, 2, 0.95), (0.9, 3, 0.9), (0.5, 11, 0.5), (0.01, 20, 0.05), (1e-15, 20, 0.05)],
+    [
+        (1.0, 1, 1.0),
+        (0.96, 1, 1.0),
+        (0.95, 2, 0.95),
+        (0.9, 3, 0.9),
+        (0.5, 11, 0.5),
+        (0.01, 20, 0.05),
+        (1e-15, 20, 0.05),
+    ],
 )
 def test_the_highest_threshold_that_keeps_a_fraction(keep: float, threshold: float, kept: float) -> None:
     chosen = choose_thresholds({"a": KNOWN}, {"a": torch.empty(0, 1)}, keep, 0)
