@@ -2,14 +2,16 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session, classes_present, make_sessions
+from datasets.benchmark.protocol import ClassClips, Session, classes_present, make_sessions
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
@@ -33,6 +35,7 @@ from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
 from trainables.store.state import State
+from trainables.unknown import best_scores, classes_to_come, unknown_address, unknown_table
 
 
 class Chain:
@@ -117,22 +120,36 @@ class Chain:
             compute=lambda: self._compute(session, address, depends_on),
         )
         self._addresses.append(address)
-        return self._save_session(session, stage, cached=cached)
+        unknown = self._unknown(session.index, lambda classes: self._score_unknown(classes, session.index))
+        return self._save_session(session, stage, unknown, cached=cached)
 
     def cached_step(self, address: str) -> SessionRecord | None:
         """`step` where it computes nothing: None, and nothing done, if the store does not have the session.
 
         Args:
             address: of the next session, from `addresses`.
+
+        Raises:
+            EarshotError: the scores of classes still to come are damaged.
         """
-        stage = self._store.find(address)
+        session = self.sessions[len(self._addresses)]
+        stage = self._store.find(address) if self.has_unknown(session.index, address) else None
         if stage is None:
             return None
-        session = self.sessions[len(self._addresses)]
         if session.index == 0:
             self.record.save(self.folder)
         self._addresses.append(address)
-        return self._save_session(session, stage, cached=True)
+        return self._save_session(session, stage, self._unknown(session.index, _not_stored), cached=True)
+
+    def has_unknown(self, index: int, address: str) -> bool:
+        """Whether the store has what clips of classes still to come get after a session, if any class is.
+
+        Args:
+            index: of the session.
+            address: of its stage.
+        """
+        classes = classes_to_come(self.sessions, index)
+        return not classes or self._features.store.has(unknown_address(address, classes))
 
     def fail(self, reason: str) -> None:
         """Records that the trial failed for good, and why."""
@@ -204,6 +221,32 @@ class Chain:
             scored.append(ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], scores))
         return predictions_table(scored, learner.classes)
 
+    def _unknown(
+        self, index: int, compute: Callable[[tuple[ClassClips, ...]], Iterator[np.ndarray]]
+    ) -> pa.Table | None:
+        """Predictions of the session's learner for test clips of classes still to come; None if no class is.
+
+        Args:
+            index: of the session, whose stage is stored.
+            compute: called with the classes, if the store does not have their scores.
+        """
+        classes = classes_to_come(self.sessions, index)
+        if not classes:
+            return None
+        address = unknown_address(self._addresses[index], classes)
+        ids = [self._table.clip_ids[position] for clips in classes for position in clips.query]
+        values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
+        return unknown_table(values, classes, self._method.heads, ids)
+
+    def _score_unknown(self, classes: tuple[ClassClips, ...], index: int) -> Iterator[np.ndarray]:
+        """The best scores of the clips of each class, from the learner after a session."""
+        learner = self._learner_before(index + 1)
+        self._learned = index + 1
+        groups = [clips.query for clips in classes]
+        for positions, scores in zip(groups, learner.score_groups(groups), strict=True):
+            self._check_scores(scores, len(positions), len(learner.classes), index)
+            yield best_scores(scores, learner.classes)
+
     def _check_scores(self, scores: dict[str, Tensor], clips: int, classes: int, index: int) -> None:
         """Checks that scores are finite: an argmax over NaN would be published as a prediction."""
         assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
@@ -248,12 +291,18 @@ class Chain:
         rate = self._features.frontend.sample_rate
         return (rate, hears) if upsampling(rate, hears) and hears else None
 
-    def _save_session(self, session: Session, stage: Stage, *, cached: bool) -> SessionRecord:
+    def _save_session(self, session: Session, stage: Stage, unknown: pa.Table | None, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""
         name = f"session-{session.index:02d}.parquet"
         hashed = {PROTOCOL_HASH: self.protocol_hash.encode()}  # here, as chains of several protocols share stages
         predictions = parquet_bytes(stage.predictions.replace_schema_metadata(hashed))
         (self.folder / name).write(predictions)
+        of_unknown = {}
+        if unknown is not None:
+            of_unknown = {"unknown": f"unknown-{session.index:02d}.parquet"}
+            content = parquet_bytes(unknown.replace_schema_metadata(hashed))
+            (self.folder / of_unknown["unknown"]).write(content)
+            of_unknown["unknown_sha256"] = predictions_digest(content)
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -261,6 +310,7 @@ class Chain:
             stage=stage.address,
             predictions=name,
             predictions_sha256=predictions_digest(predictions),
+            **of_unknown,
             seconds=stage.seconds,
             cached=cached,
             parameters_stored=stage.parameters_stored,
@@ -328,6 +378,10 @@ def open_features(config: ChainConfig) -> tuple[Features, Shards]:
     )
     store = ArrayStore(Location.of(config.store) / "features")
     return Features(shards, frontend, backbone, store, device, config.precision), shards
+
+
+def _not_stored(classes: tuple[ClassClips, ...]) -> Iterator[np.ndarray]:
+    raise EarshotError("the scores of classes still to come are damaged")
 
 
 def _inputs(config: ChainConfig) -> tuple[Any, ...]:

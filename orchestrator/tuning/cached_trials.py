@@ -60,7 +60,11 @@ def _is_cached(plan: Plan, search: MethodSearch) -> bool:
         return False
     store, device = StageStore(plan.store), plan.config.chosen_device
     chains = chains_of(plan, search, configurations)
-    return all(store.has(address) for chain in chains for address in chain.addresses(device))
+    return all(
+        store.has(address) and chain.has_unknown(index, address)
+        for chain in chains
+        for index, address in enumerate(chain.addresses(device))
+    )
 
 
 def _finished(plan: Plan, search: MethodSearch) -> int:
