@@ -187,6 +187,17 @@ class Chain:
         self.learner = learner
         return learner
 
+    def _learner_after(self, index: int) -> Learner | None:
+        """The learner of sessions 0 to index: the current one, or one loaded from the stage; None if parts are missing."""
+        if self.learner is None or self._learned != index + 1:
+            state = self._store.state(self._addresses[index])
+            if state is None:
+                return None
+            self.learner = self._method(self._settings, self._features)
+            self.learner.load(state)
+            self._learned = index + 1
+        return self.learner
+
     def _run(self, learner: Learner, session: Session) -> None:
         """Learns the new classes of a session; forgets those that leave, if the method can."""
         if session.classes:
@@ -224,7 +235,10 @@ class Chain:
     def _unknown(
         self, index: int, compute: Callable[[tuple[ClassClips, ...]], Iterator[np.ndarray]]
     ) -> pa.Table | None:
-        """Predictions of the session's learner for test clips of classes still to come; None if no class is.
+        """Predictions of the session's learner for test clips of classes still to come.
+
+        None if no class is, and if the store has neither these scores nor the learner's weights, which were evicted or
+        damaged: the session is not trained again for this.
 
         Args:
             index: of the session, whose stage is stored.
@@ -234,14 +248,16 @@ class Chain:
         if not classes:
             return None
         address = unknown_address(self._addresses[index], classes)
+        if not self._features.store.has(address) and self._learner_after(index) is None:
+            return None
         ids = [self._table.clip_ids[position] for clips in classes for position in clips.query]
         values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
         return unknown_table(values, classes, self._method.heads, ids)
 
     def _score_unknown(self, classes: tuple[ClassClips, ...], index: int) -> Iterator[np.ndarray]:
         """The best scores of the clips of each class, from the learner after a session."""
-        learner = self._learner_before(index + 1)
-        self._learned = index + 1
+        learner = self._learner_after(index)
+        assert learner is not None, "checked before"
         groups = [clips.query for clips in classes]
         for positions, scores in zip(groups, learner.score_groups(groups), strict=True):
             self._check_scores(scores, len(positions), len(learner.classes), index)

@@ -1,5 +1,6 @@
 """Clips of classes still to come: what a chain stores of them, and when it is computed."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,17 @@ def test_they_are_computed_once_and_from_the_stored_state_where_they_are_missing
     damaged = chain(tones, tmp_path, "damaged")
     with pytest.raises(EarshotError, match="the scores of classes still to come are damaged"):
         damaged.cached_step(damaged.addresses()[0])
+
+
+def test_evicted_weights_are_not_trained_again_for_them(tones: Path, tmp_path: Path) -> None:
+    first = chain(tones, tmp_path, "first")
+    run(first)
+    for folder in ("parts", "features"):
+        shutil.rmtree(tmp_path / "store" / folder)
+    again = chain(tones, tmp_path, "again")
+    assert run(again) == [True, True, True]
+    assert [session.unknown for session in again.record.sessions] == [None, None, None]
+    assert again.learner is None
 
 
 def test_other_classes_to_come_share_the_stage(tones: Path, tmp_path: Path) -> None:
