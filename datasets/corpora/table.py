@@ -10,9 +10,10 @@ the same clips. Groups (`--group-column`) are in one split as a whole.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
 
 from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Corpus, Plan, Unit
@@ -32,6 +33,7 @@ from datasets.tables.read_table import SEPARATORS, read_table
 from datasets.tables.table import Table, joined
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
+from datasets.utils.posix_path import suffix
 from datasets.utils.text import first_few, plural, printable
 
 _LONGEST_NUMBER = 4000
@@ -39,12 +41,19 @@ _LONGEST_NUMBER = 4000
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
-class _Classes(NamedTuple):
+@dataclass(frozen=True)
+class _Classes:
     """The rows of each class by their keys, and what becomes of them."""
 
     rows: dict[str, dict[str, LabelledRow]]
     groups: dict[str, dict[str, str]]
     given: GivenSplits | None
+    options: TableOptions
+
+    @cached_property
+    def split_groups(self) -> dict[str, dict[str, str]]:
+        """By class, the split of each row that has a group, as it is drawn."""
+        return split_groups(self.groups, self.options.train, self.options.val, self.options.split_seed)
 
 
 class TableCorpus(Corpus[TableOptions]):
@@ -72,7 +81,7 @@ class TableCorpus(Corpus[TableOptions]):
             test, val = chosen_folds(table, options)
             options = _updated(options, {"test_folds": test, "val_folds": val or (NONE,)})
         classes = self._classes(inventory, options)
-        if "group_column" in found and not _usable(classes, options):
+        if "group_column" in found and not _usable(classes):
             options = _updated(options, {"group_column": NONE})
             classes = self._classes(inventory, options)
         paths = {name: list(rows) for name, rows in classes.rows.items()}
@@ -93,7 +102,7 @@ class TableCorpus(Corpus[TableOptions]):
         given = options.model_fields_set
         options = self.resolve(source, inventory, options)
         read = self._rows(inventory, options)
-        classes = self._classes(inventory, options, read)
+        classes = self._classes(inventory, options)
         self._check_sizes(read, classes, options)
         splits = _splits(classes, options)
         names = _ordered(classes.rows)
@@ -153,32 +162,12 @@ class TableCorpus(Corpus[TableOptions]):
         return short_recordings(rejected, options.min_seconds)
 
     def _rows(self, inventory: Inventory, options: TableOptions) -> LabelledRows:
-        return _labelled_rows(options, _stamps(options), inventory)
+        return _labelled_rows(_before_groups(options), _stamps(options), inventory)
 
-    def _classes(self, inventory: Inventory, options: TableOptions, read: LabelledRows | None = None) -> _Classes:
-        read = read or self._rows(inventory, options)
-        counts = Counter(row.label for row in read.rows)
-        rows: dict[str, dict[str, LabelledRow]] = {}
-        for row in read.rows:
-            if counts[row.label] >= (options.min_files or 0):
-                rows.setdefault(row.label, {})[row.key] = row
-        named = {
-            name: {key: row.group for key, row in of_class.items() if row.group is not None}
-            for name, of_class in rows.items()
-        }
-        groups = {name: of_class for name, of_class in named.items() if of_class}
-        if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
-            paths = {
-                name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()
-            }
-            groups = groups_of(paths, options)
-            if options.start_column not in (None, NONE):
-                groups = _groups_of_parts(rows, groups)
-        if not read.rows or read.rows[0].split is None:
-            return _Classes(rows, groups, None)
-        splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}
-        option = "--split-column" if options.split_column not in (None, NONE) else "--test-folds and --val-folds"
-        return _Classes(rows, groups, GivenSplits(splits, (), option))
+    def _classes(self, inventory: Inventory, options: TableOptions) -> _Classes:
+        if options.group_from in (GUESS, NO_GROUPS):  # no difference in the classes
+            options = _before_groups(options)
+        return _classes(options, _stamps(options), inventory)
 
     def _check_sizes(self, read: LabelledRows, classes: _Classes, options: TableOptions) -> None:
         if not classes.rows:
@@ -198,8 +187,13 @@ def _updated(options: TableOptions, changes: Mapping[str, Any]) -> TableOptions:
     return TableOptions.model_construct(_fields_set=options.model_fields_set, **{**dict(options), **changes})
 
 
+def _before_groups(options: TableOptions) -> TableOptions:
+    """Without the rule of groups, which does not change the rows of the table."""
+    return _updated(options, {"group_from": GUESS})
+
+
 def _only_table(source: Path, inventory: Inventory) -> Path:
-    found = [path for path in inventory.others if PurePosixPath(path).suffix.lower() in _TABLES]
+    found = [path for path in inventory.others if suffix(path).lower() in _TABLES]
     if len(found) == 1:
         return in_source(source, Path(found[0]))
     named = first_few([printable(path) for path in found]) or "none"
@@ -213,9 +207,37 @@ def _stamps(options: TableOptions) -> tuple[tuple[int, int], ...]:
 
 
 # `resolve`, `doubts` and `plan` need the same rows; for 100,000 of them each reading takes about a second.
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _labelled_rows(options: TableOptions, stamps: tuple[tuple[int, int], ...], inventory: Inventory) -> LabelledRows:
     return labelled_rows(_read(options), inventory, _index(inventory, options.audio_extension), options)
+
+
+# As `_labelled_rows`; the groups of 300,000 recordings may take ten seconds to divide.
+@lru_cache(maxsize=2)
+def _classes(options: TableOptions, stamps: tuple[tuple[int, int], ...], inventory: Inventory) -> _Classes:
+    read = _labelled_rows(_before_groups(options), stamps, inventory)
+    counts = Counter(row.label for row in read.rows)
+    rows: dict[str, dict[str, LabelledRow]] = {}
+    for row in read.rows:
+        if counts[row.label] >= (options.min_files or 0):
+            rows.setdefault(row.label, {})[row.key] = row
+    named = {
+        name: {key: row.group for key, row in of_class.items() if row.group is not None}
+        for name, of_class in rows.items()
+    }
+    groups = {name: of_class for name, of_class in named.items() if of_class}
+    if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
+        paths = {
+            name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()
+        }
+        groups = groups_of(paths, options)
+        if options.start_column not in (None, NONE):
+            groups = _groups_of_parts(rows, groups)
+    if not read.rows or read.rows[0].split is None:
+        return _Classes(rows, groups, None, options)
+    splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}
+    option = "--split-column" if options.split_column not in (None, NONE) else "--test-folds and --val-folds"
+    return _Classes(rows, groups, GivenSplits(splits, (), option), options)
 
 
 def _read(options: TableOptions) -> Table:
@@ -261,12 +283,11 @@ def _ordered(names: Sequence[str] | set[str] | Mapping[str, Any]) -> list[str]:
     return sorted(names)
 
 
-def _usable(classes: _Classes, options: TableOptions) -> bool:
+def _usable(classes: _Classes) -> bool:
     """Whether guessed groups leave train and test rows in every class; given splits that divide them are a doubt."""
     if classes.given:
         return True
-    splits = split_groups(classes.groups, options.train, options.val, options.split_seed)
-    return all({"train", "test"} <= set(of_class.values()) for of_class in splits.values())
+    return all({"train", "test"} <= set(of_class.values()) for of_class in classes.split_groups.values())
 
 
 def _unused_groups(inventory: Inventory, options: TableOptions) -> str | None:
@@ -306,7 +327,7 @@ def _splits(classes: _Classes, options: TableOptions) -> dict[str, dict[str, str
     if classes.given:
         classes.given.check()
         return {name: dict(of_class) for name, of_class in classes.given.splits.items()}
-    splits = split_groups(classes.groups, options.train, options.val, options.split_seed)
+    splits = dict(classes.split_groups)
     for name in classes.rows.keys() - classes.groups.keys():
         splits[name] = split_files(list(classes.rows[name]), options.train, options.val, options.split_seed)
     rule = ""
