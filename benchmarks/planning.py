@@ -1,4 +1,4 @@
-"""Planning a corpus of several hundred thousand small files: seconds, memory, and a second `prepare` with nothing changed.
+"""Planning a corpus of several hundred thousand files: seconds, memory, and a second `prepare` with nothing changed.
 
     python -m benchmarks.planning --before OTHER_CHECKOUT --files 300000
 
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def plan(corpus: str, source: Path, out: Path | None) -> dict[str, float]:
     assert not doubts and planned.files == len(inventory.files)
     if out is not None:
         _write_benchmark(out, found, planned, identity, fingerprint)
-    return {stage: moment - before for (_, before), (stage, moment) in zip(moments, moments[1:], strict=False)}
+    return {stage: moment - before for (_, before), (stage, moment) in pairwise(moments)}
 
 
 def _write_benchmark(out: Path, corpus: Any, planned: Any, identity: dict[str, Any], fingerprint: str) -> None:
@@ -123,9 +124,7 @@ def measured(checkout: Path, arguments: Sequence[str]) -> tuple[str, float, floa
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     began = time.perf_counter()
     command, quiet = [sys.executable, *arguments], subprocess.DEVNULL
-    with subprocess.Popen(
-        command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=quiet
-    ) as process:
+    with subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=quiet) as process:
         output = process.stdout.read().decode() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,11 +1,19 @@
 """Finds the recording that a cell of a table names: a path, the end of a path, or either without its suffix."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from datasets.utils.posix_path import last_components, suffix
 
 _OUTSIDE = re.compile(r"/|[A-Za-z]:")
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """The name as it is, composed and decomposed."""
+    if name.isascii():
+        return (name,)
+    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
 
 
 class AmbiguousError(Exception):
@@ -42,7 +50,9 @@ class FileIndex:
             name += self._extension
         if name in self._exact:
             return name
-        found = self._with_end(len(parts)).get(name)
+        ends = self._with_end(len(parts))
+        # names that a Mac has written are decomposed: e and an accent, where the table has one character
+        found = next((ends[form] for form in _forms(name) if form in ends), None)
         if isinstance(found, list):
             raise AmbiguousError(sorted(found))
         return found

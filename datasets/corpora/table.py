@@ -24,7 +24,7 @@ from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.short_recordings import short_recordings
 from datasets.corpora.split_lists import GivenSplits, in_source
 from datasets.corpora.splits import split_files, split_groups
-from datasets.corpora.table_columns import guess_columns
+from datasets.corpora.table_columns import guess_columns, single_group
 from datasets.corpora.table_options import COLUMN_FIELDS, NONE, TableOptions
 from datasets.corpora.table_rows import LabelledRow, LabelledRows, labelled_rows
 from datasets.corpora.table_splits import chosen_folds
@@ -75,6 +75,8 @@ class TableCorpus(Corpus[TableOptions]):
         found: dict[str, Any] = {"csv": tuple(in_source(source, path) for path in options.csv)}
         found["csv"] = found["csv"] or (_only_table(source, inventory),)
         table = _read(_updated(options, found))
+        if not len(table):
+            raise EarshotError(f"{table.name}: expected rows below the header, found none; check --csv")
         found |= guess_columns(table, _index(inventory, options.audio_extension), options)
         options = _updated(options, found)
         if options.fold_column not in (None, NONE):
@@ -121,11 +123,8 @@ class TableCorpus(Corpus[TableOptions]):
         ]
         left_out = {row.label for row in read.rows} - set(names)
         warnings = list(read.warnings)
-        if "group_column" not in given and (column := _unused_groups(inventory, options)):
-            warnings.append(
-                f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: "
-                "not used"
-            )
+        if "group_column" not in given and (unused := _unused_groups(inventory, options)):
+            warnings.append(unused)
         if left_out:
             counts = Counter(row.label for row in read.rows)
             found = [f"{printable(name)} ({counts[name]})" for name in _ordered(left_out)]
@@ -227,9 +226,7 @@ def _classes(options: TableOptions, stamps: tuple[tuple[int, int], ...], invento
     }
     groups = {name: of_class for name, of_class in named.items() if of_class}
     if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
-        paths = {
-            name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()
-        }
+        paths = {name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()}
         groups = groups_of(paths, options)
         if options.start_column not in (None, NONE):
             groups = _groups_of_parts(rows, groups)
@@ -291,12 +288,19 @@ def _usable(classes: _Classes) -> bool:
 
 
 def _unused_groups(inventory: Inventory, options: TableOptions) -> str | None:
-    """The column of groups that `resolve` would have guessed if its groups could be divided into splits."""
-    if options.group_column != NONE or ("group_from" in options.model_fields_set and options.group_from != GUESS):
+    """A warning about a column that `resolve` would have guessed as groups if they could be divided into splits."""
+    if "group_from" in options.model_fields_set and options.group_from != GUESS:
         return None
     table, index = _read(options), _index(inventory, options.audio_extension)
+    if options.group_column is None:
+        column = single_group(table, options)
+        return column and f"column {printable(column)} looks like groups, but has only one: not used"
     found = guess_columns(table, index, _updated(options, {"group_column": None, "group_from": GUESS}))
-    return found.get("group_column")
+    if options.group_column != NONE or (column := found.get("group_column")) is None:
+        return None
+    return (
+        f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: not used"
+    )
 
 
 def _groups_of_parts(
