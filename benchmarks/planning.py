@@ -5,7 +5,8 @@
 Writes WAV files of 100 samples in 100 folders and a table of them (class, and one of 50 speakers). For `folder` and
 `table` a process of its own lists the files, decides the options, plans and computes the keys of the units, as
 `earshot prepare` does before it starts Ray; in this checkout and in another one, in turns. The baseline of every row is
-the same planning in the other checkout. The second `prepare` is that of a benchmark whose shards are all there.
+the same work in the other checkout. The second `prepare` is that of a benchmark whose shards are all there; the last rows
+are a table of which 100,000 rows name no recording.
 """
 
 import argparse
@@ -119,7 +120,7 @@ def _write_benchmark(out: Path, corpus: Any, planned: Any, identity: dict[str, A
     (out / "README.md").write_text("x")
 
 
-def measured(checkout: Path, arguments: Sequence[str]) -> tuple[str, float, float, float]:
+def measured(checkout: Path, arguments: Sequence[str], expect: int = 0) -> tuple[str, float, float, float]:
     """Standard output, seconds, CPU seconds and peak memory (MiB) of a Python process with a checkout's code."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     began = time.perf_counter()
@@ -129,7 +130,7 @@ def measured(checkout: Path, arguments: Sequence[str]) -> tuple[str, float, floa
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - began
-    if process.returncode:
+    if process.returncode != expect:
         raise subprocess.CalledProcessError(process.returncode, list(arguments))
     return output, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / _MEBIBYTE_IN_KIBIBYTES
 
@@ -151,10 +152,27 @@ def measure(source: Path, work: Path, checkouts: dict[str, Path]) -> None:
         _print(rows, [*checkouts][-1])
 
 
+def measure_rejected(source: Path, work: Path, checkouts: dict[str, Path], number: int) -> None:
+    """Prints what a table costs in which `number` rows name no recording, so that `prepare` ends with an error."""
+    lines = (source / "table.csv").read_text().splitlines()[: 1 + 10 * CLASSES]
+    lines += [f"class000/missing{row:06d}.wav,class000,s0" for row in range(number)]
+    table = work / "missing.csv"
+    work.mkdir(parents=True, exist_ok=True)
+    table.write_text("\n".join(lines) + "\n")
+    rows = {}
+    for name, checkout in checkouts.items():
+        out = work / name / "rejected"
+        command = ["-m", "orchestrator.prepare", "table", "--source", str(source), "--csv", str(table)]
+        _, seconds, cpu, memory = measured(checkout, [*command, "--out", str(out)], expect=2)
+        left = ", ".join(f"{path.name} {path.stat().st_size} bytes" for path in sorted(out.iterdir()) if path.is_file())
+        rows[f"{number} rejected", name] = seconds, cpu, memory, left
+    _print(rows, [*checkouts][-1])
+
+
 def _print(rows: dict[tuple[str, str], tuple[float, float, float, str]], baseline: str) -> None:
     for (row, name), (seconds, cpu, memory, stages) in sorted(rows.items(), reverse=True):
         ratios = f"{rows[row, baseline][0] / seconds:5.2f} x {rows[row, baseline][1] / cpu:5.2f} x"
-        print(f"{row:13} {name:7} {seconds:7.1f} s {cpu:7.1f} CPU s {memory:6.0f} MiB {ratios}  {stages}", flush=True)
+        print(f"{row:15} {name:7} {seconds:7.1f} s {cpu:7.1f} CPU s {memory:6.0f} MiB {ratios}  {stages}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=300_000, help=f"a multiple of {CLASSES} (default: 300000)")
     parser.add_argument("--before", type=Path, help="another checkout, the baseline (default: none)")
+    parser.add_argument("--rejected", type=int, default=100_000, help="rows without a recording (default: 100000)")
     parser.add_argument("--plan", choices=CORPORA, help=argparse.SUPPRESS)
     parser.add_argument("--source", type=Path, help="the corpus, if an earlier run has written it")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
@@ -179,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source.mkdir(parents=True)
             write_corpus(source, options.files)
         measure(source, Path(folder) / "out", checkouts)
+        measure_rejected(source, Path(folder) / "out", checkouts, options.rejected)
     return 0
 
 

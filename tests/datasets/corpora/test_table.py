@@ -293,7 +293,7 @@ def test_spaces_and_spellings_are_reported(tmp_path: Path) -> None:
     ("labels", "doubt"),
     [
         (("cat", "Cat "), "spellings of one class: 'cat' (3, first in meta.csv: line 12), 'Cat' (3, first in meta"),
-        (("caf\u00e9", "cafe\u0301"), "look like spellings of one class: 'caf\u00e9' (3, first in meta.csv: line 12), '"),
+        (("caf\u00e9", "cafe\u0301"), "like spellings of one class: 'caf\u00e9' (3, first in meta.csv: line 12), '"),
         (("cat", "cat\u200b"), "spellings of one class: 'cat' (3, first in meta.csv: line 12), 'cat"),
         (("cat", "N/A"), "column label: a label that looks like a missing value, 'N/A' (3, first in meta.csv: line"),
         (("cat", "none"), "column label: a label that looks like a missing value, 'none' (3, first in meta.csv: line"),
