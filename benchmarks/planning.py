@@ -5,8 +5,8 @@
 Writes WAV files of 100 samples in 100 folders and a table of them (class, and one of 50 speakers). For `folder` and
 `table` a process of its own lists the files, decides the options, plans and computes the keys of the units, as
 `earshot prepare` does before it starts Ray; in this checkout and in another one, in turns. The baseline of every row is
-the same work in the other checkout. The second `prepare` is that of a benchmark whose shards are all there; the last rows
-are a table of which 100,000 rows name no recording.
+the same work in the other checkout. The second `prepare` is that of a benchmark whose shards are all there; the last
+rows are a table of which 100,000 rows name no recording.
 """
 
 import argparse

@@ -121,6 +121,25 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     )
 
 
+def check_folder(root: Path) -> None:
+    """Checks that a folder can be listed.
+
+    Raises:
+        EarshotError: it cannot; the same error as that of `scan`.
+    """
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise _unreadable(error, root) from None
+
+
+def _unreadable(error: OSError, folder: Path | str) -> EarshotError:
+    return EarshotError(
+        f"{printable(str(error.filename or folder))}: expected a folder of recordings, found: {error.strerror}; "
+        "check --source"
+    )
+
+
 def _check(root: Path, recordings: Sequence[tuple[str, "os.DirEntry[str]"]]) -> list[SourceFile | Rejection]:
     """Sizes and modification times of recordings, or why they cannot be used."""
     found: list[SourceFile | Rejection] = []
@@ -163,10 +182,7 @@ def _walk(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]", Literal["file",
                         yield relative, entry, "folder"
                         waiting.append((entry.path, f"{relative}/"))
         except OSError as error:
-            raise EarshotError(
-                f"{printable(str(error.filename or folder))}: expected a folder of recordings, found: "
-                f"{error.strerror}; check --source"
-            ) from None
+            raise _unreadable(error, folder) from None
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

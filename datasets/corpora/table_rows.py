@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datasets.corpora.file_index import AmbiguousError, FileIndex
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Inventory, Rejection
-from datasets.corpora.table_labels import MAX_LABEL, WHOLE, label_doubts, most_specific
+from datasets.corpora.labels import MAX_LABEL, WHOLE, label_doubts, most_specific
 from datasets.corpora.table_options import NONE, TableOptions
 from datasets.corpora.table_splits import given_splits
 from datasets.tables.table import LIST_SEPARATOR, Table, present, shorten

@@ -1,9 +1,9 @@
-"""The labels of a table: which one of several is meant, and which are probably mistakes."""
+"""The labels of recordings: which one of several is meant, and which are probably mistakes."""
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from datasets.utils.text import printable
 
@@ -31,30 +31,49 @@ def most_specific(rows: Sequence[Sequence[str]]) -> Callable[[list[str]], str | 
 
 
 def label_doubts(labels: Iterable[tuple[str, str]], column: str) -> Iterator[str]:
-    """Yields a sentence for labels that are probably spellings of one, or missing values, and for a single class.
+    """Yields a sentence for labels of a table that are probably mistakes, and for a single class.
 
     Args:
         labels: label and place of each recording.
         column: that has them, for the messages.
     """
+    found = _described(labels)
+    yield from _spellings(found, "correct the table")
+    for label, text in found.items():
+        if label.lower() in _LIKE_MISSING:
+            yield f"{column}: a label that looks like a missing value, {text}; empty these cells"
+    if len(found) == 1:
+        yield f"{column}: {next(iter(found.values()))} is the only class; check which column is the class"
+
+
+def spelling_doubts(classes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yields a sentence for classes whose names are probably spellings of one, such as the folders `cat` and `Cat`.
+
+    Args:
+        classes: the files of each class.
+    """
+    labels = ((name, printable(paths[0])) for name, paths in sorted(classes.items()) for _ in paths)
+    yield from _spellings(_described(labels), "rename the files or folders")
+
+
+def _described(labels: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """By label, its name, number and first place for a message."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for label, place in labels:
         counts[label] += 1
         first.setdefault(label, place)
-    found = {label: f"{printable(label)!r} ({counts[label]}, first in {place})" for label, place in first.items()}
+    return {label: f"{printable(label)!r} ({counts[label]}, first in {place})" for label, place in first.items()}
+
+
+def _spellings(found: Mapping[str, str], advice: str) -> Iterator[str]:
     classes: dict[str, list[str]] = {}
-    for label in first:
+    for label in found:
         classes.setdefault(_plain(label), []).append(label)
     for spellings in classes.values():
         if len(spellings) > 1:
             texts = ", ".join(found[label] for label in spellings)
-            yield f"labels that look like spellings of one class: {texts}; correct the table"
-    for label in first:
-        if label.lower() in _LIKE_MISSING:
-            yield f"{column}: a label that looks like a missing value, {found[label]}; empty these cells"
-    if len(first) == 1:
-        yield f"{column}: {found[next(iter(first))]} is the only class; check which column is the class"
+            yield f"labels that look like spellings of one class: {texts}; {advice}"
 
 
 def _plain(label: str) -> str:
