@@ -9,7 +9,7 @@
 PLACE is the folder of a store, a run folder or the name of a run, or a URI; runs/store by default. Sweeps may run at
 the same time: what was removed is computed again when it is needed.
 
-Exit codes: 0 done, 1 verify found damage, 2 bad input, 130 interrupted.
+Exit status: 0 success, 1 verify found damage, 2 bad input, 130 interrupted.
 """
 
 import argparse
