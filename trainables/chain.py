@@ -24,7 +24,9 @@ def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("trainables.chain", description=__doc__)
     command.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file, as above")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the record and the predictions")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the record and the predictions"
+    )
     return command
 
 
