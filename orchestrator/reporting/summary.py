@@ -5,7 +5,14 @@ from rich.text import Text
 
 from datasets.utils.console import first_that_fits
 from datasets.utils.text import one_line
-from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
+from orchestrator.reporting.facts import (
+    benchmark_names,
+    chain_count,
+    choices_of,
+    entry_cells,
+    entry_header,
+    protocol_line,
+)
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.reporting.sentences import CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
@@ -31,16 +38,16 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
         return _table(run, [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)])
 
     table = first_that_fits(map(with_sessions, range(sessions, min(sessions, 2) - 1, -1)), width)
-    captions = [CHOSEN, MEAN_STD, PROVISIONAL_MARK if any(c.provisional for c in choices) else "", stopped_chains(run)]
+    captions = [protocol_line(run), CHOSEN, MEAN_STD]
+    captions += [PROVISIONAL_MARK if any(c.provisional for c in choices) else "", stopped_chains(run)]
     table.caption = "\n".join(filter(None, captions))
     return table
 
 
 def _table(run: Run, rows: list[list[str]]) -> Table:
     last = run.planned_sessions - 1
-    benchmark = one_line(next(iter(run.trials.values())).benchmark)
     table = Table(
-        title=Text(f"{benchmark}: accuracy on test clips (%)", style="bold"),
+        title=Text(f"{benchmark_names(run)}: accuracy on test clips (%)", style="bold"),
         box=None,
         padding=(0, 2, 0, 0),
         header_style="bold",

@@ -29,6 +29,7 @@ const symbol = (method) => SYMBOLS[method.colour % SYMBOLS.length];
 const label = (method) => method.name + (state.head || headOf(method) === method.head ? "" : ` (${headOf(method)})`);
 const focused = () => DATA.methods.find((method) => method.name === state.focus) || DATA.methods[0];
 const focusedHead = () => focused().heads[headOf(focused()) || focused().head];
+const classNames = () => focused().classes || DATA.classes;
 const ticks = () => DATA.seen.map((seen, t) => (seen === null ? String(t) : `${t}<br>(${seen})`));
 
 // --- drawing
@@ -42,7 +43,7 @@ function layout(more = {}) {
   return {
     font: { family: "system-ui, sans-serif", size: 13, color: css("--soft") },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 52, r: narrow() ? 12 : DATA.several_backbones ? 190 : 130, t: 12, b: 54 },
+    margin: { l: 52, r: narrow() ? 12 : DATA.several_backbones || DATA.several_protocols ? 190 : 130, t: 12, b: 54 },
     height: narrow() ? 300 : 400, showlegend: false, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--soft"), font: { color: css("--ink"), size: 13 }, align: "left" },
     xaxis: { ...axis, ...spaced(xaxis, 10) }, yaxis: { ...axis, ...spaced(yaxis, 14) }, ...rest,
@@ -92,7 +93,7 @@ function endLabels(ends, low, high, gap) {
   }
   return labels.map((end) => ({
     x: 1, xref: "paper", xanchor: "left", xshift: 8, y: end.y, yanchor: "middle", showarrow: false, align: "left",
-    text: safe(short(end.text, DATA.several_backbones ? 26 : 18)), font: { color: end.colour, size: 13 },
+    text: safe(short(end.text, DATA.several_backbones || DATA.several_protocols ? 26 : 18)), font: { color: end.colour, size: 13 },
   }));
 }
 
@@ -202,13 +203,13 @@ function drawClasses() {
   const bars = row.map((v, c) => ({ v, c })).filter((bar) => bar.v !== null).sort((a, b) => b.v - a.v || a.c - b.c);
   draw("classes", bars.length ? [{
     type: "bar", orientation: "h", x: bars.map((bar) => 100 * bar.v), y: bars.map((_, i) => i), marker: { color: colour(focused()) },
-    customdata: bars.map((bar) => [safe(DATA.classes[bar.c]), sessionOf(bar.c)]),
+    customdata: bars.map((bar) => [safe(classNames()[bar.c]), sessionOf(bar.c)]),
     hovertemplate: "<b>%{customdata[0]}</b>: %{x:.1f} %<br>session %{customdata[1]}<extra></extra>",
   }] : [], {
     height: 90 + 20 * bars.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: { ...percentAxis("accuracy"), range: [0, 101], side: "bottom" },
-    yaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => safe(short(DATA.classes[bar.c]))), range: [-0.6, bars.length - 0.4], showgrid: false },
+    yaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => safe(short(classNames()[bar.c]))), range: [-0.6, bars.length - 0.4], showgrid: false },
   }, "This method has not finished this session.");
-  table("classes", `Accuracy after session ${state.session} (%)`, ["class", "session", "accuracy"], bars.slice().reverse().map((bar) => [DATA.classes[bar.c], sessionOf(bar.c), percent(bar.v)]));
+  table("classes", `Accuracy after session ${state.session} (%)`, ["class", "session", "accuracy"], bars.slice().reverse().map((bar) => [classNames()[bar.c], sessionOf(bar.c), percent(bar.v)]));
 }
 
 function drawConfusion() {
@@ -221,14 +222,14 @@ function drawConfusion() {
   const z = labels.map(() => labels.map(() => 0));
   cells.forEach(([i, j, n]) => { z[index.get(i)][index.get(j)] = (100 * n) / sums.get(i); });
   const few = labels.length <= (narrow() ? 12 : 45);
-  const shownNames = labels.map((c) => safe(short(DATA.classes[c], 16)));
+  const shownNames = labels.map((c) => safe(short(classNames()[c], 16)));
   const axis = { tickvals: few ? labels.map((_, i) => i) : [], ticktext: few ? shownNames : [], showgrid: false, tickfont: { size: 11 } };
-  draw("confusion", cells.length ? [heat(z, null, "true %{customdata[0]}, predicted %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(DATA.classes[a]), safe(DATA.classes[b])])) })] : [], {
+  draw("confusion", cells.length ? [heat(z, null, "true %{customdata[0]}, predicted %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(classNames()[a]), safe(classNames()[b])])) })] : [], {
     height: Math.min(900, Math.max(320, 150 + 18 * labels.length)), margin: { l: 60, r: 12, t: 8, b: 60 },
     xaxis: { ...axis, title: { text: "predicted class" }, tickangle: -60 }, yaxis: { ...axis, title: { text: "true class" }, autorange: "reversed" },
   }, "This method has not finished this session.");
   const wrong = cells.filter(([i, j]) => i !== j).map(([i, j, n]) => [i, j, n / sums.get(i)]).sort((a, b) => b[2] - a[2]).slice(0, 30);
-  table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "predicted class", "%"], wrong.map(([i, j, share]) => [DATA.classes[i], DATA.classes[j], percent(share)]));
+  table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "predicted class", "%"], wrong.map(([i, j, share]) => [classNames()[i], classNames()[j], percent(share)]));
 }
 
 function drawSeeds() {
