@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from datasets.utils.cli import CommandLine, as_program, local_path
 from orchestrator.exporting.output_folder import check_output
+from orchestrator.results.find_run import add_runs_argument
 from orchestrator.results.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("orchestrator.export", description=__doc__)
-    command.add_argument("run", metavar="RUN", help="run folder of a sweep, or its name in --runs")
+    command.add_argument("run", metavar="RUN", help="run folder of a sweep, its name in --runs, or latest")
     command.add_argument("trial", metavar="TRIAL", nargs="?", default="best", help="see above (default: best)")
     command.add_argument("--out", type=local_path, required=True, metavar="DIR", help="new folder for the model")
     command.add_argument(
@@ -71,9 +72,7 @@ def parser() -> CommandLine:
     command.add_argument("--session", type=int, metavar="N", help="state after session N (default: the last finished)")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
     command.add_argument("--force", action="store_true", help="replace an existing export")
-    command.add_argument(
-        "--runs", type=local_path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
-    )
+    add_runs_argument(command)
     inputs = command.add_argument_group("inputs that have moved since the sweep")
     inputs.add_argument("--benchmark", metavar="DIR", help="folder or URI of the prepared benchmark")
     inputs.add_argument("--backbone", metavar="NAME", help="hub name, checkpoint or folder of the same weights")
