@@ -106,7 +106,7 @@ class ReleasedEDE:
         for epoch, batches in enumerate(orders):
             for batch in batches:
                 targets = column_labels([labels[position] for position in batch], self._classes)
-                outputs = self._outputs(self._waves(batch))
+                outputs = self._outputs(self._inputs(batch))
                 loss = nn.functional.cross_entropy(self._head(torch.cat(outputs, dim=1)), targets)
                 if auxiliary is not None:
                     of_part = auxiliary(outputs[-1])
@@ -129,21 +129,20 @@ class ReleasedEDE:
         means = class_means(vectors, self._exemplar_labels, self._classes)
         self._exemplar_means = nn.functional.normalize(means, dim=1)
 
-    def _outputs(self, waves: Tensor) -> list[Tensor]:
+    def _outputs(self, inputs: Tensor) -> list[Tensor]:
         """S_i(G(x)) of every part: `[clips, dim]` each."""
-        tokens = self._shared(self._pretrained.frontend(waves))
+        tokens = self._shared(inputs)
         return [part(tokens) for part in self._parts]
 
     @torch.inference_mode()
     def _embed(self, positions: Sequence[int]) -> Tensor:
         """e(x): `[clips, dim (t + 1)]`."""
-        return torch.cat([torch.cat(self._outputs(waves), dim=1) for waves in self._batches(positions)])
+        return torch.cat([torch.cat(self._outputs(inputs), dim=1) for inputs in self._batches(positions)])
 
     @torch.inference_mode()
     def _dual(self, positions: Sequence[int]) -> Tensor:
         """d(x): `[clips, dim (t + 2)]`."""
-        frontend, pretrained = self._pretrained.frontend, self._pretrained
-        batches = [(pretrained.embed(frontend(waves)), *self._outputs(waves)) for waves in self._batches(positions)]
+        batches = [(self._pretrained.embed(x), *self._outputs(x)) for x in self._batches(positions)]
         return torch.cat([torch.cat(outputs, dim=1) for outputs in batches])
 
     @torch.inference_mode()
@@ -154,7 +153,7 @@ class ReleasedEDE:
 
     def _batches(self, positions: Sequence[int]) -> Iterator[Tensor]:
         for first in range(0, len(positions), BATCH):
-            yield self._waves(positions[first : first + BATCH])
+            yield self._inputs(positions[first : first + BATCH])
 
-    def _waves(self, positions: Sequence[int]) -> Tensor:
-        return torch.from_numpy(self._clips.audio(positions))
+    def _inputs(self, positions: Sequence[int]) -> Tensor:
+        return self._pretrained.frontend(torch.from_numpy(self._clips.audio(positions)))
