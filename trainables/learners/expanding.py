@@ -90,9 +90,9 @@ class ExpandingLearner(Learner):
 
     def learn_increment(self, session: Session, generator: torch.Generator) -> None:
         """Draws the heads of an incremental session, and trains."""
-        dim, classes = self.features.backbone.dim, len(session.classes)
+        dim = self.features.backbone.dim
         head = linear_head(dim * (len(self.stack.parts) + 1), len(self.classes), generator, grown_from=self.head)
-        auxiliary = linear_head(dim, classes + 1, generator)
+        auxiliary = linear_head(dim, len(session.classes) + 1, generator)
         self.train_increment(session, head, auxiliary, generator)
 
     def train_increment(
