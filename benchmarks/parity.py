@@ -26,8 +26,9 @@ from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.reporting.markdown import table
 from trainables.learners.features import Features
+from trainables.learners.learner import Learner
 from trainables.methods.ede import EDE, EDESettings
-from trainables.networks.backbones.backbone import SpecialisedPart
+from trainables.networks.backbones.backbone import SpecialisedPart, TokenBackbone
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.classifier import restored_linear
 from trainables.networks.original_ast import convert_block
@@ -35,7 +36,8 @@ from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.store.arrays import ArrayStore
 
 CUT = LibriSpeechOptions(split="cyclic", train=7, val=0, test=3, loudness=False)
-SETTINGS = EDESettings.model_validate({"compat": "reference", "base_epochs": 1, "incremental_epochs": 20})
+EPOCHS = {"base_epochs": 1, "incremental_epochs": 20}
+SETTINGS = EDESettings.model_validate({"compat": "reference", **EPOCHS})
 WAY = 4
 
 
@@ -54,13 +56,28 @@ class GoldenChain:
         self.sessions: list[dict[str, Any]] = json.loads((golden / "exact_chain.json").read_text())["sessions"]
         self.tensors = load_file(golden / "exact_chain.safetensors")
 
-    def under(self, prefix: str) -> dict[str, Tensor]:
+    def first_part(self, backbone: TokenBackbone) -> SpecialisedPart:
+        """S_0 before training."""
+        part = backbone.new_part()
+        part.block.load_state_dict(convert_block(self._under("s0.part.last_block.")))
+        part.norm.load_state_dict(self._under("s0.part.norm."))
+        return part
+
+    def head(self, session: int) -> nn.Linear:
+        """The linear head before the training of a session."""
+        return restored_linear(self._under(f"s{session}.fc."), torch.device("cpu"))
+
+    def auxiliary_head(self, session: int) -> nn.Linear:
+        """The auxiliary head before the training of a session; the base session has none."""
+        return restored_linear(self._under(f"s{session}.aux."), torch.device("cpu"))
+
+    def orders(self, session: int, clips: "Speakers") -> list[list[tuple[int, ...]]]:
+        """By epoch, the positions of the clips of each batch."""
+        return [[clips.positions(batch) for batch in epoch] for epoch in self.sessions[session]["orders"]]
+
+    def _under(self, prefix: str) -> dict[str, Tensor]:
         """Tensors whose names begin with a prefix, by the rest of their names."""
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
-
-    def linear(self, name: str) -> nn.Linear:
-        """A linear head."""
-        return restored_linear(self.under(f"{name}."), torch.device("cpu"))
 
 
 class Speakers:
@@ -72,6 +89,7 @@ class Speakers:
     """
 
     sample_rate = CUT.sample_rate
+    num_samples = CUT.num_samples
     fingerprint = "ravdess-16k"
     class_names = tuple(str(number) for number in range(1, 25))
 
@@ -115,23 +133,38 @@ class RepeatedEDE(EDE):
         super().__init__(SETTINGS, features)
         self._chain, self._clips = chain, clips
 
-    def first_part(self, generator: torch.Generator) -> SpecialisedPart:
-        part = self.features.token_backbone.new_part()
-        part.block.load_state_dict(convert_block(self._chain.under("s0.part.last_block.")))
-        part.norm.load_state_dict(self._chain.under("s0.part.norm."))
-        return part
+    def learn(self, session: Session, generator: torch.Generator) -> None:
+        self.classes += session.labels
+        head, orders = self._chain.head(session.index), self._orders(session)
+        if session.index == 0:
+            self.train_base(session, self._chain.first_part(self.features.token_backbone), head, generator, orders)
+        else:
+            self.train_increment(session, head, self._chain.auxiliary_head(session.index), generator, orders)
+        self.remember(session)
 
-    def new_head(self, session: Session, inputs: int, generator: torch.Generator) -> nn.Linear:
-        return self._chain.linear(f"s{session.index}.fc")
-
-    def new_auxiliary_head(self, session: Session, generator: torch.Generator) -> nn.Linear:
-        return self._chain.linear(f"s{session.index}.aux")
-
-    def clip_orders(self, session: Session) -> list[list[int]]:
+    def _orders(self, session: Session) -> list[list[int]]:
         groups, _ = self.exemplars.with_support(session)
-        rows = {self._clips.names[position]: row for row, position in enumerate(p for group in groups for p in group)}
-        epochs = self._chain.sessions[session.index]["orders"]
-        return [[rows[name] for batch in epoch for name in batch] for epoch in epochs]
+        rows = {position: row for row, position in enumerate(p for group in groups for p in group)}
+        return [[rows[p] for batch in epoch for p in batch] for epoch in self._chain.orders(session.index, self._clips)]
+
+
+def golden_sessions(chain: GoldenChain, clips: Speakers) -> list[Session]:
+    """All sessions of the golden chain."""
+    return [clips.session(index, golden) for index, golden in enumerate(chain.sessions)]
+
+
+def load_golden_backbone(shared: Path) -> TokenBackbone:
+    """The AST that the golden chain was made with, and the released front end."""
+    spec = BackboneSpec(str(shared / "golden" / "ast-tiny-original.safetensors"), FrontEndSpec(kind="reference"))
+    backbone = load_backbone(spec, ClipFormat(CUT.sample_rate, CUT.num_samples))
+    assert isinstance(backbone, TokenBackbone)
+    return backbone
+
+
+def score_test_clips(learner: Learner, sessions: Sequence[Session]) -> dict[str, Tensor]:
+    """Scores by head of the test clips of some sessions, class by class: `[clips, classes]`."""
+    scores = [learner.score(of_class.query) for session in sessions for of_class in session.classes]
+    return {head: torch.cat([by_head[head] for by_head in scores]) for head in learner.heads}
 
 
 def repeat(shared: Path, store: Path) -> list[dict[str, tuple[int, int]]]:
@@ -146,27 +179,37 @@ def repeat(shared: Path, store: Path) -> list[dict[str, tuple[int, int]]]:
     """
     torch.set_num_threads(1)
     chain, clips = GoldenChain(shared / "golden"), Speakers(shared / "corpora" / "ravdess-16k")
-    spec = BackboneSpec(str(shared / "golden" / "ast-tiny-original.safetensors"), FrontEndSpec(kind="reference"))
-    backbone = load_backbone(spec, ClipFormat(CUT.sample_rate, CUT.num_samples))
+    backbone = load_golden_backbone(shared)
     learner = RepeatedEDE(Features(clips, backbone.frontend, backbone, ArrayStore(store)), chain, clips)
-    sessions: list[Session] = []
+    sessions = golden_sessions(chain, clips)
     result = []
-    for index, golden in enumerate(chain.sessions):
-        sessions.append(clips.session(index, golden))
-        learner.learn(sessions[-1], torch.Generator())
-        exemplars = clips.positions(golden["exemplars"])
-        equal = {"exemplars": (sum(a == b for a, b in zip(_flat(learner), exemplars, strict=True)), len(exemplars))}
-        scores = [learner.score(of_class.query) for session in sessions for of_class in session.classes]
-        for head in learner.heads:
-            predictions = torch.cat([by_head[head].argmax(dim=1) for by_head in scores])
-            expected = torch.tensor(golden[head])
-            equal[head] = (int((predictions == expected).sum()), len(expected))
-        result.append(equal)
+    for session in sessions:
+        learner.learn(session, torch.Generator())
+        scores = score_test_clips(learner, sessions[: session.index + 1])
+        exemplars = [position for group in learner.exemplars.groups for position in group]
+        result.append(equal_to_golden(chain, clips, session.index, exemplars, scores))
     return result
 
 
-def _flat(learner: EDE) -> list[int]:
-    return [position for group in learner.exemplars.groups for position in group]
+def equal_to_golden(
+    chain: GoldenChain, clips: Speakers, session: int, exemplars: Sequence[int], scores: dict[str, Tensor]
+) -> dict[str, tuple[int, int]]:
+    """How many exemplars and predictions of a session are equal to those of the golden chain, and of how many.
+
+    Args:
+        chain: the golden chain.
+        clips: its clips.
+        session: number of the session.
+        exemplars: positions of the exemplars after it.
+        scores: by head, of the test clips class by class.
+    """
+    golden = chain.sessions[session]
+    expected = clips.positions(golden["exemplars"])
+    equal = {"exemplars": (sum(a == b for a, b in zip(exemplars, expected, strict=True)), len(expected))}
+    for head, of_head in scores.items():
+        predictions = torch.tensor(golden[head])
+        equal[head] = (int((of_head.argmax(dim=1) == predictions).sum()), len(predictions))
+    return equal
 
 
 def _numbers(name: str) -> tuple[int, ...]:

@@ -20,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.benchmark.audit import Audit
-from datasets.benchmark.shards import Shards
 from datasets.corpora.corpus import Corpus, CorpusOptions
 from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, positive
@@ -143,10 +142,15 @@ def _audit(
     options: dict[str, Any],
     listed: Iterable[str],
 ) -> Audit:
-    from orchestrator.auditing.audit import audit, audit_listing  # after parsing: `--help` answers sooner
+    name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
+    if corpus is None and not is_uri(name) and not Path(name).exists():
+        raise EarshotError(
+            f"{printable(name)}: expected a prepared benchmark or one of {', '.join(listed)}, found neither"
+        )
+    from datasets.benchmark.shards import Shards  # `--help` and wrong paths are answered sooner
+    from orchestrator.auditing.audit import audit, audit_listing
     from orchestrator.preparation.pipeline import resolve_options
 
-    name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
     if corpus is not None:
         clips = corpus.listing(resolve_options(corpus, options))
         if clips is None:
@@ -154,10 +158,6 @@ def _audit(
                 f"{name}: there are no published lists for these options; prepare the corpus and audit its folder"
             )
         return audit_listing(name, clips, protocols, order_seed)
-    if not is_uri(name) and not Path(name).exists():
-        raise EarshotError(
-            f"{printable(name)}: expected a prepared benchmark or one of {', '.join(listed)}, found neither"
-        )
     shards = Shards(name)
     description = f"measuring clips of {shards.manifest.name}"
     with progress_bar(description, len(shards.table), unit="clips") as listener:

@@ -12,16 +12,20 @@ RUN is a run folder or its name in runs/ (--runs). TRIAL is one of:
 Of a configuration the first seed is exported, or the one that --seed names. Its chain has learned from the few clips of
 the experiment; for a classifier to be used, --train-on-all trains the same chain on all train clips.
 
+A threshold for sounds of none of the classes is chosen on validation clips of the classes that the model knows: --known
+0.95 is the score that 95 % of them reach. Of the benchmark's other classes it is printed how many it rejects.
+
 Then classify recordings with DIR: earshot predict DIR recording.wav
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.utils.cli import CommandLine, as_program, local_path
-from orchestrator.exporting.output_folder import check_output
+from orchestrator.exporting.output_folder import KEEP, check_output
 from orchestrator.results.find_run import add_runs_argument
 from orchestrator.results.run_folder import RunFolder
 
@@ -46,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed=options.seed,
         session=options.session,
         train_on_all=options.train_on_all,
+        keep=options.known,
         overrides=overrides,
         device=options.device,
         force=options.force,
@@ -69,6 +74,11 @@ def parser() -> CommandLine:
         action="store_true",
         help="train the chain again on all train clips of its classes, in the same order of sessions",
     )
+    command.add_argument(
+        "--known", type=_fraction, default=KEEP, metavar="FRACTION",
+        help="predict answers 'none of these' below a score that this fraction of the validation clips reaches "
+        f"(default: {KEEP})",
+    )  # fmt: skip
     command.add_argument("--session", type=int, metavar="N", help="state after session N (default: the last finished)")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
     command.add_argument("--force", action="store_true", help="replace an existing export")
@@ -81,6 +91,13 @@ def parser() -> CommandLine:
     )
     inputs.add_argument("--store", metavar="PLACE", help="folder or URI of the stages (default: store beside the run)")
     return command
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a fraction above 0, at most 1, found {text}")
+    return value
 
 
 def _print_session(record: "SessionRecord", sessions: int) -> None:
@@ -107,6 +124,7 @@ def _print_summary(model: "Description", out: Path) -> None:
         ("learned from", _training_text(model)),
         ("heads", f"{', '.join(model.heads)} (default: {model.default_head})"),
         ("probabilities", _calibration_text(model)),
+        ("none of these", _threshold_text(model)),
         ("clip", f"{model.num_samples / model.sample_rate:g} s at {model.sample_rate} Hz"),
         ("size", f"{size / 1e6:.1f} MB"),
         ("folder", str(out)),
@@ -134,6 +152,18 @@ def _calibration_text(model: "Description") -> str:
         f"calibrated on {calibration.clips:,} validation clips: accuracy {head.accuracy:.3f}, ECE {head.ece:.3f} "
         f"(uncalibrated: {head.ece_uncalibrated:.3f})"
     )
+
+
+def _threshold_text(model: "Description") -> str:
+    """'score below 11.2: keeps 0.952 of 500 validation clips, rejects 0.610 of 480 of other classes'."""
+    thresholds = model.thresholds
+    if thresholds is None:
+        return "never answered: the benchmark has no validation clips of these classes"
+    head = thresholds.heads[model.default_head]
+    text = f"score below {head.value:.4g}: keeps {head.kept:.3f} of {thresholds.clips:,} validation clips"
+    if head.rejected is None:
+        return f"{text}; the benchmark has no validation clips of other classes"
+    return f"{text}, rejects {head.rejected:.3f} of {thresholds.other_clips:,} of other classes"
 
 
 if __name__ == "__main__":

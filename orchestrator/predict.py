@@ -1,11 +1,13 @@
 """Classifies recordings of any length, sample rate and number of channels with an exported model.
 
-    earshot predict DIR recording.wav folder [...] [--top 5] [--windows] [--json]
+    earshot predict DIR recording.wav folder [...] [--top 5] [--windows] [--json] [--no-unknown]
 
 A folder stands for the recordings in it and its subfolders, in the order of their names. A recording is cut into
 windows of the model's clip length with a hop of half that length. The scores of a head are averaged over the windows
 and converted to probabilities of the classes that the model knows, calibrated on validation clips. They add up to 1,
-also for a sound of none of these classes.
+also for a sound of none of these classes: the answer to that is 'none of these', if the highest score is below the
+threshold of the model, above the classes that are nearest. Models without validation clips, or written by earlier
+versions, have no threshold.
 
 Exit status: 0 all recordings classified, 1 some could not be read, 2 bad arguments or model, 130 interrupted.
 """
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from trainables.inference.prediction import Prediction
 
 SCHEMA_VERSION = 1
+NONE = "none of these"
 
 
 @as_program
@@ -63,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     hop=options.hop,
                     timeline=options.windows,
                     loudness=options.loudness,
+                    unknown=options.unknown,
                     listener=lambda done, total: update(done, total=total),
                 )
             except (RejectedError, OSError) as error:
@@ -74,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not options.json:
                 _print_prediction(name, prediction, console)
     if options.json:
-        header = _json_header(options.model, description, head)
+        threshold = description.threshold(head) if options.unknown else None
+        header = _json_header(options.model, description, head, threshold)
         print(json_text({"schema_version": SCHEMA_VERSION, "model": header, "recordings": recordings}, indent=1))
     return 1 if any(recording["error"] is not None for recording in recordings) else 0
 
@@ -110,6 +115,7 @@ def parser() -> CommandLine:
     command.add_argument(
         "--trust-remote-code", metavar="REVISION", help="run the code that comes with --backbone, as you"
     )
+    command.add_argument("--no-unknown", dest="unknown", action="store_false", help="never answer 'none of these'")
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
     return command
@@ -122,7 +128,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _json_header(folder: Path, description: Description, head: str) -> dict[str, Any]:
+def _json_header(folder: Path, description: Description, head: str, threshold: float | None) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "trial": description.trial,
@@ -130,6 +136,7 @@ def _json_header(folder: Path, description: Description, head: str) -> dict[str,
         "method": description.method,
         "head": head,
         "classes": len(description.classes),
+        "threshold": threshold,
     }
 
 
@@ -137,6 +144,8 @@ def _print_prediction(name: str, prediction: "Prediction", console: Console) -> 
     summary = f"  {prediction.seconds:.2f} s, {plural(prediction.windows, 'window')}"
     console.print(Text.assemble((printable(name), "bold"), summary))
     classes = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
+    if prediction.none_of_these:
+        classes.add_row(Text(NONE, "bold"), Text(""))
     for entry in prediction.classes:
         classes.add_row(Text(printable(entry.name)), Text(f"{entry.probability:.3f}"))
     console.print(classes)
@@ -148,7 +157,8 @@ def _print_prediction(name: str, prediction: "Prediction", console: Console) -> 
     timeline.add_column("class")
     timeline.add_column("probability")
     for window in prediction.timeline:
-        row = (f"{window.start:.2f}", f"{window.end:.2f}", printable(window.name), f"{window.probability:.3f}")
+        name = NONE if window.none_of_these else printable(window.name)
+        row = (f"{window.start:.2f}", f"{window.end:.2f}", name, f"{window.probability:.3f}")
         timeline.add_row(*map(Text, row))
     console.print(timeline)
 

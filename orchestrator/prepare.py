@@ -12,6 +12,7 @@ run the same command again to resume. Exit status: 0 success (or nothing to do),
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from rich.text import Text
 from datasets.benchmark.suggested_protocol import suggested_protocol
 from datasets.corpora.corpus import Corpus
 from datasets.corpora.inventory import Rejection
-from datasets.corpora.preset import Preset, find_preset, preset_names
+from datasets.corpora.preset import Preset, find_corpus_or_preset, find_preset, preset_names
 from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.console import error_console, output_console, progress_bar
@@ -54,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         del options["corpus"]
         _print_rendered(_render(options), options["out"])
     else:
-        from orchestrator.preparation.pipeline import Settings
+        corpus, _ = find_corpus_or_preset(options["corpus"])
+        if (source := options.get("source")) is not None and corpus.reads_folder:
+            corpus.check_source(Path(os.path.realpath(source)))
+        from orchestrator.preparation.pipeline import Settings  # a wrong folder is answered sooner
 
         given = {key: options.pop(key) for key in _SETTINGS if key in options}
         settings = Settings(**{"source": None, **given}, options=options)

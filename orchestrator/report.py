@@ -14,6 +14,7 @@ Writes to RUN/report/ (or DIR) and prints the table of methods:
     sessions.csv       a row per configuration, head, split and session: accuracies; mean, std and n over chains
     classes.csv        a row per method and class: its accuracy after each session
     confusion.csv      a row per method, true class and predicted class: number of clips after the last session
+    mistakes.csv       a row per confident mistake: the wrong predictions of each chain with the highest probability
     pareto.csv         for searches with several objectives: the Pareto set of each method
     tables.xlsx        methods, heads, sessions, configurations and classes, one sheet each
     accuracy.png       accuracy after each session, a line per method

@@ -42,6 +42,7 @@ ALLOWED = {
         "trainables.metrics",
         "trainables.records",
         "trainables.temperature",
+        "trainables.unknown_score",
         "datasets",
     ],
     "trainables.pretraining.generator": [],

@@ -88,6 +88,26 @@ def test_wrong_paths(command: str, tmp_path: Path) -> None:
     assert imported(COMMANDS[command][0], *arguments, status=2) & HEAVY == set()
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("prepare", ["folder", "--source", NOWHERE, "--out", "{out}"]),
+        ("prepare", ["table", "--source", NOWHERE, "--out", "{out}"]),
+        ("prepare", ["esc50", "--source", NOWHERE, "--out", "{out}"]),
+        ("audit", [NOWHERE]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_wrong_folders_are_found_before_what_reads_them_is_imported(
+    command: str, arguments: list[str], tmp_path: Path
+) -> None:
+    words = [word.format(out=tmp_path / "out") for word in arguments]
+    process = run(COMMANDS[command][0], *words, status=2)
+    assert packages(process.stderr) & {*HEAVY, "pyarrow", "filelock"} == set()
+    (line,) = messages(process.stderr)
+    assert line.startswith("error: ") and NOWHERE in line and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("wrong", WRONG_SWEEPS)
 def test_wrong_settings_of_a_sweep(wrong: str) -> None:
     arguments, message = WRONG_SWEEPS[wrong]

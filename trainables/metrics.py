@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trainables.unknown_score import auroc
+
 Floats = NDArray[np.float64]
 
 
@@ -146,6 +148,8 @@ class ChainScores:
         ece: expected calibration error after session t, float64 [T + 1]; NaN for predictions without confidences.
         residual: fraction of clips that are predicted to be of a class that has left, float64 [T + 1]; NaN before any
             has left.
+        unknown_auroc: AUROC of the unknown score after session t, float64 [T + 1]; NaN where no class is to come, and
+            for predictions without such clips.
     """
 
     matrix: Floats
@@ -157,6 +161,7 @@ class ChainScores:
     top5: Floats
     ece: Floats
     residual: Floats
+    unknown_auroc: Floats
 
     @property
     def harmonic(self) -> Floats:
@@ -172,12 +177,16 @@ class SessionPredictions(NamedTuple):
         predictions: predicted label of each clip, [clips].
         confidences: probability of each prediction, [clips]; None if unknown.
         in_top5: whether the true label is among the five with the highest scores, [clips]; None if unknown.
+        scores: the unknown score of each clip, [clips]; None if it was not stored.
+        unknown_scores: that of each clip of the classes to come, [other clips]; None if there are none.
     """
 
     labels: ArrayLike
     predictions: ArrayLike
     confidences: ArrayLike | None = None
     in_top5: ArrayLike | None = None
+    scores: ArrayLike | None = None
+    unknown_scores: ArrayLike | None = None
 
 
 def score_chain(
@@ -196,7 +205,7 @@ def score_chain(
     """
     session_of = session_of_labels(classes)
     matrix = np.full((planned, planned), np.nan)
-    micro, macro, base, novel, top5, ece, residual = (np.full(planned, np.nan) for _ in range(7))
+    micro, macro, base, novel, top5, ece, residual, unknown = (np.full(planned, np.nan) for _ in range(8))
     clips = np.zeros(planned, dtype=np.int64)
     gone: set[int] = set()
     known = 0  # classes that have come and not left
@@ -218,7 +227,9 @@ def score_chain(
             ece[t] = expected_calibration_error(scored.confidences, labels == predictions)
         if gone and len(labels):
             residual[t] = float(np.isin(predictions, list(gone)).mean())
-    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece, residual)
+        if scored.scores is not None and scored.unknown_scores is not None:
+            unknown[t] = auroc(scored.scores, scored.unknown_scores)
+    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece, residual, unknown)
 
 
 def average_accuracy(accuracies: ArrayLike) -> float:
@@ -326,6 +337,13 @@ def cpi(base: ArrayLike, novel: ArrayLike) -> float:
     return (msr(base) + float(novel[1:].mean())) / 2 if novel.size > 1 else float("nan")
 
 
+def mean_unknown_auroc(scores: ChainScores) -> float:
+    """Mean of the AUROC of the unknown score over the sessions after which classes come; NaN if any has none."""
+    introduced = np.flatnonzero(~np.isnan(np.diagonal(scores.matrix)))
+    unfinished = np.isnan(scores.micro).any() or introduced.size < 2
+    return float("nan") if unfinished else float(scores.unknown_auroc[: introduced[-1]].mean())
+
+
 @dataclass(frozen=True)
 class ChainSummary:
     """Summary metrics of one chain, all fractions of one; NaN if undefined or the chain is unfinished."""
@@ -349,6 +367,7 @@ class ChainSummary:
     final_top5: float  # of the last session
     final_ece: float  # of the last session
     final_residual: float  # of the last session
+    unknown_auroc: float  # mean over the sessions after which classes come
 
 
 def summarise(scores: ChainScores) -> ChainSummary:
@@ -373,4 +392,5 @@ def summarise(scores: ChainScores) -> ChainSummary:
         final_top5=final_accuracy(scores.top5),
         final_ece=final_accuracy(scores.ece),
         final_residual=final_accuracy(scores.residual),
+        unknown_auroc=mean_unknown_auroc(scores),
     )

@@ -2,10 +2,11 @@
 
     RUN/trials/TRIAL/trial.json           a `TrialRecord`
     RUN/trials/TRIAL/session-00.parquet   `SCORED_PREDICTIONS`: one row per clip and head, clips of all classes so far
+    RUN/trials/TRIAL/unknown-00.parquet   `UNKNOWN`: the same for test clips of the classes that the next session brings
 
-Reports are computed from these files alone. The record ends with its checksum and holds the SHA-256 of each file of
-predictions, so that a changed digit in any of them is an error; those of earlier versions have neither. Both kinds of
-files hold the protocol hash, predictions in their metadata.
+Reports are computed from these files alone. The record ends with its checksum and holds the SHA-256 of each of them, so
+that a changed digit in any is an error; those of earlier versions have neither checksums nor clips of unknown classes.
+All of them hold the protocol hash, predictions in their metadata.
 """
 
 import hashlib
@@ -55,6 +56,8 @@ SCORES = pa.schema(
 )
 """More columns of predictions; those of version 0.1 lack them."""
 SCORED_PREDICTIONS = pa.unify_schemas([PREDICTIONS, SCORES])
+UNKNOWN = pa.schema([*(field for field in PREDICTIONS if field.name != "split"), SCORES.field("top_scores")])
+"""Predictions for clips of classes still to come, which cannot be right, with the two highest scores."""
 
 
 class SeedTriple(BaseModel):
@@ -81,6 +84,9 @@ class SessionRecord(BaseModel):
         stage: address of the stage, SHA-256 hex.
         predictions: name of the predictions file beside the record.
         predictions_sha256: of that file; None in records of earlier versions.
+        unknown: name of the file of clips of classes still to come; None if no class is, and in records of earlier
+            versions.
+        unknown_sha256: of that file.
         seconds: wall time of learning and scoring, when the session was computed.
         cached: whether the stage was in the store already; `reused` in the file.
         parameters_stored: number of values that the learner stores.
@@ -96,6 +102,8 @@ class SessionRecord(BaseModel):
     stage: str
     predictions: str
     predictions_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
+    unknown: str | None = Field(None, exclude_if=lambda value: value is None)
+    unknown_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
     seconds: float
     cached: bool = Field(validation_alias=AliasChoices("reused", "cached"), serialization_alias="reused")
     parameters_stored: int

@@ -63,10 +63,10 @@ def predictions_table(groups: Sequence[ScoredClips], classes: Sequence[int]) -> 
             columns["confidence"] += (
                 [None] * len(scores)
                 if temperature is None
-                else _shortened((scores.double() / temperature).softmax(dim=1).amax(dim=1)).tolist()
+                else shortened((scores.double() / temperature).softmax(dim=1).amax(dim=1)).tolist()
             )
             columns["top_classes"] += labels[order.numpy()].tolist()
-            columns["top_scores"] += _shortened(best).tolist()
+            columns["top_scores"] += shortened(best).tolist()
     return pa.table(columns, schema=SCORED_PREDICTIONS)
 
 
@@ -83,8 +83,8 @@ def _temperatures(groups: Sequence[ScoredClips], classes: Sequence[int]) -> dict
     }
 
 
-def _shortened(values: Tensor) -> Any:
-    """Values as float32, NumPy, with a mantissa rounded to 10 bits."""
+def shortened(values: Tensor) -> Any:
+    """Finite values as float32, NumPy, with a mantissa rounded to 10 bits."""
     bits = values.float().cpu().numpy().view(np.int32)
     half = np.int32(1 << (_ROUNDED_BITS - 1))
     rounded = (bits + half) & ~np.int32((1 << _ROUNDED_BITS) - 1)

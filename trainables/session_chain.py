@@ -2,18 +2,21 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from datasets.benchmark.protocol import Session, classes_present, make_sessions
+from datasets.benchmark.protocol import ClassClips, Session, classes_present, make_sessions
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
@@ -32,6 +35,7 @@ from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
 from trainables.store.state import State
+from trainables.unknown import best_scores, classes_to_come, unknown_address, unknown_table
 
 
 class Chain:
@@ -116,22 +120,36 @@ class Chain:
             compute=lambda: self._compute(session, address, depends_on),
         )
         self._addresses.append(address)
-        return self._save_session(session, stage, cached=cached)
+        unknown = self._unknown(session.index, lambda classes: self._score_unknown(classes, session.index))
+        return self._save_session(session, stage, unknown, cached=cached)
 
     def cached_step(self, address: str) -> SessionRecord | None:
         """`step` where it computes nothing: None, and nothing done, if the store does not have the session.
 
         Args:
             address: of the next session, from `addresses`.
+
+        Raises:
+            EarshotError: the scores of classes still to come are damaged.
         """
-        stage = self._store.find(address)
+        session = self.sessions[len(self._addresses)]
+        stage = self._store.find(address) if self.has_unknown(session.index, address) else None
         if stage is None:
             return None
-        session = self.sessions[len(self._addresses)]
         if session.index == 0:
             self.record.save(self.folder)
         self._addresses.append(address)
-        return self._save_session(session, stage, cached=True)
+        return self._save_session(session, stage, self._unknown(session.index, _not_stored), cached=True)
+
+    def has_unknown(self, index: int, address: str) -> bool:
+        """Whether the store has what clips of classes still to come get after a session, if any class is.
+
+        Args:
+            index: of the session.
+            address: of its stage.
+        """
+        classes = classes_to_come(self.sessions, index)
+        return not classes or self._features.store.has(unknown_address(address, classes))
 
     def fail(self, reason: str) -> None:
         """Records that the trial failed for good, and why."""
@@ -142,6 +160,8 @@ class Chain:
         learner = self._learner_before(session.index)
         peak = PeakMemory(self._features.device)
         started = time.perf_counter()
+        if self._method.closed_form:
+            self._check_embeddings(session)
         self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
@@ -167,6 +187,17 @@ class Chain:
         self.learner = learner
         return learner
 
+    def _learner_after(self, index: int) -> Learner | None:
+        """The learner of sessions 0 to index: the current one, or one loaded from the stage; None if parts are missing."""
+        if self.learner is None or self._learned != index + 1:
+            state = self._store.state(self._addresses[index])
+            if state is None:
+                return None
+            self.learner = self._method(self._settings, self._features)
+            self.learner.load(state)
+            self._learned = index + 1
+        return self.learner
+
     def _run(self, learner: Learner, session: Session) -> None:
         """Learns the new classes of a session; forgets those that leave, if the method can."""
         if session.classes:
@@ -174,29 +205,74 @@ class Chain:
         for clips in session.leaving if learner.forgets else ():
             learner.forget(clips)
 
+    def _check_embeddings(self, session: Session) -> None:
+        """Checks that the clips of a session have finite embeddings, as statistics of one that is not are worthless."""
+        groups = [group for clips in session.classes for group in (clips.validation, clips.query)]
+        for positions in filter(None, (session.support, *groups)):
+            infinite = (~torch.isfinite(self._features.pooled(positions)).all(dim=1)).nonzero().flatten().tolist()
+            if infinite:
+                clip = printable(self._table.clip_ids[positions[infinite[0]]])
+                raise EarshotError(
+                    f"session {session.index}: clip '{clip}': expected a finite embedding, found NaN or infinity "
+                    f"({len(infinite)} of {len(positions)} clips); remove such clips, or use another --backbone"
+                )
+
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
-        groups = []
-        for clips in classes_present(self.sessions[: index + 1]):
-            for split, positions in (("val", clips.validation), ("test", clips.query)):
-                if positions:  # no validation clips, where all train clips are support
-                    clip_ids = [self._table.clip_ids[position] for position in positions]
-                    scores = self._scores(learner, positions, index)
-                    groups.append(ScoredClips(split, clips.label, clip_ids, scores))
-        return predictions_table(groups, learner.classes)
+        groups = [
+            (split, clips.label, positions)
+            for clips in classes_present(self.sessions[: index + 1])
+            for split, positions in (("val", clips.validation), ("test", clips.query))
+            if positions  # no validation clips, where all train clips are support
+        ]
+        scored = []
+        all_scores = learner.score_groups([positions for _, _, positions in groups])
+        for (split, label, positions), scores in zip(groups, all_scores, strict=True):
+            self._check_scores(scores, len(positions), len(learner.classes), index)
+            scored.append(ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], scores))
+        return predictions_table(scored, learner.classes)
 
-    def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
-        """The learner's scores, checked to be finite: an argmax over NaN would be published as a prediction."""
-        scores = learner.score(positions)
+    def _unknown(
+        self, index: int, compute: Callable[[tuple[ClassClips, ...]], Iterator[np.ndarray]]
+    ) -> pa.Table | None:
+        """Predictions of the session's learner for test clips of classes still to come.
+
+        None if no class is, and if the store has neither these scores nor the learner's weights, which were evicted or
+        damaged: the session is not trained again for this.
+
+        Args:
+            index: of the session, whose stage is stored.
+            compute: called with the classes, if the store does not have their scores.
+        """
+        classes = classes_to_come(self.sessions, index)
+        if not classes:
+            return None
+        address = unknown_address(self._addresses[index], classes)
+        if not self._features.store.has(address) and self._learner_after(index) is None:
+            return None
+        ids = [self._table.clip_ids[position] for clips in classes for position in clips.query]
+        values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
+        return unknown_table(values, classes, self._method.heads, ids)
+
+    def _score_unknown(self, classes: tuple[ClassClips, ...], index: int) -> Iterator[np.ndarray]:
+        """The best scores of the clips of each class, from the learner after a session."""
+        learner = self._learner_after(index)
+        assert learner is not None, "checked before"
+        groups = [clips.query for clips in classes]
+        for positions, scores in zip(groups, learner.score_groups(groups), strict=True):
+            self._check_scores(scores, len(positions), len(learner.classes), index)
+            yield best_scores(scores, learner.classes)
+
+    def _check_scores(self, scores: dict[str, Tensor], clips: int, classes: int, index: int) -> None:
+        """Checks that scores are finite: an argmax over NaN would be published as a prediction."""
         assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
         for head, values in scores.items():
-            assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
+            assert values.shape == (clips, classes), f"{head}: {tuple(values.shape)}"
             if not torch.isfinite(values).all():
                 raise EarshotError(
                     f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
                     "lower the learning rate"
                 )
-        return scores
 
     def _new_record(self) -> TrialRecord:
         """The record of a trial without finished sessions."""
@@ -231,12 +307,18 @@ class Chain:
         rate = self._features.frontend.sample_rate
         return (rate, hears) if upsampling(rate, hears) and hears else None
 
-    def _save_session(self, session: Session, stage: Stage, *, cached: bool) -> SessionRecord:
+    def _save_session(self, session: Session, stage: Stage, unknown: pa.Table | None, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""
         name = f"session-{session.index:02d}.parquet"
         hashed = {PROTOCOL_HASH: self.protocol_hash.encode()}  # here, as chains of several protocols share stages
         predictions = parquet_bytes(stage.predictions.replace_schema_metadata(hashed))
         (self.folder / name).write(predictions)
+        of_unknown = {}
+        if unknown is not None:
+            of_unknown = {"unknown": f"unknown-{session.index:02d}.parquet"}
+            content = parquet_bytes(unknown.replace_schema_metadata(hashed))
+            (self.folder / of_unknown["unknown"]).write(content)
+            of_unknown["unknown_sha256"] = predictions_digest(content)
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -244,6 +326,7 @@ class Chain:
             stage=stage.address,
             predictions=name,
             predictions_sha256=predictions_digest(predictions),
+            **of_unknown,
             seconds=stage.seconds,
             cached=cached,
             parameters_stored=stage.parameters_stored,
@@ -311,6 +394,10 @@ def open_features(config: ChainConfig) -> tuple[Features, Shards]:
     )
     store = ArrayStore(Location.of(config.store) / "features")
     return Features(shards, frontend, backbone, store, device, config.precision), shards
+
+
+def _not_stored(classes: tuple[ClassClips, ...]) -> Iterator[np.ndarray]:
+    raise EarshotError("the scores of classes still to come are damaged")
 
 
 def _inputs(config: ChainConfig) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ test measures in part how well a method recognizes the recording. A group is a t
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+
+from datasets.utils.posix_path import last_components, suffix
 
 STEM = "stem"
 """Files whose names share a stem are a group."""
@@ -63,8 +64,8 @@ class Pattern:
 
     def match(self, path: str) -> dict[str, str] | None:
         """The text of each field in a POSIX path; None if the path does not match."""
-        place = PurePosixPath(path if self._with_suffix else _without_suffix(path))
-        match = self._regex.fullmatch("/".join(place.parts[-self._components :]))
+        place = path if self._with_suffix else _without_suffix(path)
+        match = self._regex.fullmatch(last_components(place, self._components))
         return match.groupdict() if match else None
 
 
@@ -147,12 +148,12 @@ def _are_many(groups: Mapping[str, str]) -> bool:
 
 
 def _folder(path: str, level: int) -> str | None:
-    parts = PurePosixPath(path).parts
+    parts = path.split("/")
     return parts[level - 1] if level < len(parts) else None
 
 
 def _without_suffix(path: str) -> str:
-    return path.removesuffix(PurePosixPath(path).suffix)
+    return path.removesuffix(suffix(path))
 
 
 def _split(path: str) -> tuple[str, str]:

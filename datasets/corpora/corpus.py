@@ -24,7 +24,7 @@ from datasets.audio.recordings import readable_suffixes
 from datasets.benchmark.clips import Clip
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.manifest import SplitCounts
-from datasets.corpora.inventory import Inventory, Rejection, scan
+from datasets.corpora.inventory import Inventory, Rejection, check_folder, scan
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, printable
 
@@ -105,6 +105,14 @@ class Corpus(ABC, Generic[Options]):
     """True if `generate` creates the recordings when no source folder is given."""
     reads_folder: ClassVar[bool] = True
     """False if the options alone define the input; the argument `source` of the methods is then unused."""
+
+    def check_source(self, source: Path) -> None:
+        """Checks the source folder before anything else is done; by default only that it can be listed.
+
+        Raises:
+            EarshotError: it is not a folder that can be read.
+        """
+        check_folder(source)
 
     def identity(self, options: Options) -> dict[str, Any]:
         """The options as they are stored in manifests and unit keys: JSON values.

@@ -1,10 +1,19 @@
 """Finds the recording that a cell of a table names: a path, the end of a path, or either without its suffix."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+
+from datasets.utils.posix_path import last_components, suffix
 
 _OUTSIDE = re.compile(r"/|[A-Za-z]:")
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """The name as it is, composed and decomposed."""
+    if name.isascii():
+        return (name,)
+    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
 
 
 class AmbiguousError(Exception):
@@ -23,7 +32,7 @@ class FileIndex:
         self._extension = extension if not extension or extension.startswith(".") else f".{extension}"
         self._paths = list(paths)
         self._exact = set(self._paths)
-        self._ends: dict[int, dict[str, list[str]]] = {}
+        self._ends: dict[int, dict[str, str | list[str]]] = {}
 
     def find(self, name: str) -> str | None:
         """The path of the recording that is called `name`; None if there is none.
@@ -41,20 +50,25 @@ class FileIndex:
             name += self._extension
         if name in self._exact:
             return name
-        found = self._with_end(len(parts)).get(name, [])
-        if len(found) > 1:
+        ends = self._with_end(len(parts))
+        # names that a Mac has written are decomposed: e and an accent, where the table has one character
+        found = next((ends[form] for form in _forms(name) if form in ends), None)
+        if isinstance(found, list):
             raise AmbiguousError(sorted(found))
-        return found[0] if found else None
+        return found
 
-    def _with_end(self, components: int) -> dict[str, list[str]]:
-        """Paths by their last components, with and without suffix."""
+    def _with_end(self, components: int) -> dict[str, str | list[str]]:
+        """Paths by their last components, with and without suffix; a list where there are several."""
         if components not in self._ends:
-            ends: dict[str, list[str]] = {}
+            ends: dict[str, str | list[str]] = {}
             for path in self._paths:
-                parts = PurePosixPath(path).parts
-                if len(parts) >= components:
-                    end = "/".join(parts[-components:])
-                    ends.setdefault(end, []).append(path)
-                    ends.setdefault(end.removesuffix(PurePosixPath(path).suffix), []).append(path)
+                if path.count("/") + 1 >= components:
+                    end = last_components(path, components)
+                    for key in {end, end.removesuffix(suffix(end))}:
+                        known = ends.setdefault(key, path)
+                        if isinstance(known, list):
+                            known.append(path)
+                        elif known != path:
+                            ends[key] = [known, path]
             self._ends[components] = ends
         return self._ends[components]

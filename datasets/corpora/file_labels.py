@@ -1,7 +1,5 @@
 """The class of a recording from its path: a level of its folders, or a field of its name."""
 
-from pathlib import PurePosixPath
-
 from datasets.benchmark.groups import TAKE, Pattern
 
 LABEL = "label"
@@ -44,7 +42,7 @@ class FileLabels:
     def label(self, path: str) -> str | None:
         """The class; None if the path has no such level or does not match the pattern."""
         if self._level is not None:
-            folders = PurePosixPath(path).parts[:-1]
+            folders = path.split("/")[:-1]
             if self._level < 0:
                 return folders[-1] if folders else None
             return folders[self._level - 1] if self._level <= len(folders) else None

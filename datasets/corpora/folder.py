@@ -45,6 +45,7 @@ from datasets.corpora.file_groups import (
 )
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Inventory, Rejection
+from datasets.corpora.labels import spelling_doubts
 from datasets.corpora.layout import empty_folders, layout_doubts, unreadable_recordings
 from datasets.corpora.list_files import digest
 from datasets.corpora.short_recordings import short_recordings
@@ -102,7 +103,7 @@ class Folder(Corpus[FolderOptions]):
         classes = _classes(inventory, options, small=True)
         if not classes:
             return ()  # `plan` raises the error, which --yes cannot pass
-        doubts = list(super().doubts(source, inventory, options))
+        doubts = [*super().doubts(source, inventory, options), *spelling_doubts(classes)]
         if _by_folder(options):
             doubts += layout_doubts(source, inventory, classes)
             left_out, _ = empty_folders(inventory, classes.keys() | set(options.exclude_class))

@@ -3,17 +3,22 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from datasets.audio.recordings import RejectedError, checked_path
 from datasets.utils.errors import EarshotError
+from datasets.utils.posix_path import suffix
 from datasets.utils.text import first_few, plural, printable
 
+_PART, _THREADS = 2000, 8  # recordings whose sizes are asked for at a time
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """A recording: POSIX path relative to the source folder, size in bytes, modification time in nanoseconds."""
 
@@ -22,7 +27,7 @@ class SourceFile:
     mtime_ns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """A file that produces no clips, and the reason. Both are printable text."""
 
@@ -50,6 +55,10 @@ class Inventory:
     folders: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        """Of the numbers of files only: inventories are keys of caches, and may have 300,000 files."""
+        return hash((len(self.files), len(self.rejected), self.ignored))
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the path, size and modification time of every recording, and of the rejections."""
@@ -76,35 +85,35 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     """Lists the recordings under `root`, including subfolders.
 
     Recordings are recognized by suffix (any case); hidden files and folders are skipped; symbolic links to folders are
-    not followed.
+    not followed. The sizes are asked for in threads: on a network file system, latency dominates.
 
     Raises:
         EarshotError: `root` is not a folder that can be read.
     """
-    files: list[SourceFile] = []
-    rejected: list[Rejection] = []
+    checked: list[Future[list[SourceFile | Rejection]]] = []
+    waiting: list[tuple[str, os.DirEntry[str]]] = []
     others: list[str] = []
     folders: list[str] = []
     links: list[str] = []
-    for relative, kind in _walk(root):
-        if kind != "file":
-            if "/" not in relative:
-                folders.append(relative)
-            if kind == "link":
-                links.append(relative)
-            continue
-        if PurePosixPath(relative).suffix.lower() not in suffixes:
-            others.append(relative)
-            continue
-        try:
-            status = checked_path(root, relative).stat()
-        except RejectedError as error:
-            rejected.append(Rejection(printable(relative), str(error)))
-        else:
-            files.append(SourceFile(relative, status.st_size, status.st_mtime_ns))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for relative, entry, kind in _walk(root):
+            if kind != "file":
+                if "/" not in relative:
+                    folders.append(relative)
+                if kind == "link":
+                    links.append(relative)
+            elif suffix(entry.name).lower() not in suffixes:
+                others.append(relative)
+            else:
+                waiting.append((relative, entry))
+                if len(waiting) == _PART:
+                    checked.append(pool.submit(_check, root, waiting))
+                    waiting = []
+        checked.append(pool.submit(_check, root, waiting))
+        found = [item for part in checked for item in part.result()]
     return Inventory(
-        tuple(sorted(files, key=lambda file: file.path)),
-        tuple(sorted(rejected, key=lambda rejection: rejection.file)),
+        tuple(sorted((item for item in found if isinstance(item, SourceFile)), key=lambda file: file.path)),
+        tuple(sorted((item for item in found if isinstance(item, Rejection)), key=lambda rejection: rejection.file)),
         ignored=len(others),
         others=tuple(sorted(others)),
         folders=tuple(sorted(folders)),
@@ -112,20 +121,72 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[str, Literal["file", "folder", "link"]]]:
+def check_folder(root: Path) -> None:
+    """Checks that a folder can be listed.
+
+    Raises:
+        EarshotError: it cannot; the same error as that of `scan`.
+    """
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise _unreadable(error, root) from None
+
+
+def _unreadable(error: OSError, folder: Path | str) -> EarshotError:
+    return EarshotError(
+        f"{printable(str(error.filename or folder))}: expected a folder of recordings, found: {error.strerror}; "
+        "check --source"
+    )
+
+
+def _check(root: Path, recordings: Sequence[tuple[str, "os.DirEntry[str]"]]) -> list[SourceFile | Rejection]:
+    """Sizes and modification times of recordings, or why they cannot be used."""
+    found: list[SourceFile | Rejection] = []
+    for relative, entry in recordings:
+        try:
+            found.append(_source_file(root, relative, entry))
+        except RejectedError as error:
+            found.append(Rejection(printable(relative), str(error)))
+    return found
+
+
+def _source_file(root: Path, relative: str, entry: "os.DirEntry[str]") -> SourceFile:
+    try:
+        relative.encode()
+        status = entry.stat(follow_symlinks=False)
+        # Links to folders are not followed, so only a link can lead out of the source folder.
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            raise ValueError
+    except (OSError, ValueError):  # a link, or a file that cannot be used: `checked_path` finds the reason
+        status = checked_path(root, relative).stat()
+    return SourceFile(relative, status.st_size, status.st_mtime_ns)
+
+
+def _walk(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]", Literal["file", "folder", "link"]]]:
     """Yields POSIX paths below `root`, and whether they are files, folders, or links to folders."""
+    waiting = [(os.fspath(root), "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    relative = prefix + entry.name
+                    if not _is_folder(entry):
+                        yield relative, entry, "file"
+                    elif entry.is_symlink():
+                        yield relative, entry, "link"
+                    else:
+                        yield relative, entry, "folder"
+                        waiting.append((entry.path, f"{relative}/"))
+        except OSError as error:
+            raise _unreadable(error, folder) from None
 
-    def failed(error: OSError) -> None:
-        raise EarshotError(
-            f"{printable(str(error.filename))}: expected a folder of recordings, found: {error.strerror}; "
-            "check --source"
-        )
 
-    for folder, folders, names in os.walk(root, onerror=failed):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            place = Path(folder, name)
-            yield place.relative_to(root).as_posix(), "link" if place.is_symlink() else "folder"
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix(), "file"
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a loop of links
+        return False

@@ -7,10 +7,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from datasets.corpora.inventory import Inventory
 from datasets.corpora.list_files import MAX_BYTES
+from datasets.utils.posix_path import suffix
 from datasets.utils.text import first_few, plural, printable
 
 # fmt: off
@@ -68,7 +69,7 @@ def empty_folders(inventory: Inventory, classes: Collection[str]) -> tuple[list[
     for path in inventory.others:
         name, slash, _ = path.partition("/")
         if slash:
-            contents.setdefault(name, Counter())[PurePosixPath(path).suffix.lower()] += 1
+            contents.setdefault(name, Counter())[suffix(path).lower()] += 1
     classes_left_out, others = [], []
     for name in inventory.folders:
         if name in classes or name in inventory.links or printable(name) in rejected:
@@ -89,10 +90,10 @@ def unreadable_recordings(inventory: Inventory, classes: Collection[str]) -> str
     suffixes: Counter[str] = Counter()
     in_classes: set[str] = set()
     for path in inventory.others:
-        suffix = PurePosixPath(path).suffix.lower()
+        found = suffix(path).lower()
         name = path.split("/")[0]
-        if name in classes and suffix in AUDIO_SUFFIXES:
-            suffixes[suffix] += 1
+        if name in classes and found in AUDIO_SUFFIXES:
+            suffixes[found] += 1
             in_classes.add(printable(name))
     if not suffixes:
         return None
@@ -111,13 +112,13 @@ def _single_class(source: Path, name: str, paths: Sequence[str]) -> str:
 
 def _tables(source: Path, inventory: Inventory, classes: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yields a sentence for each table that names at least half of the recordings, and not their folders as classes."""
+    tables = [path for path in inventory.others if suffix(path).lower() in _TABLES]
     class_of: dict[str, str] = {}
-    for name, paths in classes.items():
+    for name, paths in classes.items() if tables else ():
         for path in paths:
             for key in _names(path):
                 class_of[key] = name if class_of.get(key, name) == name else ""  # "": in several classes
     total = sum(map(len, classes.values()))
-    tables = [path for path in inventory.others if PurePosixPath(path).suffix.lower() in _TABLES]
     for table in sorted(tables, key=len)[:_MAX_TABLES]:
         header, rows = _read_table(source / table)
         for index, column in enumerate(header):
@@ -137,8 +138,8 @@ def _tables(source: Path, inventory: Inventory, classes: Mapping[str, Sequence[s
 
 def _names(path: str) -> set[str]:
     """How a table may name a recording."""
-    place = PurePosixPath(path)
-    names = {path, place.name, place.stem}
+    name = path.rpartition("/")[2]
+    names = {path, name, name.removesuffix(suffix(name))}
     return {name for name in names if len(name) > 3}  # shorter ones are numbers that a table has for other reasons
 
 

@@ -236,6 +236,9 @@ class ListedCorpus(Corpus[Options]):
             raise EarshotError(f"{found}; use the vocabulary published with the lists")
         return lists
 
+    def check_source(self, source: Path) -> None:
+        """Nothing: `inventory` looks for the folders that the lists name, and the lists are read before."""
+
     def inventory(self, source: Path, options: Options) -> Inventory:
         """Lists size and modification time of the recordings that the lists name.
 

@@ -1,7 +1,8 @@
 """Which recordings are train, val and test: drawn file by file, or group by group."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -62,12 +63,21 @@ def split_groups(
     fractions = np.array([train, val, 1 - train - val])
     splits: dict[str, str] = {}
     for names in connected_classes(classes):
-        sizes: dict[str, np.ndarray] = {}
-        for column, name in enumerate(names):
-            for group in classes[name].values():
-                sizes.setdefault(group, np.zeros(len(names)))[column] += 1
-        splits |= _assign(sizes, fractions, seed)
+        of_names = {name: classes[name] for name in names}
+        rows = {group: row for row, group in enumerate(dict.fromkeys(_values(of_names)))}
+        largest = max(Counter(group for groups in of_names.values() for group in groups.values()).values())
+        # 100,000 groups in 1,000 classes are 200 MB as numbers of two bytes
+        sizes = np.zeros((len(rows), len(names)), np.min_scalar_type(largest))
+        for column, groups in enumerate(of_names.values()):
+            for group in groups.values():
+                sizes[rows[group], column] += 1
+        splits |= _assign(rows, sizes, fractions, seed)
     return {name: {path: splits[group] for path, group in groups.items()} for name, groups in classes.items()}
+
+
+def _values(classes: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for groups in classes.values():
+        yield from groups.values()
 
 
 def connected_classes(classes: Mapping[str, Mapping[str, str]]) -> list[tuple[str, ...]]:
@@ -89,23 +99,24 @@ def connected_classes(classes: Mapping[str, Mapping[str, str]]) -> list[tuple[st
     return [tuple(names) for names in connected.values()]
 
 
-def _assign(sizes: Mapping[str, np.ndarray], fractions: np.ndarray, seed: int) -> dict[str, str]:
+def _assign(rows: Mapping[str, int], sizes: np.ndarray, fractions: np.ndarray, seed: int) -> dict[str, str]:
     """The split of each group.
 
     Args:
-        sizes: by group, its files of each class [classes].
+        rows: by group, its row in `sizes`.
+        sizes: files of each group and class [groups, classes].
         fractions: of train, val and test.
         seed: of the order.
     """
     best: tuple[float, dict[str, str]] | None = None
     for attempt in range(ATTEMPTS):
-        groups = _shuffled(sizes, seed if attempt == 0 else f"{seed} {attempt}")
-        assignment = _Assignment(np.stack([sizes[group] for group in groups]), fractions)
+        groups = _shuffled(rows, seed if attempt == 0 else f"{seed} {attempt}")
+        assignment = _Assignment(sizes, [rows[group] for group in groups], fractions)
         assignment.improve()
-        cost = assignment.cost()
-        if best is None or cost < best[0]:
-            best = cost, {group: SPLITS[split] for group, split in zip(groups, assignment.splits, strict=True)}
-        if cost < _NO_VAL:
+        if best is None or assignment.cost < best[0]:
+            found = {group: SPLITS[split] for group, split in zip(groups, assignment.splits, strict=True)}
+            best = assignment.cost, found
+        if assignment.cost < _NO_VAL:
             break
     assert best is not None  # there is an attempt
     return best[1]
@@ -115,55 +126,66 @@ class _Assignment:
     """The split of each group, and how far the files of each class are from the fractions.
 
     Args:
-        sizes: files of each group and class [groups, classes].
+        sizes: files of each group and class [groups, classes], unsigned integers.
+        order: rows of `sizes` in the order in which the groups are assigned.
         fractions: of train, val and test.
+
+    Attributes:
+        splits: number of the split of each group, in this order.
+        cost: sum over classes and splits of the squared deviation from the fraction, and the cost of empty splits.
     """
 
-    def __init__(self, sizes: np.ndarray, fractions: np.ndarray) -> None:
-        self._sizes, self._fractions = sizes, fractions
-        self._files = sizes.sum(0)
-        wants_val = (fractions[1] > 0) & ((sizes > 0).sum(0) >= len(SPLITS))
+    def __init__(self, sizes: np.ndarray, order: Sequence[int], fractions: np.ndarray) -> None:
+        self._sizes, self._order, self._fractions = sizes, order, fractions[:, None]
+        self._files = sizes.sum(0, dtype=np.float64)
+        wants_val = (fractions[1] > 0) & (np.count_nonzero(sizes, axis=0) >= len(SPLITS))
         self._missing = np.stack(
             [np.full(len(self._files), _MISSING), wants_val * _NO_VAL, np.full(len(self._files), _MISSING)]
         )
-        ends = np.cumsum(fractions)[:2]
-        middles = (np.cumsum(sizes.sum(1)) - sizes.sum(1) / 2) / sizes.sum()
-        self.splits: list[int] = np.searchsorted(ends, middles).tolist()
-        self._totals = np.stack([sizes[np.array(self.splits) == split].sum(0) for split in range(len(SPLITS))])
+        of_group = sizes.sum(1, dtype=np.float64)[list(order)]
+        middles = (np.cumsum(of_group) - of_group / 2) / of_group.sum()
+        self.splits: list[int] = np.searchsorted(np.cumsum(fractions)[:2], middles).tolist()
+        self._totals = np.zeros((len(SPLITS), len(self._files)))
+        for row, split in zip(order, self.splits, strict=True):
+            self._totals[split] += sizes[row]
+        self.cost = self._cost(self._totals)
 
-    def cost(self, change: np.ndarray | float = 0.0) -> float:
-        """Sum over classes and splits of the squared deviation from the fraction, and the cost of empty splits.
-
-        Args:
-            change: of the files in each split and class.
-        """
-        totals = self._totals + change
-        deviations = totals / self._files - self._fractions[:, None]
-        return float((deviations**2).sum() + self._missing[totals == 0].sum())
+    def _cost(self, totals: np.ndarray) -> float:
+        """The cost of numbers of files in each split and class [splits, classes]."""
+        deviations = totals / self._files
+        deviations -= self._fractions
+        cost = (deviations**2).sum()
+        if not totals.all():
+            cost += self._missing[totals == 0].sum()
+        return float(cost)
 
     def improve(self) -> None:
         """Moves and exchanges groups until no move or exchange reduces the cost."""
         groups = range(len(self.splits))
         pairs = list(combinations(groups, 2)) if len(self.splits) <= MAX_SWAPS else []
         improved = True
-        while improved and self.cost() > _CLOSE * len(self._files):
+        while improved and self.cost > _CLOSE * len(self._files):
             improved = False
             for group in groups:
                 for split in range(len(SPLITS)):
-                    improved |= self._try({group: split})
+                    improved |= self._try(((group, split),))
             for left, right in pairs:
-                improved |= self._try({left: self.splits[right], right: self.splits[left]})
+                improved |= self._try(((left, self.splits[right]), (right, self.splits[left])))
 
-    def _try(self, splits: Mapping[int, int]) -> bool:
+    def _try(self, moves: Sequence[tuple[int, int]]) -> bool:
         """Puts groups into splits if this reduces the cost."""
-        change = np.zeros_like(self._totals)
-        for group, split in splits.items():
-            change[self.splits[group]] -= self._sizes[group]
-            change[split] += self._sizes[group]
-        if not change.any() or self.cost(change) >= self.cost() - 1e-12:
+        if all(self.splits[group] == split for group, split in moves):
             return False
-        self._totals += change
-        for group, split in splits.items():
+        totals = self._totals.copy()
+        for group, split in moves:
+            sizes = self._sizes[self._order[group]]
+            totals[self.splits[group]] -= sizes
+            totals[split] += sizes
+        cost = self._cost(totals)
+        if cost >= self.cost - 1e-12:
+            return False
+        self._totals, self.cost = totals, cost
+        for group, split in moves:
             self.splits[group] = split
         return True
 

@@ -10,9 +10,10 @@ the same clips. Groups (`--group-column`) are in one split as a whole.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
 
 from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Corpus, Plan, Unit
@@ -24,7 +25,7 @@ from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.short_recordings import short_recordings
 from datasets.corpora.split_lists import GivenSplits, in_source
 from datasets.corpora.splits import split_files, split_groups
-from datasets.corpora.table_columns import guess_columns
+from datasets.corpora.table_columns import guess_columns, single_group
 from datasets.corpora.table_options import COLUMN_FIELDS, NONE, TableOptions
 from datasets.corpora.table_rows import LabelledRow, LabelledRows, labelled_rows
 from datasets.corpora.table_splits import chosen_folds
@@ -33,6 +34,7 @@ from datasets.tables.read_table import SEPARATORS, read_table
 from datasets.tables.table import Table, joined
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
+from datasets.utils.posix_path import suffix
 from datasets.utils.text import first_few, plural, printable
 
 _LONGEST_NUMBER = 4000
@@ -40,12 +42,19 @@ _LONGEST_NUMBER = 4000
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
-class _Classes(NamedTuple):
+@dataclass(frozen=True)
+class _Classes:
     """The rows of each class by their keys, and what becomes of them."""
 
     rows: dict[str, dict[str, LabelledRow]]
     groups: dict[str, dict[str, str]]
     given: GivenSplits | None
+    options: TableOptions
+
+    @cached_property
+    def split_groups(self) -> dict[str, dict[str, str]]:
+        """By class, the split of each row that has a group, as it is drawn."""
+        return split_groups(self.groups, self.options.train, self.options.val, self.options.split_seed)
 
 
 class TableCorpus(Corpus[TableOptions]):
@@ -71,13 +80,15 @@ class TableCorpus(Corpus[TableOptions]):
         found: dict[str, Any] = {"csv": tuple(in_source(source, path) for path in options.csv)}
         found["csv"] = found["csv"] or (_only_table(source, inventory),)
         table = _read(_updated(options, found))
+        if not len(table):
+            raise EarshotError(f"{table.name}: expected rows below the header, found none; check --csv")
         found |= guess_columns(table, _index(inventory, options.audio_extension), options)
         options = _updated(options, found)
         if options.fold_column not in (None, NONE):
             test, val = chosen_folds(table, options)
             options = _updated(options, {"test_folds": test, "val_folds": val or (NONE,)})
         classes = self._classes(inventory, options)
-        if "group_column" in found and not _usable(classes, options):
+        if "group_column" in found and not _usable(classes):
             options = _updated(options, {"group_column": NONE})
             classes = self._classes(inventory, options)
         paths = {name: list(rows) for name, rows in classes.rows.items()}
@@ -98,7 +109,7 @@ class TableCorpus(Corpus[TableOptions]):
         given = options.model_fields_set
         options = self.resolve(source, inventory, options)
         read = self._rows(inventory, options)
-        classes = self._classes(inventory, options, read)
+        classes = self._classes(inventory, options)
         self._check_sizes(read, classes, options)
         splits = _splits(classes, options)
         names = _ordered(classes.rows)
@@ -117,11 +128,8 @@ class TableCorpus(Corpus[TableOptions]):
         ]
         left_out = {row.label for row in read.rows} - set(names)
         warnings = list(read.warnings)
-        if "group_column" not in given and (column := _unused_groups(inventory, options)):
-            warnings.append(
-                f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: "
-                "not used"
-            )
+        if "group_column" not in given and (unused := _unused_groups(inventory, options)):
+            warnings.append(unused)
         if left_out:
             counts = Counter(row.label for row in read.rows)
             found = [f"{printable(name)} ({counts[name]})" for name in _ordered(left_out)]
@@ -158,32 +166,12 @@ class TableCorpus(Corpus[TableOptions]):
         return short_recordings(rejected, options.min_seconds)
 
     def _rows(self, inventory: Inventory, options: TableOptions) -> LabelledRows:
-        return _labelled_rows(options, _stamps(options), inventory)
+        return _labelled_rows(_before_groups(options), _stamps(options), inventory)
 
-    def _classes(self, inventory: Inventory, options: TableOptions, read: LabelledRows | None = None) -> _Classes:
-        read = read or self._rows(inventory, options)
-        counts = Counter(row.label for row in read.rows)
-        rows: dict[str, dict[str, LabelledRow]] = {}
-        for row in read.rows:
-            if counts[row.label] >= (options.min_files or 0):
-                rows.setdefault(row.label, {})[row.key] = row
-        named = {
-            name: {key: row.group for key, row in of_class.items() if row.group is not None}
-            for name, of_class in rows.items()
-        }
-        groups = {name: of_class for name, of_class in named.items() if of_class}
-        if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
-            paths = {
-                name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()
-            }
-            groups = groups_of(paths, options)
-            if options.start_column not in (None, NONE):
-                groups = _groups_of_parts(rows, groups)
-        if not read.rows or read.rows[0].split is None:
-            return _Classes(rows, groups, None)
-        splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}
-        option = "--split-column" if options.split_column not in (None, NONE) else "--test-folds and --val-folds"
-        return _Classes(rows, groups, GivenSplits(splits, (), option))
+    def _classes(self, inventory: Inventory, options: TableOptions) -> _Classes:
+        if options.group_from in (GUESS, NO_GROUPS):  # no difference in the classes
+            options = _before_groups(options)
+        return _classes(options, _stamps(options), inventory)
 
     def _check_sizes(self, read: LabelledRows, classes: _Classes, options: TableOptions) -> None:
         if not classes.rows:
@@ -203,8 +191,13 @@ def _updated(options: TableOptions, changes: Mapping[str, Any]) -> TableOptions:
     return TableOptions.model_construct(_fields_set=options.model_fields_set, **{**dict(options), **changes})
 
 
+def _before_groups(options: TableOptions) -> TableOptions:
+    """Without the rule of groups, which does not change the rows of the table."""
+    return _updated(options, {"group_from": GUESS})
+
+
 def _only_table(source: Path, inventory: Inventory) -> Path:
-    found = [path for path in inventory.others if PurePosixPath(path).suffix.lower() in _TABLES]
+    found = [path for path in inventory.others if suffix(path).lower() in _TABLES]
     if len(found) == 1:
         return in_source(source, Path(found[0]))
     named = first_few([printable(path) for path in found]) or "none"
@@ -218,9 +211,35 @@ def _stamps(options: TableOptions) -> tuple[tuple[int, int], ...]:
 
 
 # `resolve`, `doubts` and `plan` need the same rows; for 100,000 of them each reading takes about a second.
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _labelled_rows(options: TableOptions, stamps: tuple[tuple[int, int], ...], inventory: Inventory) -> LabelledRows:
     return labelled_rows(_read(options), inventory, _index(inventory, options.audio_extension), options)
+
+
+# As `_labelled_rows`; the groups of 300,000 recordings may take ten seconds to divide.
+@lru_cache(maxsize=2)
+def _classes(options: TableOptions, stamps: tuple[tuple[int, int], ...], inventory: Inventory) -> _Classes:
+    read = _labelled_rows(_before_groups(options), stamps, inventory)
+    counts = Counter(row.label for row in read.rows)
+    rows: dict[str, dict[str, LabelledRow]] = {}
+    for row in read.rows:
+        if counts[row.label] >= (options.min_files or 0):
+            rows.setdefault(row.label, {})[row.key] = row
+    named = {
+        name: {key: row.group for key, row in of_class.items() if row.group is not None}
+        for name, of_class in rows.items()
+    }
+    groups = {name: of_class for name, of_class in named.items() if of_class}
+    if options.group_column in (None, NONE) and options.group_from not in (GUESS, NO_GROUPS):
+        paths = {name: list(dict.fromkeys(row.path for row in of_class.values())) for name, of_class in rows.items()}
+        groups = groups_of(paths, options)
+        if options.start_column not in (None, NONE):
+            groups = _groups_of_parts(rows, groups)
+    if not read.rows or read.rows[0].split is None:
+        return _Classes(rows, groups, None, options)
+    splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}
+    option = "--split-column" if options.split_column not in (None, NONE) else "--test-folds and --val-folds"
+    return _Classes(rows, groups, GivenSplits(splits, (), option), options)
 
 
 def _read(options: TableOptions) -> Table:
@@ -266,21 +285,27 @@ def _ordered(names: Sequence[str] | set[str] | Mapping[str, Any]) -> list[str]:
     return sorted(names)
 
 
-def _usable(classes: _Classes, options: TableOptions) -> bool:
+def _usable(classes: _Classes) -> bool:
     """Whether guessed groups leave train and test rows in every class; given splits that divide them are a doubt."""
     if classes.given:
         return True
-    splits = split_groups(classes.groups, options.train, options.val, options.split_seed)
-    return all({"train", "test"} <= set(of_class.values()) for of_class in splits.values())
+    return all({"train", "test"} <= set(of_class.values()) for of_class in classes.split_groups.values())
 
 
 def _unused_groups(inventory: Inventory, options: TableOptions) -> str | None:
-    """The column of groups that `resolve` would have guessed if its groups could be divided into splits."""
-    if options.group_column != NONE or ("group_from" in options.model_fields_set and options.group_from != GUESS):
+    """A warning about a column that `resolve` would have guessed as groups if they could be divided into splits."""
+    if "group_from" in options.model_fields_set and options.group_from != GUESS:
         return None
     table, index = _read(options), _index(inventory, options.audio_extension)
+    if options.group_column is None:
+        column = single_group(table, options)
+        return column and f"column {printable(column)} looks like groups, but has only one: not used"
     found = guess_columns(table, index, _updated(options, {"group_column": None, "group_from": GUESS}))
-    return found.get("group_column")
+    if options.group_column != NONE or (column := found.get("group_column")) is None:
+        return None
+    return (
+        f"column {printable(column)} looks like groups, but leaves classes without train or test recordings: not used"
+    )
 
 
 def _groups_of_parts(
@@ -311,7 +336,7 @@ def _splits(classes: _Classes, options: TableOptions) -> dict[str, dict[str, str
     if classes.given:
         classes.given.check()
         return {name: dict(of_class) for name, of_class in classes.given.splits.items()}
-    splits = split_groups(classes.groups, options.train, options.val, options.split_seed)
+    splits = dict(classes.split_groups)
     for name in classes.rows.keys() - classes.groups.keys():
         splits[name] = split_files(list(classes.rows[name]), options.train, options.val, options.split_seed)
     rule = ""

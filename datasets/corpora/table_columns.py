@@ -72,6 +72,12 @@ def guess_columns(table: Table, index: FileIndex, options: TableOptions) -> dict
     return found
 
 
+def single_group(table: Table, options: TableOptions) -> str | None:
+    """A column that is not guessed as groups because all recordings have the same one; None if there is none."""
+    column = _named(table, GROUP_COLUMNS, {options.file_column or "", options.label_column or ""})
+    return column if column is not None and len(set(table.columns[column])) == 1 else None
+
+
 def _named(table: Table, names: Sequence[str], taken: set[str]) -> str | None:
     """The column with the first of the names, in any case."""
     columns = {column.strip().lower().replace(" ", "_").replace("-", "_"): column for column in table.columns}
@@ -87,12 +93,26 @@ def _file_column(table: Table, index: FileIndex) -> str:
     usual = _named(table, FILE_NAMES, set())
     best = max(found, key=lambda column: (found[column], column == usual), default=None)
     if best is None or not found[best]:
+        _check_paths(table, index, [usual] if usual else list(table.columns))
         columns = first_few([printable(column) for column in table.columns], 20)
         raise EarshotError(
             f"{table.name}: expected a column that names the recordings, found none of them in {columns}; check "
             "--source, or give --file-column and --audio-extension"
         )
     return best
+
+
+def _check_paths(table: Table, index: FileIndex, columns: Sequence[str]) -> None:
+    """Checks that no column names files outside of the source folder, as one with absolute paths does."""
+    for column in columns:
+        for row, cell in enumerate(table.columns[column][:_TRIED]):
+            if "/" in cell or "\\" in cell:
+                try:
+                    index.find(cell.strip())
+                except (AmbiguousError, ValueError):
+                    raise table.error(
+                        row, column, "a path inside the source folder (not empty, absolute or with '..')"
+                    ) from None
 
 
 def _is_recording(cell: str, index: FileIndex) -> bool:

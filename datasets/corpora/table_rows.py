@@ -1,8 +1,6 @@
 """The rows of a table as labelled recordings: finds files, checks labels and times, merges rows of one recording."""
 
 import math
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,14 +8,15 @@ from datasets.audio.ffmpeg import needs_ffmpeg
 from datasets.corpora.file_index import AmbiguousError, FileIndex
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Inventory, Rejection
+from datasets.corpora.labels import MAX_LABEL, WHOLE, label_doubts, most_specific
 from datasets.corpora.table_options import NONE, TableOptions
 from datasets.corpora.table_splits import given_splits
-from datasets.tables.table import LIST_SEPARATOR, Table, shorten
+from datasets.tables.table import LIST_SEPARATOR, Table, present, shorten
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, plural, printable
 
-_MISSING = ("", "nan")
-_WHOLE = re.compile(r"-?[0-9]{1,15}(?:\.0*)?")
+MAX_NAME = 300
+"""Characters of a name of a recording in messages and rejected.csv."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,9 @@ class _Reader:
                 split = splits[row] if splits else None
                 rows.append(LabelledRow(row, self._place(row), path, label, split, groups(row, path), seconds))
         rejected = tuple(sorted(self._rejected, key=lambda rejection: rejection.file))
-        return LabelledRows(tuple(rows), rejected, tuple(self._warnings), tuple(_spellings(rows)))
+        column = f"column {printable(options.label_column)}" if options.label_column else "--label-from"
+        doubts = tuple(label_doubts(((row.label, row.place) for row in rows), column))
+        return LabelledRows(tuple(rows), rejected, tuple(self._warnings), doubts)
 
     def _check_repeated(
         self,
@@ -151,7 +152,8 @@ class _Reader:
         raise self._table.error(row, name, expected)
 
     def _reject(self, row: int, file: str, reason: str) -> None:
-        self._rejected.append(Rejection(printable(file), printable(f"{reason} ({self._place(row)})")))
+        name = printable(file if len(file) <= MAX_NAME else f"{file[:MAX_NAME]}...")
+        self._rejected.append(Rejection(name, printable(f"{reason} ({self._place(row)})")))
 
     def _place(self, row: int) -> str:
         return self._table.places[row].rpartition("/")[2]
@@ -193,8 +195,11 @@ class _Reader:
         cells = self._table.column(str(options.label_column), "--label-column")
         separator = options.label_separator
         divided = [cell.replace(separator, LIST_SEPARATOR) if separator else cell for cell in cells]
-        rows = [[label for part in cell.split(LIST_SEPARATOR) if (label := _label(part))] for cell in divided]
-        if all(_WHOLE.fullmatch(label) for labels in rows for label in labels):
+        rows = [[label for part in cell.split(LIST_SEPARATOR) if (label := present(part))] for cell in divided]
+        for row, labels in enumerate(rows):
+            if any(len(label) > MAX_LABEL for label in labels):
+                raise self._table.error(row, str(options.label_column), f"a label of at most {MAX_LABEL} characters")
+        if all(WHOLE.fullmatch(label) for labels in rows for label in labels):
             rows = [[label.partition(".")[0] for label in labels] for labels in rows]
         spaced = [row for row, cell in enumerate(cells) if cell != cell.strip() and cell.strip()]
         if spaced:
@@ -219,8 +224,13 @@ class _Reader:
         """The group of a row with a recording; without a column, parts of one recording are a group."""
         column = self._options.group_column
         if column not in (None, NONE):
-            cells = self._table.column(str(column), "--group-column")
-            return lambda row, path: cells[row].strip() or path
+            cells = [present(cell) for cell in self._table.column(str(column), "--group-column")]
+            if empty := [row for row, cell in enumerate(cells) if not cell]:
+                self._warnings.append(
+                    f"column {printable(str(column))} has no group in {plural(len(empty), 'row')}, such as "
+                    f"{self._place(empty[0])}: each of these recordings is a group by itself"
+                )
+            return lambda row, path: cells[row] or path
         whole = self._options.start_column in (None, NONE)
         return lambda row, path: None if whole else path
 
@@ -265,7 +275,7 @@ class _Reader:
         of_rule: dict[str, Callable[[list[str]], str | None]] = {
             "first": lambda labels: labels[0],
             "last": lambda labels: labels[-1],
-            "specific": _most_specific([labels for _, labels in merged]) if rule == "specific" else lambda _: None,
+            "specific": most_specific([labels for _, labels in merged]) if rule == "specific" else lambda _: None,
         }
         chosen = {row: labels[0] if len(labels) == 1 else None for row, labels in merged}
         chosen |= {row: of_rule.get(rule, lambda _: None)(labels) for row, labels in several}
@@ -276,42 +286,3 @@ class _Reader:
                 f"them, {left_out} left out (--several-labels {rule})"
             )
         return chosen
-
-
-def _most_specific(rows: Sequence[Sequence[str]]) -> Callable[[list[str]], str | None]:
-    """Finds the label that never comes without the others of a row.
-
-    If every label comes with all its ancestors in a hierarchy, this is the only leaf of the row.
-    """
-    count = Counter(label for labels in rows for label in labels)
-    together = Counter((one, other) for labels in rows for one in labels for other in labels)
-
-    def specific(labels: list[str]) -> str | None:
-        found = [one for one in labels if all(together[one, other] == count[one] for other in labels)]
-        return min(found, key=lambda label: count[label]) if found else None
-
-    return specific
-
-
-def _label(text: str) -> str:
-    text = text.strip()
-    return "" if text.lower() in _MISSING else text
-
-
-def _spellings(rows: Sequence[LabelledRow]) -> list[str]:
-    """A sentence for labels that differ only in case, spaces, hyphens, underscores, or as texts of one number."""
-    first: dict[str, dict[str, LabelledRow]] = {}
-    counts = Counter(row.label for row in rows)
-    for row in rows:
-        plain = " ".join(row.label.casefold().replace("_", " ").replace("-", " ").split())
-        if _WHOLE.fullmatch(row.label):
-            plain = str(int(float(row.label)))  # 7 and 007
-        first.setdefault(plain, {}).setdefault(row.label, row)
-    doubts = []
-    for spellings in first.values():
-        if len(spellings) > 1:
-            found = [
-                f"{printable(label)!r} ({counts[label]}, first in {row.place})" for label, row in spellings.items()
-            ]
-            doubts.append(f"labels that look like spellings of one class: {', '.join(found)}; correct the table")
-    return doubts

@@ -1,7 +1,9 @@
 """The splits that a table gives: by a column of their names, or by folds."""
 
+from collections.abc import Sequence
+
 from datasets.corpora.table_options import NONE, TableOptions
-from datasets.tables.table import Table
+from datasets.tables.table import Table, present
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import first_few, printable
 
@@ -31,6 +33,8 @@ def chosen_folds(table: Table, options: TableOptions) -> tuple[tuple[str, ...], 
         EarshotError: a fold is not in the table, is used twice, or none is left for training.
     """
     cells = table.column(str(options.fold_column), "--fold-column")
+    if not options.test_folds:
+        _check_numbers(table, str(options.fold_column), cells)
     folds = sorted({fold_name(cell) for cell in cells} - {""}, key=lambda fold: (not fold.isdecimal(), len(fold), fold))
     test = options.test_folds or tuple(folds[-1:])
     rest = [fold for fold in folds if fold not in test]
@@ -50,9 +54,17 @@ def chosen_folds(table: Table, options: TableOptions) -> tuple[tuple[str, ...], 
     return test, val
 
 
+def _check_numbers(table: Table, column: str, cells: Sequence[str]) -> None:
+    """Checks that the folds are numbers, if most are: the last fold would be another one because of a mistake."""
+    names = [fold_name(cell) for cell in cells]
+    others = [row for row, name in enumerate(names) if name and not name.isdecimal()]
+    if others and len(others) < len(names) / 2:
+        raise table.error(others[0], column, "the number of a fold, as in other rows", "fix it, or give --test-folds")
+
+
 def fold_name(cell: str) -> str:
-    """A fold as text: 5 for `5`, ` 5 ` and `5.0`."""
-    text = cell.strip()
+    """A fold as text: 5 for `5`, ` 5 ` and `5.0`; "" if it is missing."""
+    text = present(cell)
     return text.removesuffix(".0") if text.removesuffix(".0").isdecimal() else text
 
 
@@ -60,7 +72,7 @@ def _by_name(table: Table, column: str, options: TableOptions) -> list[str]:
     known = options.splits_by_value
     splits = []
     for row, cell in enumerate(table.column(column, "--split-column")):
-        value = cell.strip().lower()
+        value = present(cell).lower()
         split = known.get(value) if value else options.split_default
         if split is None:
             meaning = f"give --split-values, such as {value[:20]}=train" if value else "give --split-default"

@@ -73,6 +73,12 @@ def _concatenated(parts: Iterable[Sequence[str]]) -> list[str]:
     return [cell for part in parts for cell in part]
 
 
+def present(cell: str) -> str:
+    """The cell without spaces around it; "" if it is NaN, as some programs write a missing value into CSV."""
+    text = cell.strip()
+    return "" if text.lower() == "nan" else text
+
+
 def shorten(text: str) -> str:
     """A quoted cell of any length for a message."""
     text = text.replace(LIST_SEPARATOR, ", ")

@@ -21,6 +21,8 @@ def first_few(texts: Sequence[str], limit: int = 5) -> str:
 
 def printable(text: str) -> str:
     """Escapes control characters, and bytes that are not UTF-8, in untrusted text."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 

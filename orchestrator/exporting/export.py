@@ -5,10 +5,8 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from datasets.benchmark.protocol import AllClips, Protocol, Session, classes_present, make_sessions
 from datasets.benchmark.protocol_hash import protocol_hash
@@ -19,12 +17,11 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.exporting.choice import choose_trial
 from orchestrator.exporting.inputs import find_benchmark, frontend_spec, verified_backbone
-from orchestrator.exporting.output_folder import README, check_output
+from orchestrator.exporting.output_folder import KEEP, README, check_output
+from orchestrator.exporting.validation import ValidationClips, other_clips, validated_fields
 from orchestrator.results.run_folder import RunFolder
 from trainables.chain_config import ChainConfig
-from trainables.inference.calibration import calibrate
 from trainables.inference.description import (
-    Calibration,
     Description,
     ExportedBackbone,
     ExportedBenchmark,
@@ -41,8 +38,6 @@ from trainables.session_chain import Chain
 from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
-
-BATCH = 256  # validation clips in memory at a time
 
 Listener = Callable[[SessionRecord, int], None]
 
@@ -73,7 +68,7 @@ class Trained:
         state: of the learner.
         protocol: of the chain.
         sessions: of the chain up to this one.
-        validation: positions of the clips that temperatures are fitted to.
+        validation: positions of the clips that temperatures and thresholds are fitted to.
     """
 
     stage: Stage
@@ -91,6 +86,7 @@ def export(
     seed: str | None = None,
     session: int | None = None,
     train_on_all: bool = False,
+    keep: float = KEEP,
     overrides: Overrides | None = None,
     device: str = "cpu",
     force: bool = False,
@@ -105,6 +101,7 @@ def export(
         seed: of the trial; see `choose_trial`.
         session: number of the session (default: the last finished one).
         train_on_all: train the chain again, in the same order of sessions, on all train clips of its classes.
+        keep: fraction of the validation clips that get a class; the others are below the threshold of unknown sounds.
         overrides: locations of the run's inputs.
         device: where networks run, to train and to score validation clips.
         force: replace an existing export.
@@ -126,6 +123,7 @@ def export(
     frontend = frontend_spec(stage)
     backbone = verified_backbone(record, stage, frontend, manifest, overrides.backbone, overrides.trust_remote_code)
     trained = _as_computed(record, stage, state, shards)
+    validation_clips = trained.protocol.validation
     if train_on_all:
         config = ChainConfig(
             benchmark=benchmark,
@@ -144,9 +142,13 @@ def export(
             threads=stage.depends_on["threads"],
             store=store.address,
         )
-        trained = _train_on_all(config, number, trained.protocol.validation, listener)
+        trained = _train_on_all(config, number, validation_clips, listener)
     description = _describe(record, trained, shards, frontend, backbone, all_clips=train_on_all)
-    return _write(out, description, trained.state, backbone, partial(_calibrate, shards, trained.validation), device)
+    others = other_clips(
+        shards, [entry.label for entry in description.classes], validation_clips, len(trained.validation)
+    )
+    clips = ValidationClips(shards, trained.validation, others)
+    return _write(out, description, trained.state, backbone, lambda model: validated_fields(model, clips, keep), device)
 
 
 def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:
@@ -183,16 +185,6 @@ def _train_on_all(config: ChainConfig, session: int, validation: int, listener: 
     present = (clips.label for clips in classes_present(sessions))
     held_out = (shards.select(labels=[label], splits=["val"])[:validation] for label in present)
     return Trained(stage, state, config.protocol, sessions, tuple(int(clip) for clips in held_out for clip in clips))
-
-
-def _calibrate(shards: Shards, positions: tuple[int, ...], model: ExportedModel) -> Calibration:
-    """Temperatures of a model, fitted to validation clips."""
-    parts = [model.score(shards.audio(positions[first : first + BATCH])) for first in range(0, len(positions), BATCH)]
-    scores = {
-        head: torch.cat([part[head] for part in parts] or [torch.empty(0, 1)]) for head in model.description.heads
-    }
-    column = {entry.label: index for index, entry in enumerate(model.description.classes)}
-    return calibrate(scores, [column[int(shards.table.labels[position])] for position in positions])
 
 
 def _session_number(record: TrialRecord, session: int | None) -> int:
@@ -245,7 +237,7 @@ def _describe(
     *,
     all_clips: bool,
 ) -> Description:
-    """The description of a trained chain, without `files` and calibration."""
+    """The description of a trained chain, without `files` and what validation clips decide."""
     stage, manifest = trained.stage, shards.manifest
     forgets = find_method(record.method).forgets
     known = (
@@ -317,10 +309,10 @@ def _write(
     description: Description,
     state: State,
     backbone: Backbone | None,
-    calibrated: Callable[[ExportedModel], Calibration],
+    validate: Callable[[ExportedModel], dict[str, Any]],
     device: str,
 ) -> Description:
-    """Writes to a temporary folder, loads it from there to calibrate it, and renames it to `out`."""
+    """Writes to a temporary folder, loads it from there to fit it to validation clips, and renames it to `out`."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
@@ -329,7 +321,7 @@ def _write(
     try:
         description = save_model(temporary, description, state, backbone)
         model = load_model(temporary, pick_device(device), *_code_of(backbone))
-        description = description.model_copy(update={"calibration": calibrated(model)})
+        description = description.model_copy(update=validate(model))
         description.save(temporary)
         (temporary / README).write_text(_readme(description), encoding="utf-8")
         if out.exists():

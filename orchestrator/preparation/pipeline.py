@@ -26,6 +26,7 @@ from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.preset import find_corpus_or_preset, find_preset
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
+from datasets.utils.garbage import collection_paused
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from datasets.utils.validation import validated
@@ -166,12 +167,13 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
     corpus, folder = request.corpus, OutputFolder(request.out)
     with folder.locked(), _source_folder(request) as source:
         existing = folder.manifest(settings.force)
-        inventory = None if request.generates else corpus.inventory(source, request.options)
-        if inventory:
-            request = replace(request, options=corpus.resolve(source, inventory, request.options))
-        options = request.options
-        identity = corpus.identity(options)
-        fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
+        with collection_paused():
+            inventory = None if request.generates else corpus.inventory(source, request.options)
+            if inventory:
+                request = replace(request, options=corpus.resolve(source, inventory, request.options))
+            options = request.options
+            identity = corpus.identity(options)
+            fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
         if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
             rejected, seconds = read_rejected(request.out), time.monotonic() - started
             if _lacks_description(request, existing):
@@ -259,10 +261,11 @@ def _build(
         EarshotError: the source is doubtful and `yes` is not set, too many files are unusable, or a unit failed.
     """
     corpus, options, limit = request.corpus, request.options, request.settings.max_rejected
-    doubts = corpus.doubts(source, inventory, options)
-    if doubts and not request.settings.yes:
-        raise EarshotError(f"{printable(str(source))}: {'; '.join(doubts)}. Or pass --yes to go on as it is")
-    plan = corpus.plan(source, inventory, options)
+    with collection_paused():
+        doubts = corpus.doubts(source, inventory, options)
+        if doubts and not request.settings.yes:
+            raise EarshotError(f"{printable(str(source))}: {'; '.join(doubts)}. Or pass --yes to go on as it is")
+        plan = corpus.plan(source, inventory, options)
     check_rejected(request.out, plan.rejected, plan.files, limit)
     folder.remove_stale(existing, len(plan.units))
     job = Job(corpus, options, source, request.out, plan.sample_rate, plan.classes)

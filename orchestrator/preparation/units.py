@@ -7,7 +7,6 @@ resumed from the shards alone: there are no sidecar files that could go out of s
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +81,7 @@ def unit_key(corpus: Corpus[Any], identity: Mapping[str, Any], unit: Unit, files
     the corpus version and the schema version. A shard with this key is finished work, no matter which run wrote it.
     """
     listed = [[file.path, file.size, file.mtime_ns] for file in files]
-    content = [SCHEMA_VERSION, corpus.name, corpus.version, dict(identity), asdict(unit), listed]
+    content = [SCHEMA_VERSION, corpus.name, corpus.version, dict(identity), vars(unit), listed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -29,7 +29,7 @@ from orchestrator.reporting.sentences import (
     verdict,
 )
 from orchestrator.reporting.tables import MethodRow
-from orchestrator.results.measures import MEASURES, SESSION_METRICS
+from orchestrator.results.measures import ACCURACIES, MEASURES
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.comparison import compare, compared_methods
@@ -70,6 +70,7 @@ def markdown_report(run: Run, estimates: Estimates, figures: Mapping[str, str]) 
         "## All metrics",
         "Chosen configurations, test clips, default head, in percent; mean and std over chains.",
         _all_metrics(run, estimates, choices),
+        *_unknown(run, estimates, choices),
         *(["## Accuracy matrices", *_embed(figures, matrices)] if matrices else []),
         "## Configurations",
         "Default head, in percent; the chosen configurations are in bold.",
@@ -166,7 +167,7 @@ def _differences(run: Run, choices: Sequence[Choice]) -> list[str]:
 def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     last = run.planned_sessions - 1
     header = [*entry_header(run), "head", ">n", ">AA", ">AA macro", ">PD", ">forgetting", ">BWT"]
-    header += [f">{name} A_{last}" if name in SESSION_METRICS[:2] else f">{name}" for name in SESSION_METRICS]
+    header += [f">{name} A_{last}" if name in ACCURACIES[:2] else f">{name}" for name in ACCURACIES]
     rows: list[list[object]] = []
     bold: list[tuple[int, int]] = []
     for choice in choices:
@@ -178,7 +179,7 @@ def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
             names = entry_cells(run, choice.entry)
             row: list[object] = [*names, head, chain_count(run, choice.configuration, chain["aa"].n)]
             row += [mean_std(chain[name]) for name in ("aa", "aa_macro", "pd", "forgetting", "bwt")]
-            rows.append([*row, *(percent(session[name].mean) for name in SESSION_METRICS)])
+            rows.append([*row, *(percent(session[name].mean) for name in ACCURACIES)])
     text = f"Base, novel and harmonic accuracy after session {last}; the default head is in bold."
     return f"{text}\n\n{_results(run, header, rows, bold)}"
 
@@ -191,6 +192,29 @@ def _all_metrics(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> s
         for measure in MEASURES.values()
     ]
     return _results(run, ["metric", "better", *(f">{choice.label}" for choice in choices)], rows)
+
+
+def _unknown(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str]:
+    """AUROC of the unknown score after each session; nothing for runs of earlier versions."""
+    sessions = range(run.planned_sessions - 1)
+    rows: list[list[object]] = []
+    for choice in choices:
+        name, head = choice.configuration, run.default_head(choice.configuration)
+        values = [estimates.session(name, head, "test", t)["unknown_auroc"] for t in sessions]
+        if any(value.n for value in values):
+            mean = mean_std(estimates.chain(name, head, "test")["unknown_auroc"])
+            rows.append([*entry_cells(run, choice.entry), head, *(percent(value.mean) for value in values), mean])
+    if not rows:
+        return []
+    text = (
+        "AUROC of the unknown score after each session, in percent: test clips of the known classes against those"
+        " of the classes that come next; 50 is chance. Default head; the mean over sessions with its std over chains."
+    )
+    return [
+        "## Classes still to come",
+        text,
+        _results(run, [*entry_header(run), "head", *(f">session {t}" for t in sessions), ">mean"], rows),
+    ]
 
 
 def _hyperparameters(run: Run) -> list[str]:

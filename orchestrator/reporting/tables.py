@@ -14,6 +14,7 @@ from orchestrator.reporting.facts import chain_count, choices_of
 from orchestrator.reporting.formatting import MISSING
 from orchestrator.results.backbones import Entry
 from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
+from orchestrator.results.mistakes import confident_mistakes
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import SCORED_SPLITS, Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates
@@ -172,6 +173,26 @@ def confusion_grid(run: Run) -> Grid:
         for label, predicted in np.argwhere(counts):
             key = (*_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
             rows.append((*key, int(predicted), names[predicted], int(counts[label, predicted])))
+    return Grid(header, tuple(rows))
+
+
+def mistake_grid(run: Run) -> Grid:
+    """One row per confident mistake of each chain after the last session; see `confident_mistakes`.
+
+    Chosen configurations, default head, test clips.
+    """
+    header = (*_header(run), "configuration", "head", "order_seed", "support_seed", "initialisation_seed")
+    header += ("clip_id", "label", "class", "predicted", "predicted_class", "confidence")
+    rows = []
+    for choice in choices_of(run):
+        names = run.class_names(choice.configuration)
+        head = run.default_head(choice.configuration)
+        for mistake in confident_mistakes(run, choice.configuration, head):
+            seeds = mistake.seeds
+            row: list[object] = [*_cells(run, choice.entry), choice.configuration, head]
+            row += [seeds.order, seeds.support, seeds.initialisation]
+            row += [mistake.clip, mistake.label, names[mistake.label]]
+            rows.append((*row, mistake.prediction, names[mistake.prediction], mistake.confidence))
     return Grid(header, tuple(rows))
 
 

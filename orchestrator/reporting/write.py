@@ -87,6 +87,7 @@ def _grids(run: Run, estimates: Estimates) -> dict[str, Grid]:
         "sessions": tables.session_grid(run, estimates),
         "classes": tables.class_grid(run),
         "confusion": tables.confusion_grid(run),
+        "mistakes": tables.mistake_grid(run),
     }
 
 

@@ -3,6 +3,7 @@
     RUN/sweep.json                       any keys
     RUN/trials/TRIAL/trial.json          the record
     RUN/trials/TRIAL/session-00.parquet  one row per clip and head
+    RUN/trials/TRIAL/unknown-00.parquet  the same for clips of classes still to come
 
 A file that is missing, damaged or inconsistent with the record raises one error that names it. Files of earlier
 versions, which have no checksums, are read without them.
@@ -10,7 +11,7 @@ versions, which have no checksums, are read without them.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from datasets.benchmark.manifest import SCORED_SPLITS
 from datasets.utils.checksum import check_checksum
@@ -26,10 +28,11 @@ from datasets.utils.text import one_line
 from orchestrator.results.run_folder import RESTORE
 from trainables import metrics
 from trainables.metrics import ChainScores, SessionPredictions
-from trainables.records import PREDICTIONS, RECOMPUTE, SCORES, TrialRecord, predictions_digest
+from trainables.records import PREDICTIONS, RECOMPUTE, SCORES, UNKNOWN, TrialRecord, predictions_digest
 
 _NO_CLIPS = SessionPredictions(np.empty(0, np.int64), np.empty(0, np.int64))
 _PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
+_UNKNOWN_FILE = re.compile(r"unknown-[0-9]{2,}\.parquet")
 
 
 def load_sweep(path: Path) -> dict[str, Any]:
@@ -93,19 +96,61 @@ def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[
     Raises:
         EarshotError: the file is missing, damaged or inconsistent with the record.
     """
-    path = folder / record.sessions[session].predictions
-    seen = [label for earlier in record.sessions[: session + 1] for label in earlier.classes]
-    table = _read(path, record.sessions[session].predictions_sha256)
-    _check(table, path, record, seen)
+    stored = record.sessions[session]
+    path = folder / stored.predictions
+    table = read_predictions(record, folder, session, with_scores=stored.unknown is not None)
+    unknown = _unknown_scores(record, folder, session)
     tables = {}
     for head in record.heads:
         for split in SCORED_SPLITS:
             rows = table.filter(pc.and_(pc.equal(table["head"], head), pc.equal(table["split"], split)))
             if rows.num_rows:
-                tables[head, split] = _predictions(rows)
+                scored = _predictions(rows)
+                tables[head, split] = scored._replace(unknown_scores=unknown.get(head)) if split == "test" else scored
     if (record.default_head, "test") not in tables:
         raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {RECOMPUTE}")
     return tables
+
+
+def read_predictions(
+    record: TrialRecord, folder: Path, session: int, *, with_scores: bool = False, with_clips: bool = False
+) -> pa.Table:
+    """The file of predictions of a trial after a session; those of version 0.1 have no scores in any case.
+
+    Args:
+        record: record of the trial.
+        folder: folder of the trial.
+        session: index of a finished session.
+        with_scores: with the column `top_scores`.
+        with_clips: with the column `clip_id`.
+
+    Raises:
+        EarshotError: the file is missing, damaged or inconsistent with the record.
+    """
+    stored = record.sessions[session]
+    path = folder / stored.predictions
+    seen = [label for earlier in record.sessions[: session + 1] for label in earlier.classes]
+    optional = {"top_scores": with_scores, "clip_id": with_clips}
+    table = _read(path, stored.predictions_sha256, lambda name: optional.get(name, True))
+    _check(table, path, record, seen)
+    return table
+
+
+def _unknown_scores(record: TrialRecord, folder: Path, session: int) -> dict[str, NDArray[np.float64]]:
+    """Head -> the unknown score of each clip of the classes to come; empty without such clips."""
+    stored = record.sessions[session]
+    if stored.unknown is None:
+        return {}
+    path = folder / stored.unknown
+    seen = [label for earlier in record.sessions[: session + 1] for label in earlier.classes]
+    table = _read(path, stored.unknown_sha256, lambda name: name != "clip_id", UNKNOWN)
+    _check(table, path, record, seen, to_come=sorted(set(range(len(record.class_names))) - set(seen)))
+    return {head: _scores(table.filter(pc.equal(table["head"], head))) for head in record.heads}
+
+
+def _scores(rows: pa.Table) -> NDArray[np.float64]:
+    """The unknown score of each row."""
+    return pc.list_element(rows["top_scores"], 0).to_numpy().astype(np.float64)
 
 
 def _predictions(rows: pa.Table) -> SessionPredictions:
@@ -119,11 +164,19 @@ def _predictions(rows: pa.Table) -> SessionPredictions:
     in_top = np.zeros(len(labels), dtype=bool)
     in_top[pc.list_parent_indices(top).to_numpy()[top.flatten().to_numpy() == true]] = True
     confidences = None if rows["confidence"].null_count else rows["confidence"].to_numpy()
-    return SessionPredictions(labels, predictions, confidences, in_top)
+    scores = _scores(rows) if "top_scores" in rows.column_names else None
+    return SessionPredictions(labels, predictions, confidences, in_top, scores)
 
 
-def _read(path: Path, digest: str | None) -> pa.Table:
-    """The predictions in a file, whose SHA-256 is `digest` unless that is None."""
+def _read(path: Path, digest: str | None, wanted: Callable[[str], bool], expected: pa.Schema | None = None) -> pa.Table:
+    """The predictions in a file.
+
+    Args:
+        path: of the file.
+        digest: its SHA-256, unless that is None.
+        wanted: which columns are read.
+        expected: columns of the file; None for those of predictions, which version 0.1 wrote without scores.
+    """
     try:
         content = path.read_bytes()
         if digest is not None and (found := predictions_digest(content)) != digest:
@@ -133,14 +186,14 @@ def _read(path: Path, digest: str | None) -> pa.Table:
             )
         schema = pq.read_schema(pa.BufferReader(content))
         with_scores = SCORES.names[0] in schema.names  # those of version 0.1 have none
-        fields = [*PREDICTIONS, *(SCORES if with_scores else ())]
+        fields = [*expected] if expected else [*PREDICTIONS, *(SCORES if with_scores else ())]
         for field in fields:
             kind = schema.field(field.name).type if field.name in schema.names else "no such column"
             if isinstance(kind, str) or not field.type.equals(kind):
                 raise EarshotError(f"{path}: {field.name}: expected {field.type}, found {kind}; {RECOMPUTE}")
         return pq.read_table(
             pa.BufferReader(content),
-            columns=[field.name for field in fields if field.name not in ("clip_id", "top_scores")],
+            columns=[field.name for field in fields if wanted(field.name)],
             partitioning=None,
             page_checksum_verification=True,
         )
@@ -152,14 +205,17 @@ def _read(path: Path, digest: str | None) -> pa.Table:
         raise EarshotError(f"{path}: expected a Parquet file, found {_described(error)}; {RECOMPUTE}") from None
 
 
-def _check(table: pa.Table, path: Path, record: TrialRecord, seen: Sequence[int]) -> None:
+def _check(
+    table: pa.Table, path: Path, record: TrialRecord, seen: Sequence[int], to_come: Collection[int] | None = None
+) -> None:
+    """Checks the values of predictions, of clips of the classes seen or, if these are given, of those to come."""
     for name in table.column_names:
         if name != "confidence" and table[name].null_count:
             raise EarshotError(f"{path}: {name}: expected a value in every row, found empty ones; {RECOMPUTE}")
     for name, allowed in (
         ("split", SCORED_SPLITS),
         ("head", record.heads),
-        ("label", seen),
+        ("label", seen if to_come is None else to_come),
         ("prediction", seen),
         ("top_classes", seen),
     ):
@@ -171,6 +227,8 @@ def _check(table: pa.Table, path: Path, record: TrialRecord, seen: Sequence[int]
             raise EarshotError(
                 f"{path}: {name}: expected one of {list(allowed)}, found {unknown[0]!r}; {RECOMPUTE}",
             )
+    if "top_scores" in table.column_names and pc.min(pc.list_value_length(table["top_scores"])).as_py() == 0:
+        raise EarshotError(f"{path}: top_scores: expected at least one score in every row, found none; {RECOMPUTE}")
 
 
 def _check_record(record: TrialRecord, folder: Path) -> None:
@@ -201,6 +259,10 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
             raise EarshotError(
                 f"{where}: predictions: expected a name like session-00.parquet, found {session.predictions!r};"
                 f" {advice}"
+            )
+        if session.unknown is not None and not _UNKNOWN_FILE.fullmatch(session.unknown):
+            raise EarshotError(
+                f"{where}: unknown: expected a name like unknown-00.parquet, found {session.unknown!r}; {advice}"
             )
 
 

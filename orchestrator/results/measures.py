@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-SESSION_METRICS = ("micro", "macro", "base", "novel", "harmonic")
+ACCURACIES = ("micro", "macro", "base", "novel", "harmonic")
+SESSION_METRICS = (*ACCURACIES, "unknown_auroc")
 COST = ("seconds", "parameters_stored", "parameters_used")
 
 
@@ -45,6 +46,7 @@ _MEASURES = (
     Measure("final_top5", "final top-5", up=True),
     Measure("final_ece", "final ECE", up=False),
     Measure("final_residual", "final residual", up=False),
+    Measure("unknown_auroc", "unknown AUROC", up=True),
     Measure("intransigence", "intransigence", up=False, range=_DIFFERENCE),
 )
 MEASURES = {measure.name: measure for measure in _MEASURES}
@@ -85,6 +87,12 @@ FORMULAE = (
         "final residual",
         "fraction of clips that are predicted to be of a class that has left, after session T; undefined if none"
         " leaves",
+    ),
+    (
+        "unknown AUROC",
+        "how often a test clip of a known class has a higher unknown score (its highest score) than one of a class that"
+        " the next session brings, ties counted by half: 50 % for a score that does not separate them; mean over the"
+        " sessions after which classes come; undefined for runs of earlier versions",
     ),
     (
         "intransigence",

@@ -38,8 +38,8 @@ def embed(plan: Plan, at_once: int, progress: Callable[[int, int], None]) -> int
     Returns:
         Number of groups that were computed; 0 if the work is left to the trials.
     """
-    work = [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, _groups(plan)))]
-    if not work or sum(_seconds(chain, missing) for chain, missing in work) < MIN_SECONDS:
+    work = _work(plan)
+    if _seconds_of(work) < MIN_SECONDS:
         return 0
     config = plan.config
     total, done = sum(len(missing) for _, missing in work), 0
@@ -87,6 +87,21 @@ def _missing(chain: ChainConfig, groups: Sequence[Group]) -> Sequence[Group]:
     features = open_features(chain)[0]
     learner = _learner(chain, features)
     return [group for group in groups if not all(map(features.has, learner.requests(group)))]
+
+
+def embedding_seconds(plan: Plan) -> float:
+    """Estimated time for this process to compute the arrays that the store lacks."""
+    return _seconds_of(_work(plan))
+
+
+def _work(plan: Plan) -> list[tuple[ChainConfig, Sequence[Group]]]:
+    """Chains, and the groups with an array that the store lacks."""
+    groups = _groups(plan)
+    return [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, groups))]
+
+
+def _seconds_of(work: Sequence[tuple[ChainConfig, Sequence[Group]]]) -> float:
+    return sum(_seconds(chain, missing) for chain, missing in work)
 
 
 def _seconds(chain: ChainConfig, groups: Sequence[Group]) -> float:

@@ -198,21 +198,24 @@ def test_json(model_folder: Path, clips: dict[str, Path], tmp_path: Path, capsys
     assert main([str(model_folder), good, str(tmp_path / "none.wav"), "--json", "--windows", "--top", "2"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"schema_version", "model", "recordings"}
-    trial = json.loads((model_folder / FILE_NAME).read_text())["trial"]
+    described = json.loads((model_folder / FILE_NAME).read_text())
     assert document["model"] == {
         "folder": str(model_folder),
-        "trial": trial,
+        "trial": described["trial"],
         "session": 2,
         "method": "mfcc-ncm",
         "head": "nearest-mean",
         "classes": 6,
+        "threshold": described["thresholds"]["heads"]["nearest-mean"]["value"],
     }
     first, second = document["recordings"]
     assert {key: type(value) for key, value in first.items()} == {
-        "file": str, "error": type(None), "seconds": float, "windows": int, "classes": list, "timeline": list,
+        "file": str, "error": type(None), "seconds": float, "windows": int, "none_of_these": bool, "classes": list,
+        "timeline": list,
     }  # fmt: skip
     assert [set(entry) for entry in first["classes"]] == [{"label", "name", "probability", "score"}] * 2
-    assert [set(window) for window in first["timeline"]] == [{"start", "end", "label", "name", "probability"}]
+    keys = {"start", "end", "label", "name", "probability", "none_of_these"}
+    assert [set(window) for window in first["timeline"]] == [keys]
     assert second == {"file": str(tmp_path / "none.wav"), "error": "cannot be opened (No such file or directory)"}
 
 

@@ -1,5 +1,6 @@
 """Small corpora with the real names of files, folders and columns of published ones; the recordings are noise."""
 
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,12 +12,13 @@ URBAN = ("air_conditioner", "car_horn", "children_playing", "dog_bark")
 WORDS = ("bed", "cat", "five", "zero")
 
 
-def record(path: Path, seconds: float = 0.2, rate: int = 16_000, **options: str) -> None:
-    """Writes noise at a frequency that depends on the path."""
+def record(path: Path, seconds: float = 0.2, rate: int = 16_000, label: int | None = None, **options: str) -> None:
+    """Writes noise and a tone that depend on the last components of the path; labels are half an octave apart."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(int.from_bytes(path.name.encode()) % 2**32)
+    random = np.random.default_rng(zlib.crc32("/".join(path.parts[-3:]).encode()))
     time = np.arange(round(seconds * rate)) / rate
-    wave = 0.2 * np.sin(2 * np.pi * random.uniform(200, 2000) * time) + 0.05 * random.standard_normal(len(time))
+    pitch = random.uniform(200, 2000) if label is None else 300 * 2 ** (label / 2) * random.uniform(0.95, 1.05)
+    wave = 0.2 * np.sin(2 * np.pi * pitch * time) + 0.05 * random.standard_normal(len(time))
     soundfile.write(path, wave, rate, subtype="PCM_16", **options)
 
 
@@ -30,12 +32,12 @@ def write_csv(path: Path, header: str, rows: Iterable[Sequence[object]], separat
 def esc50(root: Path) -> None:
     """Five classes; in each of five folds two recordings of one source and one of another."""
     rows = []
-    for name, target, esc10 in ESC:
+    for label, (name, target, esc10) in enumerate(ESC):
         for fold in range(1, 6):
             for source, take in ((0, "A"), (0, "B"), (1, "A")):
                 recording = 100_000 + 1000 * target + 10 * fold + source
                 file = f"{fold}-{recording}-{take}-{target}.wav"
-                record(root / "audio" / file)
+                record(root / "audio" / file, label=label)
                 rows.append((file, fold, target, name, esc10, recording, take))
     write_csv(root / "meta/esc50.csv", "filename,fold,target,category,esc10,src_file,take", rows)
 
@@ -48,7 +50,7 @@ def urbansound8k(root: Path) -> None:
             recording = 1000 * number + fold
             for slice_number in range(2):
                 file = f"{recording}-{number}-0-{slice_number}.wav"
-                record(root / f"audio/fold{fold}" / file)
+                record(root / f"audio/fold{fold}" / file, label=number)
                 rows.append((file, recording, 0.5 * slice_number, 0.5 * slice_number + 0.2, 1, fold, number, name))
     header = "slice_file_name,fsID,start,end,salience,fold,classID,class"
     write_csv(root / "metadata/UrbanSound8K.csv", header, rows)
@@ -57,11 +59,11 @@ def urbansound8k(root: Path) -> None:
 def speech_commands(root: Path) -> None:
     """Four words of ten speakers, two takes each; the lists name the takes of a speaker together."""
     lists: dict[str, list[Sequence[str]]] = {"validation_list.txt": [], "testing_list.txt": []}
-    for word in WORDS:
+    for label, word in enumerate(WORDS):
         for speaker in range(10):
             for take in range(2):
                 path = f"{word}/{speaker:08x}_nohash_{take}.wav"
-                record(root / path)
+                record(root / path, label=label)
                 if speaker >= 6:
                     lists["testing_list.txt" if speaker >= 8 else "validation_list.txt"].append((path,))
     for name, rows in lists.items():

@@ -252,3 +252,32 @@ def test_micro_and_macro_differ_if_classes_have_unequal_numbers_of_clips() -> No
     assert (summary.final, summary.final_macro) == pytest.approx((2 / 5, (1 / 2 + 0) / 2))
     assert (summary.pd, summary.pd_macro) == pytest.approx((1 - 2 / 5, 1 - 1 / 4))
     assert (summary.aa, summary.aa_macro) == pytest.approx(((1 + 2 / 5) / 2, (1 + 1 / 4) / 2))
+
+
+def test_unknown_auroc_of_a_chain() -> None:
+    """By hand: 3 of 4 pairs are in order after session 0, half of them after session 1; nothing comes after 2."""
+    first = SessionPredictions([0, 1], [0, 1], scores=[3, 1], unknown_scores=[2, 0])
+    second = SessionPredictions([0, 1, 2], [0, 1, 2], scores=[1, 1, 1], unknown_scores=[1])
+    third = SessionPredictions([0, 1, 2, 3], [0, 1, 2, 3], scores=[4, 3, 2, 1])
+    classes = [[0, 1], [2], [3]]
+    scores = metrics.score_chain([first, second, third], classes, planned=3)
+    np.testing.assert_allclose(scores.unknown_auroc, [0.75, 0.5, NAN])
+    assert metrics.summarise(scores).unknown_auroc == 0.625
+    unfinished = metrics.score_chain([first, second], classes[:2], planned=3)
+    assert math.isnan(metrics.summarise(unfinished).unknown_auroc)
+    old = second._replace(unknown_scores=None)  # a session of an earlier version
+    assert math.isnan(metrics.summarise(metrics.score_chain([first, old, third], classes, planned=3)).unknown_auroc)
+    one = metrics.score_chain([third], [[0, 1, 2, 3]], planned=1)
+    assert math.isnan(metrics.summarise(one).unknown_auroc)
+
+
+def test_unknown_auroc_where_classes_leave() -> None:
+    """The mean is over the sessions before the last one that brings classes."""
+    kept = SessionPredictions([0, 1], [0, 1], scores=[2, 2], unknown_scores=[1])
+    left = SessionPredictions([0], [0], scores=[1], unknown_scores=[2])
+    last = SessionPredictions([0, 2], [0, 2], scores=[1, 1])
+    end = SessionPredictions([2], [2], scores=[1])
+    classes: list[list[int]] = [[0, 1], [], [2], []]
+    scores = metrics.score_chain([kept, left, last, end], classes, 4, left=[[], [1], [], [0]])
+    np.testing.assert_allclose(scores.unknown_auroc, [1, 0, NAN, NAN])
+    assert metrics.summarise(scores).unknown_auroc == 0.5

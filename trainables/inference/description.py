@@ -14,7 +14,7 @@ from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
 from trainables.records import SeedTriple
 
-SCHEMA_VERSION: Literal[3] = 3  # 1: without calibration and training; 2: without the protocol hash
+SCHEMA_VERSION: Literal[3] = 3  # 1: without calibration and training; 2: without protocol hash and thresholds
 CALIBRATION_BINS = 15  # as in Guo et al. 2017
 FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
@@ -98,6 +98,38 @@ class Calibration(_Frozen):
     heads: dict[str, HeadCalibration]
 
 
+class HeadThreshold(_Frozen):
+    """Below which unknown score a sound is of none of the classes.
+
+    Attributes:
+        value: the threshold, on the scale of the head's scores.
+        kept: fraction of the validation clips of known classes that are not below it.
+        rejected: fraction of the validation clips of other classes that are below it; None without such clips.
+    """
+
+    value: float = Field(allow_inf_nan=False)
+    kept: float = Field(ge=0, le=1)
+    rejected: float | None = Field(None, ge=0, le=1)
+
+
+class Thresholds(_Frozen):
+    """Thresholds chosen on validation clips; see `trainables.inference.thresholds`.
+
+    Attributes:
+        keep: fraction of the clips of known classes that was to be kept, at least.
+        clips: number of these clips.
+        other_clips: number of validation clips of classes that the model does not know.
+        other_classes: number of their classes.
+        heads: by name.
+    """
+
+    keep: float = Field(gt=0, le=1)
+    clips: int = Field(ge=1)
+    other_clips: int = Field(ge=0)
+    other_classes: int = Field(ge=0)
+    heads: dict[str, HeadThreshold]
+
+
 class Training(_Frozen):
     """What the model has learned from.
 
@@ -118,6 +150,7 @@ class Description(_Frozen):
     Attributes:
         calibration: None in an export of schema version 1, whose probabilities are not calibrated.
         training: None in an export of schema version 1.
+        thresholds: None without validation clips, and in an export of schema version 1 or 2: every sound gets a class.
         protocol_hash: of the chain; None in an export of schema version 1 or 2.
         notes: the learner's state without its tensors.
         classes: in the order of the columns of scores.
@@ -152,6 +185,7 @@ class Description(_Frozen):
     files: dict[str, Digest]
     calibration: Calibration | None = None
     training: Training | None = None
+    thresholds: Thresholds | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> "Description":
@@ -162,6 +196,8 @@ class Description(_Frozen):
             raise ValueError(f"default_head: expected one of {', '.join(self.heads)}, found {self.default_head!r}")
         if self.calibration is not None and set(self.calibration.heads) != set(self.heads):
             raise ValueError(f"calibration: expected the heads {', '.join(self.heads)}")
+        if self.thresholds is not None and set(self.thresholds.heads) != set(self.heads):
+            raise ValueError(f"thresholds: expected the heads {', '.join(self.heads)}")
         if (window := self.frontend.window or 0) > 2 * self.num_samples:
             raise ValueError(f"frontend.window: expected at most twice the {self.num_samples} samples, found {window}")
         if len({entry.label for entry in self.classes}) != len(self.classes):
@@ -171,6 +207,10 @@ class Description(_Frozen):
     def temperature(self, head: str) -> float:
         """What the scores of a head are divided by to become probabilities."""
         return self.calibration.heads[head].temperature if self.calibration is not None else 1.0
+
+    def threshold(self, head: str) -> float | None:
+        """Below which unknown score a sound is of none of the classes; None without thresholds."""
+        return self.thresholds.heads[head].value if self.thresholds is not None else None
 
     def save(self, folder: Path) -> None:
         """Writes `folder/model.json`, with its checksum."""

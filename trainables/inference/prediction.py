@@ -10,6 +10,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.inference.exported_model import ExportedModel
 from trainables.inference.windows import read
+from trainables.unknown_score import unknown_score
 
 WINDOWS_PER_BATCH = 32
 
@@ -34,13 +35,18 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Window:
-    """The most probable class of a window, from `start` to `end` in seconds."""
+    """The most probable class of a window, from `start` to `end` in seconds.
+
+    Attributes:
+        none_of_these: see `Prediction`.
+    """
 
     start: float
     end: float
     label: int
     name: str
     probability: float
+    none_of_these: bool | None
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,15 @@ class Prediction:
     Attributes:
         seconds: length of the recording.
         windows: number of windows.
+        none_of_these: whether the unknown score, of the mean scores, is below the threshold of the head; None without a
+            threshold, or if it was not requested.
         classes: the most probable first.
         timeline: the windows in order; empty if it was not requested.
     """
 
     seconds: float
     windows: int
+    none_of_these: bool | None
     classes: tuple[ClassScore, ...]
     timeline: tuple[Window, ...]
 
@@ -69,6 +78,7 @@ def predict(
     hop: float | None = None,
     timeline: bool = False,
     loudness: bool | None = None,
+    unknown: bool = True,
     listener: Callable[[int, int], None] | None = None,
 ) -> Prediction:
     """Classifies one recording.
@@ -81,6 +91,7 @@ def predict(
         hop: seconds from one window to the next (default: half a window).
         timeline: whether the result lists the windows.
         loudness: whether to normalise the recording to -23 LUFS (default: as the model's benchmark).
+        unknown: whether the answer may be that the sound is of none of the classes, if the model has a threshold.
         listener: called with the numbers of windows done and in total.
 
     Raises:
@@ -95,6 +106,7 @@ def predict(
     recording = read(path, description.sample_rate, loudness=description.loudness if loudness is None else loudness)
     starts = recording.starts(description.num_samples, step)
     temperature = description.temperature(head)
+    threshold = description.threshold(head) if unknown else None
     total = torch.zeros(len(description.classes), dtype=torch.float64)
     windows: list[Window] = []
     for first in range(0, len(starts), WINDOWS_PER_BATCH):
@@ -102,16 +114,21 @@ def predict(
         scores = model.score(recording.windows(batch, description.num_samples))[head].double()
         total += scores.sum(dim=0)
         if timeline:
-            for start, probabilities in zip(batch.tolist(), (scores / temperature).softmax(dim=1), strict=True):
+            below = [None] * len(batch) if threshold is None else (unknown_score(scores) < threshold).tolist()
+            all_probabilities = (scores / temperature).softmax(dim=1)
+            for start, probabilities, is_none in zip(batch.tolist(), all_probabilities, below, strict=True):
                 best = int(probabilities.argmax())
                 end = min(start + description.num_samples, len(recording.samples)) / description.sample_rate
                 entry = description.classes[best]
                 probability = float(probabilities[best])
-                windows.append(Window(start / description.sample_rate, end, entry.label, entry.name, probability))
+                begin = start / description.sample_rate
+                windows.append(Window(begin, end, entry.label, entry.name, probability, is_none))
         if listener:
             listener(first + len(batch), len(starts))
-    classes = _top_classes(model, total / len(starts), temperature, top)
-    return Prediction(recording.seconds, len(starts), classes, tuple(windows))
+    mean = total / len(starts)
+    is_none = None if threshold is None else bool(unknown_score(mean[None]) < threshold)
+    classes = _top_classes(model, mean, temperature, top)
+    return Prediction(recording.seconds, len(starts), is_none, classes, tuple(windows))
 
 
 def _top_classes(model: ExportedModel, scores: torch.Tensor, temperature: float, top: int) -> tuple[ClassScore, ...]:

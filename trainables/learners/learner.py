@@ -65,6 +65,7 @@ class Learner(ABC):
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
         forgets: whether `forget` removes a class exactly; otherwise a class that leaves is still predicted.
+        closed_form: whether it trains nothing and a session takes a fraction of a second (`ClosedForm`).
 
     Args of the constructor:
         settings: validated.
@@ -84,6 +85,7 @@ class Learner(ABC):
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
     forgets: ClassVar[bool] = False
+    closed_form: ClassVar[bool] = False
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -139,6 +141,10 @@ class Learner(ABC):
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         """Scores of clips from every head: `{head: [clips, classes seen so far]}`, higher is more likely."""
+
+    def score_groups(self, groups: Sequence[tuple[int, ...]]) -> list[dict[str, Tensor]]:
+        """`score` of several groups of clips; a method may score them together."""
+        return [self.score(group) for group in groups]
 
     @abstractmethod
     def state(self) -> State:

@@ -86,7 +86,9 @@ class DER(ExpandingLearner):
         if session.index == 0:
             self._learn_base(session, generator)
         else:
-            self._learn_increment(session, generator)
+            self.learn_increment(session, generator)
+            if self.settings.incremental_weight_align:
+                align_weights(self.head, len(self.classes) - len(session.classes))
         support = self.stack.embed(session.support)
         self.exemplars.add_from_support(session, support, self.settings.exemplars_per_class)
         self.update_exemplar_means()
@@ -111,39 +113,5 @@ class DER(ExpandingLearner):
             autocast=features.autocast,
             where=session_name(session),
         )
-        self.stack.append(extractor)
-        self.head = frozen(head)
-
-    def _learn_increment(self, session: Session, generator: torch.Generator) -> None:
-        """Trains F_t, the grown head and the auxiliary head on the new support and the exemplars."""
-        features, device, dim = self.features, self.features.device, self.features.backbone.dim
-        groups, labels = self.exemplars.with_support(session)
-        inputs = self.stack.inputs(groups)
-        old = self.stack.embed_groups(groups)
-        targets = column_labels(labels, self.classes).to(device)
-        known = len(self.classes) - len(session.classes)
-        auxiliary_targets = (targets - known + 1).clamp_min(0)
-
-        extractor = trainable(self.stack.parts[-1])
-        head = linear_head(old.shape[1] + dim, len(self.classes), generator, grown_from=self.head).to(device)
-        auxiliary = linear_head(dim, len(session.classes) + 1, generator).to(device)
-
-        def loss(batch: Tensor) -> Tensor:
-            new = extractor(inputs[batch])
-            linear_loss = nn.functional.cross_entropy(head(torch.cat([old[batch], new], dim=1)), targets[batch])
-            auxiliary_loss = nn.functional.cross_entropy(auxiliary(new), auxiliary_targets[batch])
-            return linear_loss + self.settings.incremental_alpha_aux * auxiliary_loss
-
-        train(
-            loss,
-            [extractor, head, auxiliary],
-            self.settings.incremental_schedule(),
-            clips=len(targets),
-            generator=generator,
-            autocast=features.autocast,
-            where=session_name(session),
-        )
-        if self.settings.incremental_weight_align:
-            align_weights(head, known)
         self.stack.append(extractor)
         self.head = frozen(head)

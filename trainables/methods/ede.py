@@ -131,9 +131,16 @@ class EDE(ExpandingLearner):
     def learn(self, session: Session, generator: torch.Generator) -> None:
         self.classes += session.labels
         if session.index == 0:
-            self._learn_base(session, generator)
+            backbone = self.features.token_backbone
+            part = backbone.new_part(generator, self.settings.part_initialisation)
+            head = linear_head(backbone.dim, len(self.classes), generator)
+            self.train_base(session, part, head, generator)
         else:
-            self._learn_increment(session, generator)
+            self.learn_increment(session, generator)
+        self.remember(session)
+
+    def remember(self, session: Session) -> None:
+        """Updates prototypes and exemplars, after the training of a session."""
         self._update_prototypes(session)
         count = self.settings.exemplars_per_class
         if self.settings.exemplar_pool == "support":
@@ -144,13 +151,30 @@ class EDE(ExpandingLearner):
             self.exemplars.add(session, pools, vectors, count)
         self.update_exemplar_means()
 
-    def _learn_base(self, session: Session, generator: torch.Generator) -> None:
-        """Trains G, S_0 and the head with cross-entropy, on batches that are mixed with probability `base_mixup`."""
-        features, device, backbone = self.features, self.features.device, self.features.token_backbone
+    def train_base(
+        self,
+        session: Session,
+        part: SpecialisedPart,
+        head: nn.Linear,
+        generator: torch.Generator,
+        orders: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        """Trains G, S_0 and the head with cross-entropy, on batches that are mixed with probability `base_mixup`.
+
+        Args:
+            session: the base session, whose labels are in `classes` already.
+            part: S_0 before training.
+            head: `[dim]` to the base classes, before training; it becomes `self.head`.
+            generator: shuffles and mixes.
+            orders: row numbers of the support clips in the order of each epoch (default: shuffled).
+
+        Raises:
+            EarshotError: the loss is not finite.
+        """
+        features, device = self.features, self.features.device
         support, probability = session.support, self.settings.base_mixup
-        shared = trainable(backbone)
-        part = self.first_part(generator).to(device)
-        head = self.new_head(session, backbone.dim, generator).to(device)
+        shared = trainable(features.token_backbone)
+        part, head = part.to(device), head.to(device)
         inputs = features.inputs(support)
         targets = nn.functional.one_hot(column_labels(session.support_labels, self.classes)).float()
 
@@ -171,61 +195,11 @@ class EDE(ExpandingLearner):
             generator=generator,
             autocast=features.autocast,
             where=session_name(session),
-            orders=self.clip_orders(session),
+            orders=orders,
         )
         self.stack.set_shared(shared)
         self.stack.append(part)
         self.head = frozen(head)
-
-    def _learn_increment(self, session: Session, generator: torch.Generator) -> None:
-        """Trains S_t, the grown head and the auxiliary head on the new support and the exemplars."""
-        features, device, dim = self.features, self.features.device, self.features.backbone.dim
-        groups, labels = self.exemplars.with_support(session)
-        tokens = self.stack.inputs(groups)
-        old = self.stack.embed_groups(groups)
-        targets = column_labels(labels, self.classes).to(device)
-        known = len(self.classes) - len(session.classes)
-        auxiliary_targets = (targets - known + 1).clamp_min(0)
-
-        part = trainable(self.stack.parts[-1])
-        head = self.new_head(session, old.shape[1] + dim, generator).to(device)
-        auxiliary = self.new_auxiliary_head(session, generator).to(device)
-
-        def loss(batch: Tensor) -> Tensor:
-            new = part(tokens[batch])
-            linear_loss = nn.functional.cross_entropy(head(torch.cat([old[batch], new], dim=1)), targets[batch])
-            auxiliary_loss = nn.functional.cross_entropy(auxiliary(new), auxiliary_targets[batch])
-            return linear_loss + self.settings.incremental_alpha_aux * auxiliary_loss
-
-        train(
-            loss,
-            [part, head, auxiliary],
-            self.settings.incremental_schedule(),
-            clips=len(targets),
-            generator=generator,
-            autocast=features.autocast,
-            where=session_name(session),
-            orders=self.clip_orders(session),
-        )
-        self.stack.append(part)
-        self.head = frozen(head)
-
-    def first_part(self, generator: torch.Generator) -> SpecialisedPart:
-        """S_0 before training."""
-        return self.features.token_backbone.new_part(generator, self.settings.part_initialisation)
-
-    def new_head(self, session: Session, inputs: int, generator: torch.Generator) -> nn.Linear:
-        """The head over e(x) before a session's training: that of the session before, grown."""
-        old = self.head if session.index else None
-        return linear_head(inputs, len(self.classes), generator, grown_from=old)
-
-    def new_auxiliary_head(self, session: Session, generator: torch.Generator) -> nn.Linear:
-        """The auxiliary head before a session's training."""
-        return linear_head(self.features.backbone.dim, len(session.classes) + 1, generator)
-
-    def clip_orders(self, session: Session) -> Sequence[Sequence[int]] | None:
-        """Per epoch the rows of the training clips (support, then exemplars) in order; None: shuffled."""
-        return None
 
     def _update_prototypes(self, session: Session) -> None:
         """Computes the prototypes of the new classes, and the values of the old ones that are not kept."""

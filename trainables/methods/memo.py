@@ -69,7 +69,9 @@ class MEMO(ExpandingLearner):
         if session.index == 0:
             self._learn_base(session, generator)
         else:
-            self._learn_increment(session, generator)
+            self.learn_increment(session, generator)
+            if self.settings.incremental_weight_align:
+                align_weights(self.head, len(self.classes) - len(session.classes))
         support = self.stack.embed(session.support)
         self.exemplars.add_from_support(session, support, self.settings.exemplars_per_class)
         self.update_exemplar_means()
@@ -96,40 +98,6 @@ class MEMO(ExpandingLearner):
             where=session_name(session),
         )
         self.stack.set_shared(shared)
-        self.stack.append(part)
-        self.head = frozen(head)
-
-    def _learn_increment(self, session: Session, generator: torch.Generator) -> None:
-        """Trains S_t, the grown head and the auxiliary head on the new support and the exemplars."""
-        features, device, dim = self.features, self.features.device, self.features.backbone.dim
-        groups, labels = self.exemplars.with_support(session)
-        tokens = self.stack.inputs(groups)
-        old = self.stack.embed_groups(groups)
-        targets = column_labels(labels, self.classes).to(device)
-        known = len(self.classes) - len(session.classes)
-        auxiliary_targets = (targets - known + 1).clamp_min(0)
-
-        part = trainable(self.stack.parts[-1])
-        head = linear_head(old.shape[1] + dim, len(self.classes), generator, grown_from=self.head).to(device)
-        auxiliary = linear_head(dim, len(session.classes) + 1, generator).to(device)
-
-        def loss(batch: Tensor) -> Tensor:
-            new = part(tokens[batch])
-            linear_loss = nn.functional.cross_entropy(head(torch.cat([old[batch], new], dim=1)), targets[batch])
-            auxiliary_loss = nn.functional.cross_entropy(auxiliary(new), auxiliary_targets[batch])
-            return linear_loss + self.settings.incremental_alpha_aux * auxiliary_loss
-
-        train(
-            loss,
-            [part, head, auxiliary],
-            self.settings.incremental_schedule(),
-            clips=len(targets),
-            generator=generator,
-            autocast=features.autocast,
-            where=session_name(session),
-        )
-        if self.settings.incremental_weight_align:
-            align_weights(head, known)
         self.stack.append(part)
         self.head = frozen(head)
 

@@ -142,11 +142,12 @@ function drawCurves() {
   const ends = methods.map((m) => ({ text: label(m), colour: colour(m), y: hundred(series(m).map((v) => v.mean).filter((v) => v !== null).pop()) }));
   if (limits && limits.some((value) => value < 1)) ends.push({ text: "ceiling", colour: css("--soft"), y: hundred(limits[limits.length - 1]) });
   draw("curves", traces, {
-    xaxis: sessionsAxis(), yaxis: percentAxis("accuracy", [low, high]),
+    xaxis: sessionsAxis(), yaxis: percentAxis(state.measure === "unknown_auroc" ? "AUROC" : "accuracy", [low, high]),
     annotations: narrow() ? [] : endLabels(ends, low, high, (high - low) * 0.055),
   }, none);
   $("note-curves").textContent = limits && limits.some((value) => value < 1) ? `${DATA.ceilings.labels} labels share test clips with other labels; no classifier can exceed the dotted line.` : "";
-  table("curves", "Accuracy on test clips, mean [95 % interval] (%)", ["method", ...DATA.seen.map((_, t) => `A_${t}`)],
+  const unknown = state.measure === "unknown_auroc";
+  table("curves", `${unknown ? "AUROC of the unknown score" : "Accuracy on test clips"}, mean [95 % interval] (%)`, ["method", ...DATA.seen.map((_, t) => (unknown ? `session ${t}` : `A_${t}`))],
     methods.map((m) => [label(m), ...series(m).map((v) => (v.low === null ? percent(v.mean) : `${percent(v.mean)} [${percent(v.low)}, ${percent(v.high)}]`))]));
 }
 
@@ -332,8 +333,9 @@ function drawCost() {
 }
 
 function filterRows() {
-  document.querySelectorAll(".board tbody tr").forEach((row) => {
-    row.hidden = state.off.has(row.dataset.method) || (state.head !== "" && row.dataset.head !== state.head);
+  document.querySelectorAll("tr[data-method]").forEach((row) => {
+    const other = state.head !== "" && row.dataset.head !== undefined && row.dataset.head !== state.head;
+    row.hidden = state.off.has(row.dataset.method) || other;
   });
 }
 
@@ -347,7 +349,7 @@ function readState() {
   state.off = new Set(params.getAll("off"));
   const heads = [...$("head").options].map((option) => option.value);
   state.head = heads.includes(params.get("head")) ? params.get("head") : "";
-  state.measure = ["micro", "macro", "base", "novel", "harmonic"].includes(params.get("measure")) ? params.get("measure") : "micro";
+  state.measure = [...$("measure").options].map((option) => option.value).includes(params.get("measure")) ? params.get("measure") : "micro";
   state.focus = DATA.methods.some((m) => m.name === params.get("focus")) ? params.get("focus") : [...DATA.methods].sort((a, b) => a.rank - b.rank)[0].name;
   const session = Number(params.get("session") ?? DATA.sessions - 1);
   state.session = Number.isInteger(session) && session >= 0 && session < DATA.sessions ? session : DATA.sessions - 1;

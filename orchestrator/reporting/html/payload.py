@@ -16,6 +16,7 @@ from orchestrator.reporting.facts import benchmark_names, classes_leave, protoco
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
+from orchestrator.results.mistakes import confident_mistakes
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
@@ -25,6 +26,7 @@ from orchestrator.statistics.variance_components import split_variance
 
 DIGITS = 5
 PALETTE = (*style.PALETTE[:-1], "#7F7F7F")  # black is invisible on a dark page
+MISTAKES_SHOWN = 5  # of a method
 CHAIN_METRICS_SHOWN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
 
 
@@ -62,6 +64,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "pareto": _pareto(run, estimates),
         "importance": {name: shares for name in run.entries if (shares := importances(run, name))},
         "ceilings": limits and dataclasses.asdict(limits),
+        "mistakes": [mistake for method in order for mistake in _mistakes(run, method)],
         "cost": [_cost(run, method["configuration"]) for method in methods],
         "work": dataclasses.asdict(work(run)),
     }
@@ -139,6 +142,23 @@ def _configuration(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
         "validation": _estimate(estimates.chain(name, head, "val")["aa"]),
         "test": _estimate(estimates.chain(name, head, "test")["aa"]),
     }
+
+
+def _mistakes(run: Run, method: dict[str, Any]) -> list[dict[str, Any]]:
+    """The most confident mistakes of a method over all chains."""
+    names = run.class_names(method["configuration"])
+    mistakes = confident_mistakes(run, method["configuration"], method["head"], MISTAKES_SHOWN)[:MISTAKES_SHOWN]
+    return [
+        {
+            "method": method["name"],
+            "seeds": str(mistake.seeds),
+            "clip": mistake.clip,
+            "class": names[mistake.label],
+            "predicted": names[mistake.prediction],
+            "confidence": _rounded(mistake.confidence),
+        }
+        for mistake in mistakes
+    ]
 
 
 def _pareto(run: Run, estimates: Estimates) -> dict[str, Any] | None:

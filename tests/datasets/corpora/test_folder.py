@@ -1,5 +1,6 @@
 """The folder corpus: splits, clips, names and options."""
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -324,6 +325,38 @@ def test_links_to_folders_are_a_doubt(tmp_path: Path) -> None:
     expected = "links to folders are not followed (a/more, c): put the folders themselves there"
     assert doubts_of(tmp_path / "source") == expected
     assert doubts_of(tmp_path / "source", OPTIONS.model_copy(update={"min_files": 2})) == expected
+
+
+def test_folders_whose_names_look_like_spellings_of_one_are_a_doubt(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"{name}/{number}.wav" for name in ("Cat ", "cat", "dog") for number in range(2)))
+    assert doubts_of(tmp_path) == (
+        "labels that look like spellings of one class: 'Cat ' (2, first in Cat /0.wav), 'cat' (2, first in cat/0.wav); "
+        "rename the files or folders"
+    )
+
+
+def test_every_file_that_cannot_be_used_has_its_reason(tmp_path: Path) -> None:
+    tree(tmp_path, "elsewhere/0.wav", "in/a/0.wav", "in/a/b.c/1.WAV", "in/a/.hidden.wav", "in/a/..wav", "in/a/wav.")
+    source = tmp_path / "in"
+    (source / "a/empty.wav").touch()
+    (source / "a/folder.wav").mkdir()
+    os.mkfifo(source / "a/pipe.wav")
+    (source / "a/out.wav").symlink_to(tmp_path / "elsewhere/0.wav")
+    (source / "a/inside.wav").symlink_to("0.wav")
+    (source / "a/loop.wav").symlink_to("loop.wav")
+    (source / os.fsdecode(b"a/\xff.wav")).write_bytes(b"x")
+    inventory = inventory_of(source)
+    assert [file.path for file in inventory.files] == ["a/0.wav", "a/b.c/1.WAV", "a/inside.wav"]
+    status = (source / "a/0.wav").stat()
+    assert (inventory.files[0].size, inventory.files[0].mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert [rejection.file for rejection in inventory.rejected] == [
+        "a/\\xff.wav", "a/empty.wav", "a/loop.wav", "a/out.wav", "a/pipe.wav",
+    ]  # fmt: skip
+    reasons = [rejection.reason for rejection in inventory.rejected]
+    assert reasons[0] == "file name is not UTF-8" and reasons[1] == "zero bytes"
+    assert reasons[2].startswith("cannot be opened") or "loop" in reasons[2]
+    assert reasons[3:] == ["symbolic link leads outside the source folder", "not a regular file"]
+    assert inventory.others == ("a/wav.",)
 
 
 def test_folders_that_are_no_classes_and_other_formats_are_told(tmp_path: Path) -> None:

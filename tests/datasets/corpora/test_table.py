@@ -1,9 +1,10 @@
 """The table corpus: columns, labels, splits, groups and parts, and tables with mistakes."""
 
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -288,6 +289,78 @@ def test_spaces_and_spellings_are_reported(tmp_path: Path) -> None:
     assert plan.warnings[0] == f"spaces around 1 label removed, such as 'Dog ' ({tmp_path}/meta.csv: line 12)"
 
 
+@pytest.mark.parametrize(
+    ("labels", "doubt"),
+    [
+        (("cat", "Cat "), "spellings of one class: 'cat' (3, first in meta.csv: line 12), 'Cat' (3, first in meta"),
+        (("caf\u00e9", "cafe\u0301"), "like spellings of one class: 'caf\u00e9' (3, first in meta.csv: line 12), '"),
+        (("cat", "cat\u200b"), "spellings of one class: 'cat' (3, first in meta.csv: line 12), 'cat"),
+        (("cat", "N/A"), "column label: a label that looks like a missing value, 'N/A' (3, first in meta.csv: line"),
+        (("cat", "none"), "column label: a label that looks like a missing value, 'none' (3, first in meta.csv: line"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_probably_mistakes_are_doubts(labels: tuple[str, str], doubt: str, tmp_path: Path) -> None:
+    two_classes(tmp_path, *(f"{10 + number}.wav,{labels[number % 2]}" for number in range(6)))
+    for number in range(10, 16):
+        record(tmp_path / f"audio/{number}.wav")
+    assert doubt in doubts_of(tmp_path)
+
+
+def test_a_single_class_is_a_doubt(tmp_path: Path) -> None:
+    two_classes(tmp_path)
+    write_table(tmp_path, "file,label", *(f"{number},dog" for number in range(10)))
+    assert doubts_of(tmp_path) == (
+        "column label: 'dog' (10, first in meta.csv: line 2) is the only class; check which column is the class"
+    )
+
+
+def test_missing_values_are_no_group_and_no_fold(tmp_path: Path) -> None:
+    for number in range(12):
+        record(tmp_path / f"{number}.wav")
+    rows = [f"{n},{'ab'[n % 2]},{'nan' if n < 2 else n // 4},{1 + n // 4}" for n in range(12)]
+    write_table(tmp_path, "file,label,speaker,fold", *rows)
+    plan = plan_of(tmp_path, fold_column="none", group_column="speaker")
+    warning = "column speaker has no group in 2 rows, such as meta.csv: line 2: each of these recordings is a group by"
+    assert plan.warnings[0].startswith(warning) and plan.notes[1][1].startswith("5 by column speaker")
+    for cell, advice in (("NaN", "fix the table"), ("3x", "fix it, or give --test-folds")):
+        write_table(tmp_path, "file,label,speaker,fold", *rows[:-1], f"11,b,2,{cell}")
+        with pytest.raises(EarshotError, match=rf"line 13: column fold: expected the number of a fold.*; {advice}$"):
+            plan_of(tmp_path, group_column="none")
+
+
+def test_one_group_for_all_is_named(tmp_path: Path) -> None:
+    for number in range(8):
+        record(tmp_path / f"{number}.wav")
+    write_table(tmp_path, "file,label,speaker", *(f"{n},{'ab'[n % 2]},x" for n in range(8)))
+    assert plan_of(tmp_path).warnings == ("column speaker looks like groups, but has only one: not used",)
+    assert plan_of(tmp_path, group_column="none").warnings == ()
+
+
+def test_tables_that_name_no_recording_of_the_source(tmp_path: Path) -> None:
+    two_classes(tmp_path)
+    write_table(tmp_path, "file,label", *(f"{tmp_path}/audio/{n}.wav,{'ab'[n % 2]}" for n in range(10)))
+    with pytest.raises(EarshotError, match=r"meta.csv: line 2: column file: expected a path inside the source folder"):
+        plan_of(tmp_path)
+    write_table(tmp_path, "file,label")
+    with pytest.raises(EarshotError, match=r"meta.csv: expected rows below the header, found none; check --csv$"):
+        plan_of(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_of_files_in_another_unicode_form_are_found(form: Literal["NFC", "NFD"], tmp_path: Path) -> None:
+    two_classes(tmp_path, "caf\u00e9.wav,dog", "nai\u0308f,rain")
+    for name in ("caf\u00e9", "na\u00eff"):
+        record(tmp_path / f"audio/{unicodedata.normalize(form, name)}.wav")
+    plan = plan_of(tmp_path)
+    assert plan.files == 12 and plan.rejected == ()
+
+
+def test_long_names_of_missing_recordings_are_shortened(tmp_path: Path) -> None:
+    two_classes(tmp_path, *(f"{'x' * 9999}{number},dog" for number in range(3000)))
+    plan = plan_of(tmp_path)
+    assert len(plan.rejected) == 3000 and max(len(rejection.file) for rejection in plan.rejected) <= 303
+
+
 def test_rows_that_cannot_be_used_are_rejected_with_their_line(tmp_path: Path) -> None:
     two_classes(tmp_path, "10.wav,dog", "11.wav,", "12.wav,NaN", "1.wav,dog", "empty.wav,dog")
     for number in (11, 12):
@@ -313,6 +386,7 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_line(tmp_path: Path) -
         ("2.wav,dog", r"line 4: expected one label of every recording, found 1 with several, such as rain, dog of"),
         ("same.wav,dog", r"column file: expected the name of one recording \(this one is a/same.wav, b/same.wav\)"),
         ("3.wav,dog,x", r"line 12: expected 2 cells as in the header \(file, label\), found 3 \(the first is"),
+        (f"3.wav,{'x' * 1001}", r"line 12: column label: expected a label of at most 1000 characters, found 'xxx"),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_row_are_one_line(row: str, message: str, tmp_path: Path) -> None:

@@ -84,6 +84,26 @@ def test_a_bad_table_leaves_no_benchmark_and_names_the_line(tmp_path: Path, capf
     assert f"warning: spaces around 1 label removed, such as 'b ' ({table}: line 6)\n" in err
 
 
+def test_many_rejected_recordings_are_counted_and_listed_in_a_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        record(tmp_path / f"in/{number}.wav")
+    rows = [f"{number},{'ab'[number % 2]}" for number in range(4)]
+    (tmp_path / "in/t.csv").write_text("\n".join(["file,label", *rows, *(f"missing{n:04d},a" for n in range(3000))]))
+    write_shards("table", tmp_path / "in", tmp_path / "out", OPTIONS)
+    command = ["table", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--max-rejected=1", *SHORT]
+    for _ in range(2):  # the second time with nothing to do
+        assert main(command) == 0
+        printed, problems = capfd.readouterr()
+        assert problems.count("rejected: missing") == 10
+        assert f"\n... and 2990 more: see {tmp_path / 'out/rejected.csv'}\n" in problems
+        assert re.search(r"^files +3004, 3000 rejected", printed, re.M) and len(printed + problems) < 5000
+    listed = (tmp_path / "out/rejected.csv").read_text().splitlines()
+    assert len(listed) == 3001 and listed[3000] == "missing2999,not found (t.csv: line 3005)"
+    assert (tmp_path / "out/README.md").stat().st_size < 10_000
+
+
 def test_the_card_is_what_the_hub_reads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for number in range(8):
         record(tmp_path / f"in/{('<b>|x', 'yes')[number % 2]}/{number}.wav")

@@ -17,6 +17,8 @@ from tests.support.sweep_processes import PROTOCOL
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
 from trainables.session_results import SessionResults
+from trainables.store.layout import array_file
+from trainables.unknown import classes_to_come, unknown_address
 
 GRID = "{coefficients: {choice: [8, 13, 20]}}"
 RANGE = "{coefficients: {int: [2, 60]}}"  # for TPE: two rounds of configurations
@@ -117,6 +119,21 @@ def test_a_damaged_stage_is_left_to_the_workers(tones: Path, tmp_path: Path) -> 
     with TuneMonitor([]) as monitor:
         assert run_cached_trials(its_plan, Budget(None), monitor) is None
     assert not all_cached(its_plan)  # the damaged stage is removed
+
+
+def test_scores_of_classes_to_come_that_are_missing_are_left_to_the_workers(tones: Path, tmp_path: Path) -> None:
+    """As in a store of an earlier version: a worker computes them from the stored state."""
+    its_plan = plan(tones, tmp_path, GRID)
+    compute(its_plan)
+    features = tmp_path / "runs" / "store" / "features"
+    chain = Chain(its_plan.chain("mfcc-ncm", {"coefficients": 13}, (), its_plan.config.seeds[1]), tmp_path / "trial")
+    missing = features / array_file(unknown_address(chain.addresses()[0], classes_to_come(chain.sessions, 0)))
+    missing.unlink()
+    assert not all_cached(its_plan)
+    with TuneMonitor([]) as monitor:
+        assert run_cached_trials(its_plan, Budget(None), monitor) is None
+    assert chain.step().cached and missing.is_file()
+    assert all_cached(its_plan)
 
 
 def test_a_budget_stops_cached_trials(tones: Path, tmp_path: Path) -> None:

@@ -137,12 +137,19 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
             {"calibration": {"clips": 1, "bins": 15, "heads": {"prototype": {"temperature": 0}}}},
             "calibration.heads.prototype.temperature: Input should be greater than 0",
         ),
+        (
+            {"thresholds": {"keep": 0.9, "clips": 1, "other_clips": 0, "other_classes": 0, "heads": {}}},
+            "thresholds: expected the heads prototype",
+        ),
         ({"more": 1}, "more: Extra inputs are not permitted"),
         ({"method": "os.system"}, "method 'os.system': not known"),
         ({"version": 99}, "expected version 1 of simplecil with heads prototype, found version 99"),
         ({"settings": {"lr": 1}}, "settings: no key 'lr'"),
         ({"default_head": "x"}, "default_head: expected one of prototype, found 'x'"),
-        ({"heads": ["\x1b[31m"], "default_head": "\x1b[31m", "calibration": None}, r"with \x1b[31m"),
+        (
+            {"heads": ["\x1b[31m"], "default_head": "\x1b[31m", "calibration": None, "thresholds": None},
+            r"with \x1b[31m",
+        ),
         ({"notes": {}}, "does not fit simplecil (KeyError: 'classes')"),
         ({"notes": {"classes": [0, 1, 2, 3, 5, 4]}}, "classes: differ from those in the learner's state"),
         ({"classes": []}, "classes: Tuple should have at least 1 item"),
@@ -185,10 +192,12 @@ def test_code_named_in_the_config_of_the_backbone_is_ignored(exported: Callable[
 def test_an_export_of_schema_version_1_has_no_temperature(exported: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = exported(tmp_path / "model")
     content = json.loads((folder / FILE_NAME).read_text())
-    del content["calibration"], content["training"], content["checksum"]
+    assert content["thresholds"] is not None
+    del content["calibration"], content["training"], content["thresholds"], content["checksum"]
     (folder / FILE_NAME).write_text(json.dumps({**content, "schema_version": 1}))
     description = load_model(folder).description
     assert description.calibration is None and description.temperature("prototype") == 1
+    assert description.thresholds is None and description.threshold("prototype") is None
 
 
 def test_a_changed_digit_of_the_description_is_found(exported: Callable[[Path], Path], tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def test_the_default_head_of_compat_is_the_linear_one() -> None:
 
 def test_the_first_part_starts_as_its_setting_says(features: Features) -> None:
     """PyTorch's initialisation is uniform within 1 / sqrt(inputs), for weights and biases; LayerNorms are the same."""
-    parts = {kind: learned(features, 0, part_initialisation=kind).first_part(generator(0)) for kind in ("vit", "torch")}
+    kinds = ("vit", "torch")
+    parts = {kind: learned(features, 1, part_initialisation=kind, base_epochs=0).stack.parts[0] for kind in kinds}
     weight, bias = (
         {
             kind: values.detach()
