@@ -188,7 +188,7 @@ class Chain:
         return learner
 
     def _learner_after(self, index: int) -> Learner | None:
-        """The learner of sessions 0 to index: the current one, or one loaded from the stage; None if parts are missing."""
+        """The learner of sessions 0 to index: the current one, or that of the stage; None if it is incomplete."""
         if self.learner is None or self._learned != index + 1:
             state = self._store.state(self._addresses[index])
             if state is None:
