@@ -22,6 +22,11 @@ from trainables.networks.specs import Layer, Padding, Pool
 
 SCHEMA_VERSION: Literal[1] = 1
 
+Track = Literal["inductive", "transductive"]
+"""Whether a method classifies each clip alone, or the query clips of a session as one batch."""
+INDUCTIVE: Track = "inductive"
+TRANSDUCTIVE: Track = "transductive"
+
 EXCEEDED_FILE = "exceeded.json"
 """Beside the record of a trial that exceeded the memory limit; see `trainables.memory_limit`."""
 
@@ -106,6 +111,7 @@ class TrialRecord(BaseModel):
         configuration: '{method}-{8 hex digits}': the same for all seeds.
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
+        track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
         class_names: by label.
         trust_remote_code: the revision whose code ran, of a backbone that comes with its own.
         upsampled: sample rates of the clips and of the backbone, Hz, where the second is higher.
@@ -127,6 +133,7 @@ class TrialRecord(BaseModel):
     benchmark_fingerprint: str
     class_names: tuple[str, ...]
     protocol: dict[str, Any]
+    track: Track = Field(INDUCTIVE, exclude_if=lambda track: track == INDUCTIVE)
     backbone: str
     frontend: str
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")

@@ -17,6 +17,7 @@ from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
+from trainables.learners.transductive_learner import score_groups
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.backbones.backbone import WaveTransform
@@ -24,7 +25,7 @@ from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import ClipFormat, upsampling
-from trainables.records import SessionRecord, TrialRecord, predictions_digest
+from trainables.records import INDUCTIVE, TRANSDUCTIVE, SessionRecord, TrialRecord, predictions_digest
 from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
@@ -164,21 +165,29 @@ class Chain:
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
-        groups = []
-        for clips in classes_present(self.sessions[: index + 1]):
-            for split, positions in (("val", clips.validation), ("test", clips.query)):
-                if positions:  # no validation clips, where all train clips are support
-                    clip_ids = [self._table.clip_ids[position] for position in positions]
-                    scores = self._scores(learner, positions, index)
-                    groups.append(ScoredClips(split, clips.label, clip_ids, scores))
-        return predictions_table(groups, learner.classes)
+        present = classes_present(self.sessions[: index + 1])
+        groups = [
+            (split, clips.label, positions)
+            for clips in present
+            for split, positions in (("val", clips.validation), ("test", clips.query))
+            if positions  # no validation clips, where all train clips are support
+        ]
+        scores = {
+            split: iter(score_groups(learner, [positions for of, _, positions in groups if of == split]))
+            for split in ("val", "test")
+        }
+        scored = []
+        for split, label, positions in groups:
+            clip_ids = [self._table.clip_ids[position] for position in positions]
+            checked = self._checked(next(scores[split]), len(positions), learner, index)
+            scored.append(ScoredClips(split, label, clip_ids, checked))
+        return predictions_table(scored, learner.classes)
 
-    def _scores(self, learner: Learner, positions: tuple[int, ...], index: int) -> dict[str, Tensor]:
-        """The learner's scores, checked to be finite: an argmax over NaN would be published as a prediction."""
-        scores = learner.score(positions)
+    def _checked(self, scores: dict[str, Tensor], clips: int, learner: Learner, index: int) -> dict[str, Tensor]:
+        """The learner's scores, if they are finite: an argmax over NaN would be published as a prediction."""
         assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
         for head, values in scores.items():
-            assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
+            assert values.shape == (clips, len(learner.classes)), f"{head}: {tuple(values.shape)}"
             if not torch.isfinite(values).all():
                 raise EarshotError(
                     f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
@@ -200,6 +209,7 @@ class Chain:
             benchmark_fingerprint=manifest.fingerprint,
             class_names=self._table.class_names,
             protocol=config.protocol.model_dump(mode="json"),
+            track=TRANSDUCTIVE if method.transductive else INDUCTIVE,
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
             layer=config.layer if method.backbone else "last",
