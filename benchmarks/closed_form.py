@@ -28,6 +28,7 @@ from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import estimate
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
+from trainables.learners.transductive_learner import score_groups
 from trainables.methods.registry import find_method
 from trainables.session_chain import open_features
 
@@ -81,10 +82,12 @@ def accuracies(
     sessions = make_sessions(protocol, features.clips.table, order_seed=seed, support_seed=seed)
     for session in sessions:
         learner.learn(session, torch.Generator().manual_seed(1000 * seed + session.index))
-        hits = []
-        for clips in (clips for before in sessions[: session.index + 1] for clips in before.classes):
-            scores = learner.score(getattr(clips, split))[learner.heads[0]]
-            hits.append(scores.argmax(dim=1) == learner.classes.index(clips.label))
+        present = [clips for before in sessions[: session.index + 1] for clips in before.classes]
+        scored = score_groups(learner, [getattr(clips, split) for clips in present])
+        hits = [
+            scores[learner.heads[0]].argmax(dim=1) == learner.classes.index(clips.label)
+            for clips, scores in zip(present, scored, strict=True)
+        ]
         yield float(torch.cat(hits).double().mean())
 
 

@@ -6,7 +6,8 @@
 Chains are paired by class order, support draw and initialisation. Each method is represented by the configuration with
 the highest validation AA; test clips are evaluated only here. Decisions are based on a paired t test with Holm's
 correction over all comparisons; Wilcoxon's signed rank test, effect sizes and, for undecided comparisons, the number of
-further seeds that would decide them are shown too.
+further seeds that would decide them are shown too. Transductive methods are compared among themselves; with --against,
+differences between the two tracks are shown without a test.
 """
 
 import sys
@@ -49,7 +50,9 @@ def parser() -> CommandLine:
     command.add_argument(
         "--method", nargs="+", action="extend", metavar="NAME", help="methods to compare (default: all)"
     )
-    command.add_argument("--against", metavar="NAME", help="compare all others with this method (default: every two)")
+    command.add_argument(
+        "--against", metavar="NAME", help="compare all others with this method (default: every two of a track)"
+    )
     command.add_argument("--head", metavar="NAME", help="head of all methods (default: the default head of each)")
     command.add_argument("--metric", choices=tuple(MEASURES), default="aa", help="metric to compare (default: aa)")
     command.add_argument("--json", action="store_true", help="print JSON with fractions of one instead of text")

@@ -23,7 +23,9 @@ from trainables.networks.specs import Layer, Padding, Pool
 SCHEMA_VERSION: Literal[1] = 1
 
 Track = Literal["inductive", "transductive"]
-"""Whether a method classifies each clip alone, or the query clips of a session as one batch."""
+"""Whether a method classifies each clip alone, or the query clips of a session as one batch.
+
+Tables list them in this order, which is alphabetical."""
 INDUCTIVE: Track = "inductive"
 TRANSDUCTIVE: Track = "transductive"
 

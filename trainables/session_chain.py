@@ -173,27 +173,31 @@ class Chain:
             if positions  # no validation clips, where all train clips are support
         ]
         scores = {
-            split: iter(score_groups(learner, [positions for of, _, positions in groups if of == split]))
+            split: iter(self._scores(learner, [positions for of, _, positions in groups if of == split], index))
             for split in ("val", "test")
         }
-        scored = []
-        for split, label, positions in groups:
-            clip_ids = [self._table.clip_ids[position] for position in positions]
-            checked = self._checked(next(scores[split]), len(positions), learner, index)
-            scored.append(ScoredClips(split, label, clip_ids, checked))
+        scored = [
+            ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], next(scores[split]))
+            for split, label, positions in groups
+        ]
         return predictions_table(scored, learner.classes)
 
-    def _checked(self, scores: dict[str, Tensor], clips: int, learner: Learner, index: int) -> dict[str, Tensor]:
-        """The learner's scores, if they are finite: an argmax over NaN would be published as a prediction."""
-        assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
-        for head, values in scores.items():
-            assert values.shape == (clips, len(learner.classes)), f"{head}: {tuple(values.shape)}"
-            if not torch.isfinite(values).all():
-                raise EarshotError(
-                    f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
-                    "lower the learning rate"
-                )
-        return scores
+    def _scores(self, learner: Learner, groups: list[tuple[int, ...]], index: int) -> list[dict[str, Tensor]]:
+        """The learner's scores of each group of clips, all of them one batch of a transductive method.
+
+        They are checked to be finite: an argmax over NaN would be published as a prediction.
+        """
+        scored = score_groups(learner, groups)
+        for positions, scores in zip(groups, scored, strict=True):
+            assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
+            for head, values in scores.items():
+                assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
+                if not torch.isfinite(values).all():
+                    raise EarshotError(
+                        f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
+                        "lower the learning rate"
+                    )
+        return scored
 
     def _new_record(self) -> TrialRecord:
         """The record of a trial without finished sessions."""

@@ -41,6 +41,9 @@ from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
 
+ONE_BATCH = (
+    "Transductive: the recordings of one command are classified as one batch, so a result depends on all of them."
+)
 BATCH = 256  # validation clips in memory at a time
 
 Listener = Callable[[SessionRecord, int], None]
@@ -186,10 +189,8 @@ def _train_on_all(config: ChainConfig, session: int, validation: int, listener: 
 
 def _calibrate(shards: Shards, positions: tuple[int, ...], model: ExportedModel) -> Calibration:
     """Temperatures of a model, fitted to validation clips."""
-    parts = [model.score(shards.audio(positions[first : first + BATCH])) for first in range(0, len(positions), BATCH)]
-    scores = {
-        head: torch.cat([part[head] for part in parts] or [torch.empty(0, 1)]) for head in model.description.heads
-    }
+    parts = (shards.audio(positions[first : first + BATCH]) for first in range(0, len(positions), BATCH))
+    scores = model.score_parts(parts) if positions else {head: torch.empty(0, 1) for head in model.description.heads}
     column = {entry.label: index for index, entry in enumerate(model.description.classes)}
     return calibrate(scores, [column[int(shards.table.labels[position])] for position in positions])
 
@@ -340,13 +341,14 @@ def _readme(model: Description) -> str:
     seconds = model.num_samples / model.sample_rate
     loudness = "normalised to -23 LUFS (EBU R128)" if model.loudness else "loudness as recorded"
     training = model.training
+    batch = f"{ONE_BATCH}\n" if find_method(model.method).transductive else ""
     learned = f"Learned from {training.clips} of {training.of} train clips.\n" if training else ""
     return f"""\
 # {printable(model.trial)}
 
 Method `{model.method}`, heads {", ".join(model.heads)}; {len(model.classes)} classes after session {model.session}.
 Clips: {seconds:g} s at {model.sample_rate} Hz, {loudness}.
-{learned}
+{learned}{batch}
 ```sh
 earshot predict DIR recording.wav --top 5
 earshot predict DIR recording.wav --windows --json

@@ -13,7 +13,8 @@ from datasets.utils.console import PIPE_WIDTH
 from orchestrator.reporting.formatting import interval, number, percent
 from orchestrator.reporting.sentences import chosen_configuration, comparison_notes, verdict
 from orchestrator.results.measures import Measure
-from orchestrator.statistics.comparison import ComparedMethod, Comparison
+from orchestrator.statistics.comparison import ComparedMethod, Comparison, tested
+from trainables.records import INDUCTIVE
 
 _OPTIONAL = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
 """Columns that a narrow terminal leaves out, in this order."""
@@ -29,7 +30,7 @@ def print_comparison(
     for lines in (
         [chosen_configuration(method) for method in compared],
         [
-            *(verdict(comparison, measure, len(comparisons)) for comparison in comparisons),
+            *(verdict(comparison, measure, tested(comparisons)) for comparison in comparisons),
             *comparison_notes(compared, comparisons, measure),
         ],
     ):
@@ -47,6 +48,8 @@ def comparison_table(comparisons: Sequence[Comparison], measure: Measure, width:
         width: columns of the terminal; less important columns are left out until the table fits.
     """
     rows = [_cells(comparison) for comparison in comparisons]
+    if all(comparison.tracks == (INDUCTIVE, INDUCTIVE) for comparison in comparisons):
+        rows = [{name: cell for name, cell in row.items() if name != "track"} for row in rows]
     unlimited = Console(width=1000)
     for dropped in range(len(_OPTIONAL) + 1):
         table = _table(rows, measure, [name for name in rows[0] if name not in _OPTIONAL[:dropped]])
@@ -61,7 +64,7 @@ def _table(rows: Sequence[dict[str, str]], measure: Measure, columns: Sequence[s
         box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left",
     )  # fmt: skip
     for name in columns:
-        is_text = name in ("A", "B")
+        is_text = name in ("A", "B", "track")
         table.add_column(name, overflow="fold", justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
         table.add_row(*(Text(row[name]) for name in columns))
@@ -74,6 +77,7 @@ def _cells(comparison: Comparison) -> dict[str, str]:
     return {
         "A": comparison.first,
         "B": comparison.second,
+        "track": comparison.tracks[0] if comparison.tested else "different",
         "n": str(test.n),
         "mean A": percent(comparison.means[0]),
         "mean B": percent(comparison.means[1]),
@@ -96,6 +100,7 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
             "run": str(method.run.path),
             "method": method.choice.method,
             "backbone": method.choice.backbone,
+            "track": method.choice.track,
             "configuration": method.choice.configuration,
             "head": method.head,
             "validation_aa": method.choice.validation_aa,
@@ -107,8 +112,9 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
     rows = [
         {
             **dataclasses.asdict(comparison),
+            "tested": comparison.tested,
             "decided": comparison.decided,
-            "words": verdict(comparison, measure, len(comparisons)),
+            "words": verdict(comparison, measure, tested(comparisons)),
         }
         for comparison in comparisons
     ]

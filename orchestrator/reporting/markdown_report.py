@@ -6,6 +6,7 @@ import numpy as np
 
 from datasets.utils.errors import EarshotError
 from orchestrator.reporting.facts import (
+    by_track,
     chain_count,
     choices_of,
     classes_leave,
@@ -13,11 +14,13 @@ from orchestrator.reporting.facts import (
     entry_header,
     formulae,
     incomplete_trials,
+    name_with_track,
     what_ran,
 )
 from orchestrator.reporting.formatting import MISSING, interval, mean_std, number, percent, settings
 from orchestrator.reporting.markdown import escape, table
 from orchestrator.reporting.sentences import (
+    APART,
     DIFFERENCES,
     HOW_COUNTED,
     NO_SPREAD,
@@ -31,7 +34,7 @@ from orchestrator.reporting.tables import MethodRow
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
-from orchestrator.statistics.comparison import compare, compared_methods
+from orchestrator.statistics.comparison import compare, compared_methods, tested
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.hyperparameter_importance import MIN_CONFIGURATIONS, importances
 from orchestrator.statistics.pareto import candidates, objectives_of
@@ -105,7 +108,8 @@ def methods_markdown(run: Run, rows: Sequence[MethodRow]) -> str:
         for row in rows
     ]
     mark = [escape(PROVISIONAL_MARK) + "."] if any(row.choice.provisional for row in rows) else []
-    return "\n\n".join([escape(methods_caption(run, "n chains")), table(header, cells), *mark]) + "\n"
+    apart = [escape(APART)] if run.has_transductive else []
+    return "\n\n".join([escape(methods_caption(run, "n chains")), table(header, cells), *mark, *apart]) + "\n"
 
 
 def _marked(cells: list[str], *, provisional: bool) -> list[str]:
@@ -141,18 +145,24 @@ def _session_cell(run: Run, configuration: str, value: Estimate) -> str:
 
 
 def _differences(run: Run, choices: Sequence[Choice]) -> list[str]:
-    """Each method against the best one on validation clips."""
+    """Each method against the best one of its track on validation clips."""
+    parts = [part for of_track in by_track(choices) for part in _differences_within(run, of_track)]
+    return ["### Differences", *parts] if parts else []
+
+
+def _differences_within(run: Run, choices: Sequence[Choice]) -> list[str]:
     validated = [choice for choice in choices if not np.isnan(choice.validation_aa)]
     if len(choices) < 2 or not validated:
         return []
     best = max(validated, key=lambda choice: round(choice.validation_aa, 12)).label
     measure = MEASURES["aa"]
     try:
-        comparisons = compare(compared_methods([run]), measure, against=best)
+        compared = [one for one in compared_methods([run]) if one.choice in choices]
+        comparisons = compare(compared, measure, against=best)
     except EarshotError:  # no seed in common yet, or several protocols in one folder
         return []
-    lines = [f"- {escape(verdict(comparison, measure, len(comparisons)))}" for comparison in comparisons]
-    return ["### Differences", escape(DIFFERENCES.format(best=best)), "\n".join(lines)]
+    lines = [f"- {escape(verdict(comparison, measure, tested(comparisons)))}" for comparison in comparisons]
+    return [escape(DIFFERENCES.format(best=best)), "\n".join(lines)]
 
 
 def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
@@ -182,7 +192,7 @@ def _all_metrics(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> s
         [measure.title, "up" if measure.up else "down", *(mean_std(chain[measure.name]) for chain in chains)]
         for measure in MEASURES.values()
     ]
-    return table(["metric", "better", *(f">{choice.label}" for choice in choices)], rows)
+    return table(["metric", "better", *(f">{name_with_track(choice.entry)}" for choice in choices)], rows)
 
 
 def _hyperparameters(run: Run) -> list[str]:

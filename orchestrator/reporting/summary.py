@@ -9,9 +9,10 @@ from datasets.utils.text import one_line
 from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.options import SUMMARY_WIDTH
-from orchestrator.reporting.sentences import CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
+from orchestrator.reporting.sentences import APART_SHORT, CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
+from trainables.records import INDUCTIVE
 
 __all__ = ["SUMMARY_WIDTH", "summary_table"]
 
@@ -29,15 +30,18 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
     unlimited = Console(width=1000)
     for shown in range(sessions, 0, -1):
         columns = _aligned([_shortened(row, shown) for row in accuracies])
-        table = _table(run, [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)])
+        rows = [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)]
+        table = _table(run, rows, sum(choice.track == INDUCTIVE for choice in choices))
         if shown <= 2 or Measurement.get(unlimited, unlimited.options, table).maximum <= width:
             break
-    captions = [CHOSEN, MEAN_STD, PROVISIONAL_MARK if any(c.provisional for c in choices) else "", stopped_chains(run)]
+    mark = PROVISIONAL_MARK if any(choice.provisional for choice in choices) else ""
+    captions = [CHOSEN, MEAN_STD, mark, stopped_chains(run), APART_SHORT if run.has_transductive else ""]
     table.caption = "\n".join(filter(None, captions))
     return table
 
 
-def _table(run: Run, rows: list[list[str]]) -> Table:
+def _table(run: Run, rows: list[list[str]], inductive: int) -> Table:
+    """The first `inductive` rows are those of inductive methods; an empty line separates them from the others."""
     last = run.planned_sessions - 1
     benchmark = one_line(next(iter(run.trials.values())).benchmark)
     table = Table(
@@ -55,8 +59,10 @@ def _table(run: Run, rows: list[list[str]]) -> Table:
     table.add_column("A_0" if last == 0 else f"A_0 .. A_{last}", no_wrap=True)
     for name in ("AA", "PD", "forget", "final"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         table.add_row(*map(Text, row))
+        if number == inductive < len(rows):
+            table.add_row()
     return table
 
 

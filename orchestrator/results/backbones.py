@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.networks.specs import FRONT_ENDS, BackboneSpec, FrontEndSpec, distinguishing_parts
-from trainables.records import TrialRecord
+from trainables.records import INDUCTIVE, Track, TrialRecord
 
 NONE = "none"  # in the record of a method that uses no backbone
 
@@ -17,10 +17,12 @@ class Entry:
     Attributes:
         method: its name.
         backbone: its name with its options; empty where all trials have the same, or the method uses none.
+        track: whether the method sees the query clips of a session as one batch (`transductive`).
     """
 
     method: str
     backbone: str
+    track: Track = INDUCTIVE
 
     @property
     def label(self) -> str:
@@ -68,4 +70,6 @@ def entries_of(backbones: Mapping[str, str], trials: Mapping[str, TrialRecord]) 
         trials: records by name.
     """
     several = len({backbone for backbone in backbones.values() if backbone}) > 1
-    return {name: Entry(record.method, backbones[name] if several else "") for name, record in trials.items()}
+    return {
+        name: Entry(record.method, backbones[name] if several else "", record.track) for name, record in trials.items()
+    }
