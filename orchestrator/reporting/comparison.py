@@ -13,7 +13,7 @@ from datasets.utils.console import PIPE_WIDTH
 from orchestrator.reporting.formatting import interval, number, percent
 from orchestrator.reporting.sentences import chosen_configuration, comparison_notes, verdict
 from orchestrator.results.measures import Measure
-from orchestrator.statistics.comparison import ComparedMethod, Comparison, tested
+from orchestrator.statistics.comparison import ComparedMethod, Comparison, count_tested
 from trainables.records import INDUCTIVE
 
 _OPTIONAL = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
@@ -30,7 +30,7 @@ def print_comparison(
     for lines in (
         [chosen_configuration(method) for method in compared],
         [
-            *(verdict(comparison, measure, tested(comparisons)) for comparison in comparisons),
+            *(verdict(comparison, measure, count_tested(comparisons)) for comparison in comparisons),
             *comparison_notes(compared, comparisons, measure),
         ],
     ):
@@ -114,7 +114,7 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
             **dataclasses.asdict(comparison),
             "tested": comparison.tested,
             "decided": comparison.decided,
-            "words": verdict(comparison, measure, tested(comparisons)),
+            "words": verdict(comparison, measure, count_tested(comparisons)),
         }
         for comparison in comparisons
     ]

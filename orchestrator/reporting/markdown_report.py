@@ -34,7 +34,7 @@ from orchestrator.reporting.tables import MethodRow
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
-from orchestrator.statistics.comparison import compare, compared_methods, tested
+from orchestrator.statistics.comparison import compare, compared_methods, count_tested
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.hyperparameter_importance import MIN_CONFIGURATIONS, importances
 from orchestrator.statistics.pareto import candidates, objectives_of
@@ -161,7 +161,7 @@ def _differences_within(run: Run, choices: Sequence[Choice]) -> list[str]:
         comparisons = compare(compared, measure, against=best)
     except EarshotError:  # no seed in common yet, or several protocols in one folder
         return []
-    lines = [f"- {escape(verdict(comparison, measure, tested(comparisons)))}" for comparison in comparisons]
+    lines = [f"- {escape(verdict(comparison, measure, count_tested(comparisons)))}" for comparison in comparisons]
     return [escape(DIFFERENCES.format(best=best)), "\n".join(lines)]
 
 

@@ -25,7 +25,7 @@ APART = (
     "A transductive method predicts from the query clips of a session as one batch, without their labels, which is more"
     " than the other methods see; it is not ranked with them."
 )
-APART_SHORT = "transductive: sees the query clips of a session as one batch; not ranked with the others"
+APART_SHORT = "transductive: query clips seen as one batch; not ranked with the others"
 HOW_COUNTED = (
     "AA, PD, final, forgetting, BWT and cost are computed for chains with all planned sessions only, accuracies of a"
     " session for all chains that finished it; missing sessions are not counted. n is the number of chains behind a"

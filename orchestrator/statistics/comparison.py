@@ -170,7 +170,7 @@ def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str |
     ]
 
 
-def tested(comparisons: Sequence[Comparison]) -> int:
+def count_tested(comparisons: Sequence[Comparison]) -> int:
     """Number of comparisons that are tested: Holm's correction is over these."""
     return sum(comparison.tested for comparison in comparisons)
 

@@ -13,8 +13,9 @@ Zhou et al. CVPR 2024, arXiv 2403.12030.
 The adapters of a session are trained with cross-entropy over its own classes through a cosine head that is discarded,
 as those of RanPAC in the base session (`trainables/learners/adaptation.py`). They start new in every session.
 
-Formulas and settings are those of the release (LAMDA-PILOT, CIFAR-100 with ViT-B/16): alpha is divided by t there, and
-old prototypes are completed again in every session from all classes that came since, not from those of session j alone.
+Formulas and settings are those of the release (LAMDA-PILOT, CIFAR-100 with ViT-B/16), which divides alpha by t and by
+default completes old prototypes again in every session, from all classes that came since and not from those of session
+j alone; the text of the paper was not available where this was written.
 Different from it: the embedding is the mean over tokens, not the class token; the adapters have no dropout (0.1); their
 initial down-projection is uniform in +- 1 / sqrt(dim).
 

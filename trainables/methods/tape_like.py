@@ -47,7 +47,7 @@ class TapeLike(TransductiveLearner):
 
     name = "tape-like"
     version = 1
-    summary = "prototypes refined by the query clips of a session as one batch (transductive)"
+    summary = "prototypes refined by the query clips of a session as one batch"
     paper = "Gao et al. CVPR 2026, its prototype evolution; Ren et al. 2018, arXiv 1803.00676"
     Settings = TapeLikeSettings
     heads = ("refined",)

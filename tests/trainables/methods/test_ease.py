@@ -24,7 +24,7 @@ def test_old_prototypes_are_completed_by_hand() -> None:
 
 
 def test_a_later_session_completes_with_all_classes_since() -> None:
-    """Subspace 1 of the first class takes in the class of session 2, too; that of session 1 only has what came later."""
+    """Subspace 1 of the first class takes in the class of session 2, too, that of session 1 only later ones."""
     first, second = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
     third = torch.tensor([[[1.0, 0.0], [0.0, 4.0], [6.0, 0.0]]])
     completed = complete([first, second, third])
