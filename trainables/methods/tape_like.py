@@ -33,8 +33,8 @@ class TapeLikeSettings(Settings):
     """Settings of `tape-like`; the defaults were chosen on validation clips."""
 
     steps: int = Field(5, ge=0, description="refinements of the prototypes")
-    temperature: float = Field(32.0, gt=0, description="of the softmax that assigns query clips to classes")
-    query_weight: float = Field(0.5, ge=0, description="w, the weight of a query clip; a support clip has 1")
+    temperature: float = Field(64.0, gt=0, description="of the softmax that assigns query clips to classes")
+    query_weight: float = Field(1.0, ge=0, description="w, the weight of a query clip; a support clip has 1")
 
 
 class TapeLike(TransductiveLearner):
