@@ -77,7 +77,9 @@ TRANSDUCTIVE_ROWS = (
     Row("tape-like", "one step", (("steps", 1),)),
     Row("tape-like", "twenty steps", (("steps", 20),)),
     Row("tape-like", "temperature 16", (("temperature", 16.0),)),
-    Row("tape-like", "weight 0.1", (("query_weight", 0.1),)),
+    Row("tape-like", "temperature 256", (("temperature", 256.0),)),
+    Row("tape-like", "weight 0.5", (("query_weight", 0.5),)),
+    Row("tape-like", "weight 2", (("query_weight", 2.0),)),
 )
 
 

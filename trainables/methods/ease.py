@@ -2,13 +2,12 @@
 
 Zhou et al. CVPR 2024, arXiv 2403.12030.
 
-    phi_j(x) = mean LN(P with adapters A_j (x))           a subspace per session j; A_j trained on session j, then frozen
-    p_cj     = mean of phi_j over the support of class c  in the subspaces j <= o, with o the session of class c
-    p_cj     = sum over k of softmax_k(cos(p_co, p_ko)) p_kj           in later ones, over the classes k of session j or
-                                                          later, whose prototypes in o and in j are both known
-    score_c  = 16 (cos(phi_o(x), p_co) + alpha / t sum over j != o of cos(phi_j(x), p_cj))
+    phi_j(x) = mean LN(P with adapters A_j (x))            a subspace per session; A_j is trained in it, then frozen
+    p_cj     = mean of phi_j over the support of class c   in the subspaces j <= o, with o the session of class c
+    p_cj     = sum_k softmax_k(cos(p_co, p_ko)) p_kj       in later ones, over all classes k of session j or later
+    score_c  = 16 (cos(phi_o(x), p_co) + alpha / t sum_{j != o} cos(phi_j(x), p_cj))
 
-    t = index of the last session: of the t other subspaces together, alpha is the weight
+t is the number of other subspaces; alpha is their weight together. Classes of session j or later have clips in o and j.
 
 The adapters of a session are trained with cross-entropy over its own classes through a cosine head that is discarded,
 as those of RanPAC in the base session (`trainables/learners/adaptation.py`). They start new in every session.

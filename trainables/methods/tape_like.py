@@ -5,11 +5,14 @@ during inference". The update is that of Ren et al. 2018 (arXiv 1803.00676, eq. 
 
     p_c(0)   = mean of e = LN(P(x)) over the n_c support clips of class c
     a_ic     = softmax over c of temperature cos(e_i, p_c)                              of every query clip i
-    p_c(s+1) = (n_c p_c(0) + w sum_i a_ic e_i) / (n_c + w sum_i a_ic)                   `steps` times
+    p_c(s+1) = (n_c p_c(0) + v sum_i a_ic e_i) / (n_c + v sum_i a_ic)                   `steps` times
+    v        = w min(1, sum_c n_c / number of query clips)
     score    = 16 cos(e_i, p_c)
 
-A class that no query clip resembles keeps its prototype, and without query clips, steps or weight the method is
-SimpleCIL. The query clips of a session are one batch: the prototypes are refined for it and are not kept.
+v is the weight of a query clip, that of a support clip being 1: all query clips together count at most w times as much
+as all support clips, however many there are, and one of them at most w times as much as one support clip (Ren et al.:
+v = 1). A class that no query clip resembles keeps its prototype; without steps or weight the method is SimpleCIL. The
+query clips of a session are one batch: the prototypes are refined for it and are not kept.
 
 Only this mechanism is TAPE's: the paper has an audio-language model, a trained adapter for each task and text
 prototypes, and its text was not available where this was written (its abstract was). Temperature, weight and steps are
@@ -34,7 +37,9 @@ class TapeLikeSettings(Settings):
 
     steps: int = Field(5, ge=0, description="refinements of the prototypes")
     temperature: float = Field(64.0, gt=0, description="of the softmax that assigns query clips to classes")
-    query_weight: float = Field(1.0, ge=0, description="w, the weight of a query clip; a support clip has 1")
+    query_weight: float = Field(
+        1.0, ge=0, description="w, the weight of all query clips; that of all support clips is 1"
+    )
 
 
 class TapeLike(TransductiveLearner):
@@ -79,9 +84,10 @@ class TapeLike(TransductiveLearner):
 
     def score_batch(self, embeddings: Tensor) -> dict[str, Tensor]:
         settings, prototypes = self.settings, self.prototypes
+        weight = clip_weight(settings.query_weight, float(self.shots.sum()), len(embeddings))
         for _ in range(settings.steps):
             shares = assign(embeddings, prototypes, settings.temperature)
-            prototypes = refine(self.prototypes, self.shots, embeddings, settings.query_weight * shares)
+            prototypes = refine(self.prototypes, self.shots, embeddings, weight * shares)
         return {"refined": cosine_scores(embeddings, prototypes)}
 
     def state(self) -> State:
@@ -96,6 +102,17 @@ class TapeLike(TransductiveLearner):
     def parameter_counts(self) -> tuple[int, int]:
         count = count_values(self.features.backbone) + self.prototypes.numel() + self.shots.numel()
         return count, count
+
+
+def clip_weight(together: float, support: float, queries: int) -> float:
+    """v: the weight of a query clip where a support clip has 1.
+
+    Args:
+        together: w, the weight of all query clips relative to all support clips.
+        support: number of support clips.
+        queries: number of query clips.
+    """
+    return together * min(1.0, support / queries)
 
 
 def assign(embeddings: Tensor, prototypes: Tensor, temperature: float) -> Tensor:

@@ -9,7 +9,7 @@ from tests.support.learning import sessions, trained
 from trainables.learners.features import Features
 from trainables.learners.transductive_learner import score_groups
 from trainables.methods.simplecil import SimpleCIL, SimpleCILSettings
-from trainables.methods.tape_like import TapeLike, TapeLikeSettings, assign, refine
+from trainables.methods.tape_like import TapeLike, TapeLikeSettings, assign, clip_weight, refine
 
 CLIPS = ((0, 3, 4), (20, 21), (50, 51, 52, 53))
 
@@ -23,6 +23,12 @@ def test_a_step_by_hand() -> None:
     refined = refine(prototypes, torch.tensor([5.0, 3.0]), clips, shares)
     # (5 (2, 0) + 3/4 (4, 0) + 1/2 (1, 1)) / (5 + 5/4) and (3 (0, 1) + 1/4 (4, 0) + 1/2 (1, 1)) / (3 + 3/4)
     torch.testing.assert_close(refined, torch.tensor([[13.5 / 6.25, 0.5 / 6.25], [1.5 / 3.75, 3.5 / 3.75]]))
+
+
+def test_query_clips_together_count_as_much_as_the_support() -> None:
+    assert clip_weight(1.0, 25, 100) == 0.25
+    assert clip_weight(0.5, 25, 100) == 0.125
+    assert clip_weight(0.5, 25, 10) == 0.5  # few query clips: none counts more than a support clip
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"query_weight": 0.0}])
@@ -41,6 +47,15 @@ def test_each_step_starts_from_the_support_and_the_last_assignment(features: Fea
     twice = refine(learner.prototypes, learner.shots, clips, 0.3 * assign(clips, once, 20))
     scores = 16 * torch.nn.functional.normalize(clips, dim=1) @ torch.nn.functional.normalize(twice, dim=1).T
     torch.testing.assert_close(learner.score(CLIPS[0])["refined"], scores, atol=1e-5, rtol=1e-5)
+
+
+def test_the_weight_follows_the_number_of_query_clips(features: Features) -> None:
+    learner = trained(TapeLike(TapeLikeSettings(steps=1, query_weight=2.0), features), 1)  # 6 support clips
+    clips = learner.embed(tuple(range(24)))
+    shares = assign(clips, learner.prototypes, learner.settings.temperature)
+    refined = refine(learner.prototypes, learner.shots, clips, 2 * 6 / 24 * shares)
+    expected = 16 * torch.nn.functional.normalize(clips, dim=1) @ torch.nn.functional.normalize(refined, dim=1).T
+    torch.testing.assert_close(learner.score_batch(clips)["refined"], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_groups_are_one_batch_whatever_their_order(features: Features) -> None:
