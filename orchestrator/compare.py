@@ -54,7 +54,9 @@ def parser() -> CommandLine:
         "--against", metavar="NAME", help="compare all others with this method (default: every two of a track)"
     )
     command.add_argument("--head", metavar="NAME", help="head of all methods (default: the default head of each)")
-    command.add_argument("--metric", choices=tuple(MEASURES), default="aa", help="metric to compare (default: aa)")
+    command.add_argument(
+        "--metric", choices=tuple(MEASURES), default="aa", metavar="NAME", help=f"{', '.join(MEASURES)} (default: aa)"
+    )
     command.add_argument("--json", action="store_true", help="print JSON with fractions of one instead of text")
     return command
 

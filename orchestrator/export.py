@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from datasets.utils.cli import CommandLine, as_program, local_path
 from orchestrator.exporting.output_folder import check_output
+from orchestrator.results.find_run import add_runs_argument
 from orchestrator.results.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ def parser() -> CommandLine:
     command.add_argument("--session", type=int, metavar="N", help="state after session N (default: the last finished)")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
     command.add_argument("--force", action="store_true", help="replace an existing export")
-    command.add_argument(
-        "--runs", type=local_path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
-    )
+    add_runs_argument(command)
     inputs = command.add_argument_group("inputs that have moved since the sweep")
     inputs.add_argument("--benchmark", metavar="DIR", help="folder or URI of the prepared benchmark")
     inputs.add_argument("--backbone", metavar="NAME", help="hub name, checkpoint or folder of the same weights")

@@ -9,7 +9,7 @@
 PLACE is the folder of a store, a run folder or the name of a run, or a URI; runs/store by default. Sweeps may run at
 the same time: what was removed is computed again when it is needed.
 
-Exit codes: 0 done, 1 verify found damage, 2 bad input, 130 interrupted.
+Exit status: 0 success, 1 verify found damage, 2 bad input, 130 interrupted.
 """
 
 import argparse
@@ -26,13 +26,14 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.utils import humanize
-from datasets.utils.cli import CommandLine, as_program, local_path
+from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import format_duration, format_size
 from datasets.utils.json_values import json_text
 from datasets.utils.location import Location
 from datasets.utils.text import is_uri, plural, printable
+from orchestrator.results.find_run import RUNS, add_runs_argument
 from orchestrator.results.run_folder import RunFolder
 from trainables.store.eviction import KEEP_USED_SECONDS, Eviction, evict
 from trainables.store.inventory import list_local_copy, list_store
@@ -40,7 +41,6 @@ from trainables.store.layout import FEATURES
 from trainables.store.summary import summarize
 from trainables.store.verification import remove_damaged, verify
 
-RUNS = Path("runs")
 STORE = "store"  # the folder of the store in the folder of runs
 
 
@@ -232,7 +232,7 @@ def _add_verb(
         epilog=f"examples:\n{examples}",
     )
     verb.add_argument("place", metavar="PLACE", nargs="?", help=f"store, run or URI (default: {STORE} in --runs)")
-    verb.add_argument("--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})")
+    add_runs_argument(verb)
     verb.set_defaults(run=run)
     return verb
 

@@ -34,15 +34,22 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Builds both, from a copy of what git knows: building leaves folders behind."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git knows: building leaves folders behind."""
+    source = tmp_path_factory.mktemp("source")
     listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, names):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
+    return source
+
+
+@pytest.fixture(scope="module")
+def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Builds both."""
+    out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,11 +58,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment of its own that borrows this one's libraries, but not its editable install of the repository."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    venv.create(folder, with_pip=False)
-    (packages_of(folder) / "borrowed.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
-    return folder
+    """For the wheel."""
+    return new_environment(tmp_path_factory.mktemp("environment") / "venv")
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +72,30 @@ def installed(built: Path, environment: Path) -> Path:
 
 @pytest.fixture
 def run(installed: Path, tmp_path: Path) -> Run:
-    """Runs a program of the environment, in a folder that has nothing to do with the repository."""
-    outside = tmp_path / "outside"
+    """Runs a program of the environment with the wheel."""
+    return runner(installed, tmp_path)
+
+
+def new_environment(folder: Path) -> Path:
+    """An environment of its own that borrows this one's libraries, but not its editable install of the repository."""
+    venv.create(folder, with_pip=False)
+    (packages_of(folder) / "borrowed.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
+    return folder
+
+
+def runner(environment: Path, folder: Path) -> Run:
+    """Runs programs of an environment, in a folder that has nothing to do with the repository."""
+    outside = folder / "outside"
     outside.mkdir()
 
-    def runner(program: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(program: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        command = [str(installed / "bin" / program), *arguments]
+        command = [str(environment / "bin" / program), *arguments]
         done = subprocess.run(command, cwd=outside, env=clean, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stdout + done.stderr
         return done
 
-    return runner
+    return run
 
 
 def packages_of(environment: Path) -> Path:
@@ -119,6 +135,20 @@ def test_it_runs_where_there_is_no_repository(installed: Path, run: Run) -> None
     output = run("python", "-m", "earshot", "sweep", *arguments).stdout
     assert "2 trials, 10 sessions computed" in output
     assert Path(next(line for line in output.splitlines() if line.startswith("report: "))[8:]).name == "report.html"
+
+
+def test_an_editable_install_works_outside_of_its_checkout(source: Path, tmp_path: Path) -> None:
+    """Even where another package called `datasets` is installed."""
+    environment = new_environment(tmp_path / "venv")
+    pip(environment, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(source))
+    (packages_of(environment) / "datasets").mkdir()
+    (packages_of(environment) / "datasets" / "__init__.py").touch()
+    run = runner(environment, tmp_path)
+    where = run("python", "-c", "import earshot, orchestrator, datasets; print(datasets.__file__)").stdout.strip()
+    assert where == str(source / "datasets" / "__init__.py")
+    run("earshot", "prepare", "demo", "--out", "data/demo", "--clips-per-class", "12", "--seconds", "0.5")
+    output = run("python", "-m", "earshot", "audit", "data/demo").stdout
+    assert output.startswith("demo: 25 classes, 300 clips of 0.5 s")
 
 
 def test_beside_the_library_of_hugging_face(installed: Path, run: Run) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.__main__ import COMMANDS
 from tests.support.run_folders import trial
+from tests.support.stores import publish
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchaudio", "transformers", "ray", "pandas", "scipy", "matplotlib", "optuna", "plotly"}
@@ -132,6 +133,13 @@ def test_the_list_of_commands_and_completion() -> None:
     assert imported("orchestrator", "--help", status=0) & HEAVY == set()
     assert imported("orchestrator", "swep", status=2) & HEAVY == set()
     assert imported("orchestrator", "completion", "bash", status=0) & HEAVY == set()
+
+
+def test_stages_ls_imports_only_what_lists_a_store(tmp_path: Path) -> None:
+    publish(tmp_path, "ede", 0, "gh")
+    process = run("orchestrator.stages", "ls", str(tmp_path), status=0)
+    assert "1 stage" in process.stdout
+    assert packages(process.stderr) & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", ["report", "compare"])

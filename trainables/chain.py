@@ -1,8 +1,15 @@
 """Runs one chain, a base session and incremental sessions, in this process and without Ray.
 
-    earshot chain --config chain.yaml --out FOLDER
+    earshot chain --config chain.yaml --out DIR
 
-FOLDER gets the same files as a trial of a sweep.
+DIR gets the same files as a trial of a sweep. A configuration:
+
+    benchmark: data/mine
+    method: ede
+    settings: {base_epochs: 10}
+    protocol: {base: 5, way: 2, shot: 3}
+    seeds: {order: 0, support: 0, initialisation: 0}
+    backbone: earshot-tiny
 """
 
 import sys
@@ -16,8 +23,10 @@ from datasets.utils.validation import read_yaml, validated
 def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("trainables.chain", description=__doc__)
-    command.add_argument("--config", type=Path, required=True, help="YAML file with the fields of ChainConfig")
-    command.add_argument("--out", type=Path, required=True, help="folder for the record and the predictions")
+    command.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file, as above")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the record and the predictions"
+    )
     return command
 
 

@@ -76,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.benchmark != SYNTHETIC:
         Manifest.load(options.benchmark)  # before anything slow is imported
     import torch
-    from rich.console import Console
 
+    from datasets.utils.console import output_console
     from trainables.pretraining.run import open_start, open_stream, pretrain
 
     device = pick_device(options.device)
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     numbers_of_recipe = {name for name, field in PretrainOptions.model_fields.items() if option_of(field) == RECIPE}
     recipe = Recipe(benchmark, options.config, start.digest, **options.model_dump(include=numbers_of_recipe))
     on_gpu = device.type == "cuda" and options.benchmark == SYNTHETIC  # then batches are made on the GPU
-    console = Console(stderr=False, highlight=False)
+    console = output_console()
     try:
         model = pretrain(
             recipe,

@@ -42,6 +42,11 @@ class Chain:
         folder: where the trial's record and predictions go.
         before: an earlier chain of this process; clips, backbone and front end are reused where they are the same.
 
+    Attributes:
+        learner: the last one that was needed to compute a session; None if all sessions were in the store.
+        record: of the trial so far.
+        sessions: of the chain.
+
     Raises:
         EarshotError: the benchmark, the protocol, the backbone or the method's settings do not fit.
     """
@@ -70,7 +75,7 @@ class Chain:
         if self._method.backbone:
             check_backbone(self._method, self._settings, self._features.backbone, config.backbone)
         self._store = StageStore(config.store)
-        self._learner: Learner | None = None
+        self.learner: Learner | None = None
         self._learned = 0  # sessions that the learner has learned
         self._addresses: list[str] = []
         self.record = self._new_record()
@@ -142,8 +147,8 @@ class Chain:
 
     def _learner_before(self, index: int) -> Learner:
         """A learner of sessions 0 to index - 1: the current one, one loaded from a stage, or one trained again."""
-        if self._learner is not None and self._learned == index:
-            return self._learner
+        if self.learner is not None and self._learned == index:
+            return self.learner
         learner = self._method(self._settings, self._features)
         first = index
         state: State | None = None
@@ -153,7 +158,7 @@ class Chain:
             learner.load(state)
         for session in self.sessions[first:index]:
             self._run(learner, session)
-        self._learner = learner
+        self.learner = learner
         return learner
 
     def _run(self, learner: Learner, session: Session) -> None:

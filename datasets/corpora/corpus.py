@@ -131,7 +131,7 @@ class Corpus(ABC, Generic[Options]):
         return options
 
     def doubts(self, source: Path, inventory: Inventory, options: Options) -> tuple[str, ...]:
-        """What in the source folder is probably not as intended; `prepare` goes on only with --yes.
+        """What in the source folder is probably not as intended; `prepare` continues only with --yes.
 
         Returns:
             One sentence for each, without a full stop.

@@ -1,12 +1,14 @@
 """Consoles and progress bars of the command lines."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from datasets.utils.text import printable
 
@@ -25,6 +27,20 @@ def output_console(width: int = PIPE_WIDTH) -> Console:
 def error_console() -> Console:
     """The console for standard error: progress bars, warnings."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def first_that_fits(tables: Iterable[Table], width: int) -> Table:
+    """The first of several forms of a table that is not wider than `width`; the last one if none is.
+
+    Args:
+        tables: from the widest to the narrowest; made one by one.
+        width: columns of the terminal.
+    """
+    unlimited = Console(width=1000)
+    for table in tables:
+        if Measurement.get(unlimited, unlimited.options, table).maximum <= width:
+            break
+    return table
 
 
 @contextmanager

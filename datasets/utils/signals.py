@@ -94,7 +94,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 @contextmanager
 def _interrupted_import(number: int) -> Iterator[None]:
-    """Hides what C extensions print when their import is interrupted; ends the process if one goes on regardless."""
+    """Hides what C extensions print when their import is interrupted; ends the process if one continues regardless."""
     hooks = sys.excepthook, sys.unraisablehook
     sys.excepthook = lambda *_: None
     sys.unraisablehook = lambda _: None

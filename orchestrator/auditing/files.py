@@ -36,7 +36,7 @@ def write_files(audit: Audit, results: Sequence[Finding], folder: Path) -> tuple
     figure = audit_figure(audit)
     contents = {
         "audit.md": format_markdown(audit, results).encode(),
-        "audit.json": (json_text(json_values(audit, results), indent=1) + "\n").encode(),
+        "audit.json": (json_text(audit_values(audit, results), indent=1) + "\n").encode(),
         "clips.csv": _clips_csv(audit, results),
         "audit.png": png(figure),
         "audit.svg": svg(figure),
@@ -45,7 +45,7 @@ def write_files(audit: Audit, results: Sequence[Finding], folder: Path) -> tuple
     return tuple(folder / name for name in contents)
 
 
-def json_values(audit: Audit, results: Sequence[Finding]) -> dict[str, Any]:
+def audit_values(audit: Audit, results: Sequence[Finding]) -> dict[str, Any]:
     """The audit as JSON values; positions of clips are replaced by their number, undefined values by null."""
     clips, loudness = audit.clips, audit.loudness
     classes = []

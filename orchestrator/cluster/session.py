@@ -77,31 +77,32 @@ def start_ray(
     if ray.is_initialized():
         yield None
         return
-    logging.getLogger("ray").setLevel(logging.INFO if verbose else logging.ERROR)
-    logs: dict[str, Any] = {"logging_level": logging.INFO if verbose else logging.ERROR, "log_to_driver": verbose}
-    messages = nullcontext() if verbose else ray_private.no_messages()
+    level = logging.INFO if verbose else logging.ERROR
+    logging.getLogger("ray").setLevel(level)
+    logs = {"logging_level": level, "log_to_driver": verbose}
     with ExitStack() as stack:
-        health: Health
-        clean_up: Callable[[], None]
         if address is None or address == "local":
             if dashboard:
                 _check_dashboard_installed()
             _protect_token()
             folder = stack.enter_context(ray_folder())
-            with (
-                ray_private.loopback_only(),
-                ray_private.keep_signals(),
-                messages,
-                _worker_environment(folder.parent, code),
-            ):
+            with ray_private.loopback_only(), _quietly(verbose), _worker_environment(folder.parent, code):
                 url = _start(cpus, dashboard, folder, logs)
-            health, clean_up = ray_private.LocalHealth(), partial(reaper.clear, folder.parent)
+            health: Health = ray_private.LocalHealth()
+            clean_up: Callable[[], None] = partial(reaper.clear, folder.parent)
         else:
-            with ray_private.keep_signals(), messages:
+            with _quietly(verbose):
                 url = _join(address, logs, code)
             health, clean_up = ray_private.JoinedHealth(), lambda: None
         stack.enter_context(watchdog(health, advice, shut_down=ray.shutdown, clean_up=clean_up))
         yield f"http://{url}" if url else None
+
+
+@contextmanager
+def _quietly(verbose: bool) -> Iterator[None]:
+    """Keeps the handlers of signals that Ray replaces, and its messages from the terminal unless `verbose`."""
+    with ray_private.keep_signals(), nullcontext() if verbose else ray_private.no_messages():
+        yield
 
 
 def _start(cpus: int | None, dashboard: bool, folder: Path, logs: dict[str, Any]) -> str | None:

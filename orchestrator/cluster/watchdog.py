@@ -1,4 +1,4 @@
-"""Ends a block in which Ray is used when Ray itself has died: its calls would wait for ever, or end this process."""
+"""Ends a block in which Ray is used when Ray itself has died: its calls would wait without end, or end this process."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def watchdog(
 ) -> Iterator[None]:
     """Checks once a second, from another thread, that Ray is alive; shuts it down after the block.
 
-    If Ray is not alive, the block is interrupted; so is one that goes on after a signal, because code that ignores
+    If Ray is not alive, the block is interrupted; so is one that continues after a signal, because code that ignores
     exceptions was interrupted. Where that has no effect because the main thread waits in C++ code, one line is printed
     and the process ends. A block in another thread cannot be interrupted, and is not checked.
 
@@ -57,38 +57,9 @@ def watchdog(
         finally:
             shut_down()
         return
-    block_ended, stop = threading.Event(), threading.Event()
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if not block_ended.is_set():
-            raise _ClusterLost
-
-    def end(line: str) -> None:
-        """Ends this process, unless the main thread does."""
-        if not stop.wait(PATIENCE):
-            standard_error = os.dup(2)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where Ray's C++ code in this process reports what it lost
-            clean_up()
-            os.write(standard_error, f"{line}\n".encode())
-            os._exit(2 if signals.received() is None else signals.status())
-
-    def watch() -> None:
-        waited = 0.0
-        while not block_ended.wait(PERIOD):
-            waited += PERIOD if signals.received() is not None else 0.0
-            reason = health.loss()
-            if reason is None and waited < PATIENCE:
-                continue
-            # after a signal that also ended Ray's processes, the main thread may end by itself
-            if signals.received() is None or not block_ended.wait(GRACE):
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-            end(f"error: {_message(reason, advice)}" if reason else _message("interrupted", advice))
-            return
-        if signals.received() is not None:  # the shutdown of Ray may wait for a call that was interrupted
-            end(_message("interrupted", advice))
-
-    before = signal.signal(signal.SIGUSR2, interrupt)
-    thread = threading.Thread(target=watch, name="watchdog", daemon=True)
+    watch = _Watch(health, advice, clean_up)
+    before = signal.signal(signal.SIGUSR2, watch.interrupt)
+    thread = threading.Thread(target=watch.run, name="watchdog", daemon=True)
     thread.start()
     try:
         yield
@@ -97,11 +68,57 @@ def watchdog(
             raise EarshotError(_message(reason, advice)) from error
         raise
     finally:
-        block_ended.set()
+        watch.block_ended.set()
         shut_down()
-        stop.set()
+        watch.shut_down.set()
         thread.join()
         signal.signal(signal.SIGUSR2, before)
+
+
+class _Watch:
+    """The thread that checks that Ray is alive, and interrupts or ends the main thread.
+
+    Attributes:
+        block_ended: set when the block has ended.
+        shut_down: set when Ray has been shut down after it.
+    """
+
+    def __init__(self, health: Health, advice: str, clean_up: Callable[[], None]) -> None:
+        self.health = health
+        self.advice = advice
+        self.clean_up = clean_up
+        self.block_ended = threading.Event()
+        self.shut_down = threading.Event()
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler, in the main thread."""
+        if not self.block_ended.is_set():
+            raise _ClusterLost
+
+    def run(self) -> None:
+        waited = 0.0
+        while not self.block_ended.wait(PERIOD):
+            waited += PERIOD if signals.received() is not None else 0.0
+            reason = self.health.loss()
+            if reason is None and waited < PATIENCE:
+                continue
+            # after a signal that also ended Ray's processes, the main thread may end by itself
+            if signals.received() is None or not self.block_ended.wait(GRACE):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+            message = _message(reason or "interrupted", self.advice)
+            self._end_process(f"error: {message}" if reason else message)
+            return
+        if signals.received() is not None:  # the shutdown of Ray may wait for a call that was interrupted
+            self._end_process(_message("interrupted", self.advice))
+
+    def _end_process(self, line: str) -> None:
+        """Ends this process, unless the main thread does."""
+        if not self.shut_down.wait(PATIENCE):
+            standard_error = os.dup(2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where Ray's C++ code in this process reports what it lost
+            self.clean_up()
+            os.write(standard_error, f"{line}\n".encode())
+            os._exit(2 if signals.received() is None else signals.status())
 
 
 def _message(reason: str, advice: str) -> str:

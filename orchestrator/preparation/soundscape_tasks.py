@@ -11,10 +11,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from datasets.audio.recordings import RejectedError
-from datasets.corpora.inventory import Rejection
+from datasets.corpora.inventory import Inventory, Rejection
 from datasets.corpora.soundscapes import SUFFIX, find_annotations, is_complete, render_soundscape, soundscape_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
@@ -84,16 +85,8 @@ def render(
     """
     started = time.monotonic()
     job = _Job(*(Path(os.path.realpath(folder)) for folder in (annotations, sources, out)))
-    for flag, folder in (("--annotations", job.annotations), ("--sources", job.sources)):
-        if not folder.is_dir():
-            raise EarshotError(f"{flag} {printable(str(folder))}: expected a folder, found none; check the path")
-    inventory = find_annotations(job.annotations)
+    inventory = _inventory(job)
     total = len(inventory.files) + len(inventory.rejected)
-    if not total:
-        raise EarshotError(
-            f"--annotations {printable(str(job.annotations))}: expected *{SUFFIX} in it or in its subfolders, found "
-            "none; give the unpacked FSD_MIX_SED.annotations"
-        )
     rejected = list(inventory.rejected)
     root = Location.of(job.out)
     check_contents(root, {LOCK}, "soundscapes of an earlier run")
@@ -102,9 +95,8 @@ def render(
             path.unlink(missing_ok=True)
         todo = [file.path for file in inventory.files if not is_complete(soundscape_path(job.out, file.path))]
         done = total - len(todo)
-
-        def check_limit() -> None:
-            check_rejected(root, rejected, total, max_rejected, "annotations cannot be rendered")
+        check_limit = partial(check_rejected, root, rejected, total, max_rejected, "annotations cannot be rendered")
+        check_limit()
 
         def finished(file: str, reason: str) -> None:
             nonlocal done
@@ -115,7 +107,6 @@ def render(
             if listener:
                 listener(done, total)
 
-        check_limit()
         if todo:
             _render_all(job, todo, workers, finished)
         rejected.sort(key=lambda rejection: rejection.file)
@@ -128,6 +119,20 @@ def render(
         ignored=inventory.ignored,
         seconds=time.monotonic() - started,
     )
+
+
+def _inventory(job: _Job) -> Inventory:
+    """The annotations, after a check of the folders."""
+    for flag, folder in (("--annotations", job.annotations), ("--sources", job.sources)):
+        if not folder.is_dir():
+            raise EarshotError(f"{flag} {printable(str(folder))}: expected a folder, found none; check the path")
+    inventory = find_annotations(job.annotations)
+    if not inventory.files and not inventory.rejected:
+        raise EarshotError(
+            f"--annotations {printable(str(job.annotations))}: expected *{SUFFIX} in it or in its subfolders, found "
+            "none; give the unpacked FSD_MIX_SED.annotations"
+        )
+    return inventory
 
 
 def _render_all(job: _Job, todo: Sequence[str], workers: int | None, on_finished: Callable[[str, str], None]) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.console import PIPE_WIDTH
+from datasets.utils.console import PIPE_WIDTH, first_that_fits
 from orchestrator.reporting.formatting import interval, number, percent
 from orchestrator.reporting.sentences import chosen_configuration, comparison_notes, verdict
 from orchestrator.results.measures import Measure
@@ -50,12 +49,8 @@ def comparison_table(comparisons: Sequence[Comparison], measure: Measure, width:
     rows = [_cells(comparison) for comparison in comparisons]
     if all(comparison.tracks == (INDUCTIVE, INDUCTIVE) for comparison in comparisons):
         rows = [{name: cell for name, cell in row.items() if name != "track"} for row in rows]
-    unlimited = Console(width=1000)
-    for dropped in range(len(_OPTIONAL) + 1):
-        table = _table(rows, measure, [name for name in rows[0] if name not in _OPTIONAL[:dropped]])
-        if Measurement.get(unlimited, unlimited.options, table).maximum <= width:
-            break
-    return table
+    columns = ([name for name in rows[0] if name not in _OPTIONAL[:dropped]] for dropped in range(len(_OPTIONAL) + 1))
+    return first_that_fits((_table(rows, measure, shown) for shown in columns), width)
 
 
 def _table(rows: Sequence[dict[str, str]], measure: Measure, columns: Sequence[str]) -> Table:

@@ -1,10 +1,9 @@
 """The summary table that `earshot report` prints, and a sweep at its end."""
 
-from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.console import first_that_fits
 from datasets.utils.text import one_line
 from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
 from orchestrator.reporting.formatting import mean_std, percent
@@ -27,13 +26,13 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
     estimates, choices, sessions = Estimates(run), choices_of(run), run.planned_sessions
     accuracies = [_accuracies(run, estimates, choice) for choice in choices]
     others = [_cells(run, estimates, choice) for choice in choices]
-    unlimited = Console(width=1000)
-    for shown in range(sessions, 0, -1):
+
+    def with_sessions(shown: int) -> Table:
         columns = _aligned([_shortened(row, shown) for row in accuracies])
         rows = [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)]
-        table = _table(run, rows, sum(choice.track == INDUCTIVE for choice in choices))
-        if shown <= 2 or Measurement.get(unlimited, unlimited.options, table).maximum <= width:
-            break
+        return _table(run, rows, sum(choice.track == INDUCTIVE for choice in choices))
+
+    table = first_that_fits(map(with_sessions, range(sessions, min(sessions, 2) - 1, -1)), width)
     mark = PROVISIONAL_MARK if any(choice.provisional for choice in choices) else ""
     captions = [CHOSEN, MEAN_STD, mark, stopped_chains(run), APART_SHORT if run.has_transductive else ""]
     table.caption = "\n".join(filter(None, captions))

@@ -45,6 +45,15 @@ def add_run_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "run", nargs="+", metavar="RUN", help="run folder of a sweep, finished or not, or its name in --runs"
     )
+    add_runs_argument(command)
+
+
+def add_runs_argument(command: ArgumentParser) -> None:
+    """Adds `--runs DIR` to a command.
+
+    Args:
+        command: its parser.
+    """
     command.add_argument(
         "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
     )

@@ -8,12 +8,12 @@ first has to import PyTorch, which takes seconds.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
 
 from datasets.benchmark.protocol import Session
+from orchestrator.cluster.map_tasks import map_tasks
 from orchestrator.tuning.plan import Plan
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
@@ -41,23 +41,18 @@ def embed(plan: Plan, at_once: int, progress: Callable[[int, int], None]) -> int
     work = [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, _groups(plan)))]
     if not work or sum(_seconds(chain, missing) for chain, missing in work) < MIN_SECONDS:
         return 0
-    import ray
-
     config = plan.config
-    remote = ray.remote(num_cpus=config.cpus_per_trial, num_gpus=config.gpus_per_trial, max_retries=3)(_compute)
     total, done = sum(len(missing) for _, missing in work), 0
-    pending = {}
-    for chain, missing in work:
-        for part in _parts(missing, TASKS_PER_SLOT * at_once):
-            pending[remote.remote(chain.model_dump(mode="json"), part)] = len(part)
-    while pending:
-        progress(done, total)
-        ready, _ = ray.wait(list(pending), num_returns=1)
-        for task in ready:
-            done += pending.pop(task)
-            with suppress(ray.exceptions.RayError):  # a trial will meet the same error and report it
-                ray.get(task)
+    parts = [
+        (chain.model_dump(mode="json"), part)
+        for chain, missing in work
+        for part in _parts(missing, TASKS_PER_SLOT * at_once)
+    ]
+    options: dict[str, Any] = {"num_cpus": config.cpus_per_trial, "num_gpus": config.gpus_per_trial, "max_retries": 3}
     progress(done, total)
+    for task in map_tasks(_compute, parts, advice="", **options):  # a trial will meet the same error and report it
+        done += len(task.item[1])
+        progress(done, total)
     return done
 
 
@@ -99,12 +94,13 @@ def _seconds(chain: ChainConfig, groups: Sequence[Group]) -> float:
     if not _can_run(chain):
         return math.inf
     started = time.perf_counter()
-    _compute(chain.model_dump(mode="json"), groups[:1])
+    _compute((chain.model_dump(mode="json"), groups[:1]))
     return (time.perf_counter() - started) * sum(map(len, groups)) / len(groups[0])
 
 
-def _compute(chain: dict[str, Any], groups: Sequence[Group]) -> None:
-    """The work of a task: computes and stores the arrays of groups of clips."""
+def _compute(work: tuple[dict[str, Any], Sequence[Group]]) -> None:
+    """The work of a task: computes and stores the arrays of a chain for groups of clips."""
+    chain, groups = work
     config = ChainConfig.model_validate(chain)
     torch.set_num_threads(config.threads)
     features = open_features(config)[0]

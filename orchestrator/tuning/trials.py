@@ -159,7 +159,9 @@ class _Fit:
         config = self._plan.config
         # With a searcher, Tune starts one worker at a time, and importing PyTorch takes each of them seconds.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)
-        os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = NEVER  # of the state of the experiment: ours is in the store
+        os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = (
+            NEVER  # of the state of the experiment: all that is needed is in the store
+        )
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # ours are in orchestrator.monitoring.loggers
         return tune.Tuner(
             tune.with_resources(ChainTrial, _resources(config)),

@@ -82,5 +82,5 @@ def test_other_processes_are_not_watched() -> None:
 
 
 def test_a_command_that_fails_is_an_error() -> None:
-    with pytest.raises(CommandError, match=r"status 3: told"):
-        watch([sys.executable, "-c", "import sys; sys.stderr.write('told'); sys.exit(3)"])
+    with pytest.raises(CommandError, match=r"status 3: broken"):
+        watch([sys.executable, "-c", "import sys; sys.stderr.write('broken'); sys.exit(3)"])

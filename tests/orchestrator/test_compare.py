@@ -6,7 +6,6 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,9 @@ from orchestrator.results.measures import CHAIN_METRICS, MEASURES
 from orchestrator.results.run import Run
 from orchestrator.statistics.comparison import compare, compared_methods
 from orchestrator.statistics.paired_tests import seeds_needed
+from tests.support.run_folders import WriteTrial
 from trainables.metrics import ChainSummary
-from trainables.records import TrialRecord
 
-WriteTrial = Callable[..., TrialRecord]
 AA = MEASURES["aa"]
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,9 +28,8 @@ from orchestrator.reporting.summary import summary_table
 from orchestrator.reporting.write import ReportPaths, write_report
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
-from trainables.records import SeedTriple, TrialRecord
-
-WriteTrial = Callable[..., TrialRecord]
+from tests.support.run_folders import WriteTrial
+from trainables.records import SeedTriple
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
-from tests.orchestrator.conftest import WriteTrial
+from tests.support.run_folders import WriteTrial
 from tests.support.sweep_processes import PROTOCOL
 
 TWO = ("--backbone", "earshot-tiny", "--backbone", "random-tiny")

@@ -26,6 +26,13 @@ def quick(method: str) -> dict[str, Any]:
     return {name: 2 for name in find_method(method).Settings.model_fields if name.endswith(("epochs", "episodes"))}
 
 
+def config(tones: Path, store: Path, **changes: Any) -> ChainConfig:
+    """A chain of EDE that trains for two epochs."""
+    quick = {"base_epochs": 2, "incremental_epochs": 2, **changes.pop("settings", {})}
+    fields = {"benchmark": tones, "method": "ede", "settings": quick, "protocol": PROTOCOL, "store": store}
+    return ChainConfig.model_validate({**fields, **changes})
+
+
 def write_run(runs: Path, benchmark: Path, method: str, name: str = "it", **changes: Any) -> str:
     """Runs a chain as a trial of the run `name`; the name of the trial."""
     folder = RunFolder(runs.resolve() / name)

@@ -1,5 +1,6 @@
 """Inspects processes of this machine: descendants, states, listening sockets."""
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,3 +63,14 @@ def _state(process: int) -> str:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are not in use."""
+    sockets = [socket.socket() for _ in range(count)]
+    for unused in sockets:
+        unused.bind(("127.0.0.1", 0))
+    ports = [unused.getsockname()[1] for unused in sockets]
+    for unused in sockets:
+        unused.close()
+    return ports

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.trainables.test_session_chain import config
+from tests.support.chain_runs import config
 from trainables.chain import main
 from trainables.records import TrialRecord
 

@@ -227,7 +227,7 @@ def test_a_chain_resumes_with_equal_bytes_and_its_export_predicts_the_same(
     shards = Shards(tones)
     positions = shards.select(splits=["test"])
     scores = model.score(shards.audio(positions))
-    learner = resumed._learner
+    learner = resumed.learner
     assert learner is not None
     for head, expected in learner.score(tuple(map(int, positions))).items():
         torch.testing.assert_close(scores[head], expected, atol=1e-4, rtol=1e-4)

@@ -11,19 +11,11 @@ import pytest
 
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
-from trainables.chain_config import ChainConfig
+from tests.support.chain_runs import PROTOCOL, config
 from trainables.records import SCORED_PREDICTIONS, SeedTriple, TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.layout import predictions_file, stage_file
 from trainables.store.stages import StageStore
-
-PROTOCOL = Protocol(base=2, way=2, shot=3)
-
-
-def config(tones: Path, store: Path, **changes: Any) -> ChainConfig:
-    quick = {"base_epochs": 2, "incremental_epochs": 2, **changes.pop("settings", {})}
-    fields = {"benchmark": tones, "method": "ede", "settings": quick, "protocol": PROTOCOL, "store": store}
-    return ChainConfig.model_validate({**fields, **changes})
 
 
 def run(chain: Chain) -> list[bool]:

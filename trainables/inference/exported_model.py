@@ -294,7 +294,7 @@ def _backbone(
         json.loads(config_json), load_tensors(weights), spec, clips, device
     )
     restored.digest = entry.digest  # of the whole position grid, which the export of an AST has cut
-    return restored.eval()
+    return restored.eval().requires_grad_(False)  # as in a chain: PyTorch multiplies matrices that train in another way
 
 
 def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:

@@ -68,7 +68,7 @@ class AnaCP(Learner):
         self.shrinkage = UNCHOSEN
         self._seed = 0
         self._thetas: list[Tensor] = []
-        self._classifier = Ridge(settings.projection, features.device, CLIPS)
+        self.classifier = Ridge(settings.projection, features.device, CLIPS)
 
     def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
         return [self.features.pooled_request(positions)]
@@ -102,7 +102,7 @@ class AnaCP(Learner):
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         parts = self.features.pooled(positions).split(CHUNK)
-        return {"ridge": torch.cat([self._classifier.scores(self._expand(self.project(part))) for part in parts])}
+        return {"ridge": torch.cat([self.classifier.scores(self._expand(self.project(part))) for part in parts])}
 
     def project(self, embeddings: Tensor) -> Tensor:
         """u: `[clips, dim]` to `[clips, dim]`, float64."""
@@ -134,7 +134,7 @@ class AnaCP(Learner):
     def parameter_counts(self) -> tuple[int, int]:
         fixed = count_values(self.features.backbone) + sum(tensor.numel() for tensor in self.fixed.values())
         stored = self.moments.count_values() + sum(ridge.count_values()[0] for ridge in self.ridges)
-        used = sum(theta.numel() for theta in self._thetas) + self._classifier.weights.numel()
+        used = sum(theta.numel() for theta in self._thetas) + self.classifier.weights.numel()
         return fixed + stored + used, fixed + used
 
     def _solve(self) -> None:
@@ -152,15 +152,15 @@ class AnaCP(Learner):
     def _project_and_classify(self, covariance: Covariance) -> None:
         targets = separated(covariance.power(self.moments.means, -0.5), self.settings.separation)
         self._thetas = [ridge.weights @ targets for ridge in self.ridges]
-        self._classifier = Ridge(self.settings.projection, self.features.device, CLIPS)
+        self.classifier = Ridge(self.settings.projection, self.features.device, CLIPS)
         for column, label in enumerate(self.classes):
-            replays = self.moments.means[column] + covariance.power(self._noise(label), 0.5)
+            replays = self.moments.means[column] + covariance.power(self.noise(label), 0.5)
             features = self._expand(self.project(replays.float()))
             columns = torch.full((len(features),), column)
-            self._classifier.add(features.__getitem__, columns, len(self.classes), torch.arange(len(features)))
-        self._classifier.solve(len(self.classes), self.settings.penalty)
+            self.classifier.add(features.__getitem__, columns, len(self.classes), torch.arange(len(features)))
+        self.classifier.solve(len(self.classes), self.settings.penalty)
 
-    def _noise(self, label: int) -> Tensor:
+    def noise(self, label: int) -> Tensor:
         """White noise of a class, the same in every session: `[replays, dim]`, float64."""
         generator = torch.Generator().manual_seed(1_000_003 * self._seed + label)
         shape = self.settings.replays, self.moments.dim

@@ -110,10 +110,10 @@ class RanPAC(Learner):
         self.classes += session.labels
         if session.index == 0:
             self._learn_base(session, generator)
-        rows = self._embeddings(session.support)
+        rows = self.embeddings(session.support)
         columns = column_labels(session.support_labels, self.classes)
         if self.settings.calibrate and session.index > 0:
-            drawn, columns = self._calibrated(rows, columns, generator)
+            drawn, columns = self.calibrated_draws(rows, columns, generator)
             penalty = self.ridge.penalty
             self.ridge.fit(lambda index: self._random_features(drawn[index]), columns, len(self.classes), penalty)
             return
@@ -127,7 +127,7 @@ class RanPAC(Learner):
             self.ridge.fit(lambda index: self._random_features(rows[index]), columns, len(self.classes))
 
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        rows = self._embeddings(positions)
+        rows = self.embeddings(positions)
         scores = [
             self.ridge.scores(self._random_features(rows[slice(first, first + CHUNK)]))
             for first in range(0, len(rows), CHUNK)
@@ -176,7 +176,7 @@ class RanPAC(Learner):
         projection = torch.randn(backbone.dim, settings.projection, generator=generator)
         self.projection = projection.to(self.features.device)
 
-    def _calibrated(self, rows: Rows, columns: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def calibrated_draws(self, rows: Rows, columns: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draws from the calibrated Gaussians of the new classes: `[draws, dim]`, and their columns."""
         settings, base = self.settings, self.moments
         factors = [
@@ -195,7 +195,7 @@ class RanPAC(Learner):
             drawn.append(torch.full((len(noise),), column))
         return torch.cat(draws), torch.cat(drawn)
 
-    def _embeddings(self, positions: tuple[int, ...]) -> Rows:
+    def embeddings(self, positions: tuple[int, ...]) -> Rows:
         """e(x): rows of `[dim]`."""
         network = self.features.backbone if self.adapted is None else self.adapted
         return self.features.frozen("pooled", self._adapted_digest, positions, network.embed)

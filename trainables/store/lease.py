@@ -82,7 +82,7 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Releases the lease, if it is still ours."""
+        """Releases the lease, if this process still holds it."""
         _HEARTBEAT.remove(self)
         with self._writing:  # a renewal in progress would write the file again
             self._held = False
@@ -114,7 +114,7 @@ class Lease:
         return _has_exited(self.holder() or {})
 
     def renew(self) -> None:
-        """Increments `beat`, if the lease is still ours."""
+        """Increments `beat`, if this process still holds the lease."""
         with self._writing:
             if self._held and self._is_ours():
                 self._beat += 1

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from datasets.utils.files import write_files
+from datasets.utils.json_values import json_text
 from orchestrator.reporting.facts import choices_of, formulae, incomplete_trials, what_ran
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
@@ -75,7 +75,7 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
 
 def _script_safe_json(data: dict[str, Any]) -> str:
     """JSON that cannot close the script element around it, whatever names it contains."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    text = json_text(data, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

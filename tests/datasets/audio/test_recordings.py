@@ -195,7 +195,7 @@ def test_temporary_errors_of_the_disk_do_not_reject_the_file(
     """Otherwise a temporary error would remain in a finished shard as a rejection."""
 
     def fail(path: Path) -> str:
-        raise OSError(number, "refused")
+        raise OSError(number, "broken")
 
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000)
     monkeypatch.setattr("datasets.audio.recordings.examine", fail)

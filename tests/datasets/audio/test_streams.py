@@ -125,7 +125,7 @@ def test_an_ogg_file_without_the_flag_that_ends_a_stream_is_complete(tmp_path: P
 
 
 def test_an_ogg_file_that_ends_inside_a_packet_is_truncated(tmp_path: Path) -> None:
-    """The segment table of a page tells whether its last packet goes on in the next page."""
+    """The segment table of a page tells whether its last packet continues in the next page."""
     page = struct.pack("<4sBBqIIIB", b"OggS", 0, 2, -1, 1, 0, 0, 2) + bytes([30, 255]) + bytes(285)
     (tmp_path / "a.ogg").write_bytes(page)
     assert (

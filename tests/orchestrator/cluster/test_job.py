@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster.session import PACKAGES
-from tests.support.processes import descendants, running, wait_for
+from tests.support.processes import descendants, free_ports, running, wait_for
 
 REPOSITORY = Path(__file__).parents[3]
 TOKEN = "0123456789abcdef" * 4
@@ -89,17 +88,6 @@ def cluster() -> Iterator[Cluster]:
             head.terminate()
             head.wait(30)
             wait_for(lambda: not running(family), 30)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are not in use."""
-    sockets = [socket.socket() for _ in range(count)]
-    for unused in sockets:
-        unused.bind(("127.0.0.1", 0))
-    ports = [unused.getsockname()[1] for unused in sockets]
-    for unused in sockets:
-        unused.close()
-    return ports
 
 
 def status(url: str) -> int:

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,9 @@ def test_wandb_writes_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_DIR", raising=False)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     _, wandb = loggers(["wandb"], "my-run", tmp_path, tmp_path / "events")
     with wandb:
         first, second = trial(wandb).start(), trial(wandb, seed=1).start()  # two runs at a time in one process
@@ -178,6 +182,7 @@ def test_wandb_writes_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     content = b"".join(path.read_bytes() for path in files)
     for text in (b"ede-1f0c22d4-s0", b"ede-1f0c22d4-s1", b"my-run", b"validation/aa", b"incremental_lr"):
         assert text in content
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", TRACKERS)

@@ -1,7 +1,6 @@
 """The LaTeX table: its structure, so that it compiles, and its contents."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ from orchestrator.reporting.latex import escape, latex
 from orchestrator.reporting.tables import method_rows
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
-from trainables.records import TrialRecord
-
-WriteTrial = Callable[..., TrialRecord]
+from tests.support.run_folders import WriteTrial
 
 
 def written(run_dir: Path) -> str:

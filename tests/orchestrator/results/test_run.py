@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
 from orchestrator.results.merging import check_same_backbones
 from orchestrator.results.run import Run
+from tests.support.run_folders import WriteTrial
 from trainables.records import PREDICTIONS, TrialRecord
 
-WriteTrial = Callable[..., TrialRecord]
 HIGH, LOW = [[1.0], [0.9, 0.7]], [[0.8], [0.5, 0.6]]
 
 

@@ -1,15 +1,12 @@
 """Importance of hyperparameters with a known effect."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator.results.run import Run
 from orchestrator.statistics.hyperparameter_importance import MIN_CONFIGURATIONS, importances
-from trainables.records import TrialRecord
-
-WriteTrial = Callable[..., TrialRecord]
+from tests.support.run_folders import WriteTrial
 
 
 def write(write_trial: WriteTrial, count: int) -> None:

@@ -1,7 +1,6 @@
 """Variance components over seeds compared with analyses of variance computed by hand."""
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,8 @@ import pytest
 
 from orchestrator.results.run import Run
 from orchestrator.statistics.variance_components import split_values, split_variance
-from trainables.records import SeedTriple, TrialRecord
-
-WriteTrial = Callable[..., TrialRecord]
+from tests.support.run_folders import WriteTrial
+from trainables.records import SeedTriple
 
 
 def triples(*rows: tuple[int, int, int]) -> list[SeedTriple]:

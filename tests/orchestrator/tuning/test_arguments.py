@@ -59,7 +59,7 @@ def test_a_resumed_run_stays_in_its_folder(tmp_path: Path) -> None:
 
 
 def test_the_cluster_of_a_resumed_run_is_named_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever can write a run folder would otherwise receive the user's token."""
+    """A person who can write a run folder would otherwise receive the user's token."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     run = write_run(tmp_path / "mine", address="10.0.0.1:6379")
     expected = (

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 from ray._private.utils import get_system_memory, get_used_memory
 
-from tests.orchestrator.cluster.test_job import free_ports
-from tests.support.processes import descendants, running, wait_for
+from tests.support.processes import descendants, free_ports, running, wait_for
 from tests.support.sweep_processes import (
     command,
     left_over,

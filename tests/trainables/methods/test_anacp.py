@@ -50,10 +50,10 @@ def test_replays_of_a_class_are_the_same_in_every_session(features: Features) ->
     noise = []
     for session in sessions(features):
         learner.learn(session, generator(session.index))
-        noise.append(learner._noise(learner.classes[0]))
+        noise.append(learner.noise(learner.classes[0]))
     assert torch.equal(noise[0], noise[2])
-    assert not torch.equal(noise[0], learner._noise(learner.classes[1]))
-    assert learner._noise(learner.classes[0]).std().item() == pytest.approx(1, abs=0.05)
+    assert not torch.equal(noise[0], learner.noise(learner.classes[1]))
+    assert learner.noise(learner.classes[0]).std().item() == pytest.approx(1, abs=0.05)
 
 
 def test_support_clips_are_recognised(features: Features) -> None:
@@ -66,5 +66,5 @@ def test_support_clips_are_recognised(features: Features) -> None:
 def test_the_classifier_chooses_lambda_on_all_replays(features: Features) -> None:
     """More replays than features: 6 classes of 20, 16 random features."""
     learner = trained(AnaCP(AnaCPSettings(projection=16, replays=20), features), 3)
-    assert all((own >= 0).all() for own in learner._classifier.columns)
-    assert sum(map(len, learner._classifier.columns)) == 120
+    assert all((own >= 0).all() for own in learner.classifier.columns)
+    assert sum(map(len, learner.classifier.columns)) == 120
