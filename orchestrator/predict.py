@@ -26,7 +26,7 @@ from datasets.utils.console import progress_bar
 from datasets.utils.json_values import json_text
 from datasets.utils.text import plural, printable
 from trainables.inference.description import Description
-from trainables.records import INDUCTIVE, TRANSDUCTIVE
+from trainables.records import TRANSDUCTIVE
 
 if TYPE_CHECKING:
     from trainables.inference.prediction import EmbeddedRecording, Prediction
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_one_batch(description, batch.values()), file=sys.stderr)
     if options.json:
         header = _json_header(options.model, description, head)
-        header |= {"track": TRANSDUCTIVE if model.transductive else INDUCTIVE}
+        header |= {"track": TRANSDUCTIVE} if model.transductive else {}
         print(json_text({"schema_version": SCHEMA_VERSION, "model": header, "recordings": recordings}, indent=1))
     return 1 if any(recording["error"] is not None for recording in recordings) else 0
 
