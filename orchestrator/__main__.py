@@ -18,11 +18,14 @@ import shtab
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.suggestion import suggestion
+from orchestrator import lists
+from orchestrator.lists import LISTS
 
 COMMANDS = {
     "prepare": ("orchestrator.prepare", "cut a corpus of recordings into a benchmark of clips"),
     "audit": ("orchestrator.audit", "find defects of a benchmark"),
     "sweep": ("orchestrator.sweep", "run a sweep: search space x seeds"),
+    "runs": ("orchestrator.runs", "list the runs, the latest first"),
     "report": ("orchestrator.report", "write a page, tables and figures of runs"),
     "compare": ("orchestrator.compare", "test differences between methods or runs for significance"),
     "export": ("orchestrator.export", "export a trained chain to a folder"),
@@ -57,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in COMMANDS:
         status: int = importlib.import_module(COMMANDS[name][0]).main(words[1:])
         return status
+    if name in LISTS:
+        return int(lists.main(words))
     if name == "completion" and words[1:2] and words[1] in SHELLS:
         print(completion(words[1]))
         return 0
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().parse_args([name])
     message = f"completion: expected one of {', '.join(SHELLS)}"
     if name != "completion":
-        message = f"no command '{name}'; {suggestion(name, (*COMMANDS, 'completion', '--help', '--version'))}"
+        message = f"no command '{name}'; {suggestion(name, (*COMMANDS, *LISTS, 'completion', '--help', '--version'))}"
     print(f"error: {message}", file=sys.stderr)
     return 2
 
@@ -81,6 +86,8 @@ def completion(shell: str) -> str:
         command: CommandLine = importlib.import_module(module).parser()
         _add_values(command)
         subparsers.add_parser(name, help=text, parents=[command], add_help=False)
+    for name, (_, text, _) in LISTS.items():
+        subparsers.add_parser(name, help=text).add_argument("--json", action="store_true")
     subparsers.add_parser("completion", help="print a completion script").add_argument("shell", choices=SHELLS)
     script: str = shtab.complete(program, shell)
     # a space or backbone may also be a file: if no known name matches, the shell completes files
@@ -88,7 +95,8 @@ def completion(shell: str) -> str:
 
 
 def _parser() -> CommandLine:
-    commands = "\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
+    summaries = {name: text for name, (_, text, *_) in [*COMMANDS.items(), *LISTS.items()]}
+    commands = "\n".join(f"  {name:<12}{text}" for name, text in summaries.items())
     statuses = "\n".join(
         textwrap.fill(f"  {status:<12}{text}", 100, subsequent_indent=" " * 14, break_on_hyphens=False)
         for status, text in EXIT_STATUSES.items()

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The command line."""
     command = CommandLine("orchestrator.export", description=__doc__)
-    command.add_argument("run", metavar="RUN", help="run folder of a sweep, or its name in --runs")
+    command.add_argument("run", metavar="RUN", help="run folder of a sweep, its name in --runs, or latest")
     command.add_argument("trial", metavar="TRIAL", nargs="?", default="best", help="see above (default: best)")
     command.add_argument("--out", type=local_path, required=True, metavar="DIR", help="new folder for the model")
     command.add_argument(

@@ -19,6 +19,7 @@ WRONG_PATHS = {
     "prepare": ["folder", "--source", NOWHERE, "--out", "{out}"],
     "audit": [NOWHERE],
     "sweep": ["--config", f"{NOWHERE}.yaml"],
+    "runs": ["--runs", NOWHERE],
     "report": [NOWHERE],
     "compare": [NOWHERE],
     "export": [NOWHERE, "--out", "{out}"],

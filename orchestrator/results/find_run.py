@@ -1,39 +1,73 @@
 """Finds the folder of a run by its path or name; imports nothing heavy, so that commands can check a path at once."""
 
+import json
 from argparse import ArgumentParser
+from datetime import UTC, datetime
 from pathlib import Path
 
 from datasets.utils.cli import local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
-from datasets.utils.text import printable
+from datasets.utils.text import first_few, printable
 
 RUNS = Path("runs")
 """Folder of runs unless another one is given."""
+
+
+BEGAN = "%Y-%m-%d %H:%M UTC"
+"""How sweep.json says when a run began."""
+LATEST = "latest"
+"""In place of the name of a run: the one that began last."""
 
 
 def find_run(name: Path | str, runs: Path = RUNS) -> Path:
     """The folder of a run.
 
     Args:
-        name: path of the folder, or its name in `runs`.
+        name: path of the folder, its name in `runs`, the beginning of one name only, or `latest`.
         runs: folder of runs.
 
     Returns:
         The path as given, or `runs / name`; not made absolute.
 
     Raises:
-        EarshotError: neither is a run folder.
+        EarshotError: there is no such run, or several names begin like this.
     """
     for path in (Path(name), runs / name):
-        if (path / "trials").is_dir() or (path / "sweep.json").is_file():
+        if is_run(path):
             return path
-    known = [path.parent.name for path in runs.glob("*/trials")]
+    found = run_folders(runs)
+    if str(name) == LATEST and found:
+        return found[-1]
+    shown = f"{printable(str(name))}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/"
+    matching = [path for path in found if path.name.startswith(str(name))]
+    if len(matching) > 1:
+        names = first_few([printable(path.name) for path in matching])
+        raise EarshotError(f"{shown}, found {len(matching)} that begin like this ({names}); give more of the name")
+    if matching:
+        return matching[0]
+    known = [path.name for path in found]
     advice = suggestion(Path(name).name, known) if known else "check the name"
-    raise EarshotError(
-        f"{printable(str(name))}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/, "
-        f"found no trials there; {advice}"
-    )
+    raise EarshotError(f"{shown}, found no trials there; {advice}")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (folder / "trials").is_dir() or (folder / "sweep.json").is_file()
+
+
+def run_folders(runs: Path = RUNS) -> list[Path]:
+    """The runs in a folder of runs, the one that began last at the end."""
+    return sorted((path for path in runs.glob("*") if is_run(path)), key=lambda path: (began(path), path.name))
+
+
+def began(run: Path) -> datetime:
+    """When a run began; the time of its folder if it does not say."""
+    try:
+        text = json.loads((run / "sweep.json").read_bytes())["made"]["began"]
+        return datetime.strptime(text, BEGAN).replace(tzinfo=UTC)
+    except (OSError, ValueError, KeyError, TypeError):
+        return datetime.fromtimestamp(run.stat().st_mtime, UTC)
 
 
 def add_run_arguments(command: ArgumentParser) -> None:
@@ -43,7 +77,10 @@ def add_run_arguments(command: ArgumentParser) -> None:
         command: its parser.
     """
     command.add_argument(
-        "run", nargs="+", metavar="RUN", help="run folder of a sweep, finished or not, or its name in --runs"
+        "run",
+        nargs="+",
+        metavar="RUN",
+        help="run folder of a sweep, finished or not, its name in --runs or the beginning of it, or latest",
     )
     add_runs_argument(command)
 

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from orchestrator.results.find_run import BEGAN
+
 PACKAGES = ("torch", "ray", "transformers")
 GIT_TIMEOUT = 5.0  # seconds
 
@@ -55,7 +57,7 @@ def commit() -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return datetime.now(UTC).strftime(BEGAN)
 
 
 def _git(root: Path, *arguments: str) -> str:

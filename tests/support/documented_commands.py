@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.__main__ import COMMANDS
+from orchestrator.lists import LISTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,6 +30,8 @@ class Command:
         words = shlex.split(self.line.split(" > ")[0], comments=True)
         if words[:1] == ["earshot"] and words[1:2] and words[1] in COMMANDS:
             return ["python", "-m", COMMANDS[words[1]][0], *words[2:]]
+        if words[:1] == ["earshot"] and words[1:2] and words[1] in LISTS:
+            return ["python", "-m", "orchestrator.lists", *words[1:]]
         return words
 
     @property

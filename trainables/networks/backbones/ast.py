@@ -20,6 +20,7 @@ from trainables.networks.original_ast import config_of_original, convert_origina
 from trainables.networks.specs import RANDOM, BackboneSpec, ClipFormat, Pool
 from trainables.networks.weights import Initialisation, initialise, weights_digest
 
+EXAMPLE = "MIT/ast-finetuned-audioset-10-10-0.4593"
 MODEL_TYPES = ("audio-spectrogram-transformer",)
 LAYERS = False
 FRONT_ENDS = True

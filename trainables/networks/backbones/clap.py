@@ -35,6 +35,7 @@ from trainables.networks.clap_frontend import ClapFrontEnd, ClapSpec
 from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.weights import weights_digest
 
+EXAMPLE = "laion/clap-htsat-unfused"
 MODEL_TYPES = ("clap",)
 LAYERS = False
 FRONT_ENDS = False

@@ -41,6 +41,7 @@ from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import Initialisation, initialise_linear_layers, weights_digest
 
+EXAMPLE = "encoder.py:factory"
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
 FRONT_ENDS = False

@@ -1,8 +1,9 @@
 """Finds the family of a backbone, and loads it; PyTorch is imported only when one is loaded.
 
-A family is one file in this room. Its `MODEL_TYPES` are the values of `model_type` in the `config.json` that it loads.
-`LAYERS` and `FRONT_ENDS` say whether it has the choice of `--layer` and `--frontend`, `PADDINGS` that of `--padding`;
-`POOLS` are its choices of `--pool`, its default first. Both are left out by families without a choice.
+A family is one file in this room, and its `EXAMPLE` the name of one of its models, for the list of backbones. Its
+`MODEL_TYPES` are the values of `model_type` in the `config.json` that it loads. `LAYERS` and `FRONT_ENDS` say whether
+it has the choice of `--layer` and `--frontend`, `PADDINGS` that of `--padding`; `POOLS` are its choices of `--pool`,
+its default first. Both are left out by families without a choice.
 """
 
 import functools

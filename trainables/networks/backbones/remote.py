@@ -30,6 +30,7 @@ from trainables.networks.backbones.source import Source, check_hub, find_source
 from trainables.networks.checkpoint import check_parameters
 from trainables.networks.specs import LOCAL_CODE, BackboneSpec, ClipFormat
 
+EXAMPLE = "ORGANISATION/MODEL"
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
 FRONT_ENDS = False

@@ -1,4 +1,4 @@
-"""ResNet-18 (He et al. 2016, arXiv 1512.03385) on log-mel spectrograms, with random weights: `resnet18`.
+"""ResNet-18 (He et al. 2016, arXiv 1512.03385) on log-mel spectrograms, with random weights.
 
 The network that papers on few-shot class-incremental audio classification train on the base classes. Its spectrogram is
 a picture with one channel; the embedding is the mean over the last feature map, 512 values. Weights are drawn as in
@@ -23,6 +23,7 @@ from trainables.networks.checkpoint import Architecture, load_parameters
 from trainables.networks.specs import BackboneSpec, ClipFormat
 from trainables.networks.weights import weights_digest
 
+EXAMPLE = "resnet18"
 MODEL_TYPES: tuple[str, ...] = ()
 LAYERS = False
 FRONT_ENDS = False

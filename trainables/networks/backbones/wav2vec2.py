@@ -26,6 +26,7 @@ from trainables.networks.specs import BackboneSpec, ClipFormat, Layer
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import Initialisation, weights_digest
 
+EXAMPLE = "microsoft/wavlm-base-plus"
 MODEL_TYPES = ("data2vec-audio", "hubert", "sew", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 LAYERS = True
 FRONT_ENDS = False

@@ -31,6 +31,7 @@ from trainables.networks.specs import BackboneSpec, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import Initialisation, weights_digest
 
+EXAMPLE = "facebook/w2v-bert-2.0"
 MODEL_TYPES = ("wav2vec2-bert",)
 LAYERS = True
 FRONT_ENDS = False

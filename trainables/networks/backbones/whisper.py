@@ -32,6 +32,7 @@ from trainables.networks.specs import BackboneSpec, ClipFormat, Padding
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import Initialisation, weights_digest
 
+EXAMPLE = "openai/whisper-small"
 MODEL_TYPES = ("whisper",)
 LAYERS = True
 FRONT_ENDS = False
