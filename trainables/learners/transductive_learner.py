@@ -20,9 +20,7 @@ _ORDER_SEED = 0  # of the order of the rows of a batch
 
 
 class TransductiveLearner(Learner):
-    """A method whose scores of a clip depend on the other clips of its batch."""
-
-    transductive = True
+    """A method whose scores of a clip depend on the other clips of its batch; it declares `transductive = True`."""
 
     @abstractmethod
     def embed(self, positions: tuple[int, ...]) -> Tensor:

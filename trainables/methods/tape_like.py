@@ -57,6 +57,7 @@ class TapeLike(TransductiveLearner):
     Settings = TapeLikeSettings
     heads = ("refined",)
     forgets = True
+    transductive = True
 
     def __init__(self, settings: TapeLikeSettings, features: Features) -> None:
         super().__init__(settings, features)
