@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("prepare", "audit", "sweep", "report", "compare", "export", "predict", "stages")
+VERBS = ("prepare", "audit", "sweep", "runs", "report", "compare", "export", "predict", "stages")
 
 
 def measured(checkout: Path, arguments: Sequence[str]) -> tuple[float, float]:
@@ -34,14 +34,31 @@ def measured(checkout: Path, arguments: Sequence[str]) -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
+def has(checkout: Path, module: str) -> bool:
+    """Whether a checkout has a module or package."""
+    path = checkout / module.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
 def rows(run: Path | None, model: Path | None, recording: Path | None) -> dict[str, list[str]]:
     """Name of the row -> arguments of Python."""
     made = {f"{verb} --help": [f"orchestrator.{verb}", "--help"] for verb in VERBS}
     made |= {f"{verb} --help": [f"trainables.{verb}", "--help"] for verb in ("chain", "pretrain")}
     made["earshot --help"] = ["orchestrator", "--help"]
+    made["sweep --version"] = ["orchestrator.sweep", "--version"]
     made["sweep --methd ede (a typo)"] = ["orchestrator.sweep", "--methd", "ede"]
-    made["sweep --config nowhere.yaml"] = ["orchestrator.sweep", "--config", "nowhere.yaml"]
-    made["predict nowhere one.wav"] = ["orchestrator.predict", "nowhere", "one.wav"]
+    for line in (
+        "sweep --config nowhere.yaml",
+        "prepare folder --source nowhere --out out",
+        "prepare table --source nowhere --csv nowhere.csv --out out",
+        "audit nowhere",
+        "report nowhere",
+        "export nowhere --out out",
+        "predict nowhere one.wav",
+        "stages ls nowhere",
+    ):
+        verb, *words = line.split()
+        made[line] = [f"orchestrator.{verb}", *words]
     if run is not None:
         made["stages ls RUN"] = ["orchestrator.stages", "ls", str(run)]
         made["compare RUN"] = ["orchestrator.compare", str(run)]
@@ -63,13 +80,17 @@ def main() -> int:
     print("| command | CPU s before | CPU s | ratio | MB before | MB |\n|---|---:|---:|---:|---:|---:|")
     places = [path.absolute() if path else None for path in (arguments.run, arguments.model, arguments.recording)]
     for name, words in rows(*places).items():
-        results: tuple[list[tuple[float, float]], ...] = ([], [])
+        checkouts = [checkout for checkout in (arguments.before.resolve(), ROOT) if has(checkout, words[0])]
+        results: list[list[tuple[float, float]]] = [[] for _ in checkouts]
         for _ in range(arguments.repeat):
-            for checkout, values in zip((arguments.before.resolve(), ROOT), results, strict=True):
+            for checkout, values in zip(checkouts, results, strict=True):
                 values.append(measured(checkout, words))
-        (cpu_before, memory_before), (cpu, memory) = (
-            tuple(statistics.median(column) for column in zip(*values, strict=True)) for values in results
-        )
+        medians = [[statistics.median(column) for column in zip(*values, strict=True)] for values in results]
+        cpu, memory = medians[-1]
+        if len(medians) == 1:
+            print(f"| `{name}` | - | {cpu:.2f} | - | - | {memory:.0f} |", flush=True)
+            continue
+        cpu_before, memory_before = medians[0]
         seconds = f"{cpu_before:.2f} | {cpu:.2f} | {cpu_before / cpu:.1f}"
         print(f"| `{name}` | {seconds} | {memory_before:.0f} | {memory:.0f} |", flush=True)
     return 0
