@@ -7,7 +7,8 @@ Chains are paired by class order, support draw and initialisation. Each method i
 the highest validation AA; test clips are evaluated only here. Decisions are based on a paired t test with Holm's
 correction over all comparisons; Wilcoxon's signed rank test, effect sizes and, for undecided comparisons, the number of
 further seeds that would decide them are shown too. Transductive methods are compared among themselves; with --against,
-differences between the two tracks are shown without a test.
+differences between the two tracks are shown without a test. The runs must have the same protocol hash (data, rules,
+class order, support draw), unless `--mixed` is given; then each row shows it.
 """
 
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
-from orchestrator.results.find_run import add_run_arguments, find_run
+from orchestrator.results.find_run import add_mixed_argument, add_run_arguments, find_run
 from orchestrator.results.measures import MEASURES
 
 
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from orchestrator.results.run import Run
     from orchestrator.statistics.comparison import compare, compared_methods
 
-    compared = compared_methods([Run.load(folder) for folder in folders], options.method or (), options.head)
+    compared = compared_methods(
+        [Run.load(folder) for folder in folders], options.method or (), options.head, mixed=options.mixed
+    )
     comparisons = compare(compared, measure, options.against)
     if options.json:
         print(json_text(as_json(compared, comparisons, measure), indent=1))
@@ -47,6 +50,7 @@ def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.compare", description=__doc__)
     add_run_arguments(command)
+    add_mixed_argument(command)
     command.add_argument(
         "--method", nargs="+", action="extend", metavar="NAME", help="methods to compare (default: all)"
     )

@@ -101,6 +101,7 @@ def _print_summary(model: "Description", out: Path) -> None:
     table.add_column(overflow="fold")  # a path is not cut
     for key, value in (
         ("trial", model.trial),
+        ("protocol", model.protocol_hash or "unknown"),
         ("session", f"{model.session} of 0 to {model.planned_sessions - 1}"),
         ("classes", f"{len(model.classes)}"),
         ("learned from", _training_text(model)),

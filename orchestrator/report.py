@@ -22,8 +22,9 @@ Writes to RUN/report/ (or DIR) and prints the table of methods:
     pareto.png         for searches with several objectives: configurations by the first two
 
 Figures are written as SVG too, and as PDF with `--format png svg pdf`. The CSV files contain fractions of one; an empty
-cell is a value that is undefined or not available yet. Of each method, the configuration with the highest validation
-AA is shown; its accuracy on test clips is reported once and never used to choose.
+cell is a value that is undefined or not available yet. Their last column is the protocol hash; runs with different
+ones are in one report only with `--mixed`, as rows of their own. Of each method, the configuration with the highest
+validation AA is shown; its accuracy on test clips is reported once and never used to choose.
 """
 
 import sys
@@ -32,7 +33,7 @@ from collections.abc import Sequence
 from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError
 from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH
-from orchestrator.results.find_run import add_run_arguments, find_run
+from orchestrator.results.find_run import add_mixed_argument, add_run_arguments, find_run
 
 
 @as_program
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from orchestrator.reporting.write import write_report
     from orchestrator.results.run import Run
 
-    run = Run.merged([Run.load(folder) for folder in folders])
+    run = Run.merged([Run.load(folder) for folder in folders], mixed=options.mixed)
     paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)))
     console = output_console(SUMMARY_WIDTH)
     console.print(summary_table(run, console.width))
@@ -62,6 +63,7 @@ def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.report", description=__doc__)
     add_run_arguments(command)
+    add_mixed_argument(command)
     command.add_argument("--out", type=local_path, metavar="DIR", help="folder of the report (default: RUN/report)")
     command.add_argument(
         "--format", nargs="+", choices=FORMATS, default=DEFAULT_FORMATS, metavar="FORMAT",

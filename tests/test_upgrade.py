@@ -21,6 +21,7 @@ import pytest
 
 from datasets.benchmark.protocol import Protocol
 from orchestrator import compare, export, report, stages
+from orchestrator.results.run import Run
 from trainables.chain_config import ChainConfig
 from trainables.records import PREDICTIONS, SeedTriple
 from trainables.session_chain import Chain
@@ -61,6 +62,14 @@ def test_report_and_compare(before: Path) -> None:
         assert {row["method"]: row["aa_mean"] for row in csv.DictReader(file)} == ACCURACY
     assert (before / "runs/before/report/report.html").is_file()
     assert compare.main(["before"]) == 0
+    hashes = Run.load("runs/before").protocol_hashes  # computed, as its records have none
+    chain = Chain(
+        ChainConfig(
+            benchmark="data/chirps", method="mfcc-ncm", protocol=Protocol(base=2, way=2, shot=2), store="new-store"
+        ),
+        before / "again",
+    )
+    assert hashes == (chain.protocol_hash,)
 
 
 def test_the_store(before: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,8 @@
     RUN/trials/TRIAL/session-00.parquet   `SCORED_PREDICTIONS`: one row per clip and head, clips of all classes so far
 
 Reports are computed from these files alone. The record ends with its checksum and holds the SHA-256 of each file of
-predictions, so that a changed digit in any of them is an error; those of earlier versions have neither.
+predictions, so that a changed digit in any of them is an error; those of earlier versions have neither. Both kinds of
+files hold the protocol hash, predictions in their metadata.
 """
 
 import hashlib
@@ -15,12 +16,13 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from datasets.benchmark.protocol_hash import PATTERN
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from trainables.networks.specs import Layer, Padding, Pool
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2  # 1: without the protocol hash
 
 Track = Literal["inductive", "transductive"]
 """Whether a method classifies each clip alone, or the query clips of a session as one batch.
@@ -34,6 +36,9 @@ EXCEEDED_FILE = "exceeded.json"
 
 RECOMPUTE = "delete the folder of the trial and run the sweep again"
 """What to do about a damaged file of a trial."""
+
+PROTOCOL_HASH = b"earshot.protocol_hash"
+"""Key of the protocol hash in the metadata of a file of predictions."""
 
 PREDICTIONS = pa.schema(
     [
@@ -115,6 +120,7 @@ class TrialRecord(BaseModel):
         varied: the part of the settings that the search space varies.
         track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
         class_names: by label.
+        protocol_hash: see `datasets.benchmark.protocol_hash`; None in records of schema version 1.
         trust_remote_code: the revision whose code ran, of a backbone that comes with its own.
         upsampled: sample rates of the clips and of the backbone, Hz, where the second is higher.
         stopped_by: what stopped the trial early, if its status is 'stopped'.
@@ -124,7 +130,7 @@ class TrialRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     trial: str
     configuration: str
     method: str
@@ -136,6 +142,7 @@ class TrialRecord(BaseModel):
     class_names: tuple[str, ...]
     protocol: dict[str, Any]
     track: Track = Field(INDUCTIVE, exclude_if=lambda track: track == INDUCTIVE)
+    protocol_hash: str | None = Field(None, pattern=PATTERN, exclude_if=lambda value: value is None)
     backbone: str
     frontend: str
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from datasets.benchmark.protocol import Session, classes_present, make_sessions
+from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -25,7 +26,14 @@ from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import ClipFormat, upsampling
-from trainables.records import INDUCTIVE, TRANSDUCTIVE, SessionRecord, TrialRecord, predictions_digest
+from trainables.records import (
+    INDUCTIVE,
+    PROTOCOL_HASH,
+    TRANSDUCTIVE,
+    SessionRecord,
+    TrialRecord,
+    predictions_digest,
+)
 from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
@@ -79,6 +87,12 @@ class Chain:
         self._learned = 0  # sessions that the learner has learned
         self._addresses: list[str] = []
         self.record = self._new_record()
+
+    @property
+    def protocol_hash(self) -> str:
+        """Of the benchmark and the protocol; see `datasets.benchmark.protocol_hash`."""
+        base, manifest = len(self.sessions[0].classes), self._shards.manifest
+        return protocol_hash(manifest.fingerprint, self.config.protocol, base=base, sessions=len(self.sessions))
 
     @property
     def done(self) -> bool:
@@ -219,6 +233,7 @@ class Chain:
             class_names=self._table.class_names,
             protocol=config.protocol.model_dump(mode="json"),
             track=TRANSDUCTIVE if method.transductive else INDUCTIVE,
+            protocol_hash=self.protocol_hash,
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
             layer=config.layer if method.backbone else "last",
@@ -240,7 +255,8 @@ class Chain:
     def _save_session(self, session: Session, stage: Stage, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""
         name = f"session-{session.index:02d}.parquet"
-        predictions = parquet_bytes(stage.predictions)
+        hashed = {PROTOCOL_HASH: self.protocol_hash.encode()}  # here, as chains of several protocols share stages
+        predictions = parquet_bytes(stage.predictions.replace_schema_metadata(hashed))
         (self.folder / name).write(predictions)
         record = SessionRecord(
             index=session.index,

@@ -405,7 +405,10 @@ def protocol_ceiling(name: str, clips: Listing, order_seed: int | None = None) -
     """
     if name not in NAMED:
         raise EarshotError(f"protocol {printable(name)!r}: not known; {suggestion(name, NAMED)}")
-    protocol = NAMED[name] if order_seed is None else by_name({"name": name, "class_order": "seeded"})
+    try:
+        protocol = NAMED[name] if order_seed is None else by_name({"name": name, "class_order": "seeded"})
+    except ValueError as error:
+        raise EarshotError(f"protocol {name}: {error}") from None
     try:
         sessions = make_sessions(
             protocol, clips.table, order_seed=order_seed or 0, support_seed=0, base_classes=clips.base_classes

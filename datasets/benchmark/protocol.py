@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from datasets.benchmark.clips import ClipTable
+from datasets.benchmark.cross_domain import CROSS_DOMAIN, SESSIONS, WAY, check_mix
 from datasets.benchmark.manifest import SPLITS
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
@@ -90,6 +91,17 @@ NAMED = {
     "ffcac-100": Protocol(name="ffcac-100", base=5, way=5),
     "fcac": Protocol(name="fcac", way=5, base_shot="all"),
     "fciac": Protocol(name="fciac", way=5, base_shot="all", leave=2),
+    **{
+        name: Protocol(
+            name=name,
+            base=chain.first.base,
+            way=WAY,
+            base_shot="all",
+            sessions=1 + SESSIONS,
+            class_order=chain.class_order,
+        )
+        for name, chain in CROSS_DOMAIN.items()
+    },
     "free": Protocol(),
 }
 
@@ -109,6 +121,8 @@ def by_name(value: Any) -> Any:
     if name not in NAMED:
         return value
     changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})
+    if name in CROSS_DOMAIN and changed.class_order != NAMED[name].class_order:
+        raise ValueError(f"class_order: {name} has classes of one benchmark, then of another; leave the order out")
     allowed: dict[str, Any] = {"validation": changed.validation, "exemplars": changed.exemplars}
     if changed.class_order == "seeded":
         allowed["class_order"] = "seeded"
@@ -187,8 +201,9 @@ def make_sessions(
         base_classes: number of base classes of the benchmark, for protocols that do not set it.
 
     Raises:
-        EarshotError: the benchmark has too few classes or clips for the protocol.
+        EarshotError: the benchmark has too few classes or clips for the protocol, or is not the mix that it needs.
     """
+    check_mix(protocol.name, table.class_names)
     sizes = _session_sizes(protocol, len(table.class_names), base_classes)
     order = _class_order(protocol, len(table.class_names), sum(sizes), order_seed)
     clips = {split: _by_label(table, split) for split in SPLITS}

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from datasets.benchmark.protocol import AllClips, Protocol, Session, classes_present, make_sessions
+from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
@@ -285,6 +286,12 @@ def _describe(
             name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings
         ),
         protocol=trained.protocol.model_dump(mode="json"),
+        protocol_hash=protocol_hash(
+            manifest.fingerprint,
+            trained.protocol,
+            base=len(trained.sessions[0].classes),
+            sessions=record.planned_sessions,
+        ),
         seeds=record.seeds,
         trial=record.trial,
         configuration=record.configuration,

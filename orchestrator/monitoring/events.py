@@ -5,7 +5,7 @@ seconds; a number that does not exist (NaN) is null.
 
 | event | keys | when |
 |---|---|---|
-| `sweep` | `schema` (1), `run`, `folder`, `benchmark`, `protocol`, `methods`, `trials`, `sessions`, `at_once` | before the first trial |
+| `sweep` | `schema` (1), `run`, `folder`, `benchmark`, `protocol`, `protocol_hash`, `methods`, `trials`, `sessions`, `at_once` | before the first trial |
 | `dry_run` | `benchmark`, `protocol`, `backbone`, `device`, `run`, `store`, `methods` [{`method`, `backbone` (of several), `configurations`, `trials`, `sessions`, `stages`, `bases`, `found`, `exact`, `seconds`}], `at_once`, `resumes`, `seconds` | with `--dry-run`, instead of all that follow except the last |
 | `trial_started` | `trial`, `method`, `backbone`, `configuration`, `seeds` {`order`, `support`, `initialisation`}, `varied`, `attempt` | a worker starts the trial; again, with a higher `attempt`, after its worker died |
 | `session` | `trial`, `session` (from 0), `sessions`, `found`, `seconds`, `parameters`, `accuracy` {`val/HEAD`, `test/HEAD`}, `validation` {`aa`, ...} | once per session of a trial; `found` is true if it was cached, `seconds` are then those of its computation |
@@ -70,6 +70,7 @@ class SweepEvents(Listener):
         *,
         benchmark: str,
         protocol: Mapping[str, Any],
+        protocol_hash: str,
         methods: Mapping[str, int],
         sessions: int,
         at_once: int,
@@ -80,6 +81,7 @@ class SweepEvents(Listener):
             folder: of the run.
             benchmark: its folder or URI.
             protocol: its fields.
+            protocol_hash: see `datasets.benchmark.protocol_hash`.
             methods: number of trials, by method.
             sessions: of a chain.
             at_once: trials at a time.
@@ -91,6 +93,7 @@ class SweepEvents(Listener):
             folder=str(folder),
             benchmark=benchmark,
             protocol=dict(protocol),
+            protocol_hash=protocol_hash,
             methods=dict(methods),
             trials=sum(methods.values()),
             sessions=sessions,

@@ -1,7 +1,7 @@
 """The output of `earshot compare`: a table and sentences, or JSON."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -24,8 +24,9 @@ def print_comparison(
     compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison], measure: Measure, console: Console
 ) -> None:
     """Prints the table, the chosen configurations, the verdicts and the notes."""
-    console.print(comparison_table(comparisons, measure, console.width))
+    console.print(comparison_table(comparisons, measure, console.width, protocols_shown(compared)))
     console.print(_LEGEND)
+    console.print(Text(protocols_line(compared)), soft_wrap=True)
     for lines in (
         [chosen_configuration(method) for method in compared],
         [
@@ -38,15 +39,35 @@ def print_comparison(
             console.print(Text(line), soft_wrap=True)
 
 
-def comparison_table(comparisons: Sequence[Comparison], measure: Measure, width: int = PIPE_WIDTH) -> Table:
+def protocols_shown(compared: Sequence[ComparedMethod]) -> dict[str, str]:
+    """Label -> protocol hash; empty if all methods have the same."""
+    protocols = {method.label: method.protocol for method in compared}
+    return protocols if len(set(protocols.values())) > 1 else {}
+
+
+def protocols_line(compared: Sequence[ComparedMethod]) -> str:
+    """'protocol 1a2b3c4d', or a warning about several."""
+    hashes = sorted({method.protocol for method in compared})
+    if len(hashes) == 1:
+        return f"protocol {hashes[0]}"
+    return f"protocols {', '.join(hashes)}: a difference between rows of two protocols is not that of methods alone"
+
+
+def comparison_table(
+    comparisons: Sequence[Comparison],
+    measure: Measure,
+    width: int = PIPE_WIDTH,
+    protocols: Mapping[str, str] | None = None,
+) -> Table:
     """One row per comparison, in percent and points.
 
     Args:
         comparisons: the rows.
         measure: the compared metric.
         width: columns of the terminal; less important columns are left out until the table fits.
+        protocols: label -> protocol hash, shown in a column; none if empty.
     """
-    rows = [_cells(comparison) for comparison in comparisons]
+    rows = [_cells(comparison, protocols or {}) for comparison in comparisons]
     if all(comparison.tracks == (INDUCTIVE, INDUCTIVE) for comparison in comparisons):
         rows = [{name: cell for name, cell in row.items() if name != "track"} for row in rows]
     columns = ([name for name in rows[0] if name not in _OPTIONAL[:dropped]] for dropped in range(len(_OPTIONAL) + 1))
@@ -59,20 +80,22 @@ def _table(rows: Sequence[dict[str, str]], measure: Measure, columns: Sequence[s
         box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left",
     )  # fmt: skip
     for name in columns:
-        is_text = name in ("A", "B", "track")
+        is_text = name in ("A", "B", "track", "protocol")
         table.add_column(name, overflow="fold", justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
         table.add_row(*(Text(row[name]) for name in columns))
     return table
 
 
-def _cells(comparison: Comparison) -> dict[str, str]:
+def _cells(comparison: Comparison, protocols: Mapping[str, str]) -> dict[str, str]:
     """Name of the column -> cell."""
     test = comparison.test
+    hashes = [protocols[label] for label in (comparison.first, comparison.second) if label in protocols]
     return {
         "A": comparison.first,
         "B": comparison.second,
         "track": comparison.tracks[0] if comparison.tested else "different",
+        **({"protocol": " / ".join(dict.fromkeys(hashes))} if hashes else {}),
         "n": str(test.n),
         "mean A": percent(comparison.means[0]),
         "mean B": percent(comparison.means[1]),
@@ -96,6 +119,7 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
             "method": method.choice.method,
             "backbone": method.choice.backbone,
             "track": method.choice.track,
+            "protocol": method.protocol,
             "configuration": method.choice.configuration,
             "head": method.head,
             "validation_aa": method.choice.validation_aa,
@@ -118,5 +142,6 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
         "more_is_better": measure.up,
         "contenders": methods,
         "comparisons": rows,
+        "protocols": sorted({method.protocol for method in compared}),
         "notes": comparison_notes(compared, comparisons, measure),
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from datasets.utils.humanize import format_duration
+from datasets.utils.text import one_line
 from orchestrator.reporting.formatting import MISSING, settings
 from orchestrator.results.backbones import Entry
 from orchestrator.results.ceilings import Ceilings, ceilings
@@ -16,6 +17,7 @@ from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
 from trainables.records import INDUCTIVE, TRANSDUCTIVE, TrialRecord
 
+_MOST_LABELS = 30  # of a class order that is shown
 _STATES = ("finished", "running", "failed", "stopped")
 _REASONS = {
     "running": "unfinished: still running, or interrupted",
@@ -65,17 +67,16 @@ class Work:
 def what_ran(run: Run) -> list[tuple[str, str]]:
     """(name, value) of everything that was run: data, protocol, seeds, trials, sessions, provenance."""
     records = list(run.trials.values())
-    first = records[0]
-    classes = len(first.class_names)
     seeds = sorted({record.seeds for record in records}, key=lambda s: (s.order, s.support, s.initialisation))
     states: list[str] = [record.status for record in records]
     counts = [f"{states.count(state)} {state}" for state in _STATES if state in states or state != "stopped"]
     done = work(run)
     return [
-        ("benchmark", f"{first.benchmark}, {classes} {'class' if classes == 1 else 'classes'}"),
-        ("fingerprint of the data", first.benchmark_fingerprint),
-        ("protocol", "; ".join(dict.fromkeys(settings(record.protocol) for record in records))),
-        ("sessions planned", str(run.planned_sessions)),
+        ("benchmark", "; ".join(dict.fromkeys(f"{r.benchmark}, {_classes(r)}" for r in records))),
+        ("fingerprint of the data", "; ".join(dict.fromkeys(record.benchmark_fingerprint for record in records))),
+        ("protocol", "; ".join(dict.fromkeys(_rules(record.protocol) for record in records))),
+        ("protocol hash", ", ".join(run.protocol_hashes)),
+        ("sessions planned", ", ".join(map(str, sorted({record.planned_sessions for record in records})))),
         ("seeds (order.support.initialisation)", f"{len(seeds)}: {', '.join(map(str, seeds))}"),
         *_backbones(run),
         ("front end", _by_method(run, "frontend")),
@@ -90,6 +91,18 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
         ),
         *_provenance(run),
     ]
+
+
+def _rules(protocol: Mapping[str, Any]) -> str:
+    """The fields of a protocol; a long class order as its length."""
+    order = protocol.get("class_order")
+    short = {"class_order": f"{len(order)} labels"} if isinstance(order, list) and len(order) > _MOST_LABELS else {}
+    return settings({**protocol, **short})
+
+
+def _classes(record: TrialRecord) -> str:
+    classes = len(record.class_names)
+    return f"{classes} {'class' if classes == 1 else 'classes'}"
 
 
 def work(run: Run) -> Work:
@@ -120,18 +133,31 @@ def choices_of(run: Run) -> list[Choice]:
 
 
 def entry_header(run: Run) -> list[str]:
-    """Header of the columns that name a row: method, backbone where there are several, track if one is transductive."""
+    """Header of the columns that name a row: method; backbone and protocol where there are several; track if needed."""
     return [
         "method",
-        *(["backbone"] if run.has_several_backbones else []),
-        *(["track"] if run.has_transductive else []),
+        *["backbone"] * run.has_several_backbones,
+        *["track"] * run.has_transductive,
+        *["protocol"] * run.has_several_protocols,
     ]
 
 
 def entry_cells(run: Run, entry: Entry) -> list[str]:
     """Cells of the columns of `entry_header`."""
     backbone = [entry.backbone or MISSING] if run.has_several_backbones else []
-    return [entry.method, *backbone, *([entry.track] if run.has_transductive else [])]
+    track = [entry.track] if run.has_transductive else []
+    return [entry.method, *backbone, *track, *([entry.protocol] if run.has_several_protocols else [])]
+
+
+def benchmark_names(run: Run) -> str:
+    """The benchmark; of several protocols, all benchmarks."""
+    return ", ".join(dict.fromkeys(one_line(record.benchmark) for record in run.trials.values()))
+
+
+def protocol_line(run: Run) -> str:
+    """'protocol 1a2b3c4d', to be written under a table."""
+    hashes = run.protocol_hashes
+    return f"protocol{'s' if len(hashes) > 1 else ''} {', '.join(hashes)}"
 
 
 def by_validation(choices: Sequence[Choice]) -> list[Choice]:

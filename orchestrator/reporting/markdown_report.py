@@ -1,6 +1,6 @@
 """The report of a run as one Markdown document that embeds the figures beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from orchestrator.reporting.facts import (
     by_track,
     chain_count,
     choices_of,
-    classes_leave,
     entry_cells,
     entry_header,
     formulae,
     incomplete_trials,
     name_with_track,
+    protocol_line,
     what_ran,
 )
 from orchestrator.reporting.formatting import MISSING, interval, mean_std, number, percent, settings
@@ -28,6 +28,7 @@ from orchestrator.reporting.sentences import (
     SPREAD,
     methods_caption,
     notes,
+    sentence,
     verdict,
 )
 from orchestrator.reporting.tables import MethodRow
@@ -117,6 +118,13 @@ def _marked(cells: list[str], *, provisional: bool) -> list[str]:
     return [cells[0] + "*" * provisional, *cells[1:]]
 
 
+def _results(
+    run: Run, header: Sequence[str], rows: Sequence[Sequence[object]], bold: Sequence[tuple[int, int]] = ()
+) -> str:
+    """A table of results, with the protocol hash under it."""
+    return f"{table(header, rows, bold)}\n\n{sentence(protocol_line(run))}"
+
+
 def _incomplete(run: Run) -> list[str]:
     rows = [[trial.trial, trial.status, trial.sessions, trial.reason] for trial in incomplete_trials(run)]
     return ["### Incomplete trials", table(["trial", "status", "sessions", "reason"], rows)] if rows else []
@@ -135,7 +143,7 @@ def _methods(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
         row += [mean_std(chain["aa"]), interval(chain["aa"].low, chain["aa"].high)]
         row += [percent(chain[metric].mean) for metric in ("pd", "forgetting", "final")]
         rows.append([*row, percent(estimates.chain(name, head, "val")["aa"].mean)])
-    return table(header, rows)
+    return _results(run, header, rows)
 
 
 def _session_cell(run: Run, configuration: str, value: Estimate) -> str:
@@ -182,7 +190,7 @@ def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
             row += [mean_std(chain[name]) for name in ("aa", "aa_macro", "pd", "forgetting", "bwt")]
             rows.append([*row, *(percent(session[name].mean) for name in SESSION_METRICS)])
     text = f"Base, novel and harmonic accuracy after session {last}; the default head is in bold."
-    return f"{text}\n\n{table(header, rows, bold)}"
+    return f"{text}\n\n{_results(run, header, rows, bold)}"
 
 
 def _all_metrics(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
@@ -192,7 +200,7 @@ def _all_metrics(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> s
         [measure.title, "up" if measure.up else "down", *(mean_std(chain[measure.name]) for chain in chains)]
         for measure in MEASURES.values()
     ]
-    return table(["metric", "better", *(f">{name_with_track(choice.entry)}" for choice in choices)], rows)
+    return _results(run, ["metric", "better", *(f">{name_with_track(choice.entry)}" for choice in choices)], rows)
 
 
 def _hyperparameters(run: Run) -> list[str]:
@@ -209,7 +217,7 @@ def _hyperparameters(run: Run) -> list[str]:
         " among the best configurations differs from that among all configurations. For methods with at least"
         f" {MIN_CONFIGURATIONS} complete configurations."
     )
-    return ["### Hyperparameters", text, table([*entry_header(run), "hyperparameter", ">importance (%)"], rows)]
+    return ["### Hyperparameters", text, _results(run, [*entry_header(run), "hyperparameter", ">importance (%)"], rows)]
 
 
 def _spread(run: Run, choices: Sequence[Choice]) -> str:
@@ -224,13 +232,12 @@ def _spread(run: Run, choices: Sequence[Choice]) -> str:
     if not rows:
         return escape(NO_SPREAD)
     header = [*entry_header(run), "source", ">seeds", ">std (points)", ">share (%)", ""]
-    return escape(SPREAD) + "\n\n" + table(header, rows)
+    return escape(SPREAD) + "\n\n" + _results(run, header, rows)
 
 
 def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     chosen = {choice.configuration for choice in choices}
-    several = run.has_several_backbones
-    header = ["configuration", *(["backbone"] if several else []), "varied", ">n", ">validation AA"]
+    header = ["configuration", *entry_header(run)[1:], "varied", ">n", ">validation AA"]
     header += [">AA", ">PD", ">forgetting", ">final", ">seconds"]
     header += [">parameters used", ">parameters stored"]
     any_stopped = any(record.status == "stopped" for record in run.trials.values())
@@ -242,14 +249,14 @@ def _configurations(run: Run, estimates: Estimates, choices: Sequence[Choice]) -
         chain = estimates.chain(name, head, "test")
         if name in chosen:
             bold.append((len(rows), 0))
-        row: list[object] = [name, *([run.entry(name).backbone or MISSING] if several else [])]
+        row: list[object] = [name, *entry_cells(run, run.entry(name))[1:]]
         row += [settings(run.of(name)[0].varied), chain_count(run, name, chain["aa"].n)]
         row += [mean_std(estimates.chain(name, head, "val")["aa"])]
         row += [mean_std(chain[metric]) for metric in ("aa", "pd", "forgetting", "final")]
         row += [number(chain["seconds"].mean, ".1f")]
         row += [number(chain[key].mean, ",.0f") for key in ("parameters_used", "parameters_stored")]
         rows.append([*row, *([run.stopped(name) or MISSING] if any_stopped else [])])
-    return table(header, rows, bold)
+    return _results(run, header, rows, bold)
 
 
 def _pareto(run: Run, estimates: Estimates, figures: Mapping[str, str]) -> list[str]:
@@ -269,7 +276,7 @@ def _pareto(run: Run, estimates: Estimates, figures: Mapping[str, str]) -> list[
         "## Pareto set",
         f"Objectives of the search: {directions}. The non-dominated complete configurations of each method: no other"
         " one is at least as good in all objectives and better in one. Means over seeds, validation clips.",
-        table(header, rows) if rows else "No configuration has finished all its seeds.",
+        _results(run, header, rows) if rows else "No configuration has finished all its seeds.",
         *_embed(figures, {"pareto": "Configurations by the first two objectives"}),
     ]
 
@@ -279,10 +286,19 @@ def _value(value: Estimate, objective: Objective) -> str:
 
 
 def _sessions(run: Run) -> str:
+    """The classes of each session; of every protocol, if there are several."""
+    if not run.has_several_protocols:
+        return _sessions_of(run.trials.values())
+    parts = []
+    for protocol in run.protocol_hashes:
+        records = [record for record in run.trials.values() if run.protocols[record.trial] == protocol]
+        parts += [f"### Protocol {protocol}", _sessions_of(records)]
+    return "\n\n".join(parts)
+
+
+def _sessions_of(records: Collection[TrialRecord]) -> str:
     """The classes of each session, in the order of a chain with the most sessions."""
-    orders = {
-        tuple((s.classes, s.left) for s in record.sessions): record for record in run.trials.values() if record.sessions
-    }
+    orders = {tuple((s.classes, s.left) for s in record.sessions): record for record in records if record.sessions}
     if not orders:
         return "No session is finished yet."
     longest = max(len(order) for order in orders)
@@ -294,7 +310,7 @@ def _sessions(run: Run) -> str:
         rows.append([index, len(labels), "; ".join(names)])
     different = [o for o in orders if not any(o != other and other[: len(o)] == o for other in orders)]
     several = f" in {escape(record.trial)}; the run has {len(different)} orders" if len(different) > 1 else ""
-    leaving = ", and those that leave" if classes_leave(run) else ""
+    leaving = ", and those that leave" if any(left for labels, left in order) else ""
     return f"The classes introduced in each session{leaving}{several}.\n\n" + table(
         [">session", ">classes", "names"], rows
     )

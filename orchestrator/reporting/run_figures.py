@@ -53,7 +53,7 @@ def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dic
         name = f"matrix-{re.sub(r'[^A-Za-z0-9._-]', '_', choice.label)}"
         drawn[name if name not in drawn else f"matrix-{index}"] = figures.accuracy_matrix(
             mean_matrix(matrices),
-            sessions,
+            sessions[: run.planned(choice.configuration)],
             f"{one_line(choice.label)}: accuracy matrix a[t, j]",
             f"{one_line(head)} head, test clips, mean over {plural(len(matrices), 'chain')}",
         )

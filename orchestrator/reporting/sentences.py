@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.utils.text import one_line, plural
-from orchestrator.reporting.facts import by_track, by_validation, classes_counted, fewest_chains, limiting_ceilings
+from orchestrator.reporting.facts import (
+    benchmark_names,
+    by_track,
+    by_validation,
+    classes_counted,
+    fewest_chains,
+    limiting_ceilings,
+    protocol_line,
+)
 from orchestrator.reporting.formatting import percent
 from orchestrator.results.measures import Measure
 from orchestrator.results.run import Choice, Run
@@ -166,13 +174,18 @@ def methods_caption(run: Run, chains: str) -> str:
         run: the run.
         chains: over what the means are: '3 seeds'.
     """
-    benchmark = one_line(next(iter(run.trials.values())).benchmark)
     return (
-        f"Accuracy (%) on {benchmark} after each session, over all classes"
+        f"Accuracy (%) on {benchmark_names(run)} after each session, over all classes"
         f" {classes_counted(run)}. AA: mean over the sessions; PD:"
         f" first minus last session. Means over {chains}; AA and PD with the sample standard deviation. The"
         " configuration of each method was chosen by its validation accuracy."
+        f" {sentence(protocol_line(run))}"
     )
+
+
+def sentence(text: str) -> str:
+    """'protocol 1a2b3c4d' -> 'Protocol 1a2b3c4d.'"""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _accuracy(value: Estimate) -> str:

@@ -5,7 +5,14 @@ from rich.text import Text
 
 from datasets.utils.console import first_that_fits
 from datasets.utils.text import one_line
-from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
+from orchestrator.reporting.facts import (
+    benchmark_names,
+    chain_count,
+    choices_of,
+    entry_cells,
+    entry_header,
+    protocol_line,
+)
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.reporting.sentences import APART_SHORT, CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
@@ -33,8 +40,9 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
         return _table(run, rows, sum(choice.track == INDUCTIVE for choice in choices))
 
     table = first_that_fits(map(with_sessions, range(sessions, min(sessions, 2) - 1, -1)), width)
-    mark = PROVISIONAL_MARK if any(choice.provisional for choice in choices) else ""
-    captions = [CHOSEN, MEAN_STD, mark, stopped_chains(run), APART_SHORT if run.has_transductive else ""]
+    captions = [protocol_line(run), CHOSEN, MEAN_STD]
+    captions += [PROVISIONAL_MARK if any(c.provisional for c in choices) else "", stopped_chains(run)]
+    captions += [APART_SHORT] if run.has_transductive else []
     table.caption = "\n".join(filter(None, captions))
     return table
 
@@ -42,9 +50,8 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
 def _table(run: Run, rows: list[list[str]], inductive: int) -> Table:
     """The first `inductive` rows are those of inductive methods; an empty line separates them from the others."""
     last = run.planned_sessions - 1
-    benchmark = one_line(next(iter(run.trials.values())).benchmark)
     table = Table(
-        title=Text(f"{benchmark}: accuracy on test clips (%)", style="bold"),
+        title=Text(f"{benchmark_names(run)}: accuracy on test clips (%)", style="bold"),
         box=None,
         padding=(0, 2, 0, 0),
         header_style="bold",

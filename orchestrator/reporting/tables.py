@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.reporting.facts import chain_count, choices_of, entry_cells, entry_header
+from orchestrator.reporting.facts import chain_count, choices_of
+from orchestrator.reporting.formatting import MISSING
+from orchestrator.results.backbones import Entry
 from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import SCORED_SPLITS, Choice, Run
@@ -34,6 +36,13 @@ class Grid:
         """The rows whose value in a column is one of `values`."""
         index = self.header.index(column)
         return Grid(self.header, tuple(row for row in self.rows if row[index] in values))
+
+
+def with_protocol(run: Run, grid: Grid) -> Grid:
+    """A table of configurations with a last column `protocol`: the protocol hash of each row, or 'unknown'."""
+    column = grid.header.index("configuration")
+    rows = tuple((*row, run.protocols[run.of(str(row[column]))[0].trial]) for row in grid.rows)
+    return Grid((*grid.header, "protocol"), rows)
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,13 @@ def method_rows(run: Run, estimates: Estimates) -> list[MethodRow]:
 def method_grid(run: Run, estimates: Estimates) -> Grid:
     """`method_rows` with mean, std and n of every value."""
     sessions = range(run.planned_sessions)
-    header = [*entry_header(run), "configuration", "head", "candidates", "provisional", "validation_aa"]
+    header = [*_header(run), "configuration", "head", "candidates", "provisional", "validation_aa"]
     header += [f"{name}_{part}" for name in (*(f"a{t}" for t in sessions), "aa", "pd") for part in _PARTS]
     header += ["aa_low", "aa_high"]
     rows = []
     for row in method_rows(run, estimates):
         choice = row.choice
-        names = entry_cells(run, choice.entry)
+        names = _cells(run, choice.entry)
         first = [*names, choice.configuration, row.head, choice.candidates, _yes(choice.provisional)]
         values = [part for value in (*row.sessions, row.aa, row.pd) for part in _mean_std_n(value)]
         rows.append((*first, choice.validation_aa, *values, row.aa.low, row.aa.high))
@@ -87,7 +96,7 @@ def method_grid(run: Run, estimates: Estimates) -> Grid:
 
 def summary_grid(run: Run, estimates: Estimates) -> Grid:
     """One row per configuration and head: every metric of a chain, over chains."""
-    header = ["configuration", *entry_header(run), "varied", "head", "default_head", "selected"]
+    header = ["configuration", *_header(run), "varied", "head", "default_head", "selected"]
     header += ["trials", "complete", "stopped"]
     header += [f"validation_aa_{part}" for part in _PARTS]
     header += [f"{name}_{part}" for name in CHAIN_METRICS for part in _PARTS]
@@ -99,7 +108,7 @@ def summary_grid(run: Run, estimates: Estimates) -> Grid:
         for head in run.heads(entry.label):
             test = estimates.chain(configuration, head, "test")
             varied = json.dumps(first.varied, sort_keys=True)
-            row: list[object] = [configuration, *entry_cells(run, entry), varied, head]
+            row: list[object] = [configuration, *_cells(run, entry), varied, head]
             row += [_yes(head == first.default_head), _yes(configuration in chosen), len(run.of(configuration))]
             row += [_yes(run.is_complete(configuration)), run.stopped(configuration)]
             row += _mean_std_n(estimates.chain(configuration, head, "val")["aa"])
@@ -110,7 +119,7 @@ def summary_grid(run: Run, estimates: Estimates) -> Grid:
 
 def session_grid(run: Run, estimates: Estimates) -> Grid:
     """One row per configuration, head, split and session: accuracies over chains."""
-    header = ["configuration", *entry_header(run), "head", "split", "session"]
+    header = ["configuration", *_header(run), "head", "split", "session"]
     header += [f"{name}_{part}" for name in SESSION_METRICS for part in _PARTS]
     rows = []
     for configuration in run.configurations():
@@ -121,7 +130,7 @@ def session_grid(run: Run, estimates: Estimates) -> Grid:
                     accuracies = estimates.session(configuration, head, split, t)
                     if accuracies["micro"].n:
                         parts = [part for name in SESSION_METRICS for part in _mean_std_n(accuracies[name])]
-                        rows.append((configuration, *entry_cells(run, entry), head, split, t, *parts))
+                        rows.append((configuration, *_cells(run, entry), head, split, t, *parts))
     return Grid(tuple(header), tuple(rows))
 
 
@@ -131,20 +140,20 @@ def class_grid(run: Run) -> Grid:
     Chosen configurations, default head, test clips.
     """
     header = (
-        *entry_header(run),
+        *_header(run),
         "configuration",
         "head",
         "label",
         "class",
         *(f"a{t}" for t in range(run.planned_sessions)),
     )
-    names = next(iter(run.trials.values())).class_names
     rows = []
     for choice in choices_of(run):
+        names = run.class_names(choice.configuration)
         head = run.default_head(choice.configuration)
         accuracies = run.class_accuracies(choice.configuration, head)
         for label in np.flatnonzero(~np.isnan(accuracies).all(axis=0)):
-            key = (*entry_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
+            key = (*_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
             rows.append((*key, *map(float, accuracies[:, label])))
     return Grid(header, tuple(rows))
 
@@ -154,14 +163,14 @@ def confusion_grid(run: Run) -> Grid:
 
     Chosen configurations, default head, test clips.
     """
-    header = (*entry_header(run), "configuration", "head", "label", "class", "predicted", "predicted_class", "clips")
-    names = next(iter(run.trials.values())).class_names
+    header = (*_header(run), "configuration", "head", "label", "class", "predicted", "predicted_class", "clips")
     rows = []
     for choice in choices_of(run):
+        names = run.class_names(choice.configuration)
         head = run.default_head(choice.configuration)
-        counts = run.confusion(choice.configuration, head, run.planned_sessions - 1)
+        counts = run.confusion(choice.configuration, head, run.planned(choice.configuration) - 1)
         for label, predicted in np.argwhere(counts):
-            key = (*entry_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
+            key = (*_cells(run, choice.entry), choice.configuration, head, int(label), names[label])
             rows.append((*key, int(predicted), names[predicted], int(counts[label, predicted])))
     return Grid(header, tuple(rows))
 
@@ -174,18 +183,26 @@ def pareto_grid(run: Run, compared: Sequence[Candidate], objectives: Sequence[Ob
         compared: the complete configurations.
         objectives: the objectives of the search.
     """
-    header = [*entry_header(run), "configuration", "varied"]
+    header = [*_header(run), "configuration", "varied"]
     header += [f"{objective.name}_{part}" for objective in objectives for part in _PARTS]
     rows = []
     for candidate in compared:
         if candidate.optimal:
             varied = json.dumps(run.of(candidate.configuration)[0].varied, sort_keys=True)
             parts = [part for value in candidate.values for part in _mean_std_n(value)]
-            rows.append((*entry_cells(run, candidate.entry), candidate.configuration, varied, *parts))
+            rows.append((*_cells(run, candidate.entry), candidate.configuration, varied, *parts))
     return Grid(tuple(header), tuple(rows))
 
 
 _PARTS = ("mean", "std", "n")
+
+
+def _header(run: Run) -> list[str]:
+    return ["method", *["backbone"] * run.has_several_backbones]
+
+
+def _cells(run: Run, entry: Entry) -> list[str]:
+    return [entry.method, *([entry.backbone or MISSING] if run.has_several_backbones else [])]
 
 
 def _mean_std_n(value: Estimate) -> list[object]:

@@ -60,6 +60,7 @@ def write_report(
         grids["pareto"] = tables.pareto_grid(run, compared, objectives)
         if compared:
             figures["pareto"] = trade_off(compared, objectives)
+    grids = {name: tables.with_protocol(run, grid) for name, grid in grids.items()}
     images = {f"{name}.{form}": render(figure, form) for name, figure in figures.items() for form in formats}
     rows = tables.method_rows(run, estimates)
     files = {

@@ -1,4 +1,4 @@
-"""The backbones of a run: how a method and its backbone are named where a run has several backbones."""
+"""The rows of a run's tables: a method, with its backbone where a run has several, and its protocol likewise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +12,24 @@ NONE = "none"  # in the record of a method that uses no backbone
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of a comparison: a method, on one of the backbones where a run has several.
+    """A row of a comparison: a method, on one of the backbones and of the protocols where a run has several.
 
     Attributes:
         method: its name.
         backbone: its name with its options; empty where all trials have the same, or the method uses none.
         track: whether the method sees the query clips of a session as one batch (`transductive`).
+        protocol: its protocol hash; empty where all trials have the same.
     """
 
     method: str
     backbone: str
     track: Track = INDUCTIVE
+    protocol: str = ""
 
     @property
     def label(self) -> str:
-        """'ede', or 'ede+wavlm-base-plus@layer=6'."""
-        return f"{self.method}+{self.backbone}" if self.backbone else self.method
+        """'ede', 'ede+wavlm-base-plus@layer=6', or 'ede+1a2b3c4d' with the protocol hash."""
+        return "+".join(filter(None, (self.method, self.backbone, self.protocol)))
 
 
 def short_backbone(record: TrialRecord, parts: int = 1) -> str:
@@ -62,14 +64,19 @@ def backbones_of(sweep: Mapping[str, Any], trials: Mapping[str, TrialRecord]) ->
     return {name: short_backbone(record, parts) for name, record in trials.items()}
 
 
-def entries_of(backbones: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> dict[str, Entry]:
+def entries_of(
+    backbones: Mapping[str, str], protocols: Mapping[str, str], trials: Mapping[str, TrialRecord]
+) -> dict[str, Entry]:
     """Trial -> its entry.
 
     Args:
         backbones: trial -> its backbone, from `backbones_of`.
+        protocols: trial -> its protocol hash.
         trials: records by name.
     """
     several = len({backbone for backbone in backbones.values() if backbone}) > 1
+    mixed = len(set(protocols.values())) > 1
     return {
-        name: Entry(record.method, backbones[name] if several else "", record.track) for name, record in trials.items()
+        name: Entry(record.method, backbones[name] if several else "", record.track, protocols[name] if mixed else "")
+        for name, record in trials.items()
     }

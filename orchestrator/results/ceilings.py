@@ -94,6 +94,8 @@ def save_shared_clips(shards: Shards, folder: Path) -> None:
 def ceilings(run: Run) -> Ceilings | None:
     """Ceilings of a run; None if `ceilings.json` is missing or of another benchmark, or no chain is complete.
 
+    Also None where the run has several protocols, which may be of several benchmarks.
+
     Raises:
         EarshotError: `ceilings.json` differs from its checksum.
     """
@@ -101,6 +103,8 @@ def ceilings(run: Run) -> Ceilings | None:
     records = [record for record in run.trials.values() if len(record.sessions) == record.planned_sessions]
     if counted is None or not records or counted.fingerprint != records[0].benchmark_fingerprint:
         return None
+    if run.has_several_protocols:
+        return None  # counted for one benchmark
     if any(session.left for record in records for session in record.sessions):
         return None  # counted for classes that stay
     orders = {tuple(session.classes for session in record.sessions) for record in records}

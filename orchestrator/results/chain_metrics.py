@@ -14,7 +14,8 @@ from trainables import metrics
 from trainables.metrics import ChainScores
 from trainables.records import SeedTriple, TrialRecord
 
-_TRIAL = ("trial", "configuration", "method", "backbone", "seeds", "order_seed", "support_seed", "initialisation_seed")
+_TRIAL = ("trial", "configuration", "method", "backbone", "protocol")
+_SEEDS = ("seeds", "order_seed", "support_seed", "initialisation_seed")
 _SESSION = ("head", "split", "session", "classes_seen", "clips")
 _STATE = ("status", "sessions", "planned", "complete", *COST)
 
@@ -27,31 +28,36 @@ def has_finished(record: TrialRecord) -> bool:
     return record.status == "finished" and len(record.sessions) == record.planned_sessions
 
 
-def session_table(trials: Mapping[str, TrialRecord], scores: Scores, entries: Mapping[str, Entry]) -> pd.DataFrame:
+def session_table(
+    trials: Mapping[str, TrialRecord], scores: Scores, entries: Mapping[str, Entry], protocols: Mapping[str, str]
+) -> pd.DataFrame:
     """One row per trial, head, split and finished session, with `SESSION_METRICS` as fractions of one.
 
     Args:
         trials: name of the trial -> its record.
         scores: accuracies of their chains.
         entries: name of the trial -> its method and backbone.
+        protocols: name of the trial -> its protocol hash.
     """
     rows = []
     for (trial, head, split), chain in scores.items():
         record = trials[trial]
+        identity = _identity(record, entries[trial], protocols[trial])
         seen = np.cumsum([len(session.classes) - len(session.left) for session in record.sessions])
         columns = {name: getattr(chain, name) for name in SESSION_METRICS}
         for t in range(len(record.sessions)):
             measured = {name: float(values[t]) for name, values in columns.items()}
             key = {"head": head, "split": split, "session": t, "classes_seen": int(seen[t])}
-            rows.append({**_identity(record, entries[trial]), **key, "clips": int(chain.clips[t]), **measured})
-    return pd.DataFrame(rows, columns=[*_TRIAL, *_SESSION, *SESSION_METRICS])
+            rows.append({**identity, **key, "clips": int(chain.clips[t]), **measured})
+    return pd.DataFrame(rows, columns=[*_TRIAL, *_SEEDS, *_SESSION, *SESSION_METRICS])
 
 
 def chain_table(
     trials: Mapping[str, TrialRecord],
     scores: Scores,
     entries: Mapping[str, Entry],
-    joint: Mapping[tuple[str, SeedTriple, str], ChainScores],
+    protocols: Mapping[str, str],
+    joint: Mapping[tuple[str, str, SeedTriple, str], ChainScores],
 ) -> pd.DataFrame:
     """One row per trial, head and split, with `CHAIN_METRICS` and `COST`; metrics are NaN without all planned sessions.
 
@@ -59,7 +65,9 @@ def chain_table(
         trials: name of the trial -> its record.
         scores: accuracies of their chains.
         entries: name of the trial -> its method and backbone.
-        joint: (backbone, seeds, split) -> scores of the chain retrained on all data, the reference of intransigence.
+        protocols: name of the trial -> its protocol hash.
+        joint: (backbone, protocol, seeds, split) -> scores of the chain retrained on all data, the reference of
+            intransigence.
     """
     rows = []
     for (trial, head, split), chain in scores.items():
@@ -75,20 +83,21 @@ def chain_table(
             "parameters_used": last.parameters_used,
         }
         summary = dataclasses.asdict(metrics.summarise(chain))
-        reference = joint.get((entries[trial].backbone, record.seeds, split))
+        reference = joint.get((entries[trial].backbone, entries[trial].protocol, record.seeds, split))
         intransigence = float("nan") if reference is None else metrics.intransigence(chain.matrix, reference.matrix)
-        key = {**_identity(record, entries[trial]), "head": head, "split": split}
+        key = {**_identity(record, entries[trial], protocols[trial]), "head": head, "split": split}
         rows.append({**key, **state, **summary, "intransigence": intransigence})
-    return pd.DataFrame(rows, columns=[*_TRIAL, "head", "split", *_STATE, *CHAIN_METRICS])
+    return pd.DataFrame(rows, columns=[*_TRIAL, *_SEEDS, "head", "split", *_STATE, *CHAIN_METRICS])
 
 
-def _identity(record: TrialRecord, entry: Entry) -> dict[str, Any]:
+def _identity(record: TrialRecord, entry: Entry, protocol: str) -> dict[str, Any]:
     seeds = record.seeds
     return {
         "trial": record.trial,
         "configuration": record.configuration,
         "method": record.method,
         "backbone": entry.backbone,
+        "protocol": protocol,
         "seeds": str(seeds),
         "order_seed": seeds.order,
         "support_seed": seeds.support,

@@ -70,6 +70,17 @@ def began(run: Path) -> datetime:
         return datetime.fromtimestamp(run.stat().st_mtime, UTC)
 
 
+def add_mixed_argument(command: ArgumentParser) -> None:
+    """Adds `--mixed` to a command that has several runs in one table.
+
+    Args:
+        command: its parser.
+    """
+    command.add_argument(
+        "--mixed", action="store_true", help="allow runs with different protocol hashes, shown in a column 'protocol'"
+    )
+
+
 def add_run_arguments(command: ArgumentParser) -> None:
     """Adds `RUN ...` and `--runs DIR` to a command that reads one or more runs.
 

@@ -1,7 +1,7 @@
 """Whether runs can be combined: the same benchmark and protocol, and the same predictions of trials in several runs."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,28 @@ def check_comparable(where: str, records: Sequence[TrialRecord], keys: Sequence[
                     f"{where}: {key}: expected the same for all trials, found {expected!r} in {first.trial} and"
                     f" {value!r} in {record.trial}; keep each benchmark and protocol in its own run folder"
                 )
+
+
+def ambiguous(protocols: Sequence[Mapping[str, str]], trials: Sequence[Mapping[str, TrialRecord]]) -> set[str]:
+    """Names of configurations that several protocols have, as names do not depend on the benchmark.
+
+    Args:
+        protocols: of each run: trial -> its protocol hash.
+        trials: of each run: name of the trial -> its record.
+    """
+    hashes: dict[str, set[str]] = {}
+    for run, records in zip(protocols, trials, strict=True):
+        for name, record in records.items():
+            hashes.setdefault(record.configuration, set()).add(run[name])
+    return {name for name, known in hashes.items() if len(known) > 1}
+
+
+def with_protocol_in_name(record: TrialRecord, protocol: str, configurations: Collection[str]) -> TrialRecord:
+    """The record with the protocol hash in its names, 'ede-0000000a@1a2b3c4d-s0', if it is of these configurations."""
+    if record.configuration not in configurations:
+        return record
+    configuration = f"{record.configuration}@{protocol}"
+    return record.model_copy(update={"configuration": configuration, "trial": f"{configuration}-{record.seeds}"})
 
 
 def check_same_backbones(where: str, facts: Sequence[Mapping[str, Mapping[str, Any]]]) -> None:

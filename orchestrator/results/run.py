@@ -8,9 +8,10 @@ No other file is read. A run may be unfinished: trials that are running, failed 
 sessions that they finished, and only for those. `Run.merged` combines several comparable runs.
 """
 
+import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,60 +23,25 @@ from numpy.typing import NDArray
 from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
+from orchestrator.results.choice import Choice
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
-from orchestrator.results.merging import check_comparable, check_same_backbones, check_same_predictions, shared_entries
+from orchestrator.results.merging import (
+    ambiguous,
+    check_comparable,
+    check_same_backbones,
+    check_same_predictions,
+    shared_entries,
+    with_protocol_in_name,
+)
+from orchestrator.results.protocols import check_one_protocol, protocols_of
 from trainables import metrics
 from trainables.metrics import ChainScores, SessionPredictions
-from trainables.records import TRANSDUCTIVE, SeedTriple, Track, TrialRecord
+from trainables.records import TRANSDUCTIVE, SeedTriple, TrialRecord
 
 __all__ = ["SCORED_SPLITS", "Choice", "Run", "has_finished"]
 
 JOINT = "joint"
 """The reference method of intransigence."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The selected configuration of a method, on one backbone where a run has several.
-
-    Attributes:
-        entry: the method and its backbone.
-        configuration: name of the selected configuration.
-        validation_aa: mean over seeds of the validation AA of the default head; NaN without validation predictions.
-        n: number of seeds in that mean.
-        candidates: number of configurations that were compared.
-        provisional: whether no configuration of the method is complete, so that those with any finished session were
-            compared, by the mean of A_t over the first `sessions` sessions.
-        sessions: number of sessions that were compared.
-    """
-
-    entry: Entry
-    configuration: str
-    validation_aa: float
-    n: int
-    candidates: int
-    provisional: bool
-    sessions: int
-
-    @property
-    def method(self) -> str:
-        """Name of the method."""
-        return self.entry.method
-
-    @property
-    def backbone(self) -> str:
-        """Name of the backbone; empty where the run has one, or the method uses none."""
-        return self.entry.backbone
-
-    @property
-    def track(self) -> Track:
-        """Of the method."""
-        return self.entry.track
-
-    @property
-    def label(self) -> str:
-        """Name of the method, with that of the backbone where the run has several."""
-        return self.entry.label
 
 
 @dataclass(frozen=True)
@@ -90,6 +56,7 @@ class Run:
         folders: name of the trial -> its folder.
         name: name of the folder; of merged runs 'a + b'.
         backbones: name of the trial -> its backbone with its options; empty if its method uses none.
+        protocols: name of the trial -> its protocol hash, or 'unknown'.
     """
 
     path: Path
@@ -99,6 +66,7 @@ class Run:
     folders: dict[str, Path]
     name: str
     backbones: dict[str, str]
+    protocols: dict[str, str]
 
     @classmethod
     def load(cls, path: Path | str) -> "Run":
@@ -127,26 +95,33 @@ class Run:
         check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
         by_name = {folder.name: folder for folder in folders}
         sweep = load_sweep(path / "sweep.json")
-        return cls(path, sweep, trials, scores, by_name, path.resolve().name, backbones_of(sweep, trials))
+        name, backbones = path.resolve().name, backbones_of(sweep, trials)
+        return cls(path, sweep, trials, scores, by_name, name, backbones, protocols_of(trials))
 
     @classmethod
-    def merged(cls, runs: "Sequence[Run]") -> "Run":
+    def merged(cls, runs: "Sequence[Run]", *, mixed: bool = False) -> "Run":
         """Combines runs: the union of their trials; of a trial in several runs, the one with the most sessions.
 
         Args:
             runs: at least one.
+            mixed: whether the runs may have different protocol hashes; their methods are then separate entries.
 
         Raises:
-            EarshotError: the runs differ in data, protocol or number of sessions, or a trial of the same name (thus of
-                the same configuration and seeds) has different predictions.
+            EarshotError: the runs have different protocol hashes, or a trial of the same name (thus of the same
+                configuration and seeds) has different predictions.
         """
         first = runs[0]
         if len(runs) == 1:
             return first
+        if not mixed:
+            check_one_protocol([(r, run.protocols[name], run.path) for run in runs for name, r in run.trials.items()])
+        unclear = ambiguous([run.protocols for run in runs], [run.trials for run in runs])
+        runs = [run._renamed(unclear) for run in runs]
         trials: dict[str, TrialRecord] = {}
         folders: dict[str, Path] = {}
         scores: dict[tuple[str, str, str], ChainScores] = {}
         backbones: dict[str, str] = {}
+        protocols: dict[str, str] = {}
         for run in runs:
             taken = set()
             for name, record in run.trials.items():
@@ -157,20 +132,53 @@ class Run:
             trials |= {name: run.trials[name] for name in taken}
             folders |= {name: run.folders[name] for name in taken}
             backbones |= {name: run.backbones[name] for name in taken}
+            protocols |= {name: run.protocols[name] for name in taken}
             scores |= {key: chain for key, chain in run.scores.items() if key[0] in taken}
         where = ", ".join(str(run.path) for run in runs)
         check_same_backbones(where, [run.backbone_facts for run in runs])
-        check_comparable(where, list(trials.values()), ("benchmark_fingerprint", "planned_sessions", "protocol"))
         names = " + ".join(dict.fromkeys(run.name for run in runs))
         sweep = shared_entries([run.sweep for run in runs])
         if facts := {name: facts for run in runs for name, facts in run.backbone_facts.items()}:
             sweep["backbones"] = facts
-        return cls(first.path, sweep, trials, scores, folders, names, backbones)
+        return cls(first.path, sweep, trials, scores, folders, names, backbones, protocols)
+
+    def _renamed(self, configurations: Collection[str]) -> "Run":
+        """The run with the protocol hash in the names of some configurations and of their trials."""
+        trials = {
+            name: with_protocol_in_name(record, self.protocols[name], configurations)
+            for name, record in self.trials.items()
+        }
+        return dataclasses.replace(
+            self,
+            trials={record.trial: record for record in trials.values()},
+            scores={(trials[name].trial, head, split): chain for (name, head, split), chain in self.scores.items()},
+            folders={trials[name].trial: folder for name, folder in self.folders.items()},
+            backbones={trials[name].trial: backbone for name, backbone in self.backbones.items()},
+            protocols={trials[name].trial: protocol for name, protocol in self.protocols.items()},
+        )
+
+    @functools.cached_property
+    def planned_sessions(self) -> int:
+        """Number of sessions of a complete chain; of several protocols, the most."""
+        return max(record.planned_sessions for record in self.trials.values())
+
+    def planned(self, configuration: str) -> int:
+        """Number of sessions of a complete chain of a configuration."""
+        return self.of(configuration)[0].planned_sessions
+
+    def class_names(self, configuration: str) -> tuple[str, ...]:
+        """Names of the classes by label, of the benchmark of a configuration."""
+        return self.of(configuration)[0].class_names
 
     @property
-    def planned_sessions(self) -> int:
-        """Number of sessions of a complete chain."""
-        return next(iter(self.trials.values())).planned_sessions
+    def protocol_hashes(self) -> tuple[str, ...]:
+        """The distinct protocol hashes, sorted; one, unless several protocols are in one table."""
+        return tuple(sorted(set(self.protocols.values())))
+
+    @property
+    def has_several_protocols(self) -> bool:
+        """Whether trials have different protocol hashes, which tables then show in a column."""
+        return len(self.protocol_hashes) > 1
 
     @functools.cached_property
     def classes_seen(self) -> tuple[int | None, ...]:
@@ -196,7 +204,7 @@ class Run:
     @functools.cached_property
     def _entries(self) -> dict[str, Entry]:
         """Trial -> its method and backbone."""
-        return entries_of(self.backbones, self.trials)
+        return entries_of(self.backbones, self.protocols, self.trials)
 
     @functools.cached_property
     def entries(self) -> dict[str, Entry]:
@@ -263,12 +271,12 @@ class Run:
     @functools.cached_property
     def sessions(self) -> pd.DataFrame:
         """One row per trial, head, split and finished session, with `SESSION_METRICS` as fractions of one."""
-        return session_table(self.trials, self.scores, self._entries)
+        return session_table(self.trials, self.scores, self._entries, self.protocols)
 
     @functools.cached_property
     def chains(self) -> pd.DataFrame:
         """One row per trial, head and split, with `CHAIN_METRICS` (NaN without all planned sessions) and `COST`."""
-        joint: dict[tuple[str, SeedTriple, str], ChainScores] = {}
+        joint: dict[tuple[str, str, SeedTriple, str], ChainScores] = {}
         for label in self.labels(JOINT):
             choice = self.best(label)
             for record in self.of(choice.configuration):
@@ -276,11 +284,11 @@ class Run:
                     split: self.scores.get((record.trial, record.default_head, split)) for split in SCORED_SPLITS
                 }
                 joint |= {
-                    (choice.backbone, record.seeds, split): chain
+                    (choice.backbone, choice.entry.protocol, record.seeds, split): chain
                     for split, chain in by_split.items()
                     if chain is not None
                 }
-        return chain_table(self.trials, self.scores, self._entries, joint)
+        return chain_table(self.trials, self.scores, self._entries, self.protocols, joint)
 
     def default_head(self, configuration: str) -> str:
         """The head that is evaluated unless another one is named."""
@@ -296,7 +304,7 @@ class Run:
 
     def matrices(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
         """a[t, j] of the chains of a configuration that have predictions: float64 [chains, T + 1, T + 1]."""
-        size = self.planned_sessions
+        size = self.planned(configuration)
         chains = [self.scores.get((record.trial, head, split)) for record in self.of(configuration)]
         matrices = [chain.matrix for chain in chains if chain is not None]
         return np.stack(matrices) if matrices else np.empty((0, size, size))
@@ -315,7 +323,7 @@ class Run:
         Raises:
             EarshotError: a file of predictions was removed or damaged since the run was loaded.
         """
-        classes = len(next(iter(self.trials.values())).class_names)
+        classes = len(self.class_names(configuration))
         counts = np.zeros((classes, classes), np.int64)
         for scored in self._predictions(configuration, head, session, split):
             counts += metrics.confusion(scored.labels, scored.predictions, classes)
@@ -334,7 +342,7 @@ class Run:
         Raises:
             EarshotError: a file of predictions was removed or damaged since the run was loaded.
         """
-        classes = len(next(iter(self.trials.values())).class_names)
+        classes = len(self.class_names(configuration))
         sums, chains = (np.zeros((self.planned_sessions, classes)) for _ in range(2))
         for t in range(self.reached(configuration)):
             for scored in self._predictions(configuration, head, t, split):
@@ -362,7 +370,7 @@ class Run:
 
     def validation_aa(self, configuration: str) -> float:
         """Mean over chains of the validation AA of the default head; NaN if no chain has all sessions."""
-        values = self._validation(configuration, self.planned_sessions)
+        values = self._validation(configuration, self.planned(configuration))
         return float(np.mean(values)) if values else float("nan")
 
     def best(self, label: str) -> Choice:
@@ -381,7 +389,7 @@ class Run:
         reached = {name: self.reached(name) for name in names}
         started = [name for name in names if reached[name]]
         candidates = complete or started or list(names)
-        depth = self.planned_sessions if complete else min(map(self._comparable, started), default=0)
+        depth = self.planned(names[0]) if complete else min(map(self._comparable, started), default=0)
         values = {name: self._validation(name, depth) for name in candidates}
         means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
         # Twelve digits: the same accuracies summed in another order of seeds must tie.

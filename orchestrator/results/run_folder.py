@@ -1,7 +1,7 @@
 """The folder of a run. One run folder belongs to one sweep; a lease prevents concurrent writers.
 
 RUN/sweep.json     `what` the results depend on, `where` they were computed, how they were `made` (provenance), what
-                   the `backbones` are, the SHA-256 of `files` beside it, and its own checksum
+                   the `backbones` are, the `protocol_hash`, the SHA-256 of `files` beside it, and its own checksum
 RUN/space.yaml     a copy of the search space
 RUN/trials/TRIAL/  records and predictions (trainables/records.py)
 RUN/tensorboard/   TensorBoard event files, rewritten by every launch
@@ -138,6 +138,7 @@ class RunFolder:
         where: dict[str, Any],
         space: Path | None = None,
         backbones: Mapping[str, Any] | None = None,
+        protocol_hash: str | None = None,
     ) -> Iterator[None]:
         """Locks the folder for a sweep and writes sweep.json.
 
@@ -146,6 +147,7 @@ class RunFolder:
             where: the whole configuration.
             space: file of the search space, copied into the folder, so that the run can be resumed without it.
             backbones: what each backbone is, by name, for the report.
+            protocol_hash: of all trials.
 
         Raises:
             EarshotError: another sweep is writing to the folder, or the folder belongs to a different sweep.
@@ -160,6 +162,7 @@ class RunFolder:
                 "what": what,
                 "where": where,
                 **({"backbones": backbones} if backbones else {}),
+                **({"protocol_hash": protocol_hash} if protocol_hash else {}),
             }
             if space is not None:
                 content = space.read_bytes()

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import one_line
 from orchestrator.results.measures import Measure
+from orchestrator.results.protocols import MIXED, differing
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.paired_tests import ALPHA, PairedTest, described, holm, paired_test, seeds_needed
-from trainables.records import INDUCTIVE, SeedTriple, Track
+from trainables.records import INDUCTIVE, SeedTriple, Track, TrialRecord
 
 _LONGEST_NAME = 16  # characters of a run's name in a label
 Pair = tuple[str, str]
@@ -42,6 +44,11 @@ class ComparedMethod:
     run: Run
     choice: Choice
     head: str
+
+    @property
+    def protocol(self) -> str:
+        """Its protocol hash, or 'unknown'."""
+        return self.run.protocols[self.run.of(self.choice.configuration)[0].trial]
 
     def values(self, measure: Measure) -> dict[SeedTriple, float]:
         """Seeds -> the measure on test clips, for the complete chains that have it."""
@@ -89,13 +96,16 @@ class Comparison:
         return self.p_holm < ALPHA
 
 
-def compared_methods(runs: Sequence[Run], methods: Sequence[str] = (), head: str | None = None) -> list[ComparedMethod]:
+def compared_methods(
+    runs: Sequence[Run], methods: Sequence[str] = (), head: str | None = None, *, mixed: bool = False
+) -> list[ComparedMethod]:
     """Selects the methods to compare.
 
     Args:
-        runs: runs with the same data and protocol.
+        runs: runs with the same protocol hash.
         methods: names of methods, alone or with a backbone; all methods of each run if empty.
         head: head to evaluate; the default head of each method if None.
+        mixed: whether the protocol hashes may differ.
 
     Raises:
         EarshotError: the runs are not comparable, a method or head is unknown, or there are fewer than two methods.
@@ -122,7 +132,8 @@ def compared_methods(runs: Sequence[Run], methods: Sequence[str] = (), head: str
         choice = run.best(name)
         selected_head = _checked_head(run, name, head) or run.default_head(choice.configuration)
         compared.append(ComparedMethod(one_line(label), run, choice, selected_head))
-    _check_comparable(compared)
+    if not mixed:
+        _check_comparable(compared)
     return compared
 
 
@@ -210,18 +221,28 @@ def _checked_head(run: Run, label: str, head: str | None) -> str | None:
 
 
 def _check_comparable(compared: Sequence[ComparedMethod]) -> None:
-    """Raises unless data, protocol and sessions are equal, so that differences are those of the methods alone."""
-    first = compared[0].run.of(compared[0].choice.configuration)[0]
+    """Raises unless the protocol hashes are equal, so that differences are those of the methods alone."""
+    first = compared[0]
+    record = first.run.of(first.choice.configuration)[0]
     for method in compared[1:]:
-        for record in method.run.of(method.choice.configuration):
-            for key in ("benchmark_fingerprint", "protocol", "planned_sessions"):
-                expected, value = getattr(first, key), getattr(record, key)
-                if expected != value:
-                    raise EarshotError(
-                        f"{method.run.folders[record.trial]}: {key}: expected that of {compared[0].label},"
-                        f" {json.dumps(expected)}, found {json.dumps(value)}; compare runs of one benchmark and"
-                        " protocol"
-                    )
+        for other in method.run.of(method.choice.configuration):
+            found = method.run.protocols[other.trial]
+            if found != first.protocol:
+                names, (key, expected, value) = _difference(record, other)
+                raise EarshotError(
+                    f"{method.run.folders[other.trial]}: {key}: expected that of {first.label}, {json.dumps(expected)},"
+                    f" found {json.dumps(value)}; compare runs of one benchmark and protocol, {MIXED} (different:"
+                    f" {', '.join(names)}; protocol {first.protocol} of {first.run.path}, {found} of {method.run.path})"
+                )
+
+
+def _difference(first: TrialRecord, second: TrialRecord) -> tuple[list[str], tuple[str, Any, Any]]:
+    """The names of all that differs, and the first field of a record that does, with both values."""
+    found = differing(first, second)
+    for key in ("benchmark_fingerprint", "protocol", "planned_sessions"):
+        if (one := getattr(first, key)) != (other := getattr(second, key)):
+            return [name for name, *_ in found], (key, one, other)
+    return [name for name, *_ in found], found[0]
 
 
 def _short_name(run: Run, runs: Sequence[Run]) -> str:

@@ -246,7 +246,7 @@ def _session_costs(runs: Path, like: TrialRecord) -> dict[int, float]:
 
 
 def _protocol_text(plan: Plan) -> str:
-    """'ffcac-25: 5 sessions of 5 + 4 x 5 classes, 5 shots, 3 seeds'."""
+    """'ffcac-25: 5 sessions of 5 + 4 x 5 classes, 5 shots, 3 seeds, hash 1a2b3c4d'."""
     chain = next(iter(plan.chains.values()))
     base, *later = (len(session.labels) for session in chain)
     if any(session.leaving for session in chain):
@@ -260,7 +260,9 @@ def _protocol_text(plan: Plan) -> str:
         classes = " + ".join(map(str, (base, *later)))
     protocol, seeds = plan.config.protocol, plural(len(plan.config.seeds), "seed")
     sessions = plural(plan.sessions, "session")
-    return f"{protocol.name}: {sessions} of {classes} classes, {protocol.shot} shots, {seeds}"
+    return (
+        f"{protocol.name}: {sessions} of {classes} classes, {protocol.shot} shots, {seeds}, hash {plan.protocol_hash}"
+    )
 
 
 def show(result: DryRun, console: Console) -> None:

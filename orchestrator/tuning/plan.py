@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.benchmark.protocol import Session, make_sessions
+from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
@@ -57,6 +58,13 @@ class Plan:
     def sessions(self) -> int:
         """Number of sessions of a chain."""
         return len(next(iter(self.chains.values())))
+
+    @property
+    def protocol_hash(self) -> str:
+        """Of all trials; see `datasets.benchmark.protocol_hash`."""
+        chain = next(iter(self.chains.values()))
+        fingerprint: str = self.what["benchmark"]
+        return protocol_hash(fingerprint, self.config.protocol, base=len(chain[0].classes), sessions=len(chain))
 
     @property
     def store(self) -> Location:

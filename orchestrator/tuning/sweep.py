@@ -165,7 +165,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
     started = time.monotonic()
     monitor = TuneMonitor(_listeners(plan, console, events, at_once))
     try:
-        with folder.lock(plan.what, config.model_dump(mode="json"), plan.space, plan.backbones):
+        with folder.lock(plan.what, config.model_dump(mode="json"), plan.space, plan.backbones, plan.protocol_hash):
             if config.share and not cached:
                 with console.status("embedding the clips") as status:
                     embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
@@ -203,6 +203,7 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
             folder.path,
             benchmark=str(plan.benchmark),
             protocol=config.protocol.model_dump(mode="json"),
+            protocol_hash=plan.protocol_hash,
             methods=trials,
             sessions=plan.sessions,
             at_once=at_once,

@@ -168,6 +168,34 @@ def test_runs_of_different_data_or_protocols_are_errors(
         compared_methods([Run.load(tmp_path / "one"), Run.load(tmp_path / "other")])
 
 
+def test_protocols_are_mixed_only_on_request(
+    tmp_path: Path, write_trial_to: WriteTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    write(write_trial_to, one, "ede-0000000a", {0: 0.5, 1: 0.6})
+    write(write_trial_to, other, "ncm-0000000b", {0: 0.4, 1: 0.3}, protocol={"name": "x", "way": 2, "shot": 1})
+    hashes = [Run.load(run).protocol_hashes[0] for run in (one, other)]
+    assert main([str(one), str(other)]) == 2
+    error = capsys.readouterr().err
+    assert "or show them together with --mixed (different: protocol.shot, protocol.base_shot; protocol" in error
+    assert f"protocol {hashes[0]} of {one}, {hashes[1]} of {other})" in error
+    assert main([str(one), str(other), "--mixed"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(rf"^ede +ncm +{hashes[0]} / {hashes[1]} ", printed, re.M)
+    assert f"protocols {', '.join(sorted(hashes))}: a difference between rows of two protocols is not" in printed
+    assert main([str(one), str(other), "--mixed", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [method["protocol"] for method in result["contenders"]] == hashes
+    assert result["protocols"] == sorted(hashes)
+
+
+def test_protocols_that_differ_in_name_only_are_compared(tmp_path: Path, write_trial_to: WriteTrial) -> None:
+    write(write_trial_to, tmp_path / "one", "ede-0000000a", {0: 0.5})
+    write(write_trial_to, tmp_path / "other", "ncm-0000000b", {0: 0.4}, protocol={"name": "free", "way": 2})
+    compared = compared_methods([Run.load(tmp_path / "one"), Run.load(tmp_path / "other")])
+    assert len({method.protocol for method in compared}) == 1
+
+
 def test_the_command_prints_table_choices_and_verdicts(run_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator.compare", str(run_dir), "--metric", "final"],
@@ -175,6 +203,7 @@ def test_the_command_prints_table_choices_and_verdicts(run_dir: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^ede +simplecil +10 +68\.5 +60\.5 +8\.0 +\d\.\d to \d\d?\.\d ", done.stdout, re.M)
+    assert f"\nprotocol {Run.load(run_dir).protocol_hashes[0]}\n" in done.stdout
     assert f"ede: ede-0000000a of {run_dir}, prototype head" in done.stdout
     assert "\nede is better than simplecil by 8.0 points of final [" in done.stdout and "claim" not in done.stdout
 

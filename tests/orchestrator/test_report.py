@@ -264,7 +264,7 @@ def test_the_number_of_class_orders_is_reported(run_dir: Path, write_trial: Writ
         (run_dir / "trials" / record.trial / session.predictions).unlink()
     record.model_copy(update={"sessions": ()}).save(run_dir / "trials" / record.trial)
     assert "orders" not in write_report(run_dir).report.read_text(encoding="utf-8")
-    write_trial("ede-0000000a", 2, [[0.9]], planned=2, way=1)
+    write_trial("ede-0000000a", 2, [[0.9]], planned=2, way=1, protocol=record.protocol)
     assert "the run has 2 orders" in write_report(run_dir).report.read_text(encoding="utf-8")
 
 
@@ -346,6 +346,47 @@ def test_several_runs_are_one_report(
     assert text.startswith("# Report of run + more\n") and "\n[Accuracy matrix, der](matrix-der.pdf)\n" in text
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".md", ".html", ".csv", ".tex", ".xlsx", ".pdf"}
     assert main([runs[0], runs[0], "--out", str(tmp_path / "out")]) == 0  # the same trials twice are the same trials
+
+
+def test_runs_of_several_protocols_are_one_report_with_a_column(
+    two_methods: Path, tmp_path: Path, write_trial_to: WriteTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another benchmark with more sessions: trials of the same name are kept apart."""
+    other = {"benchmark": "more <b>clips</b>", "benchmark_fingerprint": "0" * 64}
+    for name in ("ede-0000000a", "der-0000000d"):
+        write_trial_to(tmp_path / "more", name, 0, [[0.7], [0.6, 0.6], [0.5, 0.5, 0.5]], **other)
+    runs = [str(two_methods), str(tmp_path / "more"), "--out", str(tmp_path / "out")]
+    assert main(runs) == 2
+    error = capsys.readouterr().err
+    hashes = [Run.load(run).protocol_hashes[0] for run in runs[:2]]
+    assert f"benchmark_fingerprint: expected the same for all trials, found '{'f' * 64}' in " in error
+    assert f"also different: planned_sessions (protocol {hashes[0]} of {runs[0]}, {hashes[1]} of {runs[1]})" in error
+    assert "or show them together with --mixed" in error and not (tmp_path / "out").exists()
+    assert main([*runs, "--mixed"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(rf"ede +{hashes[1]} +0000000a@?{hashes[1]}? ", printed), printed
+    assert f"protocols {', '.join(sorted(hashes))}" in printed
+    out = tmp_path / "out"
+    rows = {(row["method"], row["protocol"]): row for row in read_csv(out / "methods.csv")}
+    assert len(rows) == len(read_csv(out / "methods.csv")) and {protocol for _, protocol in rows} == set(hashes)
+    assert float(rows["ede", hashes[1]]["aa_mean"]) == pytest.approx(0.6) and rows["ede", hashes[0]]["a2_mean"] == ""
+    for name in ("report.md", "methods.md", "methods.tex", "report.html"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert hashes[0] in text and hashes[1] in text and "<b>clips" not in text, name
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert f"| ede | {hashes[1]} |" in markdown and f"### Protocol {hashes[0]}" in markdown
+    assert f"Protocols {', '.join(sorted(hashes))}." in markdown
+
+
+def test_the_protocol_hash_is_under_every_table_and_in_every_file(two_methods: Path) -> None:
+    out = write_report(two_methods).report.parent
+    (expected,) = Run.load(two_methods).protocol_hashes
+    for path in out.glob("*.csv"):
+        assert {row["protocol"] for row in read_csv(path)} <= {expected}, path
+    for name, count in (("report.md", 4), ("methods.md", 1), ("methods.tex", 1)):
+        assert (out / name).read_text(encoding="utf-8").count(f"Protocol {expected}.") >= count, name
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count(f'<p class="note protocol">protocol {expected}</p>') >= 10
 
 
 def test_classes_and_confusion(written: ReportPaths) -> None:

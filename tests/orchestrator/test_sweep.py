@@ -28,6 +28,9 @@ def test_a_sweep_ends_with_a_table_and_a_report(undisturbed: tuple[Path, str]) -
     report = runs / "run" / "report" / "report.html"
     assert str(report) in printed
     assert report.stat().st_size > 500
+    (protocol,) = {record.protocol_hash for record in records(runs)}
+    assert f"\nprotocol {protocol}" in printed
+    assert json.loads((runs / "run" / "sweep.json").read_text())["protocol_hash"] == protocol
 
 
 def test_trials_share_their_base_session(undisturbed: tuple[Path, str]) -> None:

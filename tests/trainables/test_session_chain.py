@@ -12,7 +12,7 @@ import pytest
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from tests.support.chain_runs import PROTOCOL, config
-from trainables.records import SCORED_PREDICTIONS, SeedTriple, TrialRecord
+from trainables.records import PROTOCOL_HASH, SCORED_PREDICTIONS, SeedTriple, TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.layout import predictions_file, stage_file
 from trainables.store.stages import StageStore
@@ -30,6 +30,18 @@ def digests(folder: Path) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("session-*.parquet"))]
 
 
+def test_a_longer_protocol_shares_stages_but_not_the_hash(tones: Path, tmp_path: Path) -> None:
+    hashes = []
+    for sessions, cached in ((2, [False, False]), (3, [True, True, False])):
+        protocol = PROTOCOL.model_copy(update={"sessions": sessions})
+        chain = Chain(config(tones, tmp_path / "store", protocol=protocol), tmp_path / "t")
+        assert run(chain) == cached
+        files = {pq.read_schema(path).metadata[PROTOCOL_HASH].decode() for path in (tmp_path / "t").glob("*.parquet")}
+        assert files == {chain.record.protocol_hash}
+        hashes.append(chain.record.protocol_hash)
+    assert hashes[0] != hashes[1]
+
+
 def test_predictions_of_every_head_for_all_classes_seen_so_far(tones: Path, tmp_path: Path) -> None:
     chain = Chain(config(tones, tmp_path / "store"), tmp_path / "trial")
     run(chain)
@@ -39,6 +51,7 @@ def test_predictions_of_every_head_for_all_classes_seen_so_far(tones: Path, tmp_
     for session in record.sessions:
         table = pq.read_table(tmp_path / "trial" / session.predictions)
         assert table.schema == SCORED_PREDICTIONS
+        assert record.protocol_hash and table.schema.metadata[PROTOCOL_HASH].decode() == record.protocol_hash
         frame = table.to_pandas()
         seen = 2 * (session.index + 1)
         assert set(frame["label"]) == set(range(seen))

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from datasets.benchmark.protocol_hash import PATTERN
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
 from trainables.records import SeedTriple
 
-SCHEMA_VERSION: Literal[2] = 2  # 1: without calibration and training
+SCHEMA_VERSION: Literal[3] = 3  # 1: without calibration and training; 2: without the protocol hash
 CALIBRATION_BINS = 15  # as in Guo et al. 2017
 FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
@@ -117,6 +118,7 @@ class Description(_Frozen):
     Attributes:
         calibration: None in an export of schema version 1, whose probabilities are not calibrated.
         training: None in an export of schema version 1.
+        protocol_hash: of the chain; None in an export of schema version 1 or 2.
         notes: the learner's state without its tensors.
         classes: in the order of the columns of scores.
         frontend: of an AST, or of a method without backbone; another backbone has its own.
@@ -124,7 +126,7 @@ class Description(_Frozen):
         files: SHA-256 by path.
     """
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     method: str
     version: int
     settings: dict[str, Any]
@@ -140,6 +142,7 @@ class Description(_Frozen):
     backbone: ExportedBackbone | None
     benchmark: ExportedBenchmark
     protocol: dict[str, Any]
+    protocol_hash: str | None = Field(None, pattern=PATTERN)
     seeds: SeedTriple
     trial: str
     configuration: str

@@ -26,11 +26,12 @@ const result = (method) => method.heads[headOf(method)];
 const colour = (method) => COLOURS[method.colour % COLOURS.length];
 const dash = (method) => DASHES[Math.floor(method.colour / COLOURS.length) % DASHES.length];
 const symbol = (method) => SYMBOLS[method.colour % SYMBOLS.length];
-const LONG_NAMES = DATA.several_backbones || DATA.has_transductive;
+const LONG_NAMES = DATA.several_backbones || DATA.several_protocols || DATA.has_transductive;
 const named = (method) => method.name + (method.track === "transductive" ? " (transductive)" : "");
 const label = (method) => named(method) + (state.head || headOf(method) === method.head ? "" : ` (${headOf(method)})`);
 const focused = () => DATA.methods.find((method) => method.name === state.focus) || DATA.methods[0];
 const focusedHead = () => focused().heads[headOf(focused()) || focused().head];
+const classNames = () => focused().classes || DATA.classes;
 const ticks = () => DATA.seen.map((seen, t) => (seen === null ? String(t) : `${t}<br>(${seen})`));
 
 // --- drawing
@@ -204,13 +205,13 @@ function drawClasses() {
   const bars = row.map((v, c) => ({ v, c })).filter((bar) => bar.v !== null).sort((a, b) => b.v - a.v || a.c - b.c);
   draw("classes", bars.length ? [{
     type: "bar", orientation: "h", x: bars.map((bar) => 100 * bar.v), y: bars.map((_, i) => i), marker: { color: colour(focused()) },
-    customdata: bars.map((bar) => [safe(DATA.classes[bar.c]), sessionOf(bar.c)]),
+    customdata: bars.map((bar) => [safe(classNames()[bar.c]), sessionOf(bar.c)]),
     hovertemplate: "<b>%{customdata[0]}</b>: %{x:.1f} %<br>session %{customdata[1]}<extra></extra>",
   }] : [], {
     height: 90 + 20 * bars.length, margin: { l: 60, r: 12, t: 8, b: 48 }, xaxis: { ...percentAxis("accuracy"), range: [0, 101], side: "bottom" },
-    yaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => safe(short(DATA.classes[bar.c]))), range: [-0.6, bars.length - 0.4], showgrid: false },
+    yaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => safe(short(classNames()[bar.c]))), range: [-0.6, bars.length - 0.4], showgrid: false },
   }, "This method has not finished this session.");
-  table("classes", `Accuracy after session ${state.session} (%)`, ["class", "session", "accuracy"], bars.slice().reverse().map((bar) => [DATA.classes[bar.c], sessionOf(bar.c), percent(bar.v)]));
+  table("classes", `Accuracy after session ${state.session} (%)`, ["class", "session", "accuracy"], bars.slice().reverse().map((bar) => [classNames()[bar.c], sessionOf(bar.c), percent(bar.v)]));
 }
 
 function drawConfusion() {
@@ -223,14 +224,14 @@ function drawConfusion() {
   const z = labels.map(() => labels.map(() => 0));
   cells.forEach(([i, j, n]) => { z[index.get(i)][index.get(j)] = (100 * n) / sums.get(i); });
   const few = labels.length <= (narrow() ? 12 : 45);
-  const shownNames = labels.map((c) => safe(short(DATA.classes[c], 16)));
+  const shownNames = labels.map((c) => safe(short(classNames()[c], 16)));
   const axis = { tickvals: few ? labels.map((_, i) => i) : [], ticktext: few ? shownNames : [], showgrid: false, tickfont: { size: 11 } };
-  draw("confusion", cells.length ? [heat(z, null, "true %{customdata[0]}, predicted %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(DATA.classes[a]), safe(DATA.classes[b])])) })] : [], {
+  draw("confusion", cells.length ? [heat(z, null, "true %{customdata[0]}, predicted %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(classNames()[a]), safe(classNames()[b])])) })] : [], {
     height: Math.min(900, Math.max(320, 150 + 18 * labels.length)), margin: { l: 60, r: 12, t: 8, b: 60 },
     xaxis: { ...axis, title: { text: "predicted class" }, tickangle: -60 }, yaxis: { ...axis, title: { text: "true class" }, autorange: "reversed" },
   }, "This method has not finished this session.");
   const wrong = cells.filter(([i, j]) => i !== j).map(([i, j, n]) => [i, j, n / sums.get(i)]).sort((a, b) => b[2] - a[2]).slice(0, 30);
-  table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "predicted class", "%"], wrong.map(([i, j, share]) => [DATA.classes[i], DATA.classes[j], percent(share)]));
+  table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "predicted class", "%"], wrong.map(([i, j, share]) => [classNames()[i], classNames()[j], percent(share)]));
 }
 
 function drawSeeds() {

@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets.utils.json_values import json_values
 from orchestrator.reporting import style
-from orchestrator.reporting.facts import classes_leave, work
+from orchestrator.reporting.facts import benchmark_names, classes_leave, protocol_line, work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
@@ -45,7 +45,9 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     limits = ceilings(run)
     data = {
         "name": run.name,
-        "benchmark": first.benchmark,
+        "benchmark": benchmark_names(run),
+        "protocol": protocol_line(run),
+        "several_protocols": run.has_several_protocols,
         "classes": list(first.class_names),
         "palette": PALETTE,
         "sessions": run.planned_sessions,
@@ -76,6 +78,8 @@ def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, 
         "method": choice.method,
         "backbone": choice.backbone,
         "track": choice.track,
+        "protocol": choice.entry.protocol,
+        **({"classes": list(run.class_names(chosen))} if run.has_several_protocols else {}),
         "colour": index,
         "configuration": chosen,
         "varied": dict(run.of(chosen)[0].varied),

@@ -54,6 +54,7 @@ def test_the_description(runs: Path, tmp_path: Path) -> None:
     record = TrialRecord.load(runs / "it/trials" / model.trial)
     assert model.trial.endswith("-s0") and (model.session, model.planned_sessions) == (2, 3)
     assert (model.seeds, model.heads, model.settings) == (record.seeds, record.heads, record.settings)
+    assert model.protocol_hash == record.protocol_hash is not None
     assert (model.protocol, model.stage) == (record.protocol, record.sessions[2].stage)
     assert (model.benchmark.name, model.benchmark.fingerprint) == ("tones", record.benchmark_fingerprint)
     assert (model.sample_rate, model.num_samples, model.loudness) == (16_000, 6_400, False)

@@ -26,6 +26,7 @@ def begin(sweep: SweepEvents) -> None:
         Path("/runs/run"),
         benchmark="/data/tones",
         protocol={"name": "ffcac-25"},
+        protocol_hash="1a2b3c4d",
         methods={"ede": 3, "simplecil": 1},
         sessions=3,
         at_once=2,

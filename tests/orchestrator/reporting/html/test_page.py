@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
@@ -207,6 +208,36 @@ def test_the_data_of_a_method(run: Path):
     assert [value["mean"] for value in head["forgetting"]] == pytest.approx([0.3, 0.2])
     assert sum(cell[2] for cell in head["confusion"][0]) == 3 * 20
     assert data["work"]["sessions"] == 18
+
+
+@pytest.fixture(scope="module")
+def mixed(run: Path, write_trial_to: WriteTrial, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """That run with one of another benchmark and two sessions."""
+    folder = tmp_path_factory.mktemp("mixed") / "other"
+    write_trial_to(folder, "ede-00000001", 0, WORSE[:2], benchmark="yours", benchmark_fingerprint="0" * 64)
+    return Run.merged([Run.load(run), Run.load(folder)], mixed=True)
+
+
+def test_methods_of_several_protocols_have_their_own_classes_and_sessions(mixed: Run):
+    data: dict[str, Any] = payload(mixed, Estimates(mixed))
+    other = next(method for method in data["methods"] if method["classes"] == [f"class {c}" for c in range(4)])
+    hashes = mixed.protocol_hashes
+    assert other["protocol"] in hashes and other["name"] == f"ede+{other['protocol']}" and len(hashes) == 2
+    assert data["protocol"] == f"protocols {hashes[0]}, {hashes[1]}" and data["benchmark"] == "<i>mine</i>, yours"
+    head = other["heads"]["prototype"]
+    assert [session["n"] for session in head["sessions"]["micro"]] == [1, 1, 0]
+    assert head["matrix"] == [[0.6, None], [0.5, 0.4]] and len(head["confusion"]) == 2
+    assert sum(method["protocol"] != other["protocol"] for method in data["methods"]) == 2
+
+
+def test_a_page_of_several_protocols_loads_without_errors(chromium: webdriver.Chrome, mixed: Run, tmp_path: Path):
+    focus = next(
+        label for label, entry in mixed.entries.items() if len(mixed.class_names(mixed.configurations(label)[0])) == 4
+    )
+    chromium.get(f"{write_page(mixed, tmp_path / 'mixed.html').as_uri()}#session=1&focus={quote(focus)}")
+    WebDriverWait(chromium, 30).until(lambda d: d.execute_script("return document.documentElement.dataset.ready"))
+    assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert "class 3" in chromium.execute_script("return document.getElementById('table-classes').textContent")
 
 
 def test_a_run_without_a_finished_configuration_has_a_page(

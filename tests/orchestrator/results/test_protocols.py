@@ -1,0 +1,54 @@
+"""Protocol hashes of trials: stored, computed from records without one, unknown."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets.benchmark.protocol_hash import protocol_hash
+from datasets.utils.errors import EarshotError
+from orchestrator.results.protocols import UNKNOWN, check_one_protocol, protocols_of
+from orchestrator.results.run import Run
+from tests.support.run_folders import WriteTrial
+
+HIGH = [[0.9], [0.9, 0.7]]
+
+
+def test_records_without_a_hash_get_that_of_their_protocol(tmp_path: Path, write_trial: WriteTrial) -> None:
+    record = write_trial("ede-00000001", 0, HIGH)
+    assert record.protocol_hash is None
+    expected = protocol_hash(record.benchmark_fingerprint, record.protocol, base=2, sessions=2)
+    write_trial("ede-00000001", 1, [], planned=2)  # its base classes are known from the other chain
+    write_trial("ede-00000001", 2, HIGH, protocol_hash=expected)
+    run = Run.load(tmp_path / "run")
+    assert set(run.protocols.values()) == {expected} and not run.has_several_protocols
+    assert "protocol" in run.chains and set(run.sessions["protocol"]) == {expected}
+
+
+def test_the_hash_is_unknown_where_the_record_holds_too_little(tmp_path: Path, write_trial: WriteTrial) -> None:
+    record = write_trial("ede-00000001", 0, HIGH, protocol={"name": "old", "shots": 5})
+    assert protocols_of({record.trial: record}) == {record.trial: UNKNOWN}
+    unfinished = write_trial("ede-00000001", 1, [], planned=2)
+    assert protocols_of({unfinished.trial: unfinished}) == {unfinished.trial: UNKNOWN}
+    run = Run.load(tmp_path / "run")
+    assert run.protocol_hashes == (UNKNOWN,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: expected the same for all trials, found 'f+'"),
+        ({"protocol": {"name": "x", "way": 2, "exemplars": 1}}, "protocol.exemplars: .* found None in .* and 1 in"),
+        ({"protocol": {"name": "x", "way": 2, "class_order": "seeded"}}, "class order: .* found 'fixed' in"),
+        ({"protocol_hash": "0a1b2c3d"}, "support draw: .* found None in .* and '0a1b2c3d' in"),
+    ],
+)
+def test_the_error_says_what_differs_and_names_both_runs(
+    write_trial: WriteTrial, changes: dict[str, object], message: str
+) -> None:
+    records = [write_trial("ede-00000001", 0, HIGH), write_trial("ede-00000001", 1, HIGH, **changes)]
+    places = [Path("runs/one"), Path("runs/other")]
+    trials = [(r, protocols_of({r.trial: r})[r.trial], place) for r, place in zip(records, places, strict=True)]
+    pattern = f"^runs/one, runs/other: {message}.*protocol .{{8}} of runs/one, .{{8}} of runs/other.*--mixed$"
+    with pytest.raises(EarshotError, match=pattern):
+        check_one_protocol(trials)
+    check_one_protocol([trials[0], trials[0]])
