@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-_SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "yes", "force")
+_SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "yes", "force", "split_files")
 
 
 def parser() -> CommandLine:
@@ -109,6 +109,11 @@ def _add_corpus(command: CommandLine, corpus: Corpus[Any], preset: Preset | None
     )
     command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
     _add_common(command)
+    command.add_argument(
+        "--split-files",
+        action="store_true",
+        help="also write a Parquet file for each split, as the Hugging Face hub shows them: clips are stored twice",
+    )
     if corpus.reads_folder:
         command.add_argument("--yes", action="store_true", help="go on although the folder does not look as expected")
     command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")

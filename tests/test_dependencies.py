@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OURS = ("datasets", "trainables", "orchestrator", "search_spaces", "earshot")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-UNLISTED = {"scaper": "scaper", "soxbindings": "scaper"}
-"""Modules of the extra [fsd], which is not installed here: it is built against a library of the system."""
+UNLISTED = {"scaper": "scaper", "soxbindings": "scaper", "imageio_ffmpeg": "imageio-ffmpeg"}
+"""Modules of the extras [fsd] and [ffmpeg], which need not be installed here."""
 
 
 def canonical(requirement: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads recordings with libsndfile, and encodes clips as 16-bit FLAC.
+"""Reads recordings with libsndfile (some formats with ffmpeg), and encodes clips as 16-bit FLAC.
 
 A recording is read as mono (the mean of its channels) float32 in [-1, 1] at its own sample rate. Damaged and
 unsupported files raise `RejectedError` with a reason instead of giving silence or a shortened recording; the caller
@@ -21,6 +21,7 @@ import soundfile
 
 from datasets.audio.declared_sizes import logged_truncation
 from datasets.audio.decoder_messages import silent_decoder
+from datasets.audio.ffmpeg import FfmpegError, ffmpeg_blocks, needs_ffmpeg
 from datasets.audio.resampling import resample_blocks
 from datasets.audio.samples import Samples
 from datasets.audio.streams import Stream, examine
@@ -175,13 +176,16 @@ def read_blocks(path: Path, float_scale: FloatScale = "reject") -> Iterator[tupl
     """Reads a recording of any length in little memory: yields at least one block, each with the sample rate in Hz.
 
     Args:
-        path: any file that libsndfile reads.
+        path: any file that libsndfile or, by its suffix, ffmpeg reads (see `datasets.audio.ffmpeg`).
         float_scale: what happens to floating-point samples on the scale of integers: "reject" rejects the file, "auto"
             divides them by the likely full scale (2^7, 2^15, 2^23 or 2^31).
 
     Raises:
         RejectedError: as `read_recording`; for a defect in a later block, when that block is reached.
     """
+    if needs_ffmpeg(path):
+        yield from _ffmpeg_blocks(path)
+        return
     # libsndfile's exceptions cannot be pickled (Ray would lose the reason), so they are converted here.
     total = rate = 0
     try:
@@ -193,8 +197,7 @@ def read_blocks(path: Path, float_scale: FloatScale = "reject") -> Iterator[tupl
                 if rate not in (0, file.samplerate):
                     raise RejectedError(f"joined from recordings of {rate} and {file.samplerate} Hz: split it again")
                 rate = file.samplerate
-                if not MIN_RATE <= rate <= MAX_RATE:
-                    raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
+                _check_rate(rate)
                 missing = logged_truncation(file.extra_info)
                 if missing:
                     raise RejectedError(missing)
@@ -202,8 +205,7 @@ def read_blocks(path: Path, float_scale: FloatScale = "reject") -> Iterator[tupl
                 decoded = 0
                 for block in _decode(file):
                     decoded += len(block)
-                    if total + decoded > MAX_SAMPLES:
-                        raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
+                    _checked_total(total + decoded)
                     yield block / scale if scale != 1 else block, rate
                 # libsndfile estimates the number of frames of an MP3 from the size of the file with its tags;
                 # `examine` counts them.
@@ -277,11 +279,41 @@ def _decode(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
             ) from None
         if not len(block):
             return
-        # Summing in float64 in a fixed order gives the same mean of the channels on every machine.
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32)
-        if not np.isfinite(mono).all():
-            raise RejectedError("holds NaN or infinite samples")
-        yield mono
+        yield _mono(block)
+
+
+def _mono(block: np.ndarray) -> np.ndarray:
+    """The mean of the channels: [frames, channels] float32 to [frames]."""
+    # Summing in float64 in a fixed order gives the same mean of the channels on every machine.
+    mono = block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32)
+    if not np.isfinite(mono).all():
+        raise RejectedError("holds NaN or infinite samples")
+    return mono
+
+
+def _ffmpeg_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """As `read_blocks`, for the formats that ffmpeg reads."""
+    total = 0
+    try:
+        for block, rate in ffmpeg_blocks(path, _BLOCK):
+            _check_rate(rate)
+            total = _checked_total(total + len(block))
+            yield _mono(block), rate
+    except FfmpegError as error:
+        raise RejectedError(f"not readable as audio ({error})") from None
+    if not total:
+        raise RejectedError("no samples")
+
+
+def _check_rate(rate: int) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise RejectedError(f"sample rate {rate} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
+
+
+def _checked_total(samples: int) -> int:
+    if samples > MAX_SAMPLES:
+        raise RejectedError(f"longer than {MAX_SAMPLES} samples: cut it into parts")
+    return samples
 
 
 def encode_flac(samples: np.ndarray, rate: int) -> bytes:

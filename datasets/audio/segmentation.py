@@ -67,8 +67,9 @@ def cut_recording(
     limit: int | None = None,
     choice: Choice = "first",
     random: np.random.Generator | None = None,
+    repeat: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Cuts one recording into complete windows; a shorter recording is padded with zeros at its end.
+    """Cuts one recording into complete windows; a shorter recording is padded with zeros at its end, or repeated.
 
     Args:
         samples: [samples] float32, at least one; they may be in a file.
@@ -77,6 +78,7 @@ def cut_recording(
         choice: which windows are taken if there are more: the first ones, some at equal distances, those with the
             largest mean square (of equal ones the first), or random ones. All are in order of time.
         random: source of the random choice.
+        repeat: whether a recording that is shorter than a window is repeated until it fills it.
 
     Yields:
         The number of the window in the recording, and its samples `[num_samples]`.
@@ -89,7 +91,9 @@ def cut_recording(
     count = max(1, len(samples) // num_samples)
     for number in _choose(samples, num_samples, count, count if limit is None else limit, choice, random):
         window = samples[number * num_samples : (number + 1) * num_samples]
-        yield number, np.pad(window, (0, num_samples - len(window))) if len(window) < num_samples else window
+        if len(window) < num_samples:
+            window = np.resize(window, num_samples) if repeat else np.pad(window, (0, num_samples - len(window)))
+        yield number, window
 
 
 def _choose(

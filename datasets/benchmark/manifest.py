@@ -68,7 +68,8 @@ class ShardEntry(_Frozen):
         clips: number of clips in it.
         bytes: size of the file.
         sha256: of the file, hexadecimal.
-        plain: the same shard written without page checksums; None if it was written that way.
+        plain: the same shard as written by the first versions, without page checksums, without the features of the
+            Hugging Face hub, and with labels of 32 bits; None if it was written that way.
     """
 
     file: str
@@ -84,10 +85,10 @@ class ShardEntry(_Frozen):
 
     @property
     def identity(self) -> FileIdentity:
-        """Size and digest without page checksums.
+        """Size and digest of the shard as written by the first versions.
 
-        Fingerprints cover these, so that preparing a benchmark again with page checksums keeps its fingerprint, and
-        stages that were computed from it stay valid.
+        Fingerprints cover these, so that preparing a benchmark again keeps its fingerprint, and stages that were
+        computed from it stay valid.
         """
         return self.plain or FileIdentity(bytes=self.bytes, sha256=self.sha256)
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from datasets.audio.recordings import decode_flac, encode_flac
 from datasets.benchmark.clips import Clip
+from datasets.benchmark.hub_features import HUB_KEY, hub_features
 from datasets.benchmark.manifest import FileIdentity, ShardEntry
-from datasets.benchmark.shards import GROUPS_KEY, SCHEMA
+from datasets.benchmark.shards import GROUPS_KEY, PLAIN_SCHEMA, SCHEMA
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location
 
@@ -37,7 +38,11 @@ _PLAIN = "earshot.plain"
 
 
 def write_shard(
-    place: Location | Path, clips: Iterable[Clip], sample_rate: int, metadata: Mapping[str, str] | None = None
+    place: Location | Path,
+    clips: Iterable[Clip],
+    sample_rate: int,
+    metadata: Mapping[str, str] | None = None,
+    class_names: Sequence[str] = (),
 ) -> ShardEntry:
     """Writes one shard so that a reader sees all of it or none.
 
@@ -48,12 +53,13 @@ def write_shard(
         clips: written in this order, class by class; of each class fewer than 64 are held in memory, encoded.
         sample_rate: of all clips, in Hz.
         metadata: key-value metadata of the Parquet file, read after the last clip (so a generator may fill it).
+        class_names: of the benchmark, by label, for readers of the Hugging Face hub (default: not in the metadata).
     """
     location, count, plain_file = Location.of(place), 0, _DigestFile()
     groups: dict[str, str] = {}
     with location.atomic_path() as temporary:
-        with parquet_writer(temporary) as writer:
-            # Written a second time without page checksums, for the digest alone: see `ShardEntry.identity`.
+        with parquet_writer(temporary, schema=_schema(sample_rate, class_names)) as writer:
+            # Written a second time as by the first versions, for the digest alone: see `ShardEntry.identity`.
             with parquet_writer(plain_file, page_checksums=False) as plain_writer:
                 for group in _row_groups(_noting_groups(clips, groups), sample_rate):
                     writer.write_table(group, row_group_size=ROW_GROUP)
@@ -65,13 +71,51 @@ def write_shard(
                 plain_writer.add_key_value_metadata(notes)
             plain = plain_file.identity()
             writer.add_key_value_metadata({**notes, _PLAIN: plain.model_dump_json()})
-        return ShardEntry(
-            file=f"shards/{location.name}",
-            clips=count,
-            bytes=temporary.stat().st_size,
-            sha256=file_digest(temporary),
-            plain=plain,
-        )
+        return _entry(location, temporary, count, plain)
+
+
+def write_again(location: Location, sample_rate: int, class_names: Sequence[str]) -> ShardEntry:
+    """Copies a shard that has no features, or those of other classes; the bytes are those of `write_shard`.
+
+    Encoded audio is copied as it is.
+
+    Raises:
+        OSError: the shard cannot be read or written.
+        ValueError: the file is not a shard.
+    """
+    schema = _schema(sample_rate, class_names)
+    with location.atomic_path() as temporary, location.open() as file:
+        with (
+            pq.ParquetFile(file, page_checksum_verification=True) as shard,
+            parquet_writer(temporary, schema=schema) as writer,
+        ):
+            found = {key.decode(): value.decode() for key, value in (shard.metadata.metadata or {}).items()}
+            plain = found.pop(_PLAIN, None)
+            identity = FileIdentity.model_validate_json(plain) if plain else _identity(location)
+            notes = {key: value for key, value in found.items() if key not in (HUB_KEY, "ARROW:schema")}
+            for number in range(shard.num_row_groups):
+                writer.write_table(shard.read_row_group(number).cast(SCHEMA), row_group_size=ROW_GROUP)
+            writer.add_key_value_metadata({**notes, _PLAIN: identity.model_dump_json()})
+            count = shard.metadata.num_rows
+        return _entry(location, temporary, count, identity)
+
+
+def _schema(sample_rate: int, class_names: Sequence[str]) -> pa.Schema:
+    return SCHEMA.with_metadata({HUB_KEY: hub_features(sample_rate, class_names)}) if class_names else SCHEMA
+
+
+def _entry(location: Location, written: Path, clips: int, plain: FileIdentity) -> ShardEntry:
+    return ShardEntry(
+        file=f"shards/{location.name}",
+        clips=clips,
+        bytes=written.stat().st_size,
+        sha256=file_digest(written),
+        plain=plain,
+    )
+
+
+def _identity(location: Location) -> FileIdentity:
+    return FileIdentity.model_validate({"bytes": location.size(), "sha256": location.digest()})
 
 
 def read_entry(location: Location, clips: int) -> ShardEntry:
@@ -114,17 +158,31 @@ def read_clips(location: Location) -> Iterator[Clip]:
                 yield Clip(**values, samples=samples, group=groups.get(row["source"]))
 
 
-def parquet_writer(sink: Any, page_checksums: bool = True) -> pq.ParquetWriter:
-    """A writer of shards to a path or a file object; the caller closes it."""
-    return pq.ParquetWriter(
+def parquet_writer(sink: Any, page_checksums: bool = True, schema: pa.Schema = SCHEMA) -> pq.ParquetWriter:
+    """A writer of shards to a path or a file object; the caller closes it.
+
+    Args:
+        sink: the path or file object.
+        page_checksums: False to write as the first versions did.
+        schema: `SCHEMA`, with or without metadata.
+    """
+    writer = pq.ParquetWriter if page_checksums else _PlainWriter
+    return writer(
         sink,
-        SCHEMA,
+        schema if page_checksums else PLAIN_SCHEMA,
         compression=_COMPRESSION,
         use_dictionary=_REPEATED,
         write_statistics=_WITH_STATISTICS,
         data_page_size=1 << 20,
         write_page_checksum=page_checksums,
     )
+
+
+class _PlainWriter(pq.ParquetWriter):
+    """Writes tables of `SCHEMA` with labels of 32 bits."""
+
+    def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        super().write_table(table.cast(PLAIN_SCHEMA), row_group_size)
 
 
 class _DigestFile(io.RawIOBase):

@@ -29,7 +29,7 @@ SCHEMA = pa.schema(
     [
         ("clip_id", pa.string()),
         ("split", pa.string()),
-        ("label", pa.int32()),
+        ("label", pa.int64()),
         ("class_name", pa.string()),
         ("source", pa.string()),
         ("start", pa.int64()),
@@ -38,7 +38,10 @@ SCHEMA = pa.schema(
         ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ]
 )
-"""Audio as on the Hugging Face hub, whose tools and viewers open a shard; `bytes` is 16-bit FLAC."""
+"""Types as on the Hugging Face hub, whose tools and viewers open a shard; `bytes` of audio is 16-bit FLAC."""
+
+PLAIN_SCHEMA = SCHEMA.set(SCHEMA.get_field_index("label"), pa.field("label", pa.int32()))
+"""Columns of the shards of earlier versions, which are still read; see `ShardEntry.plain`."""
 
 OPEN_FILES = 128
 CACHE_BYTES = (64 << 20, 512 << 20)
@@ -274,7 +277,7 @@ class Shards:
             location = self.root / self.manifest.shards[number].file
             # Pages without a checksum, of shards that were written before, are read without verification.
             file = pq.ParquetFile(location.open(), pre_buffer=True, page_checksum_verification=True)
-            if not file.schema_arrow.remove_metadata().equals(SCHEMA):
+            if file.schema_arrow.remove_metadata() not in (SCHEMA, PLAIN_SCHEMA):
                 raise pa.ArrowInvalid("its columns are not those of a shard")
             self._files[number] = file
             if len(self._files) > OPEN_FILES:

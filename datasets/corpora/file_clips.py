@@ -9,17 +9,20 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from datasets.audio.loudness import normalising_gain, scaled
 from datasets.audio.recordings import FloatScale, RejectedError, checked_path, read_samples
+from datasets.audio.samples import Signal
 from datasets.audio.segmentation import Choice, cut_recording
+from datasets.audio.trimming import sounding_part
 from datasets.benchmark.clips import Clip
 from datasets.benchmark.groups import STEM, group_by
 from datasets.corpora.corpus import CorpusOptions
+from datasets.corpora.file_formats import check_ffmpeg
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Rejection
 from datasets.utils.options import Option
@@ -68,6 +71,16 @@ class FileClipOptions(CorpusOptions):
     """what of a path is the class: a level (1: the first folder, 2: the folder in it, last: the folder that has the
     file), or a pattern of the names such as {speaker}_{digit}_{take}, whose class is the field called label, or the
     only one that is neither take nor a group (default: the first folder; in a table: the label column)"""
+    short: Literal["pad", "repeat", "reject"] = Field("pad", exclude_if=lambda value: value == "pad")
+    """recordings shorter than a clip are padded with zeros at their end, repeated until they fill it, or rejected"""
+    trim_silence: Annotated[float | None, Option(metavar="DB")] = Field(
+        None, gt=0, le=120, exclude_if=lambda value: value is None
+    )
+    """leave out the start and the end of a recording that are more than DB below its loudest 20 ms, such as 40
+    (default: keep them)"""
+    ffmpeg: bool = Field(False, exclude_if=lambda value: not value)
+    """also read M4A, AAC, WebM, MP4 and other formats, and the sound of videos, with the program ffmpeg (installed, or
+    by the extra [ffmpeg])"""
     min_files: int | None = Field(None, ge=2, exclude_if=lambda value: value is None)
     """leave out classes with fewer recordings, and say which (default: they are an error)"""
 
@@ -137,6 +150,7 @@ def cut_file(source: Path, parts: list[LabelledPart], options: FileClipOptions) 
         options: of the corpus.
     """
     path = parts[0].path
+    check_ffmpeg(source, path)
     whole = all(part.seconds is None for part in parts)
     try:
         samples, rate = read_samples(
@@ -159,10 +173,16 @@ def cut_file(source: Path, parts: list[LabelledPart], options: FileClipOptions) 
                     continue
                 first, last = (min(round(second * rate), len(samples)) for second in part.seconds)
             name = path if part.seconds is None else f"{path}@{part.seconds[0]}-{part.seconds[1]}"
+            signal: Signal = samples if part.seconds is None else samples[first:last]
+            if options.trim_silence is not None:
+                begin, end = sounding_part(signal, rate, options.trim_silence)
+                first, signal = first + begin, signal[begin:end] if part.seconds else samples.part(begin, end)
+            if problem := _too_short(len(signal) / rate, options):
+                yield Rejection(path, problem if part.seconds is None else f"{problem} ({part.place})")
+                continue
             stem, random = clip_stem(part.label, part.class_name, name), _generator(name, options.split_seed)
-            signal = samples if part.seconds is None else samples[first:last]
-            windows = cut_recording(signal, options.num_samples, options.max_clips_per_file, options.clips, random)
-            for number, window in windows:
+            chosen = (options.max_clips_per_file, options.clips, random, options.short == "repeat")
+            for number, window in cut_recording(signal, options.num_samples, *chosen):
                 start, clip = first + number * options.num_samples, scaled(window, gain)
                 clip_id = f"{stem}-{number:04d}"
                 yield Clip(clip_id, part.split, part.label, part.class_name, path, start, clip, part.group)
@@ -180,9 +200,19 @@ def _problem(part: LabelledPart, length: float, min_seconds: float) -> str:
     return ""
 
 
+def _too_short(seconds: float, options: FileClipOptions) -> str:
+    """Why a recording or a part of it is too short after silence was trimmed, or for a clip; "" if it is not."""
+    if options.trim_silence is not None and seconds < options.min_seconds:
+        return f"too short: {seconds:.3f} s, at least {options.min_seconds:g} s needed after --trim-silence"
+    if options.short == "reject" and round(seconds * options.sample_rate) < options.num_samples:
+        return f"shorter than a clip: {seconds:.3f} s, at least {options.clip_seconds:g} s needed for --short reject"
+    return ""
+
+
 def _samples_needed(options: FileClipOptions) -> int | None:
     """How much of a recording the first clips need; None: all of it."""
-    if options.clips != "first" or options.max_clips_per_file is None or options.loudness:
+    all_of_it = options.loudness or options.trim_silence is not None
+    if options.clips != "first" or options.max_clips_per_file is None or all_of_it:
         return None
     return options.max_clips_per_file * options.num_samples
 

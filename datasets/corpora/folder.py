@@ -34,6 +34,7 @@ from datasets.corpora.file_clips import (
     clip_stem,
     cut_file,
 )
+from datasets.corpora.file_formats import ffmpeg_hint, format_warnings, list_recordings
 from datasets.corpora.file_groups import (
     TOLERANCE,
     check_groups,
@@ -81,6 +82,10 @@ class Folder(Corpus[FolderOptions]):
         lists = {name: path for name in ("val_list", "test_list") if (path := getattr(options, name)) is not None}
         return options.model_dump(mode="json") | {name: digest([path]) for name, path in lists.items()}
 
+    def inventory(self, source: Path, options: FolderOptions) -> Inventory:
+        """Lists the recordings in formats that libsndfile reads, with --ffmpeg also in those that ffmpeg reads."""
+        return list_recordings(source, options.ffmpeg)
+
     def resolve(self, source: Path, inventory: Inventory, options: FolderOptions) -> FolderOptions:
         """Decides the guess of groups: `fields` of the pattern, `stem` if it finds groups in any class, else `none`.
 
@@ -103,6 +108,8 @@ class Folder(Corpus[FolderOptions]):
             left_out, _ = empty_folders(inventory, classes.keys() | set(options.exclude_class))
             if left_out and options.min_files is None:
                 advice = "convert or add recordings, or leave these folders out with --min-files 2"
+                if hint := ffmpeg_hint(inventory):
+                    advice = f"{advice}; {hint}"
                 doubts.append(f"no recording was found in {first_few(left_out)}: {advice}")
         if given := listed_splits(classes, options.val_list, options.test_list, _paths(inventory)):
             doubts += given.doubts
@@ -119,7 +126,8 @@ class Folder(Corpus[FolderOptions]):
         if not classes:
             if options.label_from is not None and inventory.files:
                 raise EarshotError(_nothing_matches(inventory, small, options))
-            raise EarshotError(nothing_found(source, inventory, small, options.min_files))
+            hint = ffmpeg_hint(inventory)
+            raise EarshotError(nothing_found(source, inventory, small, options.min_files) + (hint and f"; {hint}"))
         if small and options.min_files is None:
             raise EarshotError(too_few_recordings(small))
         rejected = tuple(
@@ -144,7 +152,10 @@ class Folder(Corpus[FolderOptions]):
             sample_rate=options.sample_rate,
             num_samples=options.num_samples,
             rejected=rejected,
-            warnings=tuple(_warnings(inventory, classes, small, splits, options)),
+            warnings=(
+                *_warnings(inventory, classes, small, splits, options),
+                *format_warnings(source, inventory, options.sample_rate),
+            ),
             notes=(("groups", describe_groups(groups, classes, options)),),
             files=used + len(rejected),
             ignored=inventory.ignored + len(inventory.files) - used + len(inventory.rejected) - len(rejected),

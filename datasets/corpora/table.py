@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Corpus, Plan, Unit
 from datasets.corpora.file_clips import FILES_PER_UNIT, GUESS, NO_GROUPS, LabelledPart, cut_file
+from datasets.corpora.file_formats import format_warnings, list_recordings
 from datasets.corpora.file_groups import check_groups, crossing_groups, describe_groups, groups_of, resolved_group_rule
 from datasets.corpora.file_index import FileIndex
 from datasets.corpora.inventory import Inventory, Rejection
@@ -60,6 +61,10 @@ class TableCorpus(Corpus[TableOptions]):
             return options.model_dump(mode="json") | {"csv": [file_digest(path) for path in options.csv]}
         except OSError as error:
             raise EarshotError(f"{_names(options)}: cannot be read ({error.strerror}); check --csv") from None
+
+    def inventory(self, source: Path, options: TableOptions) -> Inventory:
+        """Lists the recordings in formats that libsndfile reads, with --ffmpeg also in those that ffmpeg reads."""
+        return list_recordings(source, options.ffmpeg)
 
     def resolve(self, source: Path, inventory: Inventory, options: TableOptions) -> TableOptions:
         """Finds the table and the columns that the options leave open; the paths of tables become absolute."""
@@ -129,7 +134,7 @@ class TableCorpus(Corpus[TableOptions]):
             sample_rate=options.sample_rate,
             num_samples=options.num_samples,
             rejected=read.rejected,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *format_warnings(source, inventory, options.sample_rate)),
             notes=(
                 ("columns", _describe_columns(options, given)),
                 ("groups", _describe_groups(classes, options)),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from datasets.audio.ffmpeg import needs_ffmpeg
 from datasets.corpora.file_index import AmbiguousError, FileIndex
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Inventory, Rejection
@@ -169,7 +170,10 @@ class _Reader:
             ) from None
         if path is None:
             self._missing.append(row)
-            self._reject(row, cell, "not found")
+            other = needs_ffmpeg(cell + (self._options.audio_extension or "")) and not self._options.ffmpeg
+            self._reject(
+                row, cell, "not found among the formats that are read without --ffmpeg" if other else "not found"
+            )
         elif reason := self._unusable.get(printable(path)):
             self._reject(row, path, reason)
             return None

@@ -1,27 +1,42 @@
 """README.md of a benchmark: a dataset card as the Hugging Face hub wants it, with a table of the classes.
 
-`datasets.load_dataset("data/mine", split="clips")` of the Hugging Face library finds the Parquet files and the features
-in it: `audio` as `Audio` with its sample rate, `label` as `ClassLabel`.
+`datasets.load_dataset("data/mine", "train", split="train")` of the Hugging Face library finds the Parquet files and the
+features in it: `audio` as `Audio` with its sample rate, `label` as `ClassLabel`. Each split is a configuration that
+filters the rows, as a shard has clips of all splits; the configuration `default` has all clips.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from datasets.benchmark.manifest import Manifest, SplitCounts
+from datasets.benchmark.manifest import SPLITS, Manifest, SplitCounts
 from datasets.benchmark.shards import Shards
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.preset import Preset
 from datasets.utils.location import Location
 from datasets.utils.text import plural, printable
+from orchestrator.preparation.split_files import HUB_NAMES
 
 CARD = "README.md"
+SHARDS = "shards/*.parquet"
 MARK = "<!-- made by earshot prepare, which replaces this file: delete this line to keep your changes -->"
 """In every card; a README.md without it is not replaced."""
+
+_SAME_FILES = (
+    "All splits are in the same files. A configuration reads one of them; the column `split` of all clips says which "
+    "one a clip belongs to:",
+)
+_LOAD_SAME = (
+    'train = load_dataset("FOLDER", "train", split="train")',
+    'clips = load_dataset("FOLDER", split="clips")',
+)
+_OWN_FILES = ("Each split has files of its own in `splits`:",)
+_LOAD_OWN = ('train = load_dataset("FOLDER", split="train")',)
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _HUB_LICENCES = {
@@ -97,7 +112,11 @@ def columns(rows: Sequence[ClassRow]) -> tuple[str, ...]:
 
 
 def dataset_card(
-    manifest: Manifest, rows: Sequence[ClassRow], rejected: Sequence[Rejection], preset: Preset | None
+    manifest: Manifest,
+    rows: Sequence[ClassRow],
+    rejected: Sequence[Rejection],
+    preset: Preset | None,
+    files: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The text of README.md.
 
@@ -106,11 +125,12 @@ def dataset_card(
         rows: see `class_rows`.
         rejected: files without clips.
         preset: facts of the corpus; None if it is not known.
+        files: by split, if each has files of its own.
     """
     clips, seconds = manifest.clips, manifest.num_samples / manifest.sample_rate
     lines = [
         "---",
-        _front_matter(manifest, preset).rstrip(),
+        _front_matter(manifest, preset, files).rstrip(),
         "---",
         "",
         MARK,
@@ -127,12 +147,12 @@ def dataset_card(
     if preset is not None:
         lines += [f"Recordings: {preset.citation}. Licence: {preset.licence}. <{preset.url}>", ""]
     lines += [
-        "All splits are in the same files; the column `split` says which one a clip belongs to:",
+        *(_OWN_FILES if files else _SAME_FILES),
         "",
         "```python",
         "from datasets import load_dataset",
         "",
-        'clips = load_dataset("FOLDER", split="clips", filters=[("split", "==", "train")])',
+        *(_LOAD_OWN if files else _LOAD_SAME),
         "```",
         "",
         _markdown_row(columns(rows)),
@@ -143,7 +163,26 @@ def dataset_card(
     return "\n".join(lines)
 
 
-def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
+def _configs(manifest: Manifest, files: Mapping[str, Sequence[str]] | None) -> list[dict[str, Any]]:
+    """Which files are which split; the first configuration is the one that is read without a name."""
+    if files:
+        data = [{"split": HUB_NAMES[split], "path": list(names)} for split, names in files.items()]
+        return [{"config_name": "default", "data_files": data}]
+    return [
+        {"config_name": "default", "data_files": [{"split": "clips", "path": SHARDS}]},
+        *(
+            {
+                "config_name": split,
+                "data_files": [{"split": split, "path": SHARDS}],
+                "filters": [["split", "==", split]],
+            }
+            for split in SPLITS
+            if getattr(manifest.clips, split)
+        ),
+    ]
+
+
+def _front_matter(manifest: Manifest, preset: Preset | None, files: Mapping[str, Sequence[str]] | None) -> str:
     names = {str(entry.label): entry.name for entry in manifest.classes}
     text = [{"name": name, "dtype": "string"} for name in ("clip_id", "split", "class_name", "source")]
     whole = [
@@ -156,7 +195,7 @@ def _front_matter(manifest: Manifest, preset: Preset | None) -> str:
         "license": _HUB_LICENCES.get(preset.licence, "other") if preset else "unknown",
         "task_categories": ["audio-classification"],
         "size_categories": [next((text for limit, text in _SIZES if manifest.clips.total < limit), "n>1M")],
-        "configs": [{"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}],
+        "configs": _configs(manifest, files),
         "dataset_info": {
             "features": [
                 *text[:2],

@@ -45,13 +45,16 @@ def outdated(units: Sequence[FinishedUnit]) -> list[int]:
     ]
 
 
-def drop_duplicates(out: Location, units: Sequence[FinishedUnit], sample_rate: int) -> list[FinishedUnit]:
+def drop_duplicates(
+    out: Location, units: Sequence[FinishedUnit], sample_rate: int, class_names: Sequence[str] = ()
+) -> list[FinishedUnit]:
     """Writes the shards with duplicates again, without them.
 
     Args:
         out: folder of the benchmark.
         units: of the shards, in their order; none is outdated.
         sample_rate: of the clips, in Hz.
+        class_names: of the benchmark, by label.
 
     Raises:
         EarshotError: a shard cannot be read or written.
@@ -64,7 +67,7 @@ def drop_duplicates(out: Location, units: Sequence[FinishedUnit], sample_rate: i
             return unit
         place = out / shard_name(number)
         try:
-            return rewrite_without(place, unit, wanted[number], sample_rate)
+            return rewrite_without(place, unit, wanted[number], sample_rate, class_names)
         except (OSError, ValueError) as error:
             raise EarshotError(
                 f"{place}: duplicates cannot be dropped ({one_line(error)}); run the same command to resume"

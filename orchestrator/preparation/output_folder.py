@@ -16,7 +16,9 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
+from orchestrator.preparation.croissant import CROISSANT
 from orchestrator.preparation.dataset_card import CARD, MARK
+from orchestrator.preparation.split_files import remove_split_files
 
 LOCK = ".prepare.lock"
 REJECTED = "rejected.csv"
@@ -104,7 +106,9 @@ class OutputFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (self.root / FILE_NAME).remove()
+        for name in (FILE_NAME, CROISSANT):
+            (self.root / name).remove()
+        remove_split_files(self.root)
         if self.may_replace_card():
             (self.root / CARD).remove()
 

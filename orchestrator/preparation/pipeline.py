@@ -29,9 +29,11 @@ from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from datasets.utils.validation import validated
+from orchestrator.preparation.croissant import CROISSANT, croissant
 from orchestrator.preparation.dataset_card import CARD, ClassRow, class_rows, dataset_card
 from orchestrator.preparation.output_folder import OutputFolder, check_rejected, read_rejected, write_rejected
 from orchestrator.preparation.shard_tasks import Job, Listener, finish_units
+from orchestrator.preparation.split_files import has_split_files, split_files, write_split_files
 from orchestrator.preparation.units import FinishedUnit
 
 STAMP = ".generated"  # in a folder of generated recordings: digest of the options they were generated with
@@ -53,6 +55,7 @@ class Settings:
         workers: number of parallel processes if Ray is not running yet (default: one per core).
         yes: go on although the source does not look as expected (see `Corpus.doubts`).
         force: prepare again if `out` contains a benchmark with different settings; shards that still match are kept.
+        split_files: also write a Parquet file for each split.
     """
 
     corpus: str
@@ -64,6 +67,7 @@ class Settings:
     workers: int | None = None
     yes: bool = False
     force: bool = False
+    split_files: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
         fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
         if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
             rejected, seconds = read_rejected(request.out), time.monotonic() - started
-            if (request.out / CARD).size() is None:  # an earlier run was killed before it wrote the card
+            if _lacks_description(request, existing):
                 _write_card(request, folder, existing, rejected[: existing.source.rejected])
             return Outcome(existing, rejected, (), 0, len(existing.shards), None, seconds)
         if inventory is None:
@@ -261,7 +265,7 @@ def _build(
     plan = corpus.plan(source, inventory, options)
     check_rejected(request.out, plan.rejected, plan.files, limit)
     folder.remove_stale(existing, len(plan.units))
-    job = Job(corpus, options, source, request.out, plan.sample_rate)
+    job = Job(corpus, options, source, request.out, plan.sample_rate, plan.classes)
     units, computed = finish_units(job, plan, inventory, request.settings.workers, listener)
     unique = {*plan.rejected, *(rejection for unit in units for rejection in unit.rejected)}
     rejected = tuple(sorted(unique, key=lambda rejection: (rejection.file, rejection.reason)))
@@ -310,13 +314,28 @@ def _publish(
 def _write_card(
     request: _Request, folder: OutputFolder, manifest: Manifest, rejected: Sequence[Rejection]
 ) -> tuple[list[ClassRow], tuple[str, ...]]:
-    """Writes README.md, unless there is one that the user wrote; returns the classes, and a warning in that case."""
+    """Writes what describes the benchmark to others, and the files of the splits if they were asked for.
+
+    Returns:
+        The classes, and a warning if README.md was written by the user.
+    """
     classes = class_rows(request.out)
+    if request.settings.split_files and not has_split_files(request.out, manifest):
+        write_split_files(request.out, manifest)
+    (request.out / CROISSANT).write(croissant(manifest, find_preset(request.settings.corpus)).encode())
     if not folder.may_replace_card():
         return classes, (f"{CARD} was not made by earshot prepare, so it is kept as it is; move it away for a new one",)
-    card = dataset_card(manifest, classes, rejected, find_preset(request.settings.corpus))
+    preset, files = find_preset(request.settings.corpus), has_split_files(request.out, manifest)
+    card = dataset_card(manifest, classes, rejected, preset, split_files(manifest) if files else None)
     (request.out / CARD).write(card.encode())
     return classes, ()
+
+
+def _lacks_description(request: _Request, manifest: Manifest) -> bool:
+    """Whether an earlier run was killed before it wrote all files, or was not asked for the files of the splits."""
+    if request.settings.split_files and not has_split_files(request.out, manifest):
+        return True
+    return any((request.out / name).size() is None for name in (CARD, CROISSANT))
 
 
 def _versions(corpus: Corpus[Any]) -> dict[str, str]:

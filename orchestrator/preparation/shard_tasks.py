@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from datasets.corpora.corpus import Corpus, CorpusOptions, Plan, Unit
 from datasets.corpora.inventory import Inventory
 from datasets.utils.errors import EarshotError
@@ -24,7 +26,15 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
 from orchestrator.preparation.duplicates import drop_duplicates, outdated
-from orchestrator.preparation.units import FinishedUnit, read_finished, read_metadata, shard_name, unit_key, write_unit
+from orchestrator.preparation.units import (
+    FinishedUnit,
+    read_finished,
+    read_metadata,
+    shard_name,
+    unit_key,
+    with_features,
+    write_unit,
+)
 
 # With fewer blocks, cores are idle at the end; each block costs 0.1-0.2 s in Ray Data's loop (measured on 2.60).
 BLOCKS_PER_CPU = 4
@@ -53,6 +63,7 @@ class Job:
     source: Path
     out: Location
     sample_rate: int
+    class_names: tuple[str, ...]
 
 
 def finish_units(
@@ -81,7 +92,14 @@ def finish_units(
         unit = read_finished(place, keys[index])
         if unit is None:
             place.remove()
-        return unit
+            return None
+        try:
+            return with_features(place, unit, job.sample_rate, job.class_names)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
+                raise
+            place.remove()  # damaged: computed again
+            return None
 
     with ThreadPoolExecutor(THREADS) as pool:  # computes digests, or waits for requests if the shards are behind a URI
         for index, unit in enumerate(pool.map(find_finished, range(len(keys)))):
@@ -110,7 +128,8 @@ def _without_duplicates(
     for index in again:
         (job.out / shard_name(index)).remove()
     cut = _map_units(job, [(index, plan.units[index], keys[index]) for index in again], workers) if again else {}
-    return drop_duplicates(job.out, [cut.get(index, unit) for index, unit in enumerate(units)], job.sample_rate)
+    units = [cut.get(index, unit) for index, unit in enumerate(units)]
+    return drop_duplicates(job.out, units, job.sample_rate, job.class_names)
 
 
 def _remove_temporary_files(out: Location) -> None:
@@ -186,7 +205,7 @@ def _map_unit(row: dict[str, Any], job: Job) -> dict[str, Any]:
     try:
         # After a worker crash Ray repeats its whole block, of which some units are already finished.
         finished = read_finished(place, row["key"]) or write_unit(
-            job.corpus, job.options, job.source, unit, row["key"], place, job.sample_rate
+            job.corpus, job.options, job.source, unit, row["key"], place, job.sample_rate, job.class_names
         )
     except (EarshotError, OSError) as error:
         return {"index": row["index"], "error": printable(f"unit {unit.name}: {error}"), "result": ""}

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.benchmark.clips import Clip
+from datasets.benchmark.hub_features import HUB_KEY, hub_features
 from datasets.benchmark.manifest import SCHEMA_VERSION, SPLITS, ShardEntry, SplitCounts
 from datasets.benchmark.measures import NEAR_SILENT_DB, content_digest, level_db, to_16_bit
-from datasets.benchmark.shard_writer import read_clips, read_entry, write_shard
+from datasets.benchmark.shard_writer import read_clips, read_entry, write_again, write_shard
 from datasets.corpora.corpus import Corpus, CorpusOptions, Unit
 from datasets.corpora.inventory import Rejection, SourceFile
 from datasets.utils.location import Location
@@ -98,8 +99,9 @@ def write_unit(
     key: str,
     place: Location,
     sample_rate: int,
+    class_names: Sequence[str] = (),
 ) -> FinishedUnit:
-    """Cuts a unit and writes its shard, in the calling process."""
+    """Cuts a unit and writes its shard, in the calling process; for `class_names` see `write_shard`."""
     counts: dict[int, SplitCounts] = {}
     rejected: list[Rejection] = []
     silent: list[Rejection] = []
@@ -126,7 +128,7 @@ def write_unit(
             yield item
         metadata[_METADATA] = note().model_dump_json()
 
-    shard = write_shard(place, clips(), sample_rate, metadata)
+    shard = write_shard(place, clips(), sample_rate, metadata, class_names)
     return _finished(note(), shard)
 
 
@@ -140,7 +142,11 @@ def silence(clip: Clip) -> str:
 
 
 def rewrite_without(
-    place: Location, unit: FinishedUnit, duplicates: Mapping[str, Rejection], sample_rate: int
+    place: Location,
+    unit: FinishedUnit,
+    duplicates: Mapping[str, Rejection],
+    sample_rate: int,
+    class_names: Sequence[str] = (),
 ) -> FinishedUnit:
     """Writes the shard of a unit again, without some of its clips.
 
@@ -149,6 +155,7 @@ def rewrite_without(
         unit: with all its clips.
         duplicates: what becomes of the clips to leave out, by clip id.
         sample_rate: of the clips, in Hz.
+        class_names: see `write_shard`.
 
     Raises:
         OSError: the shard cannot be read or written.
@@ -168,7 +175,7 @@ def rewrite_without(
         kept = {name: getattr(unit, name) for name in UnitMetadata.model_fields}
         metadata[_METADATA] = UnitMetadata(**kept | changes | {"counts": counts}).model_dump_json()
 
-    shard = write_shard(place, clips(), sample_rate, metadata)
+    shard = write_shard(place, clips(), sample_rate, metadata, class_names)
     return unit.model_copy(update=changes | {"counts": counts, "shard": shard})
 
 
@@ -188,11 +195,26 @@ def read_finished(place: Location, key: str) -> FinishedUnit | None:
     return _finished(note, shard)
 
 
+def with_features(place: Location, unit: FinishedUnit, sample_rate: int, class_names: Sequence[str]) -> FinishedUnit:
+    """The unit, whose shard is copied if its metadata has no features, or those of other classes.
+
+    Raises:
+        OSError: the shard cannot be read or written.
+        ValueError: the file is damaged.
+    """
+    if _key_values(place).get(HUB_KEY.encode()) == hub_features(sample_rate, class_names).encode():
+        return unit
+    return unit.model_copy(update={"shard": write_again(place, sample_rate, class_names)})
+
+
 def read_metadata(place: Location) -> UnitMetadata | None:
     """The unit metadata of the shard at `place`; None if the file is absent or was not written by `write_unit`."""
     try:
-        with place.open() as file:
-            metadata = pq.read_metadata(file).metadata or {}
-        return UnitMetadata.model_validate_json(metadata[_METADATA.encode()])
+        return UnitMetadata.model_validate_json(_key_values(place)[_METADATA.encode()])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return None
+
+
+def _key_values(place: Location) -> dict[bytes, bytes]:
+    with place.open() as file:
+        return pq.read_metadata(file).metadata or {}

@@ -51,7 +51,7 @@ def test_benchmark_is_complete_and_contains_the_recordings(prepared: Path, sourc
     assert np.array_equal(shards.audio([position])[0], first[8000:16000])
     assert (prepared / "rejected.csv").read_text() == "file,reason\n"
     assert sorted(path.name for path in prepared.iterdir()) == [
-        ".prepare.lock", "README.md", "manifest.json", "rejected.csv", "shards",
+        ".prepare.lock", "README.md", "croissant.json", "manifest.json", "rejected.csv", "shards",
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.audio.ffmpeg import SUFFIXES, find_ffmpeg
 from datasets.audio.recordings import readable_suffixes
 
 
@@ -24,7 +25,8 @@ class RecordingFile:
 def recording_files(paths: Iterable[str]) -> Iterator[RecordingFile]:
     """The files to be read, in the order of the paths; those of a folder in the order of their names.
 
-    A folder stands for the files in it and its subfolders whose suffix is that of a format that libsndfile reads.
+    A folder stands for the files in it and its subfolders whose suffix is that of a format that libsndfile reads,
+    or ffmpeg if it is installed.
     Hidden files and folders are skipped, links to folders are not followed. Any other path stands for itself.
     """
     for path in paths:
@@ -35,7 +37,7 @@ def recording_files(paths: Iterable[str]) -> Iterator[RecordingFile]:
 
 
 def _files_in(root: str) -> Iterator[RecordingFile]:
-    suffixes, found = readable_suffixes(), False
+    suffixes, found = readable_suffixes() | (SUFFIXES if find_ffmpeg() else frozenset()), False
     unreadable: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=unreadable.append):
         while unreadable:

@@ -62,6 +62,8 @@ def test_classes_and_groups_from_names(tmp_path: Path) -> None:
     assert plan.notes[0][1].startswith("5 by fields of {digit}_{speaker}_{take}, such as 0_")
     assert plan.warnings == (
         "left out, as --label-from {digit}_{speaker}_{take} gives no class: 1 recording (notes.wav)",
+        "30 recordings below --sample-rate 16000, such as 0_george_0.wav at 8000 Hz: they are resampled, and have no "
+        "sound above 4000 Hz",
     )
     by_file = plan_of(tmp_path, label_from="{digit}_{speaker}_{take}", group_from="none")
     assert all("groups" not in unit.details for unit in by_file.units)

@@ -337,6 +337,7 @@ def test_folders_that_are_no_classes_and_other_formats_are_told(tmp_path: Path) 
         "folders without recordings are no classes: docs (2 other files)",
         "1 file in .amr, 1 in .m4a in a, b left out: libsndfile cannot read this format; convert them to FLAC",
         "1 recording directly in the source folder belongs to no class and is left out",
+        "3 files such as a/2.m4a can be read with --ffmpeg",
     )
 
 

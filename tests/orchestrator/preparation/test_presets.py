@@ -95,8 +95,17 @@ def test_the_card_is_what_the_hub_reads(tmp_path: Path, capfd: pytest.CaptureFix
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)  # in which `yes` without quotes is true
     content = yaml.load(front)
-    assert content["configs"] == [
-        {"config_name": "default", "data_files": [{"split": "clips", "path": "shards/*.parquet"}]}
+    assert content["configs"][0] == {
+        "config_name": "default",
+        "data_files": [{"split": "clips", "path": "shards/*.parquet"}],
+    }
+    assert content["configs"][1:] == [
+        {
+            "config_name": split,
+            "data_files": [{"split": split, "path": "shards/*.parquet"}],
+            "filters": [["split", "==", split]],
+        }
+        for split in ("train", "val", "test")
     ]
     features = {feature["name"]: feature["dtype"] for feature in content["dataset_info"]["features"]}
     assert features["audio"] == {"audio": {"sampling_rate": 16000}}

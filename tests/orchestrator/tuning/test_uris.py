@@ -37,7 +37,14 @@ def test_a_benchmark_on_s3_equals_one_on_disk(bucket: str, tmp_path: Path, capfd
     shards.verify()
     assert shards.manifest.fingerprint == local.fingerprint and shards.table.clip_ids == here.table.clip_ids
     assert np.array_equal(shards.audio([29, 0, 7]), here.audio([29, 0, 7]))
-    assert Location.of(uri).files() == [".prepare.lock", "README.md", "manifest.json", "rejected.csv", "shards"]
+    assert Location.of(uri).files() == [
+        ".prepare.lock",
+        "README.md",
+        "croissant.json",
+        "manifest.json",
+        "rejected.csv",
+        "shards",
+    ]
     assert main(["demo", f"--out={uri}", *FLAGS]) == 0
     assert "nothing to do" in capfd.readouterr().err
 
