@@ -29,7 +29,6 @@ from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import estimate
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
-from trainables.learners.transductive_learner import score_groups
 from trainables.methods.registry import find_method
 from trainables.session_chain import open_features
 
@@ -94,7 +93,7 @@ def accuracies(
     for session in sessions:
         learner.learn(session, torch.Generator().manual_seed(1000 * seed + session.index))
         present = [clips for before in sessions[: session.index + 1] for clips in before.classes]
-        scored = score_groups(learner, [getattr(clips, split) for clips in present])
+        scored = learner.score_groups([getattr(clips, split) for clips in present])
         hits = [
             scores[learner.heads[0]].argmax(dim=1) == learner.classes.index(clips.label)
             for clips, scores in zip(present, scored, strict=True)

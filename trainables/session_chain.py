@@ -14,11 +14,11 @@ from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
-from trainables.learners.transductive_learner import score_groups
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.backbones.backbone import WaveTransform
@@ -150,6 +150,8 @@ class Chain:
         learner = self._learner_before(session.index)
         peak = PeakMemory(self._features.device)
         started = time.perf_counter()
+        if self._method.closed_form:
+            self._check_embeddings(session)
         self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
@@ -182,41 +184,48 @@ class Chain:
         for clips in session.leaving if learner.forgets else ():
             learner.forget(clips)
 
+    def _check_embeddings(self, session: Session) -> None:
+        """Checks that the clips of a session have finite embeddings, as statistics of one that is not are worthless."""
+        groups = [group for clips in session.classes for group in (clips.validation, clips.query)]
+        for positions in filter(None, (session.support, *groups)):
+            infinite = (~torch.isfinite(self._features.pooled(positions)).all(dim=1)).nonzero().flatten().tolist()
+            if infinite:
+                clip = printable(self._table.clip_ids[positions[infinite[0]]])
+                raise EarshotError(
+                    f"session {session.index}: clip '{clip}': expected a finite embedding, found NaN or infinity "
+                    f"({len(infinite)} of {len(positions)} clips); remove such clips, or use another --backbone"
+                )
+
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
-        present = classes_present(self.sessions[: index + 1])
         groups = [
             (split, clips.label, positions)
-            for clips in present
+            for clips in classes_present(self.sessions[: index + 1])
             for split, positions in (("val", clips.validation), ("test", clips.query))
             if positions  # no validation clips, where all train clips are support
         ]
-        scores = {
-            split: iter(self._scores(learner, [positions for of, _, positions in groups if of == split], index))
-            for split in ("val", "test")
-        }
-        scored = [
-            ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], next(scores[split]))
-            for split, label, positions in groups
-        ]
-        return predictions_table(scored, learner.classes)
+        batches = [groups]
+        if learner.transductive:  # validation clips must not count for the scores of test clips
+            batches = [[group for group in groups if group[0] == split] for split in ("val", "test")]
+        scored = {}
+        for batch in batches:
+            all_scores = learner.score_groups([positions for _, _, positions in batch])
+            for (split, label, positions), scores in zip(batch, all_scores, strict=True):
+                self._check_scores(scores, len(positions), len(learner.classes), index)
+                clip_ids = [self._table.clip_ids[position] for position in positions]
+                scored[split, label] = ScoredClips(split, label, clip_ids, scores)
+        return predictions_table([scored[split, label] for split, label, _ in groups], learner.classes)
 
-    def _scores(self, learner: Learner, groups: list[tuple[int, ...]], index: int) -> list[dict[str, Tensor]]:
-        """The learner's scores of each group of clips, all of them one batch of a transductive method.
-
-        They are checked to be finite: an argmax over NaN would be published as a prediction.
-        """
-        scored = score_groups(learner, groups)
-        for positions, scores in zip(groups, scored, strict=True):
-            assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
-            for head, values in scores.items():
-                assert values.shape == (len(positions), len(learner.classes)), f"{head}: {tuple(values.shape)}"
-                if not torch.isfinite(values).all():
-                    raise EarshotError(
-                        f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
-                        "lower the learning rate"
-                    )
-        return scored
+    def _check_scores(self, scores: dict[str, Tensor], clips: int, classes: int, index: int) -> None:
+        """Checks that scores are finite: an argmax over NaN would be published as a prediction."""
+        assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
+        for head, values in scores.items():
+            assert values.shape == (clips, classes), f"{head}: {tuple(values.shape)}"
+            if not torch.isfinite(values).all():
+                raise EarshotError(
+                    f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
+                    "lower the learning rate"
+                )
 
     def _new_record(self) -> TrialRecord:
         """The record of a trial without finished sessions."""

@@ -4,21 +4,19 @@ Nothing is computed, so neither Ray nor workers are started, which would take lo
 imports PyTorch first. Search, listeners, records and predictions are the same as with `orchestrator.tuning.trials`.
 """
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Iterator
 
 from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.tuning.budget import Budget
-from orchestrator.tuning.dry_run import chains_of, on_cpu
+from orchestrator.tuning.dry_run import chains_of
+from orchestrator.tuning.in_process import run_in_process
 from orchestrator.tuning.plan import Plan
-from orchestrator.tuning.search import Job, MethodSearch, SeededSearch
+from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.trials import TrialOutcomes
 from trainables.methods.registry import find_method
-from trainables.records import TrialRecord
+from trainables.records import SessionRecord, TrialRecord
 from trainables.session_chain import Chain
-from trainables.session_results import SessionResults
 from trainables.store.stages import StageStore
 
 
@@ -48,48 +46,12 @@ def run_cached_trials(plan: Plan, budget: Budget, monitor: TuneMonitor) -> Trial
         How the trials ended; None where a session was not in the store after all (removed meanwhile, or damaged), or
         cannot be written. Then all trials are to be run by `run_trials`, which reports the reason.
     """
-    outcomes = TrialOutcomes()
-    search = SeededSearch(
-        plan.searches(), list(plan.config.seeds), lambda job: _trial_config(plan, job), lambda: budget.over
-    )
-    chain: Chain | None = None
-    while isinstance(config := search.suggest(identifier := str(len(outcomes.names))), dict):
-        outcomes.names.append(config["name"])
-        trial = _Trial(config)
-        try:
-            chain = Chain(config["chain"], plan.folder.output(config["name"]), before=chain)
-            monitor.on_trial_start(0, [], trial)
-            results = SessionResults(chain)
-            for address in chain.addresses(plan.config.chosen_device):
-                record = chain.cached_step(address)
-                if record is None:
-                    return None
-                trial.last_result = results.after(record)
-                trial.last_result["done"] |= budget.over
-                monitor.on_trial_result(0, [], trial, trial.last_result)
-                search.on_trial_result(identifier, trial.last_result)
-                if trial.last_result["done"]:
-                    break
-        except (EarshotError, OSError):
-            return None
-        monitor.on_trial_complete(0, [], trial)
-        search.on_trial_complete(identifier, trial.last_result)
-    outcomes.complete = search.ended
-    return outcomes
 
+    def steps(chain: Chain) -> Iterator[SessionRecord | None]:
+        for address in chain.addresses(plan.config.chosen_device):
+            yield chain.cached_step(address)
 
-@dataclass
-class _Trial:
-    """A trial as callbacks of Tune get it."""
-
-    config: dict[str, Any]
-    last_result: dict[str, Any] = field(default_factory=dict)
-    temporary_state: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ray_actor=None))
-
-
-def _trial_config(plan: Plan, job: Job) -> dict[str, Any]:
-    chain = plan.chain(job.method, job.settings, job.varied, job.seeds, job.backbone)
-    return {"name": chain.trial, "chain": on_cpu(chain)}
+    return run_in_process(plan, budget, monitor, steps)
 
 
 def _is_cached(plan: Plan, search: MethodSearch) -> bool:

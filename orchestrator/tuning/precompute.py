@@ -38,7 +38,7 @@ def embed(plan: Plan, at_once: int, progress: Callable[[int, int], None]) -> int
     Returns:
         Number of groups that were computed; 0 if the work is left to the trials.
     """
-    work = [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, _groups(plan)))]
+    work = [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, groups_of(plan)))]
     if not work or sum(_seconds(chain, missing) for chain, missing in work) < MIN_SECONDS:
         return 0
     config = plan.config
@@ -63,7 +63,7 @@ def _chains(plan: Plan) -> Iterator[ChainConfig]:
         yield plan.chain(space.method, dict(space.fixed), (), plan.config.seeds[0], backbone)
 
 
-def _groups(plan: Plan) -> list[Group]:
+def groups_of(plan: Plan) -> list[Group]:
     """Every group of clips that a chain of the sweep uses, each once."""
     groups: dict[Group, None] = {}
     for sessions in plan.chains.values():

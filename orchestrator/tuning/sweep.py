@@ -28,6 +28,7 @@ from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.cached_trials import all_cached, run_cached_trials
+from orchestrator.tuning.closed_form_trials import embed_together, is_closed_form, run_closed_form_trials
 from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.dry_run import dry_run, show
 from orchestrator.tuning.inputs import own_code
@@ -158,7 +159,8 @@ class _Cluster:
 def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Cluster) -> Outcome:
     config, folder = plan.config, plan.folder
     cached, at_once = all_cached(plan), 1
-    if not cached:
+    here = cached or is_closed_form(plan)  # whether this process runs the trials
+    if not here:
         cluster.start(config, _how_to_resume(plan))
         at_once = concurrent_trials(config)
     budget = Budget(config.budget)
@@ -168,9 +170,20 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
         with folder.lock(plan.what, config.model_dump(mode="json"), plan.space, plan.backbones, plan.protocol_hash):
             if config.share and not cached:
                 with console.status("embedding the clips") as status:
-                    embed(plan, at_once, lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"))
+                    here = here and embed_together(
+                        plan, lambda done, of: status.update(f"embedding the clips: {done} of {of}")
+                    )
+                    if not here:
+                        cluster.start(config, _how_to_resume(plan))
+                        embed(
+                            plan,
+                            concurrent_trials(config),
+                            lambda done, of: status.update(f"embedding the clips: {done} of {of} groups"),
+                        )
             with monitor:
-                outcomes = run_cached_trials(plan, budget, monitor) if cached else None
+                outcomes = (
+                    (run_cached_trials if cached else run_closed_form_trials)(plan, budget, monitor) if here else None
+                )
                 if outcomes is None:
                     cluster.start(config, _how_to_resume(plan))
                     outcomes = run_trials(plan, concurrent_trials(config), budget, monitor)

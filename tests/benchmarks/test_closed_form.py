@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.closed_form import ROWS, TRANSDUCTIVE_ROWS, Row, average_accuracies, cells
+from benchmarks.closed_form_seeds import same
+from benchmarks.many_sessions import measure, table_rows
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from tests.support.chain_runs import seeds, write_run
@@ -42,3 +44,16 @@ def test_differences_by_hand() -> None:
     reference = np.array([50.0, 60.0, 70.0])
     assert cells(reference, reference) == ("60.0", "")
     assert cells(reference + np.array([1.0, 2.0, 3.0]), reference) == ("62.0", "+2.0 (-0.5 to 4.5)")
+
+
+def test_the_ways_of_many_seeds_are_compared_by_prediction() -> None:
+    assert same({"a": [1, 2], "b": [3]}, {"a": [1, 5], "b": [3]}) == (2, 3)
+    with pytest.raises(ValueError, match="other sessions or clips"):
+        same({"a": [1, 2]}, {"a": [1]})
+
+
+def test_many_sessions_are_measured(tmp_path: Path) -> None:
+    measured = measure("fecam", 4, 2, tmp_path)
+    assert len(measured) == 4 and all(session["learn"] >= 0 and session["MiB"] > 0 for session in measured)
+    assert [row["classes"] for row in table_rows("fecam", measured, 2)] == [2, 4, 6, 8]
+    assert len(list((tmp_path / "stages").rglob("stage.json"))) == 4

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.analytic.discriminant import Discriminant, Target
-from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner
+from trainables.learners.closed_form import ClosedForm
+from trainables.learners.features import Features
 from trainables.learners.settings import Settings
 from trainables.networks.classifier import count_values
 from trainables.store.state import State
@@ -30,7 +30,7 @@ class DiscriminantSettings(Settings):
     target: Target = Field("variance", description="t: the mean variance, or 1 (identity)")
 
 
-class DiscriminantLearner(Learner):
+class DiscriminantLearner(ClosedForm):
     """Trains nothing; stores counts, means and the scatter within classes.
 
     Attributes:
@@ -53,9 +53,6 @@ class DiscriminantLearner(Learner):
     def expand(self, embeddings: Tensor, member: int) -> Tensor:
         """phi of a member: `[clips, dim]` to `[clips, M]`."""
         return embeddings
-
-    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
-        return [self.features.pooled_request(positions)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         device = self.features.device
@@ -86,8 +83,7 @@ class DiscriminantLearner(Learner):
         for member in self.members:
             member.solve(self.settings.shrinkage, self.settings.target)
 
-    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        embeddings = self.features.pooled(positions)
+    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
         scores = [member.scores(self.expand(embeddings, index)) for index, member in enumerate(self.members)]
         if len(scores) == 1:
             return {"discriminant": scores[0].float()}

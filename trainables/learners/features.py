@@ -13,9 +13,10 @@ computed from the waveforms, batch by batch, and not stored (docs/performance.md
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -142,6 +143,24 @@ class Features:
     def pooled_request(self, positions: tuple[int, ...]) -> FeatureRequest:
         """The request of `pooled`."""
         return self.frozen_request("pooled", self.backbone.digest, positions, self.backbone.embed)
+
+    def pooled_together(self, groups: Iterable[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+        """Computes `pooled` of many groups at once where the store lacks it: a clip of several groups is embedded once.
+
+        Yields:
+            Number of clips that are embedded, and of all that are to be, after each batch; stores the groups last.
+        """
+        requests = [(group, self.pooled_request(group)) for group in dict.fromkeys(groups) if group]
+        missing = [(group, request) for group, request in requests if not self.has(request)]
+        clips = tuple(sorted({position for group, _ in missing for position in group}))
+        rows: list[np.ndarray] = []
+        for batch in self.pooled_request(clips).batches():
+            rows += list(batch)
+            yield len(rows), len(clips)
+        row_of = dict(zip(clips, rows, strict=True))
+        for group, request in missing:
+            batches = partial(_single_batch, [row_of[position] for position in group])
+            self.store.get(request.address, request.clips, batches, shared=request.shared)
 
     def tokens(self, digest: str, positions: tuple[int, ...], network: Callable[[Tensor], Tensor]) -> Rows:
         """Token maps of a frozen network, stored in 16 bits: rows of `[tokens, dim]`.
@@ -312,6 +331,10 @@ def row_batches(rows: Rows) -> Iterator[Tensor]:
     """All rows, `BATCH` at a time."""
     for batch in _batches(range(len(rows))):
         yield rows[slice(batch[0], batch[-1] + 1)]
+
+
+def _single_batch(rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    yield np.stack(rows)
 
 
 def _batches(positions: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -65,6 +65,7 @@ class Learner(ABC):
         forgets: whether `forget` removes a class exactly; otherwise a class that leaves is still predicted.
         transductive: whether the scores of a clip depend on the other clips of its batch; the method then inherits
             `TransductiveLearner`, and its results are in a track of their own.
+        closed_form: whether it trains nothing and a session takes a fraction of a second (`ClosedForm`).
 
     Args of the constructor:
         settings: validated.
@@ -84,6 +85,7 @@ class Learner(ABC):
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
     forgets: ClassVar[bool] = False
     transductive: ClassVar[bool] = False
+    closed_form: ClassVar[bool] = False
 
     def __init__(self, settings: Any, features: Features) -> None:
         self.settings = settings
@@ -139,6 +141,10 @@ class Learner(ABC):
     @abstractmethod
     def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
         """Scores of clips from every head: `{head: [clips, classes seen so far]}`, higher is more likely."""
+
+    def score_groups(self, groups: Sequence[tuple[int, ...]]) -> list[dict[str, Tensor]]:
+        """`score` of several groups of clips; a method may score them together."""
+        return [self.score(group) for group in groups]
 
     @abstractmethod
     def state(self) -> State:

@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session
-from trainables.learners.analytic.ridge import CHUNK, CLIPS, Ridge
-from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner, column_labels
+from trainables.learners.analytic.ridge import CLIPS, Ridge
+from trainables.learners.closed_form import ClosedForm
+from trainables.learners.features import Features
+from trainables.learners.learner import column_labels
 from trainables.learners.settings import Settings
 from trainables.networks.classifier import count_values
 from trainables.store.state import State
@@ -25,7 +26,7 @@ class RidgeSettings(Settings):
     penalty: float | None = Field(None, gt=0, description="lambda; null: chosen by leave-one-out, relative to the data")
 
 
-class RidgeLearner(Learner):
+class RidgeLearner(ClosedForm):
     """Trains nothing; stores statistics of the clips seen.
 
     Attributes:
@@ -50,9 +51,6 @@ class RidgeLearner(Learner):
     def expand(self, embeddings: Tensor) -> Tensor:
         """phi: `[clips, dim]` to `[clips, M]`."""
 
-    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
-        return [self.features.pooled_request(positions)]
-
     def learn(self, session: Session, generator: torch.Generator) -> None:
         embeddings = self.features.pooled(session.support)
         if not self.fixed:
@@ -69,9 +67,8 @@ class RidgeLearner(Learner):
         del self.classes[column]
         self.ridge.solve(len(self.classes), self.settings.penalty)
 
-    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        parts = self.features.pooled(positions).split(CHUNK)
-        return {"ridge": torch.cat([self.ridge.scores(self.expand(part)) for part in parts])}
+    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
+        return {"ridge": self.ridge.scores(self.expand(embeddings))}
 
     def state(self) -> State:
         parts = {"fixed": self.fixed, **self.ridge.parts()}

@@ -38,27 +38,14 @@ class TransductiveLearner(Learner):
         """Scores of clips that are a batch of their own."""
         return self.score_batch(self.embed(positions))
 
-
-def score_groups(learner: Learner, groups: Sequence[tuple[int, ...]]) -> list[dict[str, Tensor]]:
-    """Scores of groups of clips, such as the query clips of each class.
-
-    A transductive method gets all clips as one batch, in an order that says nothing about the groups.
-
-    Args:
-        learner: of any method.
-        groups: positions of clips.
-
-    Returns:
-        For each group `{head: [clips, classes]}`.
-    """
-    if not isinstance(learner, TransductiveLearner):
-        return [learner.score(group) for group in groups]
-    if not groups:
-        return []
-    embeddings = torch.cat([learner.embed(group) for group in groups])
-    order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(_ORDER_SEED))
-    back = torch.argsort(order)
-    scores = {head: values[back] for head, values in learner.score_batch(embeddings[order]).items()}
-    lengths = [len(group) for group in groups]
-    parts = {head: values.split(lengths) for head, values in scores.items()}
-    return [{head: values[index] for head, values in parts.items()} for index in range(len(groups))]
+    def score_groups(self, groups: Sequence[tuple[int, ...]]) -> list[dict[str, Tensor]]:
+        """Scores of groups of clips, all of them one batch, in an order that says nothing about the groups."""
+        if not groups:
+            return []
+        embeddings = torch.cat([self.embed(group) for group in groups])
+        order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(_ORDER_SEED))
+        back = torch.argsort(order)
+        scores = {head: values[back] for head, values in self.score_batch(embeddings[order]).items()}
+        lengths = [len(group) for group in groups]
+        parts = {head: values.split(lengths) for head, values in scores.items()}
+        return [{head: values[index] for head, values in parts.items()} for index in range(len(groups))]

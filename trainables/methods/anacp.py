@@ -25,8 +25,9 @@ from trainables.learners.analytic.discriminant import UNCHOSEN, Covariance, choo
 from trainables.learners.analytic.moments import Moments
 from trainables.learners.analytic.ridge import CHUNK, CLIPS, Ridge
 from trainables.learners.analytic.spectrum import Spectrum
-from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner, column_labels
+from trainables.learners.closed_form import ClosedForm
+from trainables.learners.features import Features
+from trainables.learners.learner import column_labels
 from trainables.learners.ridge_learner import RidgeSettings
 from trainables.networks.classifier import count_values
 from trainables.store.state import State
@@ -42,7 +43,7 @@ class AnaCPSettings(RidgeSettings):
     shrinkage: float | None = Field(None, gt=0, le=1, description="of the covariance; null: chosen by leave-one-out")
 
 
-class AnaCP(Learner):
+class AnaCP(ClosedForm):
     """Stores counts, means, the scatter within classes, and the statistics of a ridge regression for each head.
 
     Attributes:
@@ -69,9 +70,6 @@ class AnaCP(Learner):
         self._seed = 0
         self._thetas: list[Tensor] = []
         self.classifier = Ridge(settings.projection, features.device, CLIPS)
-
-    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
-        return [self.features.pooled_request(positions)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         settings, device = self.settings, self.features.device
@@ -100,9 +98,8 @@ class AnaCP(Learner):
         del self.classes[column]
         self._solve()
 
-    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        parts = self.features.pooled(positions).split(CHUNK)
-        return {"ridge": torch.cat([self.classifier.scores(self._expand(self.project(part))) for part in parts])}
+    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
+        return {"ridge": self.classifier.scores(self._expand(self.project(embeddings)))}
 
     def project(self, embeddings: Tensor) -> Tensor:
         """u: `[clips, dim]` to `[clips, dim]`, float64."""
@@ -153,10 +150,13 @@ class AnaCP(Learner):
         targets = separated(covariance.power(self.moments.means, -0.5), self.settings.separation)
         self._thetas = [ridge.weights @ targets for ridge in self.ridges]
         self.classifier = Ridge(self.settings.projection, self.features.device, CLIPS)
-        for column, label in enumerate(self.classes):
-            replays = self.moments.means[column] + covariance.power(self.noise(label), 0.5)
-            features = self._expand(self.project(replays.float()))
-            columns = torch.full((len(features),), column)
+        replays = self.settings.replays
+        for first in range(0, len(self.classes), max(1, CHUNK // replays)):
+            labels = self.classes[first : first + max(1, CHUNK // replays)]
+            means = self.moments.means[first : first + len(labels)].repeat_interleave(replays, dim=0)
+            noise = torch.cat([self.noise(label) for label in labels])
+            features = self._expand(self.project((means + covariance.power(noise, 0.5)).float()))
+            columns = torch.arange(first, first + len(labels)).repeat_interleave(replays)
             self.classifier.add(features.__getitem__, columns, len(self.classes), torch.arange(len(features)))
         self.classifier.solve(len(self.classes), self.settings.penalty)
 

@@ -76,10 +76,9 @@ class DSAL(RidgeLearner):
     def forget(self, clips: ClassClips) -> None:
         Learner.forget(self, clips)
 
-    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        scores = super().score(positions)["ridge"]
-        parts = self.features.pooled(positions).split(CHUNK)
-        compensation = torch.cat([self.compensation.scores(self._saturated(part)) for part in parts])
+    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
+        scores = super().classify(embeddings)["ridge"]
+        compensation = self.compensation.scores(self._saturated(embeddings))
         return {"ridge": scores + self.settings.compensation * compensation}
 
     def state(self) -> State:

@@ -17,8 +17,9 @@ from datasets.benchmark.protocol import ClassClips, Session
 from trainables.learners.analytic.calibration import BASE_SHOTS, calibrated
 from trainables.learners.analytic.correlation import Precision, distances, precision
 from trainables.learners.analytic.moments import Moments
-from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner, Needs
+from trainables.learners.closed_form import ClosedForm
+from trainables.learners.features import Features
+from trainables.learners.learner import Needs
 from trainables.learners.settings import Settings
 from trainables.networks.classifier import count_values
 from trainables.store.state import State
@@ -35,7 +36,7 @@ class FeCAMSettings(Settings):
     calibrate_beta: float = Field(1.0, gt=0, description="times the sum of covariances")
 
 
-class FeCAM(Learner):
+class FeCAM(ClosedForm):
     """Trains nothing; stores counts, means and the scatter of every class.
 
     Attributes:
@@ -56,16 +57,13 @@ class FeCAM(Learner):
         self.moments = Moments(features.backbone.dim, features.device, together=False)
         self.base: list[int] = []
         self._means = self.moments.means
-        self._precisions: list[Precision] = []
+        self._precisions: dict[int, Precision] = {}
 
     @classmethod
     def needs(cls, settings: FeCAMSettings) -> Needs:
         if settings.calibrate:
             return Needs(base_shots=BASE_SHOTS, why="calibrate mixes in covariances of base classes")
         return Needs()
-
-    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
-        return [self.features.pooled_request(positions)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         embeddings = self._embed(session.support)
@@ -86,7 +84,8 @@ class FeCAM(Learner):
     def _solve(self) -> None:
         """Means and precisions that scores use; nothing of it is stored."""
         settings, moments = self.settings, self.moments
-        factors = {label: self._factor(label) for label in self.classes}
+        counts = dict(zip(moments.labels, moments.counts.tolist(), strict=True))
+        factors = {label: rows / max(counts[label] - 1, 1) ** 0.5 for label, rows in moments.factors().items()}
         means = dict(zip(self.classes, moments.means, strict=True))
         if settings.calibrate and self.base:
             base_means = torch.stack([means[label] for label in self.base])
@@ -102,17 +101,17 @@ class FeCAM(Learner):
                         settings.calibrate_beta,
                     )
         self._means = torch.stack([means[label] for label in self.classes]) if means else moments.means
-        self._precisions = [
-            precision(factors[label], settings.alpha, settings.alpha_covariance) for label in self.classes
-        ]
+        known = {} if settings.calibrate else self._precisions  # those of a class alone do not change
+        self._precisions = {
+            label: known[label]
+            if label in known
+            else precision(factors[label], settings.alpha, settings.alpha_covariance)
+            for label in self.classes
+        }
 
-    def _factor(self, label: int) -> Tensor:
-        """F with F^T F = Sigma_c, with the denominator n_c - 1."""
-        count = float(self.moments.counts[self.classes.index(label)])
-        return self.moments.factor_of(label) / max(count - 1, 1) ** 0.5
-
-    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        return {"mahalanobis": -distances(self._embed(positions), self._means, self._precisions).float()}
+    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
+        precisions = [self._precisions[label] for label in self.classes]
+        return {"mahalanobis": -distances(self._transform(embeddings), self._means, precisions).float()}
 
     def state(self) -> State:
         return State(self.moments.parts("moments"), {"classes": list(self.classes), "base": list(self.base)})
@@ -127,6 +126,10 @@ class FeCAM(Learner):
         return count, count
 
     def _embed(self, positions: tuple[int, ...]) -> Tensor:
-        """t(e): `[clips, dim]`, float64."""
-        embeddings = self.features.pooled(positions).double()
+        """t(e) of clips: `[clips, dim]`, float64."""
+        return self._transform(self.features.pooled(positions))
+
+    def _transform(self, embeddings: Tensor) -> Tensor:
+        """t: `[clips, dim]`, to float64."""
+        embeddings = embeddings.double()
         return embeddings.sign() * embeddings.abs() ** self.settings.tukey if self.settings.tukey != 1 else embeddings

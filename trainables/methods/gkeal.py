@@ -23,8 +23,9 @@ from trainables.learners.analytic.kernel_ridge import KernelRidge
 from trainables.learners.analytic.median_distance import median_distance
 from trainables.learners.analytic.random_features import gaussian
 from trainables.learners.analytic.ridge import CLIPS, Ridge
-from trainables.learners.features import FeatureRequest, Features
-from trainables.learners.learner import Learner, column_labels
+from trainables.learners.closed_form import ClosedForm
+from trainables.learners.features import Features
+from trainables.learners.learner import column_labels
 from trainables.learners.ridge_learner import RidgeSettings
 from trainables.networks.classifier import count_values
 from trainables.store.state import State
@@ -39,7 +40,7 @@ class GKEALSettings(RidgeSettings):
     sigma_scale: float = Field(0.5, gt=0, description="times the median distance between base support clips")
 
 
-class GKEAL(Learner):
+class GKEAL(ClosedForm):
     """Trains nothing; stores embeddings of support clips, and with `centres: base` statistics of the others.
 
     Attributes:
@@ -61,9 +62,6 @@ class GKEAL(Learner):
         super().__init__(settings, features)
         self.kernel = KernelRidge(features.backbone.dim, features.device)
         self._grows = settings.centres == "support"
-
-    def requests(self, positions: tuple[int, ...]) -> list[FeatureRequest]:
-        return [self.features.pooled_request(positions)]
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         settings, embeddings = self.settings, self.features.pooled(session.support)
@@ -91,8 +89,7 @@ class GKEAL(Learner):
             self.ridge.remove(column, lambda: self._expand(self.features.pooled(clips.support)))
             self.ridge.solve(len(self.classes), self.settings.penalty)
 
-    def score(self, positions: tuple[int, ...]) -> dict[str, Tensor]:
-        embeddings = self.features.pooled(positions)
+    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
         if self._grows:
             return {"ridge": self.kernel.scores(embeddings)}
         return {"ridge": self.ridge.scores(self._expand(embeddings))}

@@ -67,6 +67,7 @@ class StageStore:
 
     def __init__(self, place: Place) -> None:
         self.shared_files = SharedFiles(place)
+        self._last_parts: dict[str, _WrittenPart] = {}  # of the stage that was published last, by name
 
     def find(self, address: str) -> Stage | None:
         """The stage at `address`, or None; a stage with damaged files is removed."""
@@ -101,14 +102,19 @@ class StageStore:
 
     def publish(self, stage: Stage, state: State) -> None:
         """Publishes a stage. Its stage.json is written last and makes it visible to all processes."""
-        parts = {}
+        parts: dict[str, str] = {}
+        written: dict[str, _WrittenPart] = {}
         of_parent = (self._read_description(stage.depends_on.get("parent")) or {}).get("parts", {})
         for name, tensors in state.parts.items():
-            settled = name in state.settled and name in of_parent
-            if settled and self.shared_files.protect(part_file(of_parent[name])):
-                parts[name] = of_parent[name]
+            known = (
+                of_parent[name] if name in state.settled and name in of_parent else self._written_before(name, tensors)
+            )
+            if known is not None and self.shared_files.protect(part_file(known)):
+                parts[name] = known
             else:
                 parts[name] = self._write_part(tensors)
+            written[name] = _WrittenPart(parts[name], tensors, _versions(tensors))
+        self._last_parts = written
         predictions = parquet_bytes(stage.predictions)
         with self.shared_files.publish(predictions_file(stage.address)) as temporary:
             temporary.write_bytes(predictions)
@@ -177,6 +183,17 @@ class StageStore:
                 remove_damaged(name)
         return None
 
+    def _written_before(self, name: str, tensors: dict[str, Tensor]) -> str | None:
+        """The digest of a part of the last stage whose tensors are these objects, not changed since; else None.
+
+        A learner whose statistics are a part per class would write and hash all classes again in every session.
+        """
+        before = self._last_parts.get(name)
+        if before is None or before.tensors.keys() != tensors.keys() or any(t.is_inference() for t in tensors.values()):
+            return None
+        same = all(before.tensors[key] is tensor for key, tensor in tensors.items())
+        return before.digest if same and before.versions == _versions(tensors) else None
+
     def _write_part(self, tensors: dict[str, Tensor]) -> str:
         """Writes a part and returns its digest; directly to disk, as it may be large."""
         folder = self.shared_files.path("parts")
@@ -191,6 +208,25 @@ class StageStore:
         finally:
             file.unlink(missing_ok=True)
         return digest
+
+
+@dataclass(frozen=True)
+class _WrittenPart:
+    """A part in the store, and the tensors that it was written from.
+
+    Attributes:
+        digest: of the part.
+        tensors: by name.
+        versions: how often each had been changed in place.
+    """
+
+    digest: str
+    tensors: dict[str, Tensor]
+    versions: list[int]
+
+
+def _versions(tensors: dict[str, Tensor]) -> list[int]:
+    return [-1 if tensor.is_inference() else tensor._version for tensor in tensors.values()]
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -203,3 +203,13 @@ def test_inputs_of_groups_are_one_after_the_other(features: Features) -> None:
 def test_a_store_without_a_folder_stores_nothing() -> None:
     store = ArrayStore(None)
     assert store.get("ab" * 32, 2, lambda: iter([np.ones(1), np.zeros(1)])).tolist() == [1.0, 0.0]
+
+
+def test_embeddings_of_many_groups_at_once_are_those_of_each(features: Features, tmp_path: Path) -> None:
+    groups = [(3, 40, 7), (7, 3), (50,), ()]
+    counts = list(features.pooled_together(groups))
+    assert counts == [(4, 4)]
+    assert list(features.pooled_together(groups)) == []
+    apart = Features(features.clips, features.frontend, features.backbone, ArrayStore(tmp_path / "apart"))
+    for group in groups[:3]:
+        torch.testing.assert_close(features.pooled(group), apart.pooled(group), atol=1e-6, rtol=1e-5)

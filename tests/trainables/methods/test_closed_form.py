@@ -1,5 +1,6 @@
 """What all methods over `learners/analytic` promise: they forget exactly, and degenerate support is no error."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -127,6 +128,49 @@ def test_constant_embeddings(name: str, constant: str, features: Features, monke
 
     monkeypatch.setattr(features, "pooled", flattened)
     assert torch.isfinite(scores(learned(name, sessions(features), features))).all()
+
+
+DEGENERATE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "zeros": torch.zeros_like,
+    "one feature, repeated": lambda rows: rows[:, :1].repeat(1, rows.shape[1]),
+    "tiny": lambda rows: 1e-30 * rows,
+    "huge": lambda rows: 1e8 * rows,
+    "far from zero": lambda rows: 1e-4 * rows + 1e3,
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("shot", [1, 3])
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_degenerate_embeddings(
+    case: str, shot: int, name: str, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer clips than dimensions, of low rank and at any scale: scores are finite, and the same once more, down to the
+    last class that is left."""
+    pooled = features.pooled
+    monkeypatch.setattr(features, "pooled", lambda positions: DEGENERATE[case](pooled(positions)))
+    chain = sessions(features, Protocol(base=2, way=2, shot=shot))
+    learner, again = (learned(name, chain, features) for _ in range(2))
+    leaving = [clips for session in chain for clips in session.classes][:-1] if learner.forgets else []
+    for left in (None, *leaving):
+        if left is not None:
+            learner.forget(left)
+            again.forget(left)
+        values = scores(learner)
+        assert values.shape == (len(QUERIES), len(learner.classes))
+        assert torch.isfinite(values).all()
+        assert torch.equal(values, scores(again))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_groups_are_scored_together(name: str, features: Features) -> None:
+    learner = learned(name, sessions(features), features)
+    groups = [(0, 7), (20,), (30, 44, 55)]
+    together = learner.score_groups(groups)
+    for group, values in zip(groups, together, strict=True):
+        (own,), (expected,) = values.values(), learner.score(group).values()
+        torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-4)
+    assert learner.score_groups([]) == []
 
 
 @pytest.mark.parametrize("name", METHODS)

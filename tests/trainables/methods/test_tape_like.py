@@ -7,7 +7,6 @@ import torch
 
 from tests.support.learning import sessions, trained
 from trainables.learners.features import Features
-from trainables.learners.transductive_learner import score_groups
 from trainables.methods.simplecil import SimpleCIL, SimpleCILSettings
 from trainables.methods.tape_like import TapeLike, TapeLikeSettings, assign, clip_weight, refine
 
@@ -62,12 +61,12 @@ def test_groups_are_one_batch_whatever_their_order(features: Features) -> None:
     learner = trained(TapeLike(TapeLikeSettings(), features), 3)
     together = learner.score_batch(torch.cat([learner.embed(group) for group in CLIPS]))["refined"]
     for order in ((0, 1, 2), (2, 0, 1)):
-        scored = score_groups(learner, [CLIPS[index] for index in order])
+        scored = learner.score_groups([CLIPS[index] for index in order])
         by_group = dict(zip(order, (scores["refined"] for scores in scored), strict=True))
         torch.testing.assert_close(torch.cat([by_group[index] for index in range(3)]), together, atol=1e-5, rtol=1e-5)
     alone = learner.score(CLIPS[0])["refined"]
     assert (alone - together[:3]).abs().max() > 1e-3  # the other clips count
-    assert score_groups(learner, []) == []
+    assert learner.score_groups([]) == []
 
 
 def test_scoring_changes_nothing_that_is_stored(features: Features) -> None:

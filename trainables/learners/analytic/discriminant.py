@@ -17,6 +17,7 @@ term from S, so with d = x - mu_c, k = n_c / (n_c - 1), h = d^T Sigma^-1 d (Sher
 Where the scatter is zero (one shot, identical clips), Sigma is the identity: the nearest class mean.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,7 @@ from trainables.learners.analytic.moments import Moments
 from trainables.learners.analytic.spectrum import Spectrum
 
 SHRINKAGES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # candidates for s
+LEFT_OUT = 1024  # clips at a time: clips x classes distances are in memory
 UNCHOSEN = 0.8  # s where no clip can be left out, and none was before
 Target = Literal["variance", "identity"]
 
@@ -86,19 +88,35 @@ def choose_shrinkage(moments: Moments, spectrum: Spectrum, target: Target, befor
     single = torch.tensor([counts.get(label, 0) > 1 for label in own.tolist()], dtype=torch.bool, device=own.device)
     if not single.any() or not len(spectrum.values):
         return before
-    d, own = rows[single], own[single]
     position = {label: index for index, label in enumerate(moments.labels)}
-    column = torch.tensor([position[label] for label in own.tolist()], device=own.device)
-    means = moments.means
+    column = torch.tensor([position[label] for label in own[single].tolist()], device=own.device)
+    covariances = [shrunk(moments, spectrum, shrinkage, target) for shrinkage in SHRINKAGES]
+    parts = zip(rows[single].split(LEFT_OUT), column.split(LEFT_OUT), strict=True)
+    losses = sum(_left_out_losses(moments, spectrum, covariances, *part) for part in parts)
+    assert isinstance(losses, Tensor)
+    return SHRINKAGES[int(losses.argmin())]
+
+
+def _left_out_losses(
+    moments: Moments, spectrum: Spectrum, covariances: Sequence[Covariance], d: Tensor, column: Tensor
+) -> Tensor:
+    """Minus the log posteriors of clips that are left out in turn, under each covariance: `[covariances]`, sums.
+
+    Args:
+        moments: of the classes so far.
+        spectrum: of their scatter.
+        covariances: Sigma of each candidate.
+        d: the clips minus the means of their classes, `[clips, dim]`.
+        column: of the class of each clip, `[clips]`.
+    """
+    means, axes = moments.means, spectrum.vectors
     x = d + means[column]
     k = (moments.counts / (moments.counts - 1).clamp_min(1))[column]
-    axes = spectrum.vectors
     px, pm, pd = x @ axes, means @ axes, d @ axes
     xx, mm, xm, dd = x.square().sum(1), means.square().sum(1), x @ means.T, d.square().sum(1)
     dx, dm = (d * x).sum(1), d @ means.T
     losses = []
-    for shrinkage in SHRINKAGES:
-        covariance = shrunk(moments, spectrum, shrinkage, target)
+    for covariance in covariances:
         w, a = covariance.damping, covariance.slope
         distance = (xx - (px.square() @ w))[:, None] + (mm - pm.square() @ w) - 2 * (xm - (px * w) @ pm.T)
         cross = (dx - (pd * px) @ w)[:, None] - (dm - (pd * w) @ pm.T)
@@ -107,8 +125,8 @@ def choose_shrinkage(moments: Moments, spectrum: Spectrum, target: Target, befor
         remaining = (1 - a * k * h).clamp_min(1e-12)
         distance = distance + (a * k / remaining)[:, None] * cross.square()
         distance[torch.arange(len(x)), column] = k.square() * h / remaining
-        losses.append(nn.functional.cross_entropy(-distance / 2, column))
-    return SHRINKAGES[int(torch.stack(losses).argmin())]
+        losses.append(nn.functional.cross_entropy(-distance / 2, column, reduction="sum"))
+    return torch.stack(losses)
 
 
 class Discriminant:

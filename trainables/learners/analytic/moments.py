@@ -88,8 +88,17 @@ class Moments:
 
     def factor_of(self, label: int) -> Tensor:
         """C_c with C_c^T C_c = S_c, of a class that has rows of its own: `[rows, dim]`."""
-        rows, own = self.factor()
-        return rows[(own == label) | (own == -2 - label)]
+        chosen = [rows for rows, own in self.chunks if len(own) and int(own[0]) in (label, -2 - label)]
+        return torch.cat(chosen) if chosen else self.means.new_zeros(0, self.dim)
+
+    def factors(self) -> dict[int, Tensor]:
+        """`factor_of` of all classes that have rows of their own, by label, in one pass."""
+        chunks: dict[int, list[Tensor]] = {}
+        for rows, own in self.chunks:
+            first = int(own[0]) if len(own) else MERGED
+            if first != MERGED:
+                chunks.setdefault(first if first >= 0 else -2 - first, []).append(rows)
+        return {label: torch.cat(rows) if len(rows) > 1 else rows[0] for label, rows in chunks.items()}
 
     def parts(self, name: str) -> dict[str, dict[str, Tensor]]:
         """The statistics as parts of a state, whose names begin with `name`; a chunk's part does not change."""

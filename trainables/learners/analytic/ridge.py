@@ -104,16 +104,22 @@ class Ridge:
 
     def solve(self, classes: int, penalty: float | None = None) -> None:
         """Computes W for a lambda, or for the one that leave-one-out chooses."""
-        self.penalty = self.leave_one_out(classes) if penalty is None else penalty
-        self.weights = self.solution(self.penalty, classes)
+        factor, _ = self._stacked(classes)
+        spectrum = _spectrum(factor) if len(factor) < self.dim else None
+        self.penalty = self.leave_one_out(classes, spectrum) if penalty is None else penalty
+        self.weights = self.solution(self.penalty, classes, spectrum)
 
-    def leave_one_out(self, classes: int) -> float:
+    def leave_one_out(self, classes: int, spectrum: tuple[Tensor, Tensor] | None = None) -> float:
         """The lambda with the lowest squared error on the targets of clips that are left out in turn.
 
         The candidates are `RELATIVE` multiples of the mean squared norm of an embedding. A clip that is alone in its
         class is not left out: nothing is known about the class then. Where no clip can be left out, lambda is
         `UNCHOSEN` times the mean squared norm; where rows have been replaced, the last lambda stays, and without one it
         is `UNCHOSEN` times the mean squared norm of the clips with which they were replaced (`add`).
+
+        Args:
+            classes: number of classes seen so far.
+            spectrum: eigenvalues and eigenvectors of R R^T, where they are known.
         """
         factor, targets = self._stacked(classes)
         columns = torch.cat([torch.zeros(0, dtype=torch.int64, device=factor.device), *self.columns])
@@ -125,10 +131,10 @@ class Ridge:
                 return UNCHOSEN * scale
             return self.penalty if self.penalty > 0 else UNCHOSEN * (scale or 1.0)
         if len(factor) <= self.dim:
-            values, vectors = _spectrum(factor)
+            values, vectors = spectrum or _spectrum(factor)
         else:
-            spectrum = Spectrum.of(factor)
-            values, vectors = spectrum.values, factor @ spectrum.vectors / spectrum.values.sqrt()
+            of_gram = Spectrum.of(factor)
+            values, vectors = of_gram.values, factor @ of_gram.vectors / of_gram.values.sqrt()
         projected, vectors = vectors.T @ targets, vectors[rows]
         outside = targets[rows] - vectors @ projected  # of duplicates with other targets
         leverage = 1 - vectors.square().sum(dim=1)
@@ -198,8 +204,8 @@ class Ridge:
                 errors[index] += float(((left / (values + penalty)) @ right - expected).square().sum())
         return PENALTIES[int(errors.argmin())]
 
-    def solution(self, penalty: float, classes: int) -> Tensor:
-        """W for one lambda: `[M, classes]`."""
+    def solution(self, penalty: float, classes: int, spectrum: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """W for one lambda: `[M, classes]`; `spectrum` as in `leave_one_out`."""
         factor, targets = self._stacked(classes)
         if len(factor) >= self.dim:  # a Cholesky decomposition of G + lambda I is several times faster here
             gram = factor.T @ factor
@@ -207,7 +213,7 @@ class Ridge:
             triangle, failed = torch.linalg.cholesky_ex(gram)
             if not failed:
                 return torch.cholesky_solve(factor.T @ targets, triangle)
-        values, vectors = _spectrum(factor)
+        values, vectors = spectrum or _spectrum(factor)
         return factor.T @ (vectors @ ((vectors.T @ targets) / (values + penalty)[:, None]))
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
