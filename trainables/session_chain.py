@@ -28,7 +28,14 @@ from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import ClipFormat, upsampling
-from trainables.records import PROTOCOL_HASH, SessionRecord, TrialRecord, predictions_digest
+from trainables.records import (
+    INDUCTIVE,
+    PROTOCOL_HASH,
+    TRANSDUCTIVE,
+    SessionRecord,
+    TrialRecord,
+    predictions_digest,
+)
 from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
@@ -148,7 +155,7 @@ class Chain:
             index: of the session.
             address: of its stage.
         """
-        classes = classes_to_come(self.sessions, index)
+        classes = self._classes_to_come(index)
         return not classes or self._features.store.has(unknown_address(address, classes))
 
     def fail(self, reason: str) -> None:
@@ -225,12 +232,17 @@ class Chain:
             for split, positions in (("val", clips.validation), ("test", clips.query))
             if positions  # no validation clips, where all train clips are support
         ]
-        scored = []
-        all_scores = learner.score_groups([positions for _, _, positions in groups])
-        for (split, label, positions), scores in zip(groups, all_scores, strict=True):
-            self._check_scores(scores, len(positions), len(learner.classes), index)
-            scored.append(ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], scores))
-        return predictions_table(scored, learner.classes)
+        batches = [groups]
+        if learner.transductive:  # validation clips must not count for the scores of test clips
+            batches = [[group for group in groups if group[0] == split] for split in ("val", "test")]
+        scored = {}
+        for batch in batches:
+            all_scores = learner.score_groups([positions for _, _, positions in batch])
+            for (split, label, positions), scores in zip(batch, all_scores, strict=True):
+                self._check_scores(scores, len(positions), len(learner.classes), index)
+                clip_ids = [self._table.clip_ids[position] for position in positions]
+                scored[split, label] = ScoredClips(split, label, clip_ids, scores)
+        return predictions_table([scored[split, label] for split, label, _ in groups], learner.classes)
 
     def _unknown(
         self, index: int, compute: Callable[[tuple[ClassClips, ...]], Iterator[np.ndarray]]
@@ -244,7 +256,7 @@ class Chain:
             index: of the session, whose stage is stored.
             compute: called with the classes, if the store does not have their scores.
         """
-        classes = classes_to_come(self.sessions, index)
+        classes = self._classes_to_come(index)
         if not classes:
             return None
         address = unknown_address(self._addresses[index], classes)
@@ -253,6 +265,10 @@ class Chain:
         ids = [self._table.clip_ids[position] for clips in classes for position in clips.query]
         values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
         return unknown_table(values, classes, self._method.heads, ids)
+
+    def _classes_to_come(self, index: int) -> tuple[ClassClips, ...]:
+        """The classes of `_unknown`; none for a transductive method, whose scores of a clip depend on its batch."""
+        return () if self._method.transductive else classes_to_come(self.sessions, index)
 
     def _score_unknown(self, classes: tuple[ClassClips, ...], index: int) -> Iterator[np.ndarray]:
         """The best scores of the clips of each class, from the learner after a session."""
@@ -288,6 +304,7 @@ class Chain:
             benchmark_fingerprint=manifest.fingerprint,
             class_names=self._table.class_names,
             protocol=config.protocol.model_dump(mode="json"),
+            track=TRANSDUCTIVE if method.transductive else INDUCTIVE,
             protocol_hash=self.protocol_hash,
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
