@@ -28,9 +28,9 @@ from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import estimate
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import open_features
 from trainables.learners.features import Features
 from trainables.methods.registry import find_method
-from trainables.session_chain import open_features
 
 REFERENCE = "simplecil"
 

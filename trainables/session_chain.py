@@ -19,15 +19,12 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import inputs_of, open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
-from trainables.networks.backbones.backbone import WaveTransform
-from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.device import pick_device
-from trainables.networks.frontend import FrontEnd
-from trainables.networks.specs import ClipFormat, upsampling
+from trainables.networks.specs import upsampling
 from trainables.records import (
     INDUCTIVE,
     PROTOCOL_HASH,
@@ -37,7 +34,6 @@ from trainables.records import (
     predictions_digest,
 )
 from trainables.scoring import ScoredClips, predictions_table
-from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
@@ -70,7 +66,7 @@ class Chain:
         self._settings = validated(self._method.Settings, config.settings, f"method {config.method}")
         self._features: Features
         self._shards: Shards
-        if before is not None and _inputs(before.config) == _inputs(config):
+        if before is not None and inputs_of(before.config) == inputs_of(config):
             self._features, self._shards = before._features, before._shards
         else:
             self._features, self._shards = open_features(config)
@@ -396,29 +392,5 @@ class Chain:
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def open_features(config: ChainConfig) -> tuple[Features, Shards]:
-    """Opens the inputs of a chain: the clips of the benchmark, the front end and the backbone.
-
-    Raises:
-        EarshotError: the benchmark or the backbone cannot be read, or the device is not available.
-    """
-    shards = Shards(config.benchmark)
-    device = pick_device(config.device)
-    clips = ClipFormat(shards.sample_rate, shards.manifest.num_samples)
-    backbone = load_backbone(config.backbone_spec, clips, str(device)) if find_method(config.method).backbone else None
-    frontend: WaveTransform = (
-        backbone.frontend if backbone else FrontEnd(config.frontend, clips.sample_rate, clips.num_samples, device)
-    )
-    store = ArrayStore(Location.of(config.store) / "features")
-    return Features(shards, frontend, backbone, store, device, config.precision), shards
-
-
 def _not_stored(classes: tuple[ClassClips, ...]) -> Iterator[np.ndarray]:
     raise EarshotError("the scores of classes still to come are damaged")
-
-
-def _inputs(config: ChainConfig) -> tuple[Any, ...]:
-    """The part of a configuration that `open_features` depends on."""
-    needs_backbone = find_method(config.method).backbone
-    inputs = (config.benchmark, config.frontend, config.backbone_spec, config.device, config.precision, config.store)
-    return (needs_backbone, *inputs)

@@ -72,6 +72,5 @@ def _scores(model: ExportedModel, shards: Shards, positions: tuple[int, ...]) ->
     """`[clips, classes]` by head."""
     if not positions:
         return {head: torch.empty(0, 1) for head in model.description.heads}
-    return model.score_parts(
-        shards.audio(positions[first : first + BATCH]) for first in range(0, len(positions), BATCH)
-    )
+    firsts = range(0, len(positions), BATCH)
+    return model.score_parts(shards.audio(positions[first : first + BATCH]) for first in firsts)

@@ -12,8 +12,8 @@ from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from tests.support.chain_runs import seeds, write_run
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import open_features
 from trainables.methods.registry import find_method
-from trainables.session_chain import open_features
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, class_order="seeded")
 
