@@ -5,7 +5,8 @@
 prepares ravdess-16k and philharmonia as `benchmarks.methods` does, embeds every clip once with earshot-tiny, and runs
 chains of 5 new classes x 5 shots a session to the last class, over ten seeds that draw class order, support and initial
 weights. Nothing is trained, so the chains run in this process, in minutes of CPU time. `--split validation` shows what
-defaults were chosen by; `--shot` changes the number of shots.
+defaults were chosen by; `--shot` changes the number of shots. `--transductive` shows the methods of that track instead,
+with the prototypes that they refine as the reference.
 """
 
 import argparse
@@ -27,9 +28,9 @@ from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import estimate
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import open_features
 from trainables.learners.features import Features
 from trainables.methods.registry import find_method
-from trainables.session_chain import open_features
 
 REFERENCE = "simplecil"
 
@@ -69,6 +70,16 @@ ROWS = (
     Row("anacp"),
     Row("anacp", "published", (("penalty", 100.0), ("projection", 5000))),
 )
+TRANSDUCTIVE_ROWS = (
+    Row(REFERENCE),
+    Row("tape-like"),
+    Row("tape-like", "one step", (("steps", 1),)),
+    Row("tape-like", "twenty steps", (("steps", 20),)),
+    Row("tape-like", "temperature 16", (("temperature", 16.0),)),
+    Row("tape-like", "temperature 256", (("temperature", 256.0),)),
+    Row("tape-like", "weight 0.5", (("query_weight", 0.5),)),
+    Row("tape-like", "weight 2", (("query_weight", 2.0),)),
+)
 
 
 def accuracies(
@@ -81,10 +92,12 @@ def accuracies(
     sessions = make_sessions(protocol, features.clips.table, order_seed=seed, support_seed=seed)
     for session in sessions:
         learner.learn(session, torch.Generator().manual_seed(1000 * seed + session.index))
-        hits = []
-        for clips in (clips for before in sessions[: session.index + 1] for clips in before.classes):
-            scores = learner.score(getattr(clips, split))[learner.heads[0]]
-            hits.append(scores.argmax(dim=1) == learner.classes.index(clips.label))
+        present = [clips for before in sessions[: session.index + 1] for clips in before.classes]
+        scored = learner.score_groups([getattr(clips, split) for clips in present])
+        hits = [
+            scores[learner.heads[0]].argmax(dim=1) == learner.classes.index(clips.label)
+            for clips, scores in zip(present, scored, strict=True)
+        ]
         yield float(torch.cat(hits).double().mean())
 
 
@@ -119,15 +132,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--shot", type=int, default=5)
     parser.add_argument("--split", choices=("validation", "query"), default="query")
+    parser.add_argument("--transductive", action="store_true", help="transductive methods instead of the others")
     options = parser.parse_args()
+    rows = TRANSDUCTIVE_ROWS if options.transductive else ROWS
     protocol = Protocol(base=5, way=5, shot=options.shot, class_order="seeded")
     torch.set_num_threads(1)
-    columns: list[list[str]] = [[] for _ in ROWS]
+    columns: list[list[str]] = [[] for _ in rows]
     try:
         for name in CORPORA:
             features = open_corpus(name, options)
             reference = average_accuracies(Row(REFERENCE), features, protocol, options.seeds, options.split)
-            for row, line in zip(ROWS, columns, strict=True):
+            for row, line in zip(rows, columns, strict=True):
                 same = row.method == REFERENCE
                 value = reference if same else average_accuracies(row, features, protocol, options.seeds, options.split)
                 line += cells(value, reference)
@@ -135,7 +150,7 @@ def main() -> int:
         print(error_line(error), file=sys.stderr)
         return 2
     header = ["method", "values", *(cell for name in CORPORA for cell in (f">{name}", f">over {REFERENCE}"))]
-    print(table(header, [[row.method, row.values, *line] for row, line in zip(ROWS, columns, strict=True)]))
+    print(table(header, [[row.method, row.values, *line] for row, line in zip(rows, columns, strict=True)]))
     return 0
 
 

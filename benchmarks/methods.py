@@ -19,12 +19,14 @@ from rich.console import Console
 
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
+from orchestrator.reporting.facts import name_with_track
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.markdown import table
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, estimate
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.sweep import sweep
+from trainables.records import TRANSDUCTIVE
 
 FLOOR = "mfcc-ncm"
 CLIP = {"sample_rate": 16_000, "clip_seconds": 2.0}
@@ -52,30 +54,34 @@ def run(name: str, space: str, frontend: str, options: argparse.Namespace) -> Ru
 
 
 def methods_table(run: Run) -> str:
-    """Every method by its default head, best AA first; the last columns compare with the floor on the same seeds."""
+    """Every method by its default head, best AA first; the last columns compare with the floor on the same seeds.
+
+    Transductive methods are below all others, and are not compared with the floor.
+    """
     chains = run.chains[run.chains["split"] == "test"]
     sessions = run.sessions[run.sessions["split"] == "test"]
     last = run.planned_sessions
     header = ["method", "head", ">n", *(f">A_{t}" for t in range(last)), ">AA", ">PD", ">forgetting"]
     header += [f">AA over {FLOOR}", ">seconds", ">values stored"]
-    rows: list[tuple[float, list[object]]] = []
+    rows: list[tuple[bool, float, list[object]]] = []
     floor = chains[chains["method"] == FLOOR].set_index("seeds")["aa"]
     for method in run.methods:
-        configuration = run.best(method).configuration
+        choice = run.best(method)
+        configuration, apart = choice.configuration, choice.track == TRANSDUCTIVE
         head = run.default_head(configuration)
         mine = chains[(chains["configuration"] == configuration) & (chains["head"] == head)].set_index("seeds")
         by_session = sessions[(sessions["configuration"] == configuration) & (sessions["head"] == head)]
         accuracies = by_session.groupby("session")["micro"].mean()
         row: list[object] = [
-            *(method, head, len(mine)),
+            *(name_with_track(choice.entry), head, len(mine)),
             *(percent(accuracies.get(t, float("nan"))) for t in range(last)),
             *(mean_std(estimate(mine["aa"])), percent(mine["pd"].mean()), percent(mine["forgetting"].mean())),
-            difference(estimate((mine["aa"] - floor).dropna())) if method != FLOOR else "",
+            difference(estimate((mine["aa"] - floor).dropna())) if method != FLOOR and not apart else "",
             f"{mine['seconds'].mean():.0f}",
             f"{mine['parameters_stored'].mean():,.0f}",
         ]
-        rows.append((float(mine["aa"].mean()), row))
-    return table(header, [row for _, row in sorted(rows, key=lambda pair: -pair[0])])
+        rows.append((apart, -float(mine["aa"].mean()), row))
+    return table(header, [row for *_, row in sorted(rows, key=lambda ranked: ranked[:2])])
 
 
 def difference(value: Estimate) -> str:

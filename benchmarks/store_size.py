@@ -25,10 +25,11 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError, error_line
 from orchestrator.preparation.pipeline import prepare
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import open_features
 from trainables.learners.features import BATCH, Features, row_batches
 from trainables.methods.registry import find_method
 from trainables.records import SeedTriple
-from trainables.session_chain import Chain, open_features
+from trainables.session_chain import Chain
 
 METHODS = ("simplecil", "ede", "mar", "ranpac", "aper", "teen", "memo", "der", "l2p", "finetune")
 

@@ -87,7 +87,11 @@ def methods() -> str:
         " there are some; [differences](../methods.md#differences-from-the-published-methods).",
     ]
     for name, method in all_methods().items():
-        parts += [f"## {name}", f"{method.summary}. Heads: {', '.join(method.heads)}.", _fields(method.Settings)]
+        parts += [
+            f"## {name}",
+            f"{method.summary}.{' Transductive.' * method.transductive} Heads: {', '.join(method.heads)}.",
+            _fields(method.Settings),
+        ]
     return "\n\n".join(parts)
 
 

@@ -6,8 +6,9 @@
 Chains are paired by class order, support draw and initialisation. Each method is represented by the configuration with
 the highest validation AA; test clips are evaluated only here. Decisions are based on a paired t test with Holm's
 correction over all comparisons; Wilcoxon's signed rank test, effect sizes and, for undecided comparisons, the number of
-further seeds that would decide them are shown too. The runs must have the same protocol hash (data, rules, class order,
-support draw), unless `--mixed` is given; then each row shows it.
+further seeds that would decide them are shown too. Transductive methods are compared among themselves; with --against,
+differences between the two tracks are shown without a test. The runs must have the same protocol hash (data, rules,
+class order, support draw), unless `--mixed` is given; then each row shows it.
 """
 
 import sys
@@ -53,7 +54,9 @@ def parser() -> CommandLine:
     command.add_argument(
         "--method", nargs="+", action="extend", metavar="NAME", help="methods to compare (default: all)"
     )
-    command.add_argument("--against", metavar="NAME", help="compare all others with this method (default: every two)")
+    command.add_argument(
+        "--against", metavar="NAME", help="compare all others with this method (default: every two of a track)"
+    )
     command.add_argument("--head", metavar="NAME", help="head of all methods (default: the default head of each)")
     command.add_argument(
         "--metric", choices=tuple(MEASURES), default="aa", metavar="NAME", help=f"{', '.join(MEASURES)} (default: aa)"

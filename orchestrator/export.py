@@ -158,6 +158,10 @@ def _threshold_text(model: "Description") -> str:
     """'score below 11.2: keeps 0.952 of 500 validation clips, rejects 0.610 of 480 of other classes'."""
     thresholds = model.thresholds
     if thresholds is None:
+        from trainables.methods.registry import find_method
+
+        if find_method(model.method).transductive:
+            return "never answered: scores of a transductive model depend on the batch"
         return "never answered: the benchmark has no validation clips of these classes"
     head = thresholds.heads[model.default_head]
     text = f"score below {head.value:.4g}: keeps {head.kept:.3f} of {thresholds.clips:,} validation clips"

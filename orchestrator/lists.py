@@ -22,12 +22,17 @@ Rows = list[dict[str, str]]
 
 
 def methods() -> Rows:
-    """Every method, what it is and its paper."""
+    """Every method, what it is, its track and its paper."""
     from trainables.methods.registry import FOLDER, method_names
 
     paths = {name: FOLDER / f"{name.replace('-', '_')}.py" for name in method_names()}
     return [
-        {"method": name, "what it is": _constant(path, "summary"), "paper": _constant(path, "paper")}
+        {
+            "method": name,
+            "what it is": _constant(path, "summary"),
+            "track": "transductive" if _constant(path, "transductive", "False") == "True" else "inductive",
+            "paper": _constant(path, "paper"),
+        }
         for name, path in paths.items()
     ]
 
@@ -146,12 +151,13 @@ def _described(column: str, name: str, path: Path) -> dict[str, str]:
     return {column: name, "what it is": text.partition("\n")[0].replace("`", "").rstrip(".:")}
 
 
-def _constant(path: Path, name: str) -> str:
+def _constant(path: Path, name: str, default: str | None = None) -> str:
     """The value of a constant of a module or of a class in it, without importing the module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
             return str(ast.literal_eval(node.value))
-    raise AssertionError(f"{path} has no {name}")
+    assert default is not None, f"{path} has no {name}"
+    return default
 
 
 def _first_comment(path: Path) -> str:

@@ -7,14 +7,14 @@ windows of the model's clip length with a hop of half that length. The scores of
 and converted to probabilities of the classes that the model knows, calibrated on validation clips. They add up to 1,
 also for a sound of none of these classes: the answer to that is 'none of these', if the highest score is below the
 threshold of the model, above the classes that are nearest. Models without validation clips, or written by earlier
-versions, have no threshold.
+versions, have no threshold; nor have transductive models, which classify all recordings of a command as one batch.
 
 Exit status: 0 all recordings classified, 1 some could not be read, 2 bad arguments or model, 130 interrupted.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,10 @@ from datasets.utils.console import progress_bar
 from datasets.utils.json_values import json_text
 from datasets.utils.text import plural, printable
 from trainables.inference.description import Description
+from trainables.records import TRANSDUCTIVE
 
 if TYPE_CHECKING:
-    from trainables.inference.prediction import Prediction
+    from trainables.inference.prediction import EmbeddedRecording, Prediction
 
 SCHEMA_VERSION = 1
 NONE = "none of these"
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description = Description.load(options.model)  # before the imports: a wrong path fails at once
     from datasets.audio.recordings import RejectedError
     from trainables.inference.exported_model import load_model
-    from trainables.inference.prediction import check_head, predict
+    from trainables.inference.prediction import check_head, classify_together, embed_recording, predict
     from trainables.inference.recording_files import recording_files
     from trainables.networks.device import pick_device
 
@@ -51,24 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = load_model(options.model, pick_device(options.device), options.backbone, options.trust_remote_code)
     head = check_head(model, options.head)
     recordings: list[dict[str, Any]] = []
+    batch: dict[int, EmbeddedRecording] = {}  # of a transductive model, by index in `recordings`
+    how = {"hop": options.hop, "loudness": options.loudness}
+    shown = {"head": head, "top": options.top, "timeline": options.windows}
     with progress_bar("", unit="windows") as update:
+        how["listener"] = lambda done, total: update(done, total=total)
         for file in recording_files(options.recording):
             name = file.path
             update(0, description=Path(name).name, total=None)
             try:
                 if file.error:
                     raise RejectedError(file.error)
-                prediction = predict(
-                    model,
-                    Path(name),
-                    head=head,
-                    top=options.top,
-                    hop=options.hop,
-                    timeline=options.windows,
-                    loudness=options.loudness,
-                    unknown=options.unknown,
-                    listener=lambda done, total: update(done, total=total),
-                )
+                if model.transductive:
+                    batch[len(recordings)] = embed_recording(model, Path(name), **how)
+                    recordings.append({"file": name, "error": None})
+                    continue
+                prediction = predict(model, Path(name), unknown=options.unknown, **how, **shown)
             except (RejectedError, OSError) as error:
                 reason = printable(str(error) if isinstance(error, RejectedError) else error.strerror or str(error))
                 print(f"error: {printable(name)}: {reason}", file=sys.stderr)
@@ -77,9 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recordings.append({"file": name, "error": None, **asdict(prediction)})
             if not options.json:
                 _print_prediction(name, prediction, console)
+    if batch:
+        for index, prediction in zip(batch, classify_together(model, list(batch.values()), **shown), strict=True):
+            recordings[index] |= asdict(prediction)
+            if not options.json:
+                _print_prediction(recordings[index]["file"], prediction, console)
+        print(_one_batch(description, batch.values()), file=sys.stderr)
     if options.json:
         threshold = description.threshold(head) if options.unknown else None
         header = _json_header(options.model, description, head, threshold)
+        header |= {"track": TRANSDUCTIVE} if model.transductive else {}
         print(json_text({"schema_version": SCHEMA_VERSION, "model": header, "recordings": recordings}, indent=1))
     return 1 if any(recording["error"] is not None for recording in recordings) else 0
 
@@ -138,6 +144,15 @@ def _json_header(folder: Path, description: Description, head: str, threshold: f
         "classes": len(description.classes),
         "threshold": threshold,
     }
+
+
+def _one_batch(description: Description, recordings: "Collection[EmbeddedRecording]") -> str:
+    """What a transductive model has done, in one line."""
+    windows = plural(sum(len(recording.starts) for recording in recordings), "window")
+    return (
+        f"{description.method} is transductive: {plural(len(recordings), 'recording')} ({windows}) were classified as "
+        "one batch, and each result depends on all of them"
+    )
 
 
 def _print_prediction(name: str, prediction: "Prediction", console: Console) -> None:

@@ -59,7 +59,11 @@ def _row(folder: Path) -> dict[str, Any]:
     lease = Lease(Location.of(folder) / ".lease")
     ended = lease.holder() is None or lease.is_abandoned()
     states = ["interrupted" if ended and record.status == "running" else record.status for record in records]
-    best = max((run.best(label) for label in run.entries), key=lambda choice: _known(choice.validation_aa))
+    choices = [run.best(label) for label in run.entries]  # transductive methods are last, and not ranked with others
+    best = max(
+        (choice for choice in choices if choice.track == choices[0].track),
+        key=lambda choice: _known(choice.validation_aa),
+    )
     return {
         **row,
         "benchmark": records[0].benchmark,

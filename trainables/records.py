@@ -25,6 +25,13 @@ from trainables.networks.specs import Layer, Padding, Pool
 
 SCHEMA_VERSION: Literal[2] = 2  # 1: without the protocol hash
 
+Track = Literal["inductive", "transductive"]
+"""Whether a method classifies each clip alone, or the query clips of a session as one batch.
+
+Tables list them in this order, which is alphabetical."""
+INDUCTIVE: Track = "inductive"
+TRANSDUCTIVE: Track = "transductive"
+
 EXCEEDED_FILE = "exceeded.json"
 """Beside the record of a trial that exceeded the memory limit; see `trainables.memory_limit`."""
 
@@ -119,6 +126,7 @@ class TrialRecord(BaseModel):
         configuration: '{method}-{8 hex digits}': the same for all seeds.
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
+        track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
         class_names: by label.
         protocol_hash: see `datasets.benchmark.protocol_hash`; None in records of schema version 1.
         trust_remote_code: the revision whose code ran, of a backbone that comes with its own.
@@ -141,6 +149,7 @@ class TrialRecord(BaseModel):
     benchmark_fingerprint: str
     class_names: tuple[str, ...]
     protocol: dict[str, Any]
+    track: Track = Field(INDUCTIVE, exclude_if=lambda track: track == INDUCTIVE)
     protocol_hash: str | None = Field(None, pattern=PATTERN, exclude_if=lambda value: value is None)
     backbone: str
     frontend: str

@@ -19,18 +19,21 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import inputs_of, open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
-from trainables.networks.backbones.backbone import WaveTransform
-from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.device import pick_device
-from trainables.networks.frontend import FrontEnd
-from trainables.networks.specs import ClipFormat, upsampling
-from trainables.records import PROTOCOL_HASH, SessionRecord, TrialRecord, predictions_digest
+from trainables.networks.specs import upsampling
+from trainables.records import (
+    INDUCTIVE,
+    PROTOCOL_HASH,
+    TRANSDUCTIVE,
+    SessionRecord,
+    TrialRecord,
+    predictions_digest,
+)
 from trainables.scoring import ScoredClips, predictions_table
-from trainables.store.arrays import ArrayStore
 from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
@@ -63,7 +66,7 @@ class Chain:
         self._settings = validated(self._method.Settings, config.settings, f"method {config.method}")
         self._features: Features
         self._shards: Shards
-        if before is not None and _inputs(before.config) == _inputs(config):
+        if before is not None and inputs_of(before.config) == inputs_of(config):
             self._features, self._shards = before._features, before._shards
         else:
             self._features, self._shards = open_features(config)
@@ -148,7 +151,7 @@ class Chain:
             index: of the session.
             address: of its stage.
         """
-        classes = classes_to_come(self.sessions, index)
+        classes = self._classes_to_come(index)
         return not classes or self._features.store.has(unknown_address(address, classes))
 
     def fail(self, reason: str) -> None:
@@ -188,7 +191,7 @@ class Chain:
         return learner
 
     def _learner_after(self, index: int) -> Learner | None:
-        """The learner of sessions 0 to index: the current one, or one loaded from the stage; None if parts are missing."""
+        """The learner of sessions 0 to index: the current one, or that of the stage; None if it is incomplete."""
         if self.learner is None or self._learned != index + 1:
             state = self._store.state(self._addresses[index])
             if state is None:
@@ -225,12 +228,17 @@ class Chain:
             for split, positions in (("val", clips.validation), ("test", clips.query))
             if positions  # no validation clips, where all train clips are support
         ]
-        scored = []
-        all_scores = learner.score_groups([positions for _, _, positions in groups])
-        for (split, label, positions), scores in zip(groups, all_scores, strict=True):
-            self._check_scores(scores, len(positions), len(learner.classes), index)
-            scored.append(ScoredClips(split, label, [self._table.clip_ids[position] for position in positions], scores))
-        return predictions_table(scored, learner.classes)
+        batches = [groups]
+        if learner.transductive:  # validation clips must not count for the scores of test clips
+            batches = [[group for group in groups if group[0] == split] for split in ("val", "test")]
+        scored = {}
+        for batch in batches:
+            all_scores = learner.score_groups([positions for _, _, positions in batch])
+            for (split, label, positions), scores in zip(batch, all_scores, strict=True):
+                self._check_scores(scores, len(positions), len(learner.classes), index)
+                clip_ids = [self._table.clip_ids[position] for position in positions]
+                scored[split, label] = ScoredClips(split, label, clip_ids, scores)
+        return predictions_table([scored[split, label] for split, label, _ in groups], learner.classes)
 
     def _unknown(
         self, index: int, compute: Callable[[tuple[ClassClips, ...]], Iterator[np.ndarray]]
@@ -244,7 +252,7 @@ class Chain:
             index: of the session, whose stage is stored.
             compute: called with the classes, if the store does not have their scores.
         """
-        classes = classes_to_come(self.sessions, index)
+        classes = self._classes_to_come(index)
         if not classes:
             return None
         address = unknown_address(self._addresses[index], classes)
@@ -253,6 +261,10 @@ class Chain:
         ids = [self._table.clip_ids[position] for clips in classes for position in clips.query]
         values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
         return unknown_table(values, classes, self._method.heads, ids)
+
+    def _classes_to_come(self, index: int) -> tuple[ClassClips, ...]:
+        """The classes of `_unknown`; none for a transductive method, whose scores of a clip depend on its batch."""
+        return () if self._method.transductive else classes_to_come(self.sessions, index)
 
     def _score_unknown(self, classes: tuple[ClassClips, ...], index: int) -> Iterator[np.ndarray]:
         """The best scores of the clips of each class, from the learner after a session."""
@@ -288,6 +300,7 @@ class Chain:
             benchmark_fingerprint=manifest.fingerprint,
             class_names=self._table.class_names,
             protocol=config.protocol.model_dump(mode="json"),
+            track=TRANSDUCTIVE if method.transductive else INDUCTIVE,
             protocol_hash=self.protocol_hash,
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
@@ -379,29 +392,5 @@ class Chain:
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def open_features(config: ChainConfig) -> tuple[Features, Shards]:
-    """Opens the inputs of a chain: the clips of the benchmark, the front end and the backbone.
-
-    Raises:
-        EarshotError: the benchmark or the backbone cannot be read, or the device is not available.
-    """
-    shards = Shards(config.benchmark)
-    device = pick_device(config.device)
-    clips = ClipFormat(shards.sample_rate, shards.manifest.num_samples)
-    backbone = load_backbone(config.backbone_spec, clips, str(device)) if find_method(config.method).backbone else None
-    frontend: WaveTransform = (
-        backbone.frontend if backbone else FrontEnd(config.frontend, clips.sample_rate, clips.num_samples, device)
-    )
-    store = ArrayStore(Location.of(config.store) / "features")
-    return Features(shards, frontend, backbone, store, device, config.precision), shards
-
-
 def _not_stored(classes: tuple[ClassClips, ...]) -> Iterator[np.ndarray]:
     raise EarshotError("the scores of classes still to come are damaged")
-
-
-def _inputs(config: ChainConfig) -> tuple[Any, ...]:
-    """The part of a configuration that `open_features` depends on."""
-    needs_backbone = find_method(config.method).backbone
-    inputs = (config.benchmark, config.frontend, config.backbone_spec, config.device, config.precision, config.store)
-    return (needs_backbone, *inputs)

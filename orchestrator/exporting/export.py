@@ -39,6 +39,10 @@ from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
 
+ONE_BATCH = (
+    "Transductive: the recordings of one command are classified as one batch, so a result depends on all of them."
+)
+
 Listener = Callable[[SessionRecord, int], None]
 
 
@@ -339,13 +343,14 @@ def _readme(model: Description) -> str:
     seconds = model.num_samples / model.sample_rate
     loudness = "normalised to -23 LUFS (EBU R128)" if model.loudness else "loudness as recorded"
     training = model.training
+    batch = f"{ONE_BATCH}\n" if find_method(model.method).transductive else ""
     learned = f"Learned from {training.clips} of {training.of} train clips.\n" if training else ""
     return f"""\
 # {printable(model.trial)}
 
 Method `{model.method}`, heads {", ".join(model.heads)}; {len(model.classes)} classes after session {model.session}.
 Clips: {seconds:g} s at {model.sample_rate} Hz, {loudness}.
-{learned}
+{learned}{batch}
 ```sh
 earshot predict DIR recording.wav --top 5
 earshot predict DIR recording.wav --windows --json

@@ -51,21 +51,26 @@ def other_clips(shards: Shards, known: Collection[int], each: int, count: int) -
 def validated_fields(model: ExportedModel, clips: ValidationClips, keep: float) -> dict[str, Any]:
     """The fields of a description that validation clips decide.
 
+    A transductive model has no threshold: its scores of a clip depend on the batch.
+
     Args:
         model: without them.
         clips: to score.
         keep: fraction of the clips of known classes that get a class.
     """
-    known, others = (_scores(model, clips.shards, positions) for positions in (clips.known, clips.others))
+    known = _scores(model, clips.shards, clips.known)
     column = {entry.label: index for index, entry in enumerate(model.description.classes)}
+    calibration = calibrate(known, [column[label] for label in clips.labels(clips.known)])
+    if model.transductive:
+        return {"calibration": calibration, "thresholds": None}
+    others = _scores(model, clips.shards, clips.others)
     classes = len(set(clips.labels(clips.others)))
-    return {
-        "calibration": calibrate(known, [column[label] for label in clips.labels(clips.known)]),
-        "thresholds": choose_thresholds(known, others, keep, classes),
-    }
+    return {"calibration": calibration, "thresholds": choose_thresholds(known, others, keep, classes)}
 
 
 def _scores(model: ExportedModel, shards: Shards, positions: tuple[int, ...]) -> dict[str, Tensor]:
     """`[clips, classes]` by head."""
-    parts = [model.score(shards.audio(positions[first : first + BATCH])) for first in range(0, len(positions), BATCH)]
-    return {head: torch.cat([part[head] for part in parts] or [torch.empty(0, 1)]) for head in model.description.heads}
+    if not positions:
+        return {head: torch.empty(0, 1) for head in model.description.heads}
+    firsts = range(0, len(positions), BATCH)
+    return model.score_parts(shards.audio(positions[first : first + BATCH]) for first in firsts)

@@ -12,7 +12,8 @@ from datasets.utils.console import PIPE_WIDTH, first_that_fits
 from orchestrator.reporting.formatting import interval, number, percent
 from orchestrator.reporting.sentences import chosen_configuration, comparison_notes, verdict
 from orchestrator.results.measures import Measure
-from orchestrator.statistics.comparison import ComparedMethod, Comparison
+from orchestrator.statistics.comparison import ComparedMethod, Comparison, count_tested
+from trainables.records import INDUCTIVE
 
 _OPTIONAL = ("r", "d_z", "Holm (W)", "p (W)", "mean B", "mean A", "p (t)")
 """Columns that a narrow terminal leaves out, in this order."""
@@ -29,7 +30,7 @@ def print_comparison(
     for lines in (
         [chosen_configuration(method) for method in compared],
         [
-            *(verdict(comparison, measure, len(comparisons)) for comparison in comparisons),
+            *(verdict(comparison, measure, count_tested(comparisons)) for comparison in comparisons),
             *comparison_notes(compared, comparisons, measure),
         ],
     ):
@@ -67,6 +68,8 @@ def comparison_table(
         protocols: label -> protocol hash, shown in a column; none if empty.
     """
     rows = [_cells(comparison, protocols or {}) for comparison in comparisons]
+    if all(comparison.tracks == (INDUCTIVE, INDUCTIVE) for comparison in comparisons):
+        rows = [{name: cell for name, cell in row.items() if name != "track"} for row in rows]
     columns = ([name for name in rows[0] if name not in _OPTIONAL[:dropped]] for dropped in range(len(_OPTIONAL) + 1))
     return first_that_fits((_table(rows, measure, shown) for shown in columns), width)
 
@@ -77,7 +80,7 @@ def _table(rows: Sequence[dict[str, str]], measure: Measure, columns: Sequence[s
         box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left",
     )  # fmt: skip
     for name in columns:
-        is_text = name in ("A", "B", "protocol")
+        is_text = name in ("A", "B", "track", "protocol")
         table.add_column(name, overflow="fold", justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
         table.add_row(*(Text(row[name]) for name in columns))
@@ -91,6 +94,7 @@ def _cells(comparison: Comparison, protocols: Mapping[str, str]) -> dict[str, st
     return {
         "A": comparison.first,
         "B": comparison.second,
+        "track": comparison.tracks[0] if comparison.tested else "different",
         **({"protocol": " / ".join(dict.fromkeys(hashes))} if hashes else {}),
         "n": str(test.n),
         "mean A": percent(comparison.means[0]),
@@ -114,6 +118,7 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
             "run": str(method.run.path),
             "method": method.choice.method,
             "backbone": method.choice.backbone,
+            "track": method.choice.track,
             "protocol": method.protocol,
             "configuration": method.choice.configuration,
             "head": method.head,
@@ -126,8 +131,9 @@ def as_json(compared: Sequence[ComparedMethod], comparisons: Sequence[Comparison
     rows = [
         {
             **dataclasses.asdict(comparison),
+            "tested": comparison.tested,
             "decided": comparison.decided,
-            "words": verdict(comparison, measure, len(comparisons)),
+            "words": verdict(comparison, measure, count_tested(comparisons)),
         }
         for comparison in comparisons
     ]

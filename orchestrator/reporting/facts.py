@@ -15,7 +15,7 @@ from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
-from trainables.records import TrialRecord
+from trainables.records import INDUCTIVE, TRANSDUCTIVE, TrialRecord
 
 _MOST_LABELS = 30  # of a class order that is shown
 _STATES = ("finished", "running", "failed", "stopped")
@@ -128,19 +128,25 @@ def incomplete_trials(run: Run) -> list[IncompleteTrial]:
 
 
 def choices_of(run: Run) -> list[Choice]:
-    """The chosen configuration of each method, on each backbone, by name."""
+    """The chosen configuration of each method, on each backbone, by name; transductive methods are last."""
     return [run.best(label) for label in run.entries]
 
 
 def entry_header(run: Run) -> list[str]:
-    """Header of the columns that name a row: method, and backbone and protocol where the run has several."""
-    return ["method", *["backbone"] * run.has_several_backbones, *["protocol"] * run.has_several_protocols]
+    """Header of the columns that name a row: method; backbone and protocol where there are several; track if needed."""
+    return [
+        "method",
+        *["backbone"] * run.has_several_backbones,
+        *["track"] * run.has_transductive,
+        *["protocol"] * run.has_several_protocols,
+    ]
 
 
 def entry_cells(run: Run, entry: Entry) -> list[str]:
     """Cells of the columns of `entry_header`."""
     backbone = [entry.backbone or MISSING] if run.has_several_backbones else []
-    return [entry.method, *backbone, *([entry.protocol] if run.has_several_protocols else [])]
+    track = [entry.track] if run.has_transductive else []
+    return [entry.method, *backbone, *track, *([entry.protocol] if run.has_several_protocols else [])]
 
 
 def benchmark_names(run: Run) -> str:
@@ -155,8 +161,22 @@ def protocol_line(run: Run) -> str:
 
 
 def by_validation(choices: Sequence[Choice]) -> list[Choice]:
-    """Choices in descending order of validation AA; those without validation predictions are last."""
-    return sorted(choices, key=lambda choice: (np.isnan(choice.validation_aa), -choice.validation_aa))
+    """Choices of each track in descending order of validation AA, the inductive ones first.
+
+    Those without validation predictions are the last of their track.
+    """
+    return sorted(choices, key=lambda choice: (choice.track, np.isnan(choice.validation_aa), -choice.validation_aa))
+
+
+def name_with_track(entry: Entry) -> str:
+    """'ede', or 'tape-like (transductive)', where all methods share a figure or the columns of a table."""
+    return entry.label if entry.track == INDUCTIVE else f"{entry.label} ({entry.track})"
+
+
+def by_track(choices: Sequence[Choice]) -> list[list[Choice]]:
+    """The choices of each track that has any, the inductive ones first."""
+    groups = ([choice for choice in choices if choice.track == track] for track in (INDUCTIVE, TRANSDUCTIVE))
+    return [group for group in groups if group]
 
 
 def chain_count(run: Run, configuration: str, n: int) -> str:

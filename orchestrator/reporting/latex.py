@@ -8,7 +8,7 @@ import numpy as np
 from datasets.utils.text import one_line, plural, printable
 from orchestrator.reporting.facts import classes_leave, entry_cells, entry_header, limiting_ceilings
 from orchestrator.reporting.formatting import MISSING, percent
-from orchestrator.reporting.sentences import PROVISIONAL_MARK, methods_caption
+from orchestrator.reporting.sentences import APART, PROVISIONAL_MARK, methods_caption
 from orchestrator.reporting.tables import MethodRow
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate
@@ -39,7 +39,12 @@ def latex(run: Run, rows: Sequence[MethodRow]) -> str:
     if any(row.choice.provisional for row in rows):
         caption += f" $^*$ {escape(PROVISIONAL_MARK.removeprefix('* '))}."
     names = [name.capitalize() for name in entry_header(run)]
-    body = [f"    {_row(run, row)} \\\\" for row in rows]
+    if run.has_transductive:
+        caption += f" {escape(APART)}"
+    body = []
+    for row, before in zip(rows, [None, *rows], strict=False):
+        apart = before is not None and before.choice.track != row.choice.track
+        body += [r"    \midrule"] * apart + [f"    {_row(run, row)} \\\\"]
     if limits := limiting_ceilings(run):
         caption += " Ceiling: highest possible accuracy, limited by identical clips under several labels."
         values = [*map(_value, limits.values), _value(float(np.mean(limits.values))), "--"]

@@ -6,18 +6,21 @@ import numpy as np
 
 from datasets.utils.errors import EarshotError
 from orchestrator.reporting.facts import (
+    by_track,
     chain_count,
     choices_of,
     entry_cells,
     entry_header,
     formulae,
     incomplete_trials,
+    name_with_track,
     protocol_line,
     what_ran,
 )
 from orchestrator.reporting.formatting import MISSING, interval, mean_std, number, percent, settings
 from orchestrator.reporting.markdown import escape, table
 from orchestrator.reporting.sentences import (
+    APART,
     DIFFERENCES,
     HOW_COUNTED,
     NO_SPREAD,
@@ -32,7 +35,7 @@ from orchestrator.reporting.tables import MethodRow
 from orchestrator.results.measures import ACCURACIES, MEASURES
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
-from orchestrator.statistics.comparison import compare, compared_methods
+from orchestrator.statistics.comparison import compare, compared_methods, count_tested
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.hyperparameter_importance import MIN_CONFIGURATIONS, importances
 from orchestrator.statistics.pareto import candidates, objectives_of
@@ -107,7 +110,8 @@ def methods_markdown(run: Run, rows: Sequence[MethodRow]) -> str:
         for row in rows
     ]
     mark = [escape(PROVISIONAL_MARK) + "."] if any(row.choice.provisional for row in rows) else []
-    return "\n\n".join([escape(methods_caption(run, "n chains")), table(header, cells), *mark]) + "\n"
+    apart = [escape(APART)] if run.has_transductive else []
+    return "\n\n".join([escape(methods_caption(run, "n chains")), table(header, cells), *mark, *apart]) + "\n"
 
 
 def _marked(cells: list[str], *, provisional: bool) -> list[str]:
@@ -150,18 +154,24 @@ def _session_cell(run: Run, configuration: str, value: Estimate) -> str:
 
 
 def _differences(run: Run, choices: Sequence[Choice]) -> list[str]:
-    """Each method against the best one on validation clips."""
+    """Each method against the best one of its track on validation clips."""
+    parts = [part for of_track in by_track(choices) for part in _differences_within(run, of_track)]
+    return ["### Differences", *parts] if parts else []
+
+
+def _differences_within(run: Run, choices: Sequence[Choice]) -> list[str]:
     validated = [choice for choice in choices if not np.isnan(choice.validation_aa)]
     if len(choices) < 2 or not validated:
         return []
     best = max(validated, key=lambda choice: round(choice.validation_aa, 12)).label
     measure = MEASURES["aa"]
     try:
-        comparisons = compare(compared_methods([run]), measure, against=best)
+        compared = [one for one in compared_methods([run]) if one.choice in choices]
+        comparisons = compare(compared, measure, against=best)
     except EarshotError:  # no seed in common yet, or several protocols in one folder
         return []
-    lines = [f"- {escape(verdict(comparison, measure, len(comparisons)))}" for comparison in comparisons]
-    return ["### Differences", escape(DIFFERENCES.format(best=best)), "\n".join(lines)]
+    lines = [f"- {escape(verdict(comparison, measure, count_tested(comparisons)))}" for comparison in comparisons]
+    return [escape(DIFFERENCES.format(best=best)), "\n".join(lines)]
 
 
 def _heads(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
@@ -191,7 +201,7 @@ def _all_metrics(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> s
         [measure.title, "up" if measure.up else "down", *(mean_std(chain[measure.name]) for chain in chains)]
         for measure in MEASURES.values()
     ]
-    return _results(run, ["metric", "better", *(f">{choice.label}" for choice in choices)], rows)
+    return _results(run, ["metric", "better", *(f">{name_with_track(choice.entry)}" for choice in choices)], rows)
 
 
 def _unknown(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from datasets.utils.text import one_line, plural
 from orchestrator.reporting import figures
-from orchestrator.reporting.facts import classes_counted, classes_leave, limiting_ceilings
+from orchestrator.reporting.facts import classes_counted, classes_leave, limiting_ceilings, name_with_track
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
@@ -94,7 +94,7 @@ def _axis(objective: Objective) -> figures.Axis:
 def _method_curves(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[figures.Curve]:
     """A curve per method with a finished session, and the ceiling, if any."""
     curves = [
-        _curve(run, estimates, c.configuration, run.default_head(c.configuration), c.label, style)
+        _curve(run, estimates, c.configuration, run.default_head(c.configuration), name_with_track(c.entry), style)
         for style, c in enumerate(choices)
         if run.reached(c.configuration)
     ]

@@ -11,6 +11,7 @@ import numpy as np
 from datasets.utils.text import one_line, plural
 from orchestrator.reporting.facts import (
     benchmark_names,
+    by_track,
     by_validation,
     classes_counted,
     fewest_chains,
@@ -23,10 +24,16 @@ from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.comparison import ComparedMethod, Comparison
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.paired_tests import ALPHA, MAX_SEEDS, MIN_SEEDS_FOR_CLAIM
+from trainables.records import TRANSDUCTIVE
 
 CHOSEN = "configuration chosen by validation AA"
 MEAN_STD = "mean ± std (ddof 1) over n chains"
 PROVISIONAL_MARK = "* provisional: no configuration has finished all its seeds"
+APART = (
+    "A transductive method predicts from the query clips of a session as one batch, without their labels, which is more"
+    " than the other methods see; it is not ranked with them."
+)
+APART_SHORT = "transductive: query clips seen as one batch; not ranked with the others"
 HOW_COUNTED = (
     "AA, PD, final, forgetting, BWT and cost are computed for chains with all planned sessions only, accuracies of a"
     " session for all chains that finished it; missing sessions are not counted. n is the number of chains behind a"
@@ -63,10 +70,11 @@ SHEETS = (
 
 def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     """The accuracy of the best method by validation, and of the next one; progress so far if none is complete."""
-    complete = [choice for choice in by_validation(choices) if not choice.provisional]
-    if not complete:
+    tracks = by_track([choice for choice in by_validation(choices) if not choice.provisional])
+    if not tracks:
         done = sum(len(record.sessions) for record in run.trials.values())
         return f"No configuration has finished all its seeds yet: {plural(done, 'session')} so far."
+    complete, *apart = tracks
     chains = [estimates.chain(c.configuration, run.default_head(c.configuration), "test") for c in complete[:2]]
     text = f"{one_line(complete[0].label)} reaches an average accuracy of {_accuracy(chains[0]['aa'])}"
     text += (
@@ -74,6 +82,9 @@ def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     )
     if len(complete) > 1:
         text += f"; next by validation is {one_line(complete[1].label)} with {_accuracy(chains[1]['aa'])}"
+    for best, *_ in apart:
+        value = estimates.chain(best.configuration, run.default_head(best.configuration), "test")["aa"]
+        text += f". Apart from these, {one_line(best.label)} ({best.track}) reaches {_accuracy(value)}"
     return text + "."
 
 
@@ -82,6 +93,7 @@ def notes(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str
     optional = (
         provisional(choices),
         without_validation([choice.label for choice in choices if np.isnan(choice.validation_aa)]),
+        transductive(choices),
         ceiling(run),
         claim(fewest_chains(run, estimates, choices)),
     )
@@ -122,6 +134,12 @@ def without_validation(methods: Sequence[str]) -> str:
     return (
         f"Without validation predictions, the first configuration by name is used: {', '.join(map(one_line, methods))}."
     )
+
+
+def transductive(choices: Sequence[Choice]) -> str:
+    """Methods that are transductive; empty if there are none."""
+    methods = ", ".join(one_line(choice.label) for choice in choices if choice.track == TRANSDUCTIVE)
+    return f"{TRANSDUCTIVE.capitalize()}: {methods}. {APART}" if methods else ""
 
 
 def ceiling(run: Run) -> str:
@@ -186,10 +204,12 @@ def verdict(comparison: Comparison, measure: Measure, family: int) -> str:
     Args:
         comparison: the comparison.
         measure: the compared metric.
-        family: number of comparisons.
+        family: number of comparisons that are tested.
     """
     test, better, worse = comparison.test, comparison.first, comparison.second
     seeds = plural(test.n, "seed")
+    if not comparison.tested:
+        return _across_tracks(comparison, measure)
     if test.n < 2:
         return f"{better} and {worse} have {seeds} in common; at least two are needed."
     if test.std == 0 and test.mean == 0:
@@ -223,6 +243,7 @@ def comparison_notes(
         else "",
         f"Provisional, because no configuration is complete: {', '.join(methods)}." if methods else "",
         without_validation(blind),
+        transductive([method.choice for method in compared]),
     )
     return [text for text in optional if text]
 
@@ -232,6 +253,20 @@ def chosen_configuration(method: ComparedMethod) -> str:
     among = f", chosen among {method.choice.candidates} by validation AA" if method.choice.candidates > 1 else ""
     configuration, run = one_line(method.choice.configuration), one_line(method.run.path)
     return f"{method.label}: {configuration} of {run}, {one_line(method.head)} head{among}"
+
+
+def _across_tracks(comparison: Comparison, measure: Measure) -> str:
+    """The difference of methods of two tracks, without a verdict."""
+    test = comparison.test
+    names = " and ".join(
+        f"{name} ({track})"
+        for name, track in zip((comparison.first, comparison.second), comparison.tracks, strict=True)
+    )
+    text = f"No verdict: {names} are of different tracks"
+    if not test.n:
+        return f"{text} and have no seeds in common."
+    interval = f" [{percent(test.low)}, {percent(test.high)}]" if test.n > 1 else ""
+    return f"{text}; {measure.title} differs by {percent(test.mean)} points{interval} over {plural(test.n, 'seed')}."
 
 
 def _doubt(comparison: Comparison) -> str:

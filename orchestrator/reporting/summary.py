@@ -15,9 +15,10 @@ from orchestrator.reporting.facts import (
 )
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.options import SUMMARY_WIDTH
-from orchestrator.reporting.sentences import CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
+from orchestrator.reporting.sentences import APART_SHORT, CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
+from trainables.records import INDUCTIVE
 
 __all__ = ["SUMMARY_WIDTH", "summary_table"]
 
@@ -35,16 +36,19 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
 
     def with_sessions(shown: int) -> Table:
         columns = _aligned([_shortened(row, shown) for row in accuracies])
-        return _table(run, [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)])
+        rows = [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)]
+        return _table(run, rows, sum(choice.track == INDUCTIVE for choice in choices))
 
     table = first_that_fits(map(with_sessions, range(sessions, min(sessions, 2) - 1, -1)), width)
     captions = [protocol_line(run), CHOSEN, MEAN_STD]
     captions += [PROVISIONAL_MARK if any(c.provisional for c in choices) else "", stopped_chains(run)]
+    captions += [APART_SHORT] if run.has_transductive else []
     table.caption = "\n".join(filter(None, captions))
     return table
 
 
-def _table(run: Run, rows: list[list[str]]) -> Table:
+def _table(run: Run, rows: list[list[str]], inductive: int) -> Table:
+    """The first `inductive` rows are those of inductive methods; an empty line separates them from the others."""
     last = run.planned_sessions - 1
     table = Table(
         title=Text(f"{benchmark_names(run)}: accuracy on test clips (%)", style="bold"),
@@ -61,8 +65,10 @@ def _table(run: Run, rows: list[list[str]]) -> Table:
     table.add_column("A_0" if last == 0 else f"A_0 .. A_{last}", no_wrap=True)
     for name in ("AA", "PD", "forget", "final"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         table.add_row(*map(Text, row))
+        if number == inductive < len(rows):
+            table.add_row()
     return table
 
 

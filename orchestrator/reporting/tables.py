@@ -219,11 +219,12 @@ _PARTS = ("mean", "std", "n")
 
 
 def _header(run: Run) -> list[str]:
-    return ["method", *["backbone"] * run.has_several_backbones]
+    return ["method", *["backbone"] * run.has_several_backbones, *["track"] * run.has_transductive]
 
 
 def _cells(run: Run, entry: Entry) -> list[str]:
-    return [entry.method, *([entry.backbone or MISSING] if run.has_several_backbones else [])]
+    backbone = [entry.backbone or MISSING] if run.has_several_backbones else []
+    return [entry.method, *backbone, *([entry.track] if run.has_transductive else [])]
 
 
 def _mean_std_n(value: Estimate) -> list[object]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.networks.specs import FRONT_ENDS, BackboneSpec, FrontEndSpec, distinguishing_parts
-from trainables.records import TrialRecord
+from trainables.records import INDUCTIVE, Track, TrialRecord
 
 NONE = "none"  # in the record of a method that uses no backbone
 
@@ -17,11 +17,13 @@ class Entry:
     Attributes:
         method: its name.
         backbone: its name with its options; empty where all trials have the same, or the method uses none.
+        track: whether the method sees the query clips of a session as one batch (`transductive`).
         protocol: its protocol hash; empty where all trials have the same.
     """
 
     method: str
     backbone: str
+    track: Track = INDUCTIVE
     protocol: str = ""
 
     @property
@@ -75,6 +77,6 @@ def entries_of(
     several = len({backbone for backbone in backbones.values() if backbone}) > 1
     mixed = len(set(protocols.values())) > 1
     return {
-        name: Entry(record.method, backbones[name] if several else "", protocols[name] if mixed else "")
+        name: Entry(record.method, backbones[name] if several else "", record.track, protocols[name] if mixed else "")
         for name, record in trials.items()
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.results.backbones import Entry
+from trainables.records import Track
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Choice:
     def backbone(self) -> str:
         """Name of the backbone; empty where the run has one, or the method uses none."""
         return self.entry.backbone
+
+    @property
+    def track(self) -> Track:
+        """Of the method."""
+        return self.entry.track
 
     @property
     def label(self) -> str:

@@ -36,7 +36,7 @@ from orchestrator.results.merging import (
 from orchestrator.results.protocols import check_one_protocol, protocols_of
 from trainables import metrics
 from trainables.metrics import ChainScores, SessionPredictions
-from trainables.records import SeedTriple, TrialRecord
+from trainables.records import TRANSDUCTIVE, SeedTriple, TrialRecord
 
 __all__ = ["SCORED_SPLITS", "Choice", "Run", "has_finished"]
 
@@ -208,13 +208,22 @@ class Run:
 
     @functools.cached_property
     def entries(self) -> dict[str, Entry]:
-        """Label -> method and backbone, sorted: one per method, and per backbone where the run has several."""
-        return {entry.label: entry for entry in sorted(set(self._entries.values()), key=lambda entry: entry.label)}
+        """Label -> method and backbone: one per method, and per backbone where the run has several.
+
+        Sorted, with transductive methods behind all others.
+        """
+        entries = sorted(set(self._entries.values()), key=lambda entry: (entry.track, entry.label))
+        return {entry.label: entry for entry in entries}
 
     @property
     def has_several_backbones(self) -> bool:
         """Whether methods ran on several backbones, which tables then show."""
         return any(entry.backbone for entry in self.entries.values())
+
+    @property
+    def has_transductive(self) -> bool:
+        """Whether a method is transductive, so that tables show the track of each."""
+        return any(entry.track == TRANSDUCTIVE for entry in self.entries.values())
 
     def labels(self, method: str) -> tuple[str, ...]:
         """The labels that a name stands for: of all backbones of a method, or the label itself; empty if unknown."""

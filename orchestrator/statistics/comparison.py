@@ -1,7 +1,7 @@
 """Compares methods on the same seeds: pairs their chains, tests the differences.
 
 Chains are paired by class order, support draw and initialisation. Each method is represented by the configuration with
-the highest validation AA.
+the highest validation AA. Inductive and transductive methods are not tested against each other: the latter see more.
 """
 
 import itertools
@@ -18,8 +18,8 @@ from datasets.utils.text import one_line
 from orchestrator.results.measures import Measure
 from orchestrator.results.protocols import MIXED, differing
 from orchestrator.results.run import Choice, Run
-from orchestrator.statistics.paired_tests import ALPHA, PairedTest, holm, paired_test, seeds_needed
-from trainables.records import SeedTriple, TrialRecord
+from orchestrator.statistics.paired_tests import ALPHA, PairedTest, described, holm, paired_test, seeds_needed
+from trainables.records import INDUCTIVE, SeedTriple, Track, TrialRecord
 
 _LONGEST_NAME = 16  # characters of a run's name in a label
 Pair = tuple[str, str]
@@ -67,11 +67,12 @@ class Comparison:
         first: label of one method.
         second: label of the other method.
         means: of both, over the shared seeds; fractions of one.
-        test: paired test of first minus second.
+        test: paired test of first minus second; without p values and effect sizes for methods of two tracks.
         p_holm: p value of the paired t test, corrected for the number of comparisons.
         p_wilcoxon_holm: p value of Wilcoxon's test, corrected likewise.
         more_seeds: how many more seeds are needed to detect a difference of this size; None if it is significant
             already, unknown, or more than `MAX_SEEDS` in total.
+        tracks: of both methods.
     """
 
     first: str
@@ -81,6 +82,13 @@ class Comparison:
     p_holm: float
     p_wilcoxon_holm: float
     more_seeds: int | None
+
+    tracks: tuple[Track, Track] = (INDUCTIVE, INDUCTIVE)
+
+    @property
+    def tested(self) -> bool:
+        """Whether both methods are of one track; otherwise the difference is described and not tested."""
+        return self.tracks[0] == self.tracks[1]
 
     @property
     def decided(self) -> bool:
@@ -130,18 +138,20 @@ def compared_methods(
 
 
 def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str | None = None) -> list[Comparison]:
-    """Compares every two methods, or all with one.
+    """Compares every two methods of a track, or all with one.
 
     Args:
         compared: the methods.
         measure: the metric to compare, on test clips.
-        against: label of the method that all others are compared with; None compares every two.
+        against: label of the method that all others are compared with, those of its own track first; None compares
+            every two methods of the same track, or of both tracks if no track has two.
 
     Raises:
         EarshotError: no method has that label, or no two methods have a seed in common.
     """
     values = {method.label: method.values(measure) for method in compared}
-    pairs = _pairs(list(values), against)
+    tracks = {method.label: method.choice.track for method in compared}
+    pairs = _pairs(tracks, against)
     shared = {(a, b): [seeds for seeds in values[a] if seeds in values[b]] for a, b in pairs}
     if not any(shared.values()):
         seeds_of = "; ".join(f"{label} has {', '.join(map(str, chains)) or 'none'}" for label, chains in values.items())
@@ -150,9 +160,10 @@ def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str |
             " run all with the same --seeds"
         )
     largest = measure.range[1] - measure.range[0]
-    tests = {
-        (a, b): paired_test([values[a][s] - values[b][s] for s in seeds], largest) for (a, b), seeds in shared.items()
-    }
+    tests = {}
+    for (a, b), seeds in shared.items():
+        test = paired_test([values[a][s] - values[b][s] for s in seeds], largest)
+        tests[a, b] = test if tracks[a] == tracks[b] else described(test)
     p_holm = holm([test.p_t for test in tests.values()])
     p_wilcoxon = holm([test.p_wilcoxon for test in tests.values()])
     family = sum(not np.isnan(p) for p in p_holm)
@@ -164,16 +175,30 @@ def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str |
             p_holm=p,
             p_wilcoxon_holm=p_rank,
             more_seeds=_more_seeds(test, p, family),
+            tracks=(tracks[pair[0]], tracks[pair[1]]),
         )
         for (pair, test), p, p_rank in zip(tests.items(), p_holm, p_wilcoxon, strict=True)
     ]
 
 
-def _pairs(labels: Sequence[str], against: str | None) -> list[Pair]:
+def count_tested(comparisons: Sequence[Comparison]) -> int:
+    """Number of comparisons that are tested: Holm's correction is over these."""
+    return sum(comparison.tested for comparison in comparisons)
+
+
+def _pairs(tracks: Mapping[str, Track], against: str | None) -> list[Pair]:
+    """The pairs to compare; those of one track first.
+
+    Args:
+        tracks: label -> track of the method.
+        against: see `compare`.
+    """
     if against is None:
-        return list(itertools.combinations(labels, 2))
-    if against not in labels:
-        raise EarshotError(f"against {one_line(against)}: not compared; {suggestion(against, list(labels))}")
+        pairs = list(itertools.combinations(tracks, 2))
+        return [(a, b) for a, b in pairs if tracks[a] == tracks[b]] or pairs
+    if against not in tracks:
+        raise EarshotError(f"against {one_line(against)}: not compared; {suggestion(against, list(tracks))}")
+    labels = sorted(tracks, key=lambda label: tracks[label] != tracks[against])
     return [(label, against) for label in labels if label != against]
 
 

@@ -6,7 +6,7 @@ Every function is pure. A difference is the value of a chain minus that of the o
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,12 @@ def paired_test(differences: ArrayLike, largest: float = math.inf) -> PairedTest
     effect = mean / std if std else nan
     low, high = max(mean - half, -largest), min(mean + half, largest)
     return PairedTest(n, mean, std, low, high, t, p_t, wilcoxon(values), effect, rank_biserial(values))
+
+
+def described(test: PairedTest) -> PairedTest:
+    """The mean of the differences with its interval, and nothing that decides: no p values, no effect sizes."""
+    nan = float("nan")
+    return replace(test, t=nan, p_t=nan, p_wilcoxon=nan, d_z=nan, rank_biserial=nan)
 
 
 def wilcoxon(differences: ArrayLike) -> float:

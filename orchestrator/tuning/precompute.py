@@ -16,10 +16,10 @@ from datasets.benchmark.protocol import Session
 from orchestrator.cluster.map_tasks import map_tasks
 from orchestrator.tuning.plan import Plan
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method
-from trainables.session_chain import open_features
 
 MIN_SECONDS = 20.0  # of computation on this machine: below, the work is left to the trials
 TASKS_PER_SLOT = 4  # so that the last tasks end at about the same time

@@ -5,37 +5,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.closed_form import ROWS, Row, average_accuracies, cells
+from benchmarks.closed_form import ROWS, TRANSDUCTIVE_ROWS, Row, average_accuracies, cells
 from benchmarks.closed_form_seeds import same
 from benchmarks.many_sessions import measure, table_rows
 from datasets.benchmark.protocol import Protocol
 from orchestrator.results.run import Run
 from tests.support.chain_runs import seeds, write_run
 from trainables.chain_config import ChainConfig
+from trainables.chain_inputs import open_features
 from trainables.methods.registry import find_method
-from trainables.session_chain import open_features
 
 PROTOCOL = Protocol(base=2, way=2, shot=3, class_order="seeded")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method}, {row.values}")
+@pytest.mark.parametrize("row", (*ROWS, *TRANSDUCTIVE_ROWS), ids=lambda row: f"{row.method}, {row.values}")
 def test_rows_are_settings_and_differ_from_the_defaults(row: Row) -> None:
     settings = find_method(row.method).Settings
     default = settings.model_validate(dict(row.settings)) == settings()
     assert default == (row.values == "default")
+    assert row.method == "simplecil" or find_method(row.method).transductive == (row in TRANSDUCTIVE_ROWS)
 
 
-def test_a_row_is_the_average_accuracy_of_a_sweep(tones: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["simplecil", "tape-like"])
+def test_a_row_is_the_average_accuracy_of_a_sweep(method: str, tones: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
-        write_run(tmp_path, tones, "simplecil", seeds=seeds(seed), protocol=PROTOCOL, backbone="random-tiny")
-    config = ChainConfig(
-        benchmark=str(tones), method="simplecil", backbone="random-tiny", store=str(tmp_path / "store")
-    )
+        write_run(tmp_path, tones, method, seeds=seeds(seed), protocol=PROTOCOL, backbone="random-tiny")
+    config = ChainConfig(benchmark=str(tones), method=method, backbone="random-tiny", store=str(tmp_path / "store"))
     features, _ = open_features(config)
     chains = Run.load(tmp_path / "it").chains
     for split, name in (("query", "test"), ("validation", "val")):
         expected = 100 * chains[chains["split"] == name].sort_values("seeds")["aa"].to_numpy()
-        found = average_accuracies(Row("simplecil"), features, PROTOCOL, 2, split)  # type: ignore[arg-type]
+        found = average_accuracies(Row(method), features, PROTOCOL, 2, split)  # type: ignore[arg-type]
         np.testing.assert_allclose(found, expected)
 
 

@@ -10,7 +10,7 @@ from datasets.corpora.registry import corpora
 from orchestrator.__main__ import main
 from orchestrator.lists import LISTS
 from search_spaces.files import shipped as spaces
-from trainables.methods.registry import method_names
+from trainables.methods.registry import find_method, method_names
 from trainables.networks.backbones.registry import family_names
 from trainables.networks.shipped import shipped as backbones
 from trainables.networks.specs import RANDOM
@@ -34,6 +34,9 @@ def test_lists(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(list(row.values())[1] != "" for row in rows) or name == "protocols"
     if name == "backbones":
         assert len(rows) == len(NAMES[name]) + len(family_names())
+    if name == "methods":
+        tracks = {row["method"]: row["track"] == "transductive" for row in rows}
+        assert tracks == {method: find_method(method).transductive for method in method_names()}
     assert main([name]) == 0
     printed = capsys.readouterr().out
     assert all(one in printed for one in listed) and printed.splitlines()[-1].startswith("earshot ")

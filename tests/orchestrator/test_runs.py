@@ -86,3 +86,13 @@ def test_an_empty_folder_and_none(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.rstrip(os.linesep).endswith("0 runs in " + str(tmp_path) + "/")
     assert runs.main(["--runs", str(tmp_path / "none")]) == 2
     assert "expected a folder of runs, found none; give it with --runs" in capsys.readouterr().err
+
+
+def test_a_transductive_method_is_not_ranked_with_the_others(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run("one", "2026-01-01 10:00 UTC")
+    trial(folder, "tape-like-0000000c", 0, [[0.9], [0.9, 0.9]], track="transductive")
+    assert runs.main(["--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["best"] == "simplecil" and "tape-like" in listed["methods"]

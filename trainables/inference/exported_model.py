@@ -13,7 +13,7 @@ this machine's memory are rejected by their headers, before their contents are r
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from trainables.inference.description import (
 from trainables.inference.tensor_sizes import check_sizes
 from trainables.learners.features import BATCH, Features
 from trainables.learners.learner import Learner
+from trainables.learners.transductive_learner import TransductiveLearner
 from trainables.methods.registry import find_method
 from trainables.networks.backbones.backbone import Backbone, WaveTransform
 from trainables.networks.backbones.registry import family_names, find_family
@@ -59,8 +60,13 @@ class ExportedModel:
         self._clips = clips
         self._cache = cache
 
+    @property
+    def transductive(self) -> bool:
+        """Whether scores of a clip depend on the other clips of its batch."""
+        return self._learner.transductive
+
     def score(self, waves: np.ndarray) -> dict[str, Tensor]:
-        """Scores clips with every head.
+        """Scores clips with every head. A transductive method sees them as one batch.
 
         Args:
             waves: `[clips, num_samples]`, float32 in [-1, 1], made as the benchmark's clips were.
@@ -71,21 +77,66 @@ class ExportedModel:
         Raises:
             EarshotError: a score is not finite.
         """
+        if self.transductive:
+            return self.score_embeddings(self.embed(waves))
+        batches: dict[str, list[Tensor]] = {head: [] for head in self.description.heads}
+        with torch.inference_mode():
+            for positions in self._batches(waves):
+                for head, scores in self._learner.score(positions).items():
+                    batches[head].append(scores.float().cpu())
+        return _checked({head: torch.cat(scores) for head, scores in batches.items()})
+
+    def embed(self, waves: np.ndarray) -> Tensor:
+        """What a transductive method reads of clips, of each alone: `[clips, dim]`, float32, on the CPU.
+
+        Args:
+            waves: as of `score`.
+        """
+        assert isinstance(self._learner, TransductiveLearner), "others score each clip alone"
+        with torch.inference_mode():
+            return torch.cat([self._learner.embed(positions).float().cpu() for positions in self._batches(waves)])
+
+    def score_embeddings(self, embeddings: Tensor) -> dict[str, Tensor]:
+        """Scores of the clips of one batch from their embeddings, as `score`; of a transductive method.
+
+        Args:
+            embeddings: from `embed`, `[clips, dim]`.
+
+        Raises:
+            EarshotError: a score is not finite.
+        """
+        assert isinstance(self._learner, TransductiveLearner), "others score each clip alone"
+        with torch.inference_mode():
+            scores = self._learner.score_batch(embeddings.to(self._learner.features.device))
+        return _checked({head: values.float().cpu() for head, values in scores.items()})
+
+    def score_parts(self, parts: Iterable[np.ndarray]) -> dict[str, Tensor]:
+        """`score` of clips that are read part by part, because their waveforms would take much memory.
+
+        Args:
+            parts: arrays as of `score`; at least one.
+        """
+        if self.transductive:
+            return self.score_embeddings(torch.cat([self.embed(part) for part in parts]))
+        scores = [self.score(part) for part in parts]
+        return {head: torch.cat([part[head] for part in scores]) for head in self.description.heads}
+
+    def _batches(self, waves: np.ndarray) -> Iterator[tuple[int, ...]]:
+        """Positions of the clips, `BATCH` at a time, whose waveforms replace those of the batch before."""
         expected = self.description.num_samples
         if waves.ndim != 2 or waves.shape[1] != expected or not len(waves):
             raise ValueError(f"expected clips of {expected} samples, found an array {list(waves.shape)}")
-        batches: dict[str, list[Tensor]] = {head: [] for head in self.description.heads}
-        with torch.inference_mode():
-            for first in range(0, len(waves), BATCH):
-                self._cache.clear()
-                positions = self._clips.replace(waves[first : first + BATCH])
-                for head, scores in self._learner.score(positions).items():
-                    batches[head].append(scores.float().cpu())
-        scores_by_head = {head: torch.cat(scores) for head, scores in batches.items()}
-        for head, scores in scores_by_head.items():
-            if not torch.isfinite(scores).all():
-                raise EarshotError(f"head '{head}' gives scores that are not finite")
-        return scores_by_head
+        for first in range(0, len(waves), BATCH):
+            self._cache.clear()
+            yield self._clips.replace(waves[first : first + BATCH])
+
+
+def _checked(scores_by_head: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The scores, if all are finite."""
+    for head, scores in scores_by_head.items():
+        if not torch.isfinite(scores).all():
+            raise EarshotError(f"head '{head}' gives scores that are not finite")
+    return scores_by_head
 
 
 def save_model(folder: Path, description: Description, state: State, backbone: Backbone | None) -> Description:

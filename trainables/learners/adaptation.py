@@ -1,4 +1,4 @@
-"""Adaptation of a backbone in the base session, of all its parameters or of adapters only."""
+"""Adaptation of a backbone to a session, of all its parameters or of adapters only."""
 
 from collections.abc import Callable
 
@@ -21,13 +21,13 @@ def adapt(
     schedule: Schedule,
     generator: torch.Generator,
 ) -> None:
-    """Adapts a network to the base session with cross-entropy, then freezes it; the cosine head is discarded.
+    """Adapts a network to the classes of a session with cross-entropy, then freezes it; the cosine head is discarded.
 
     Args:
         network: its parameters that require gradients are trained in place.
         embed: the network's embedding of clips, `[clips, ...]` to `[clips, dim]`.
         features: of the clips.
-        session: the base session.
+        session: whose support clips it is trained on.
         schedule: of the training.
         generator: draws the head and shuffles.
     """

@@ -65,6 +65,8 @@ class Learner(ABC):
         backbone: whether it needs one.
         uses: what it needs of its backbone; see `capabilities`.
         forgets: whether `forget` removes a class exactly; otherwise a class that leaves is still predicted.
+        transductive: whether the scores of a clip depend on the other clips of its batch; the method then inherits
+            `TransductiveLearner`, and its results are in a track of their own.
         closed_form: whether it trains nothing and a session takes a fraction of a second (`ClosedForm`).
 
     Args of the constructor:
@@ -85,6 +87,7 @@ class Learner(ABC):
     backbone: ClassVar[bool] = True
     uses: ClassVar[frozenset[Capability]] = frozenset({"embed"})
     forgets: ClassVar[bool] = False
+    transductive: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
 
     def __init__(self, settings: Any, features: Features) -> None:

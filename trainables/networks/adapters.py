@@ -1,4 +1,4 @@
-"""AdaptFormer adapters (Chen et al. 2022, arXiv 2205.13535), for the adaptation to the first session.
+"""AdaptFormer adapters (Chen et al. 2022, arXiv 2205.13535), for the adaptation to the first session or to each.
 
 An adapter is a bottleneck in parallel with the MLP of a transformer block:
 

@@ -26,7 +26,9 @@ const result = (method) => method.heads[headOf(method)];
 const colour = (method) => COLOURS[method.colour % COLOURS.length];
 const dash = (method) => DASHES[Math.floor(method.colour / COLOURS.length) % DASHES.length];
 const symbol = (method) => SYMBOLS[method.colour % SYMBOLS.length];
-const label = (method) => method.name + (state.head || headOf(method) === method.head ? "" : ` (${headOf(method)})`);
+const LONG_NAMES = DATA.several_backbones || DATA.several_protocols || DATA.has_transductive;
+const named = (method) => method.name + (method.track === "transductive" ? " (transductive)" : "");
+const label = (method) => named(method) + (state.head || headOf(method) === method.head ? "" : ` (${headOf(method)})`);
 const focused = () => DATA.methods.find((method) => method.name === state.focus) || DATA.methods[0];
 const focusedHead = () => focused().heads[headOf(focused()) || focused().head];
 const classNames = () => focused().classes || DATA.classes;
@@ -43,7 +45,7 @@ function layout(more = {}) {
   return {
     font: { family: "system-ui, sans-serif", size: 13, color: css("--soft") },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 52, r: narrow() ? 12 : DATA.several_backbones || DATA.several_protocols ? 190 : 130, t: 12, b: 54 },
+    margin: { l: 52, r: narrow() ? 12 : LONG_NAMES ? 190 : 130, t: 12, b: 54 },
     height: narrow() ? 300 : 400, showlegend: false, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--soft"), font: { color: css("--ink"), size: 13 }, align: "left" },
     xaxis: { ...axis, ...spaced(xaxis, 10) }, yaxis: { ...axis, ...spaced(yaxis, 14) }, ...rest,
@@ -93,7 +95,7 @@ function endLabels(ends, low, high, gap) {
   }
   return labels.map((end) => ({
     x: 1, xref: "paper", xanchor: "left", xshift: 8, y: end.y, yanchor: "middle", showarrow: false, align: "left",
-    text: safe(short(end.text, DATA.several_backbones || DATA.several_protocols ? 26 : 18)), font: { color: end.colour, size: 13 },
+    text: safe(short(end.text, LONG_NAMES ? 26 : 18)), font: { color: end.colour, size: 13 },
   }));
 }
 

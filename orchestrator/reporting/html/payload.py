@@ -41,7 +41,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
     methods = [_method(run, estimates, name, index) for index, name in enumerate(run.entries)]
-    order = sorted(methods, key=lambda m: (math.isnan(m["validation"]), -m["validation"], m["name"]))
+    order = sorted(methods, key=lambda m: (m["track"], math.isnan(m["validation"]), -m["validation"], m["name"]))
     for rank, method in enumerate(order):
         method["rank"] = rank
     limits = ceilings(run)
@@ -59,6 +59,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "orders": sum(not any(_is_prefix(order, other) for other in orders) for order in orders),
         "methods": methods,
         "several_backbones": run.has_several_backbones,
+        "has_transductive": run.has_transductive,
         "heads": list(dict.fromkeys(head for method in methods for head in method["heads"])),
         "configurations": [_configuration(run, estimates, name) for name in run.configurations()],
         "pareto": _pareto(run, estimates),
@@ -79,6 +80,7 @@ def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, 
         "name": name,
         "method": choice.method,
         "backbone": choice.backbone,
+        "track": choice.track,
         "protocol": choice.entry.protocol,
         **({"classes": list(run.class_names(chosen))} if run.has_several_protocols else {}),
         "colour": index,

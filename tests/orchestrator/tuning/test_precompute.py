@@ -11,7 +11,8 @@ from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.precompute import embed
 from tests.support.sweep_processes import PROTOCOL
-from trainables.session_chain import Chain, open_features
+from trainables.chain_inputs import open_features
+from trainables.session_chain import Chain
 
 METHODS = ["--method", "simplecil", "--method", "mfcc-ncm"]
 

@@ -38,8 +38,7 @@ def test_every_head_of_every_method_predicts_what_the_chain_predicted(method: st
     shards = Shards(tones)
     positions = shards.select(splits=["test"])
     waves = shards.audio(positions)
-    parts = [model.score(waves[:10]), model.score(waves[10:])]
-    scores = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
+    scores = model.score_parts([waves[:10], waves[10:]])
     assert tuple(scores) == record.heads
     labels = np.array([entry.label for entry in model.description.classes])
     for head, values in scores.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.utils.errors import EarshotError
+from trainables.learners.transductive_learner import TransductiveLearner
 from trainables.methods.registry import find_method, method_names, methods
 
 ROOT = Path(__file__).parents[3]
@@ -23,6 +24,11 @@ def test_the_names_of_the_files_are_those_of_the_methods() -> None:
     assert tuple(known) == method_names() == tuple(sorted(known))
     assert {name: method.name for name, method in known.items()} == {name: name for name in known}
     assert {"ede", "mfcc-ncm", "pass", "simplecil"} <= set(known)
+
+
+def test_methods_that_score_a_batch_declare_it() -> None:
+    declared = {name for name, method in methods().items() if method.transductive}
+    assert declared == {name for name, method in methods().items() if issubclass(method, TransductiveLearner)}
 
 
 def test_an_error_suggests_the_name_of_a_method() -> None:
