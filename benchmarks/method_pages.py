@@ -144,6 +144,8 @@ def facts(method: type[Learner]) -> Iterator[str]:
     """What a method needs, and what becomes of classes that leave."""
     default = method.Settings()
     yield f"Source: {method.paper}." if method.paper != "-" else "Source: none; a baseline."
+    if method.transductive:
+        yield "Track: transductive; it sees the query clips of a session as one batch, and is not ranked with the others."
     needs = method.needs(default)
     if method.backbone:
         capabilities = ", ".join(sorted(method.capabilities(default)))
@@ -269,7 +271,7 @@ def method_tables(results: MethodTable) -> str:
 
 def _transductive(method: str) -> bool:
     """Whether a method sees the query clips of a session as one batch: it is not ranked with the others."""
-    return bool(getattr(find_method(method), "transductive", False))
+    return find_method(method).transductive
 
 
 def ranking(results: MethodTable, encoder: str, rows: list[Result]) -> str:
