@@ -145,7 +145,7 @@ def facts(method: type[Learner]) -> Iterator[str]:
     default = method.Settings()
     yield f"Source: {method.paper}." if method.paper != "-" else "Source: none; a baseline."
     if method.transductive:
-        yield "Track: transductive; it sees the query clips of a session as one batch, and is not ranked with the others."
+        yield "Track: transductive: it sees the query clips of a session as one batch; not ranked with the others."
     needs = method.needs(default)
     if method.backbone:
         capabilities = ", ".join(sorted(method.capabilities(default)))
