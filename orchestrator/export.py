@@ -18,13 +18,16 @@ A threshold for sounds of none of the classes is chosen on validation clips of t
 Then classify recordings with DIR: earshot predict DIR recording.wav
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from datasets.utils.cli import CommandLine, as_program, local_path
+from pydantic import BaseModel, ConfigDict, Field
+
+from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.options import Option, add_options
+from datasets.utils.validation import validated
 from orchestrator.exporting.output_folder import KEEP, check_output
 from orchestrator.results.find_run import add_runs_argument
 from orchestrator.results.run_folder import RunFolder
@@ -33,19 +36,59 @@ if TYPE_CHECKING:
     from trainables.inference.description import Description
     from trainables.records import SessionRecord
 
+MOVED = "inputs that have moved since the sweep"
+SWITCH = Option(negatable=False)
+
+
+class ExportOptions(BaseModel):
+    """Options of the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    out: Annotated[Path, Option(metavar="DIR")] = Field(description="new folder for the model")
+    seed: str | None = Field(
+        None, description="a seed, or best-by-validation: the highest validation AA (default: the first)"
+    )
+    train_on_all: Annotated[bool, SWITCH] = Field(
+        False, description="train the chain again on all train clips of its classes, in the same order of sessions"
+    )
+    known: Annotated[float, Option(metavar="FRACTION")] = Field(
+        KEEP,
+        gt=0,
+        le=1,
+        description="predict answers 'none of these' below a score that this fraction of the validation clips reaches",
+    )
+    session: int | None = Field(None, description="state after session N (default: the last finished)")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where networks run")
+    force: Annotated[bool, SWITCH] = Field(False, description="replace an existing export")
+    benchmark: Annotated[str | None, Option(MOVED, metavar="DIR")] = Field(
+        None, description="folder or URI of the prepared benchmark"
+    )
+    backbone: Annotated[str | None, Option(MOVED, metavar="NAME")] = Field(
+        None, description="hub name, checkpoint or folder of the same weights"
+    )
+    trust_remote_code: Annotated[str | None, Option(MOVED, metavar="REVISION")] = Field(
+        None, description="run the code that comes with --backbone, as you"
+    )
+    store: Annotated[str | None, Option(MOVED, metavar="PLACE")] = Field(
+        None, description="folder or URI of the stages (default: store beside the run)"
+    )
+
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot export`."""
-    options = parser().parse_args(arguments)
+    given = vars(parser().parse_args(arguments))
+    run, trial, runs = (given.pop(name) for name in ("run", "trial", "runs"))
+    options = validated(ExportOptions, given, "command line", as_flags=True)
     check_output(options.out, force=options.force)  # before the imports: a wrong path fails at once
-    folder = RunFolder.find(options.run, options.runs)
+    folder = RunFolder.find(run, runs)
     from orchestrator.exporting.export import Overrides, export
 
     overrides = Overrides(options.benchmark, options.backbone, options.store, options.trust_remote_code)
     model = export(
         folder,
-        options.trial,
+        trial,
         options.out,
         seed=options.seed,
         session=options.session,
@@ -65,39 +108,9 @@ def parser() -> CommandLine:
     command = CommandLine("orchestrator.export", description=__doc__)
     command.add_argument("run", metavar="RUN", help="run folder of a sweep, its name in --runs, or latest")
     command.add_argument("trial", metavar="TRIAL", nargs="?", default="best", help="see above (default: best)")
-    command.add_argument("--out", type=local_path, required=True, metavar="DIR", help="new folder for the model")
-    command.add_argument(
-        "--seed", metavar="SEED", help="a seed, or best-by-validation: the highest validation AA (default: the first)"
-    )
-    command.add_argument(
-        "--train-on-all",
-        action="store_true",
-        help="train the chain again on all train clips of its classes, in the same order of sessions",
-    )
-    command.add_argument(
-        "--known", type=_fraction, default=KEEP, metavar="FRACTION",
-        help="predict answers 'none of these' below a score that this fraction of the validation clips reaches "
-        f"(default: {KEEP})",
-    )  # fmt: skip
-    command.add_argument("--session", type=int, metavar="N", help="state after session N (default: the last finished)")
-    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
-    command.add_argument("--force", action="store_true", help="replace an existing export")
+    add_options(command, ExportOptions)
     add_runs_argument(command)
-    inputs = command.add_argument_group("inputs that have moved since the sweep")
-    inputs.add_argument("--benchmark", metavar="DIR", help="folder or URI of the prepared benchmark")
-    inputs.add_argument("--backbone", metavar="NAME", help="hub name, checkpoint or folder of the same weights")
-    inputs.add_argument(
-        "--trust-remote-code", metavar="REVISION", help="run the code that comes with --backbone, as you"
-    )
-    inputs.add_argument("--store", metavar="PLACE", help="folder or URI of the stages (default: store beside the run)")
     return command
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a fraction above 0, at most 1, found {text}")
-    return value
 
 
 def _print_session(record: "SessionRecord", sessions: int) -> None:

@@ -12,21 +12,23 @@ versions, have no threshold; nor have transductive models, which classify all re
 Exit status: 0 all recordings classified, 1 some could not be read, 2 bad arguments or model, 130 interrupted.
 """
 
-import argparse
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.cli import CommandLine, as_program, local_path, positive
+from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.console import progress_bar
 from datasets.utils.json_values import json_text
+from datasets.utils.options import Option, add_options
 from datasets.utils.text import plural, printable
+from datasets.utils.validation import validated
 from trainables.inference.description import Description
 from trainables.records import TRANSDUCTIVE
 
@@ -35,13 +37,44 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 NONE = "none of these"
+SWITCH = Option(negatable=False)
+
+
+class PredictOptions(BaseModel):
+    """Options of the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top: Annotated[int, Option(metavar="K")] = Field(5, ge=1, description="number of classes to show")
+    head: str | None = Field(None, description="head whose scores are used (default: the trial's)")
+    hop: Annotated[float | None, Option(metavar="SECONDS")] = Field(
+        None, gt=0, allow_inf_nan=False, description="from one window to the next (default: half a window)"
+    )
+    windows: Annotated[bool, SWITCH] = Field(False, description="also show the most probable class of every window")
+    loudness: bool | None = Field(
+        None,
+        description="normalise recordings to -23 LUFS, true peak at most -2 dB (default: as the model's clips were "
+        "made)",
+    )
+    backbone: str = Field(
+        "",
+        description="MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if it is a network of your "
+        "own; the name or folder of a backbone with code of its own",
+    )
+    trust_remote_code: Annotated[str | None, Option(metavar="REVISION")] = Field(
+        None, description="run the code that comes with --backbone, as you"
+    )
+    unknown: Annotated[bool, SWITCH] = Field(True, description="never answer 'none of these'")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where networks run")
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot predict`."""
-    options = parser().parse_args(arguments)
-    description = Description.load(options.model)  # before the imports: a wrong path fails at once
+    given = vars(parser().parse_args(arguments))
+    folder, paths, as_json = (given.pop(name) for name in ("model", "recording", "json"))
+    options = validated(PredictOptions, given, "command line", as_flags=True)
+    description = Description.load(folder)  # before the imports: a wrong path fails at once
     from datasets.audio.recordings import RejectedError
     from trainables.inference.exported_model import load_model
     from trainables.inference.prediction import check_head, classify_together, embed_recording, predict
@@ -49,15 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from trainables.networks.device import pick_device
 
     console = Console(soft_wrap=True, highlight=False)
-    model = load_model(options.model, pick_device(options.device), options.backbone, options.trust_remote_code)
+    model = load_model(folder, pick_device(options.device), options.backbone, options.trust_remote_code)
     head = check_head(model, options.head)
     recordings: list[dict[str, Any]] = []
     batch: dict[int, EmbeddedRecording] = {}  # of a transductive model, by index in `recordings`
-    how = {"hop": options.hop, "loudness": options.loudness}
-    shown = {"head": head, "top": options.top, "timeline": options.windows}
+    how: dict[str, Any] = {"hop": options.hop, "loudness": options.loudness}
+    shown: dict[str, Any] = {"head": head, "top": options.top, "timeline": options.windows}
     with progress_bar("", unit="windows") as update:
         how["listener"] = lambda done, total: update(done, total=total)
-        for file in recording_files(options.recording):
+        for file in recording_files(paths):
             name = file.path
             update(0, description=Path(name).name, total=None)
             try:
@@ -74,17 +107,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 recordings.append({"file": name, "error": reason})
                 continue
             recordings.append({"file": name, "error": None, **asdict(prediction)})
-            if not options.json:
+            if not as_json:
                 _print_prediction(name, prediction, console)
     if batch:
         for index, prediction in zip(batch, classify_together(model, list(batch.values()), **shown), strict=True):
             recordings[index] |= asdict(prediction)
-            if not options.json:
+            if not as_json:
                 _print_prediction(recordings[index]["file"], prediction, console)
         print(_one_batch(description, batch.values()), file=sys.stderr)
-    if options.json:
+    if as_json:
         threshold = description.threshold(head) if options.unknown else None
-        header = _json_header(options.model, description, head, threshold)
+        header = _json_header(folder, description, head, threshold)
         header |= {"track": TRANSDUCTIVE} if model.transductive else {}
         print(json_text({"schema_version": SCHEMA_VERSION, "model": header, "recordings": recordings}, indent=1))
     return 1 if any(recording["error"] is not None for recording in recordings) else 0
@@ -95,43 +128,11 @@ def parser() -> CommandLine:
     command = CommandLine("orchestrator.predict", description=__doc__)
     command.add_argument("model", type=local_path, metavar="DIR", help="folder written by earshot export")
     command.add_argument(
-        "recording",
-        nargs="+",
-        metavar="PATH",
-        help="recordings that libsndfile reads, or folders of them",
+        "recording", nargs="+", metavar="PATH", help="recordings that libsndfile reads, or folders of them"
     )
-    command.add_argument("--top", type=positive, default=5, metavar="K", help="number of classes to show (default: 5)")
-    command.add_argument("--head", metavar="NAME", help="head whose scores are used (default: the trial's)")
-    command.add_argument(
-        "--hop", type=_seconds, metavar="SECONDS", help="from one window to the next (default: half a window)"
-    )
-    command.add_argument("--windows", action="store_true", help="also show the most probable class of every window")
-    command.add_argument(
-        "--loudness",
-        action=argparse.BooleanOptionalAction,
-        help="normalise recordings to -23 LUFS, true peak at most -2 dB (default: as the model's clips were made)",
-    )
-    command.add_argument(
-        "--backbone",
-        default="",
-        metavar="BACKBONE",
-        help="MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if it is a network of your own; the "
-        "name or folder of a backbone with code of its own",
-    )
-    command.add_argument(
-        "--trust-remote-code", metavar="REVISION", help="run the code that comes with --backbone, as you"
-    )
-    command.add_argument("--no-unknown", dest="unknown", action="store_false", help="never answer 'none of these'")
+    add_options(command, PredictOptions)
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks run (default: cpu)")
     return command
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
-    return value
 
 
 def _json_header(folder: Path, description: Description, head: str, threshold: float | None) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Option:
         metavar: placeholder of the value in the help (default: from the type).
         repeatable: whether a field of several values takes one per option, given several times; else all in one text,
             which the model splits.
+        negatable: whether a truth value also has a `--no-FIELD`, for models that a file can set; else the option sets
+            what is not the default, `--FIELD` or `--no-FIELD`.
         switches: value -> help text: each of these values has a flag `--VALUE` that takes no argument, in place of
             the option `--FIELD VALUE`.
     """
@@ -37,6 +39,7 @@ class Option:
     group: str = ""
     metavar: str | None = None
     repeatable: bool = True
+    negatable: bool = True
     switches: tuple[tuple[str, str], ...] = ()
 
 
@@ -75,14 +78,20 @@ def _add(group: Any, name: str, field: FieldInfo, option: Option, *, show_defaul
         for value, text in option.switches:
             group.add_argument(f"--{value}", action="store_const", const=value, help=text, **common)
         return
+    flag = name.replace("_", "-")
+    if field.annotation is bool and not option.negatable:
+        text = _help(field, show_default=False)
+        action = "store_false" if field.default else "store_true"
+        group.add_argument(f"--no-{flag}" if field.default else f"--{flag}", action=action, help=text, **common)
+        return
     common |= {"help": _help(field, show_default=show_default), "required": field.is_required()}
-    group.add_argument(f"--{name.replace('_', '-')}", **common, **_value(name, field, option))
+    group.add_argument(f"--{flag}", **common, **_value(name, field, option))
 
 
 def _value(name: str, field: FieldInfo, option: Option) -> dict[str, Any]:
     """What argparse must know of the values of a field."""
     kind = field.annotation
-    if kind is bool:
+    if kind in (bool, bool | None):
         return {"action": argparse.BooleanOptionalAction}
     keywords: dict[str, Any] = {}
     if get_origin(kind) is tuple and option.repeatable:
@@ -100,7 +109,7 @@ def _help(field: FieldInfo, *, show_default: bool) -> str:
     text = " ".join((field.description or "").split())
     if not show_default:
         text = text.split(" (default")[0]
-    elif "default" not in text and not field.is_required() and field.default not in (None, ()):
+    elif "default" not in text and not field.is_required() and field.default not in (None, (), ""):
         text += f" (default: {_shown(field.default)})"
     return text.replace("%", "%%")
 
