@@ -80,13 +80,25 @@ def _groups_of(sessions: Iterable[Session]) -> Iterator[Group]:
             yield clips_of_class.query
 
 
-def _missing(chain: ChainConfig, groups: Sequence[Group]) -> Sequence[Group]:
-    """The groups with an array that the store lacks; all of them if only a node with a GPU can look it up."""
+def _missing(chain: ChainConfig, groups: Sequence[Group], planned: set[str]) -> Sequence[Group]:
+    """The groups with an array that the store lacks; all of them if only a node with a GPU can look it up.
+
+    Args:
+        chain: that uses them.
+        groups: of clips.
+        planned: addresses of arrays that another chain computes; those of this one are added.
+    """
     if not _can_run(chain):
         return groups
     features = open_features(chain)[0]
     learner = _learner(chain, features)
-    return [group for group in groups if not all(map(features.has, learner.requests(group)))]
+    missing = []
+    for group in groups:
+        requests = [one for one in learner.requests(group) if one.address not in planned and not features.has(one)]
+        planned.update(one.address for one in requests)
+        if requests:
+            missing.append(group)
+    return missing
 
 
 def embedding_seconds(plan: Plan) -> float:
@@ -96,8 +108,8 @@ def embedding_seconds(plan: Plan) -> float:
 
 def _work(plan: Plan) -> list[tuple[ChainConfig, Sequence[Group]]]:
     """Chains, and the groups with an array that the store lacks."""
-    groups = _groups(plan)
-    return [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, groups))]
+    groups, planned = _groups(plan), set[str]()
+    return [(chain, missing) for chain in _chains(plan) if (missing := _missing(chain, groups, planned))]
 
 
 def _seconds_of(work: Sequence[tuple[ChainConfig, Sequence[Group]]]) -> float:
@@ -105,12 +117,16 @@ def _seconds_of(work: Sequence[tuple[ChainConfig, Sequence[Group]]]) -> float:
 
 
 def _seconds(chain: ChainConfig, groups: Sequence[Group]) -> float:
-    """Estimated time of this process for the groups, from the time of the first one; infinite if it lacks the GPU."""
+    """Estimated time of this process for the groups, from the time of the second one; infinite if it lacks the GPU."""
     if not _can_run(chain):
         return math.inf
+    values = chain.model_dump(mode="json")
+    _compute((values, groups[:1]))  # slower than the others: it loads the network
+    if len(groups) == 1:
+        return 0.0
     started = time.perf_counter()
-    _compute((chain.model_dump(mode="json"), groups[:1]))
-    return (time.perf_counter() - started) * sum(map(len, groups)) / len(groups[0])
+    _compute((values, groups[1:2]))
+    return (time.perf_counter() - started) * sum(map(len, groups[2:])) / len(groups[1])
 
 
 def _compute(work: tuple[dict[str, Any], Sequence[Group]]) -> None:
