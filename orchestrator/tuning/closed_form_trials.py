@@ -19,6 +19,7 @@ from trainables.methods.registry import find_method
 from trainables.records import SessionRecord
 from trainables.session_chain import Chain
 
+FIRST = 3  # trials that are no measure of the others: they load networks, and embed what all read
 SECONDS = 180.0  # of CPU time, for the embeddings and for the trials: if more is expected, they are left to workers
 
 
@@ -43,10 +44,14 @@ def is_closed_form(plan: Plan) -> bool:
 
 def run_closed_form_trials(plan: Plan, budget: Budget, monitor: TuneMonitor) -> TrialOutcomes | None:
     """Runs the trials one after the other; see `orchestrator.tuning.in_process.run_in_process`."""
-    started = time.process_time()
+    started: list[float] = []
 
     def worthwhile(done: int, total: int) -> bool:
-        return not done or (time.process_time() - started) * total / done <= SECONDS
+        """Whether the remaining trials take at most `SECONDS`, as the ones after the first few did."""
+        started.append(time.process_time())
+        if done <= FIRST:
+            return True
+        return (started[-1] - started[FIRST]) / (done - FIRST) * (total - done) <= SECONDS
 
     return run_in_process(plan, budget, monitor, _steps, worthwhile)
 

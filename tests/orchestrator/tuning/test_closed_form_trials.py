@@ -71,6 +71,7 @@ def test_a_long_sweep_is_left_to_workers(tones: Path, tmp_path: Path, monkeypatc
     """What was completed is in the store."""
     its_plan = plan(tones, tmp_path)
     monkeypatch.setattr(closed_form_trials, "SECONDS", 0.0)
+    monkeypatch.setattr(closed_form_trials, "FIRST", 0)
     assert not is_closed_form(its_plan), "embedding takes longer"
     with TuneMonitor([]) as monitor:
         assert run_closed_form_trials(its_plan, Budget(None), monitor) is None
