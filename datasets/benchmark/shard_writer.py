@@ -20,8 +20,10 @@ from datasets.benchmark.clips import Clip
 from datasets.benchmark.hub_features import HUB_KEY, hub_features
 from datasets.benchmark.manifest import FileIdentity, ShardEntry
 from datasets.benchmark.shards import GROUPS_KEY, PLAIN_SCHEMA, SCHEMA
+from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location
+from datasets.utils.text import printable
 
 ROW_GROUP = 64
 
@@ -206,10 +208,17 @@ class _DigestFile(io.RawIOBase):
 
 
 def _noting_groups(clips: Iterable[Clip], groups: dict[str, str]) -> Iterator[Clip]:
-    """Yields the clips, and adds the group of each recording to `groups`, by source."""
+    """Yields the clips, and adds the group of each recording to `groups`, by source.
+
+    Raises:
+        EarshotError: a recording has several groups, of which a shard can store one only.
+    """
     for clip in clips:
-        if clip.group is not None:
-            groups[clip.source] = clip.group
+        if clip.group is not None and (known := groups.setdefault(clip.source, clip.group)) != clip.group:
+            raise EarshotError(
+                f"{printable(clip.source)}: expected one group of the recording, found {printable(known)!r} and "
+                f"{printable(clip.group)!r}; give all its clips the same group"
+            )
         yield clip
 
 

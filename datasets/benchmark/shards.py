@@ -51,7 +51,8 @@ GROUPS_KEY = "earshot.groups"
 """Metadata key of the groups of a shard's recordings: a JSON object of groups by source."""
 
 _PREPARE_AGAIN = "prepare the benchmark again with --force"
-_READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What reading a damaged Parquet file raises."""
 """Raised by pyarrow for files that are unreadable or damaged, also in their footers."""
 
 _TABLE_COLUMNS = ["clip_id", "split", "label", "class_name"]
@@ -258,7 +259,7 @@ class Shards:
                 first = ends[group] - sizes[group]
                 for index in np.flatnonzero(groups == group):
                     yield int(index), content[int(shard_rows[index] - first)].as_py()
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise self._unreadable(number, error) from None
 
     def _row_group(self, number: int, group: int) -> pa.Array:
@@ -328,7 +329,7 @@ class Shards:
             groups = json.loads(text)
             if not isinstance(groups, dict) or not all(isinstance(group, str) for group in groups.values()):
                 raise ValueError("its groups are not text")
-        except (*_READ_ERRORS, ValueError, RecursionError) as error:
+        except (*READ_ERRORS, ValueError, RecursionError) as error:
             raise self._unreadable(number, error) from None
         return groups
 
@@ -354,7 +355,7 @@ class Shards:
             if any(column.null_count for column in columns.columns):
                 raise pa.ArrowInvalid("a value is missing")
             return columns.to_pydict()
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise self._unreadable(number, error) from None
 
     def _decode(self, content: bytes | None, entry: ShardEntry, position: int) -> np.ndarray:
@@ -372,5 +373,14 @@ class Shards:
         return samples
 
     def _unreadable(self, number: int, error: BaseException) -> EarshotError:
-        location = self.root / self.manifest.shards[number].file
-        return EarshotError(f"{location}: not readable ({one_line(error)}); {_PREPARE_AGAIN}")
+        return unreadable(self.root / self.manifest.shards[number].file, error)
+
+
+def unreadable(location: Location, error: BaseException) -> EarshotError:
+    """The error for a shard that cannot be read.
+
+    Args:
+        location: of the shard.
+        error: one of `READ_ERRORS`.
+    """
+    return EarshotError(f"{location}: not readable ({one_line(error)}); {_PREPARE_AGAIN}")

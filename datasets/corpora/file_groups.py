@@ -65,6 +65,7 @@ def check_groups(
     splits: Mapping[str, Mapping[str, str]],
     options: FileClipOptions,
     rule: str = "",
+    advice: str = "remove these folders, or give another pattern (none: split by file)",
 ) -> None:
     """Checks that every class has a group in train and one in test.
 
@@ -73,6 +74,7 @@ def check_groups(
         splits: by class, the split of each file.
         options: of the corpus.
         rule: what makes the groups, for the message (default: --group-from).
+        advice: what to do apart from more recordings, for the message.
 
     Raises:
         EarshotError: names all classes without.
@@ -90,7 +92,7 @@ def check_groups(
         problem = f"groups shared with other classes such that {names} get only one of the two"
     raise EarshotError(
         f"{rule}: expected at least one group to train and one to test in every class, found {problem}; add "
-        "recordings, remove these folders, or give another pattern (none: split by file)"
+        f"recordings, {advice}"
     )
 
 

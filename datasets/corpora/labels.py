@@ -1,11 +1,12 @@
 """The labels of recordings: which one of several is meant, and which are probably mistakes."""
 
+import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from datasets.utils.text import printable
+from datasets.utils.text import plural, printable
 
 MAX_LABEL = 1000
 """Characters of a label: a longer one is a cell of another column, or a quote that was not closed."""
@@ -44,6 +45,39 @@ def label_doubts(labels: Iterable[tuple[str, str]], column: str) -> Iterator[str
             yield f"{column}: a label that looks like a missing value, {text}; empty these cells"
     if len(found) == 1:
         yield f"{column}: {next(iter(found.values()))} is the only class; check which column is the class"
+
+
+def overlap_doubts(parts: Iterable[tuple[str, tuple[float, float] | None, str, str]]) -> Iterator[str]:
+    """Yields a sentence if parts of a recording overlap that have different labels; their clips would share audio.
+
+    Args:
+        parts: recording, begin and end in seconds (None: all of it), label and place of each.
+    """
+    of_recording: dict[str, list[tuple[tuple[float, float], str, str]]] = {}
+    for path, seconds, label, place in parts:
+        of_recording.setdefault(path, []).append((seconds or (0.0, math.inf), label, place))
+    found = [(path, pair) for path, of_path in of_recording.items() if (pair := _overlap(of_path))]
+    if found:
+        path, pair = found[0]
+        first, second = (
+            f"{printable(label)!r} ({'all of it' if end == math.inf else f'{start:g} to {end:g} s'}, {place})"
+            for (start, end), label, place in pair
+        )
+        yield (
+            f"{plural(len(found), 'recording')} with parts that overlap and have different labels, such as "
+            f"{printable(path)}: {first} and {second}; correct the table"
+        )
+
+
+def _overlap(parts: list[tuple[tuple[float, float], str, str]]) -> list[tuple[tuple[float, float], str, str]]:
+    """Two parts of one recording with different labels, the earlier one first; none if these do not overlap."""
+    parts = sorted(parts)
+    last = parts[0]  # up to now, that with the latest end; parts with another label end before it begins
+    for part in parts:
+        if part[1] != last[1] and part[0][0] < last[0][1]:
+            return [last, part]
+        last = max(last, part, key=lambda one: one[0][1])
+    return []
 
 
 def spelling_doubts(classes: Mapping[str, Sequence[str]]) -> Iterator[str]:

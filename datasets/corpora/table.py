@@ -10,7 +10,7 @@ the same clips. Groups (`--group-column`) are in one split as a whole.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,16 @@ from datasets.corpora.short_recordings import short_recordings
 from datasets.corpora.split_lists import GivenSplits, in_source
 from datasets.corpora.splits import split_files, split_groups
 from datasets.corpora.table_columns import guess_columns, single_group
+from datasets.corpora.table_files import file_stamps, only_table, read_rows, table_names
 from datasets.corpora.table_options import COLUMN_FIELDS, NONE, TableOptions
 from datasets.corpora.table_rows import LabelledRow, LabelledRows, labelled_rows
 from datasets.corpora.table_splits import chosen_folds
-from datasets.tables.filters import matching_rows
-from datasets.tables.read_table import SEPARATORS, read_table
-from datasets.tables.table import Table, joined
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
-from datasets.utils.posix_path import suffix
 from datasets.utils.text import first_few, plural, printable
 
 _LONGEST_NUMBER = 4000
 """Digits of a label that is sorted as a number; Python converts at most 4300."""
-_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ class TableCorpus(Corpus[TableOptions]):
         try:
             return options.model_dump(mode="json") | {"csv": [file_digest(path) for path in options.csv]}
         except OSError as error:
-            raise EarshotError(f"{_names(options)}: cannot be read ({error.strerror}); check --csv") from None
+            raise EarshotError(f"{table_names(options)}: cannot be read ({error.strerror}); check --csv") from None
 
     def inventory(self, source: Path, options: TableOptions) -> Inventory:
         """Lists the recordings in formats that libsndfile reads, with --ffmpeg also in those that ffmpeg reads."""
@@ -78,8 +74,8 @@ class TableCorpus(Corpus[TableOptions]):
     def resolve(self, source: Path, inventory: Inventory, options: TableOptions) -> TableOptions:
         """Finds the table and the columns that the options leave open; the paths of tables become absolute."""
         found: dict[str, Any] = {"csv": tuple(in_source(source, path) for path in options.csv)}
-        found["csv"] = found["csv"] or (_only_table(source, inventory),)
-        table = _read(_updated(options, found))
+        found["csv"] = found["csv"] or (only_table(source, inventory),)
+        table = read_rows(_updated(options, found))
         if not len(table):
             raise EarshotError(f"{table.name}: expected rows below the header, found none; check --csv")
         found |= guess_columns(table, _index(inventory, options.audio_extension), options)
@@ -136,13 +132,15 @@ class TableCorpus(Corpus[TableOptions]):
             warnings.append(f"classes left out by --min-files {options.min_files}: {first_few(found, 100)}")
         if unnamed := {file.path for file in inventory.files} - {row.path for row in read.rows}:
             warnings.append(f"{plural(len(unnamed), 'recording')} without a row that is used, left out")
+        used = {part.path for part in parts}
+        listed = replace(inventory, files=tuple(file for file in inventory.files if file.path in used))
         return Plan(
             units=tuple(_units(parts)),
             classes=tuple(names),
             sample_rate=options.sample_rate,
             num_samples=options.num_samples,
             rejected=read.rejected,
-            warnings=(*warnings, *format_warnings(source, inventory, options.sample_rate)),
+            warnings=(*warnings, *format_warnings(source, listed, options.sample_rate)),
             notes=(
                 ("columns", _describe_columns(options, given)),
                 ("groups", _describe_groups(classes, options)),
@@ -166,23 +164,26 @@ class TableCorpus(Corpus[TableOptions]):
         return short_recordings(rejected, options.min_seconds)
 
     def _rows(self, inventory: Inventory, options: TableOptions) -> LabelledRows:
-        return _labelled_rows(_before_groups(options), _stamps(options), inventory)
+        return _labelled_rows(_before_groups(options), file_stamps(options), inventory)
 
     def _classes(self, inventory: Inventory, options: TableOptions) -> _Classes:
         if options.group_from in (GUESS, NO_GROUPS):  # no difference in the classes
             options = _before_groups(options)
-        return _classes(options, _stamps(options), inventory)
+        return _classes(options, file_stamps(options), inventory)
 
     def _check_sizes(self, read: LabelledRows, classes: _Classes, options: TableOptions) -> None:
         if not classes.rows:
             problem = f"; {read.rejected[0].file}: {read.rejected[0].reason}" if read.rejected else ""
-            raise EarshotError(f"{_names(options)}: expected rows with a label and a recording, found none{problem}")
+            raise EarshotError(
+                f"{table_names(options)}: expected rows with a label and a recording, found none{problem}"
+            )
         small = [name for name in _ordered(classes.rows) if len(classes.rows[name]) < 2]
         if small:
             found = [f"{printable(name)!r}" for name in small]
             raise EarshotError(
-                f"{_names(options)}: expected at least two usable rows of every class (one to train, one to test), "
-                f"found one of {first_few(found, 100)}; add recordings, or leave these classes out with --min-files 2"
+                f"{table_names(options)}: expected at least two usable rows of every class (one to train, one to "
+                f"test), found one of {first_few(found, 100)}; add recordings, or leave these classes out with "
+                "--min-files 2"
             )
 
 
@@ -196,24 +197,10 @@ def _before_groups(options: TableOptions) -> TableOptions:
     return _updated(options, {"group_from": GUESS})
 
 
-def _only_table(source: Path, inventory: Inventory) -> Path:
-    found = [path for path in inventory.others if suffix(path).lower() in _TABLES]
-    if len(found) == 1:
-        return in_source(source, Path(found[0]))
-    named = first_few([printable(path) for path in found]) or "none"
-    raise EarshotError(f"{printable(str(source))}: expected one table in it, found {named}; give it with --csv")
-
-
-def _stamps(options: TableOptions) -> tuple[tuple[int, int], ...]:
-    """Size and modification time of the tables: a table that changes is read again."""
-    found = [path.stat() if path.is_file() else None for path in options.csv]
-    return tuple((status.st_size, status.st_mtime_ns) if status else (0, 0) for status in found)
-
-
 # `resolve`, `doubts` and `plan` need the same rows; for 100,000 of them each reading takes about a second.
 @lru_cache(maxsize=2)
 def _labelled_rows(options: TableOptions, stamps: tuple[tuple[int, int], ...], inventory: Inventory) -> LabelledRows:
-    return labelled_rows(_read(options), inventory, _index(inventory, options.audio_extension), options)
+    return labelled_rows(read_rows(options), inventory, _index(inventory, options.audio_extension), options)
 
 
 # As `_labelled_rows`; the groups of 300,000 recordings may take ten seconds to divide.
@@ -238,38 +225,15 @@ def _classes(options: TableOptions, stamps: tuple[tuple[int, int], ...], invento
     if not read.rows or read.rows[0].split is None:
         return _Classes(rows, groups, None, options)
     splits = {name: {key: str(row.split) for key, row in of_class.items()} for name, of_class in rows.items()}
-    option = "--split-column" if options.split_column not in (None, NONE) else "--test-folds and --val-folds"
+    option = f"--test-folds and --val-folds ({_place(options, options.fold_column)})"
+    if options.split_column not in (None, NONE):
+        option = f"--split-column ({_place(options, options.split_column)})"
     return _Classes(rows, groups, GivenSplits(splits, (), option), options)
 
 
-def _read(options: TableOptions) -> Table:
-    """The rows that the filter keeps."""
-    separator = options.separator and SEPARATORS.get(options.separator, options.separator)
-    header = tuple(name.strip() for name in options.header.split(",")) if options.header else ()
-    table = _read_all(options.csv, _stamps(options), separator, options.encoding, header)
-    if options.filter is None:
-        return table
-    rows = matching_rows(table, options.filter)
-    if not rows:
-        raise EarshotError(
-            f"--filter: expected rows of {table.name} that match, found none of {len(table)}; check the values"
-        )
-    return table.select(rows)
-
-
-@lru_cache(maxsize=2)
-def _read_all(
-    paths: tuple[Path, ...],
-    stamps: tuple[tuple[int, int], ...],
-    separator: str | None,
-    encoding: str,
-    header: tuple[str, ...],
-) -> Table:
-    return joined([read_table(path, separator, encoding, header) for path in paths])
-
-
-def _names(options: TableOptions) -> str:
-    return ", ".join(printable(str(path)) for path in options.csv)
+def _place(options: TableOptions, column: str | None) -> str:
+    """Names a column of the tables in a message about several of its rows."""
+    return f"column {printable(str(column))} of {table_names(options)}"
 
 
 @lru_cache(maxsize=2)
@@ -296,7 +260,7 @@ def _unused_groups(inventory: Inventory, options: TableOptions) -> str | None:
     """A warning about a column that `resolve` would have guessed as groups if they could be divided into splits."""
     if "group_from" in options.model_fields_set and options.group_from != GUESS:
         return None
-    table, index = _read(options), _index(inventory, options.audio_extension)
+    table, index = read_rows(options), _index(inventory, options.audio_extension)
     if options.group_column is None:
         column = single_group(table, options)
         return column and f"column {printable(column)} looks like groups, but has only one: not used"
@@ -339,12 +303,14 @@ def _splits(classes: _Classes, options: TableOptions) -> dict[str, dict[str, str
     splits = dict(classes.split_groups)
     for name in classes.rows.keys() - classes.groups.keys():
         splits[name] = split_files(list(classes.rows[name]), options.train, options.val, options.split_seed)
-    rule = ""
+    rule, change = f"--group-from {printable(options.group_from)}", "give another pattern (none: split by file)"
     if options.group_column not in (None, NONE):
-        rule = f"--group-column {printable(str(options.group_column))}"
+        rule = f"--group-column {printable(str(options.group_column))} of {table_names(options)}"
+        change = "give another column (none: split by file)"
     elif options.start_column not in (None, NONE) and options.group_from == NO_GROUPS:
-        rule = "recordings with several labelled parts"
-    check_groups(classes.groups, splits, options, rule)
+        rule = f"recordings with several labelled parts ({table_names(options)})"
+        change = "correct the table"
+    check_groups(classes.groups, splits, options, rule, f"leave these classes out with --filter, or {change}")
     return splits
 
 

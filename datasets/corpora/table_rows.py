@@ -8,7 +8,7 @@ from datasets.audio.ffmpeg import needs_ffmpeg
 from datasets.corpora.file_index import AmbiguousError, FileIndex
 from datasets.corpora.file_labels import FileLabels
 from datasets.corpora.inventory import Inventory, Rejection
-from datasets.corpora.labels import MAX_LABEL, WHOLE, label_doubts, most_specific
+from datasets.corpora.labels import MAX_LABEL, WHOLE, label_doubts, most_specific, overlap_doubts
 from datasets.corpora.table_options import NONE, TableOptions
 from datasets.corpora.table_splits import given_splits
 from datasets.tables.table import LIST_SEPARATOR, Table, present, shorten
@@ -98,6 +98,7 @@ class _Reader:
         groups = self._groups()
         spans = self._spans()
         merged: dict[tuple[str, tuple[float, float] | None], tuple[int, list[str]]] = {}
+        recordings: dict[str, int] = {}  # the first row of each
         repeated = 0
         reason = f"no label in column {options.label_column}"
         if options.label_column is None:
@@ -111,7 +112,8 @@ class _Reader:
                 self._reject(row, path, reason)
                 continue
             first, known = merged.setdefault((path, spans[row]), (row, []))
-            self._check_repeated(row, first, path, splits, groups)
+            self._check_repeated(row, first, splits)
+            self._check_group(row, recordings.setdefault(path, row), path, groups)
             repeated += bool(known) and set(found) <= set(known)
             known += [label for label in dict.fromkeys(found) if label not in known]
         self._check_missing(files)
@@ -126,34 +128,35 @@ class _Reader:
                 rows.append(LabelledRow(row, self._place(row), path, label, split, groups(row, path), seconds))
         rejected = tuple(sorted(self._rejected, key=lambda rejection: rejection.file))
         column = f"column {printable(options.label_column)}" if options.label_column else "--label-from"
-        doubts = tuple(label_doubts(((row.label, row.place) for row in rows), column))
-        return LabelledRows(tuple(rows), rejected, tuple(self._warnings), doubts)
+        doubts = [
+            *label_doubts(((row.label, row.place) for row in rows), column),
+            *overlap_doubts((row.path, row.seconds, row.label, row.place) for row in rows),
+        ]
+        return LabelledRows(tuple(rows), rejected, tuple(self._warnings), tuple(doubts))
 
-    def _check_repeated(
-        self,
-        row: int,
-        first: int,
-        path: str,
-        splits: Sequence[str] | None,
-        groups: Callable[[int, str], str | None],
-    ) -> None:
-        """Checks that a row of the recording, or part, of an earlier row has its split and group."""
-        options = self._options
+    def _check_repeated(self, row: int, first: int, splits: Sequence[str] | None) -> None:
+        """Checks that a row of the recording, or part, of an earlier row has its split."""
         if splits and splits[row] != splits[first]:
+            options = self._options
             column = options.fold_column if options.split_column in (None, NONE) else options.split_column
-        elif groups(row, path) != groups(first, path):
-            column = options.group_column
-        else:
-            return
-        name = str(column)
-        expected = (
-            f"{shorten(self._table.columns[name][first])} as in {self._place(first)}, which has this recording, too"
-        )
-        raise self._table.error(row, name, expected)
+            raise self._table.error(row, str(column), self._as_first(first, str(column)))
 
-    def _reject(self, row: int, file: str, reason: str) -> None:
+    def _check_group(self, row: int, first: int, path: str, groups: Callable[[int, str], str | None]) -> None:
+        """Checks that a row has the group of the first row of its recording: a recording is in one split."""
+        if groups(row, path) != groups(first, path):
+            column, advice = str(self._options.group_column), "fix the table"
+            if self._options.start_column not in (None, NONE):
+                advice += ", or give --group-column none (the parts of each recording are a group)"
+            raise self._table.error(row, column, self._as_first(first, column), advice)
+
+    def _as_first(self, first: int, column: str) -> str:
+        cell = shorten(self._table.columns[column][first])
+        return f"{cell} as in {self._place(first)}, which has this recording, too"
+
+    def _reject(self, row: int, file: str, reason: str, column: str = "") -> None:
         name = printable(file if len(file) <= MAX_NAME else f"{file[:MAX_NAME]}...")
-        self._rejected.append(Rejection(name, printable(f"{reason} ({self._place(row)})")))
+        place = f"{self._place(row)}, column {column}" if column else self._place(row)
+        self._rejected.append(Rejection(name, printable(f"{reason} ({place})")))
 
     def _place(self, row: int) -> str:
         return self._table.places[row].rpartition("/")[2]
@@ -173,9 +176,8 @@ class _Reader:
         if path is None:
             self._missing.append(row)
             other = needs_ffmpeg(cell + (self._options.audio_extension or "")) and not self._options.ffmpeg
-            self._reject(
-                row, cell, "not found among the formats that are read without --ffmpeg" if other else "not found"
-            )
+            problem = "not found among the formats that are read without --ffmpeg" if other else "not found"
+            self._reject(row, cell, problem, column)
         elif reason := self._unusable.get(printable(path)):
             self._reject(row, path, reason)
             return None

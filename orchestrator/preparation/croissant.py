@@ -4,6 +4,7 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html. Records a
 that has the file: `mlcroissant.Dataset("data/mine/croissant.json").records("clips")`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from datasets.utils.text import plural
 from orchestrator.preparation.dataset_card import SHARDS
 
 CROISSANT = "croissant.json"
+_MARK = "earshot-prepare-sha256-"
+"""Before the digest of the other content, in the property `identifier`: a file that was edited is not replaced."""
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 
 _CONTEXT = {
@@ -85,7 +88,20 @@ def croissant(manifest: Manifest, preset: Preset | None) -> str:
         ],
         "recordSet": [_splits(manifest), _classes(manifest), _clips()],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps({**content, "identifier": _MARK + _digest(content)}, indent=1) + "\n"
+
+
+def is_unedited(text: bytes) -> bool:
+    """Whether a croissant.json is as `prepare` wrote it."""
+    try:
+        content = json.loads(text)
+        return isinstance(content, dict) and content.pop("identifier", None) == _MARK + _digest(content)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _splits(manifest: Manifest) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
-from orchestrator.preparation.croissant import CROISSANT
+from orchestrator.preparation.croissant import CROISSANT, is_unedited
 from orchestrator.preparation.dataset_card import CARD, MARK
 from orchestrator.preparation.split_files import remove_split_files
 
@@ -32,6 +32,7 @@ class OutputFolder:
 
     def __init__(self, root: Location) -> None:
         self.root = root
+        self._in_use = False  # whether shards may be written, by workers even after an error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -45,13 +46,31 @@ class OutputFolder:
         """
         check_contents(self.root, {LOCK, FILE_NAME}, "a benchmark")
         if self.root.local is None:
+            # stays even if nothing else is written: another run may rely on it
             (self.root / LOCK).write(b"made by orchestrator.prepare")  # not a lock, but marks the folder as ours
             with _one_line_errors(str(self.root)):
                 yield
             return
-        with lock_folder(self.root.local, LOCK):
+        missing = [path for path in (self.root.local, *self.root.local.parents) if not path.exists()]
+        fresh = not (self.root.local / LOCK).exists()
+        with lock_folder(self.root.local, LOCK), self._removed_after_errors(missing) if fresh else nullcontext():
             (self.root.local / "shards").mkdir(exist_ok=True)
             yield
+
+    @contextmanager
+    def _removed_after_errors(self, created: Sequence[Path]) -> Iterator[None]:
+        """Removes the lock file, `shards` and `created` if the block raises before it has written anything."""
+        try:
+            yield
+        except BaseException:
+            root = Path(self.root.address)
+            with suppress(OSError):  # such as a folder that is not empty
+                if not self._in_use and {path.name for path in root.iterdir()} == {LOCK, "shards"}:
+                    (root / "shards").rmdir()
+                    (root / LOCK).unlink()
+                    for folder in created:
+                        folder.rmdir()
+            raise
 
     def manifest(self, force: bool) -> Manifest | None:
         """The existing manifest; None if there is none, or if it is unreadable and `force` is set."""
@@ -94,6 +113,7 @@ class OutputFolder:
         If there is a manifest, shards whose digest differs from it are removed: preparing again because of damage must
         not reuse the damaged shard.
         """
+        self._in_use = True
         digests = {entry.file: entry.sha256 for entry in manifest.shards} if manifest else {}
         for name in (self.root / "shards").files():
             match, place = _SHARD.fullmatch(name), self.root / "shards" / name
@@ -106,9 +126,10 @@ class OutputFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        for name in (FILE_NAME, CROISSANT):
-            (self.root / name).remove()
+        (self.root / FILE_NAME).remove()
         remove_split_files(self.root)
+        if self.may_replace_croissant():
+            (self.root / CROISSANT).remove()
         if self.may_replace_card():
             (self.root / CARD).remove()
 
@@ -116,6 +137,13 @@ class OutputFolder:
         """Whether there is no README.md, or one that `prepare` made."""
         try:
             return (self.root / CARD).size() is None or MARK.encode() in (self.root / CARD).read_bytes()
+        except OSError:  # such as a folder
+            return False
+
+    def may_replace_croissant(self) -> bool:
+        """Whether there is no croissant.json, or one that is as `prepare` made it."""
+        try:
+            return (self.root / CROISSANT).size() is None or is_unedited((self.root / CROISSANT).read_bytes())
         except OSError:  # such as a folder
             return False
 

@@ -320,18 +320,23 @@ def _write_card(
     """Writes what describes the benchmark to others, and the files of the splits if they were asked for.
 
     Returns:
-        The classes, and a warning if README.md was written by the user.
+        The classes, and warnings if README.md or croissant.json were written or edited by the user.
     """
     classes = class_rows(request.out)
     if request.settings.split_files and not has_split_files(request.out, manifest):
         write_split_files(request.out, manifest)
-    (request.out / CROISSANT).write(croissant(manifest, find_preset(request.settings.corpus)).encode())
-    if not folder.may_replace_card():
-        return classes, (f"{CARD} was not made by earshot prepare, so it is kept as it is; move it away for a new one",)
     preset, files = find_preset(request.settings.corpus), has_split_files(request.out, manifest)
+    kept: tuple[str, ...] = ()
+    if folder.may_replace_croissant():
+        (request.out / CROISSANT).write(croissant(manifest, preset).encode())
+    else:
+        kept = (f"{CROISSANT} is not as earshot prepare made it, so it is kept as it is; move it away for a new one",)
+    if not folder.may_replace_card():
+        card = f"{CARD} was not made by earshot prepare, so it is kept as it is; move it away for a new one"
+        return classes, (*kept, card)
     card = dataset_card(manifest, classes, rejected, preset, split_files(manifest) if files else None)
     (request.out / CARD).write(card.encode())
-    return classes, ()
+    return classes, kept
 
 
 def _lacks_description(request: _Request, manifest: Manifest) -> bool:

@@ -32,7 +32,7 @@ class ClipContent(NamedTuple):
     """A clip that may be a duplicate.
 
     Attributes:
-        digest: of its audio, see `datasets.benchmark.audit.content_digest`.
+        digest: of its audio, see `datasets.benchmark.measures.content_digest`.
     """
 
     clip_id: str

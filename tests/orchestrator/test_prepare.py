@@ -191,6 +191,7 @@ def test_errors_are_one_line_with_exit_status_2(
     assert main(["librispeech", "--source", str(source), "--out", str(tmp_path / "out"), *arguments]) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.startswith(message) and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_file_system_errors_are_one_line(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

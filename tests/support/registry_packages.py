@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+_NO_CONNECTION = ("after connection broken by", "ReadTimeoutError", "Failed to establish a new connection")
+"""How pip and its library urllib3 report a registry that does not answer."""
+
 
 def install(target: Path, requirements: Sequence[str]) -> Path:
     """Installs packages without what they depend on, which the test environment has.
 
-    Skips the test if the registry cannot be reached.
+    Skips the test if the registry cannot be reached; fails it if the installation fails for another reason.
 
     Args:
         target: folder of the packages.
@@ -26,7 +29,10 @@ def install(target: Path, requirements: Sequence[str]) -> Path:
     process = subprocess.run([*command, *more, *requirements], capture_output=True, text=True, timeout=300)
     if process.returncode:
         reason = (process.stderr.strip() or "no message").splitlines()[-1]
-        pytest.skip(f"needs {', '.join(requirements)} from the package registry: {reason}")
+        problem = f"needs {', '.join(requirements)} from the package registry: {reason}"
+        if any(text in process.stderr for text in _NO_CONNECTION):
+            pytest.skip(problem)
+        pytest.fail(problem)
     return target
 
 

@@ -363,6 +363,16 @@ def test_groups_are_stored_by_source_and_only_where_there_are_any(tmp_path: Path
     assert digests[0][1] == digests[1][1]  # a shard without groups has the same bytes as ever
 
 
+def test_a_recording_has_one_group(tmp_path: Path) -> None:
+    clips = [replace(clip(number, 0), group=group) for number, group in enumerate(("anna", "anna", "ben"))]
+    with pytest.raises(
+        EarshotError, match=r"^0\.wav: expected one group of the recording, found 'anna' and 'ben'; give"
+    ):
+        write_shard(tmp_path / "00000.parquet", clips, RATE)
+    assert list(tmp_path.iterdir()) == []
+    write_shard(tmp_path / "00000.parquet", clips[:2], RATE)
+
+
 def test_damaged_groups_are_reported(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     notes = {"earshot.groups": '{"0.wav": 3}'}

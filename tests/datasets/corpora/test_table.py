@@ -368,7 +368,7 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_line(tmp_path: Path) -
     (tmp_path / "audio/empty.wav").touch()
     plan = plan_of(tmp_path)
     assert plan.rejected == (
-        Rejection("10.wav", "not found (meta.csv: line 12)"),
+        Rejection("10.wav", "not found (meta.csv: line 12, column file)"),
         Rejection("audio/11.wav", "no label in column label (meta.csv: line 13)"),
         Rejection("audio/12.wav", "no label in column label (meta.csv: line 14)"),
         Rejection("audio/empty.wav", "zero bytes (meta.csv: line 16)"),
@@ -412,10 +412,12 @@ def test_mistakes_in_a_row_are_one_line(row: str, message: str, tmp_path: Path) 
         ({"fold_column": "label", "test_folds": "3"}, r"^--test-folds 3: expected folds of column label .* found dog,"),
         ({"fold_column": "label", "test_folds": "dog", "val_folds": "dog"}, r"^--val-folds dog: expected other folds"),
         ({"fold_column": "label", "test_folds": "dog,rain"}, r"expected a fold that is left for training, found none"),
-        ({"fold_column": "label"}, r"^--test-folds and --val-folds: expected at least one train and one test recording "
-         r"of every class, found 5 and 0 of class 'dog', 0 and 5 of class 'rain'; give other splits"),
-        ({"group_column": "label"}, r"^--group-column label: expected at least one group to train and one to test in "
-         r"every class, found only one in dog \(dog\), rain \(rain\)"),
+        ({"fold_column": "label"}, r"^--test-folds and --val-folds \(column label of .*/meta.csv\): expected at least "
+         r"one train and one test recording of every class, found 5 and 0 of class 'dog', 0 and 5 of class 'rain'; "
+         r"give other splits"),
+        ({"group_column": "label"}, r"^--group-column label of .*/meta.csv: expected at least one group to train and "
+         r"one to test in every class, found only one in dog \(dog\), rain \(rain\); add recordings, leave these "
+         r"classes out with --filter, or give another column \(none: split by file\)$"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit_the_table(options: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -484,6 +486,50 @@ def test_rows_of_one_recording_agree(
         EarshotError, match=rf"line 3: column {column}: expected '.*' as in meta.csv: line 2, which has"
     ):
         plan_of(tmp_path, **options)
+
+
+def test_parts_of_one_recording_with_several_groups_are_an_error(tmp_path: Path) -> None:
+    for number in range(6):
+        record(tmp_path / f"{number}.wav", 0.4)
+    rows = [f"{number},{start},{start + 0.1},{'ab'[start > 0]},s{number}" for number in range(6) for start in (0, 0.2)]
+    write_table(tmp_path, "file,start,end,label,speaker", *rows)
+    assert {clip.group for clip in clips_of(tmp_path)} == {f"s{number}" for number in range(6)}
+    for cell in ("s9", ""):
+        write_table(tmp_path, "file,start,end,label,speaker", *rows, f"2,0.3,0.4,b,{cell}")
+        message = (
+            r"/meta.csv: line 14: column speaker: expected 's2' as in meta.csv: line 6, which has this recording, "
+            rf"too, found '{cell}'; fix the table, or give --group-column none \(the parts of each recording are a "
+            r"group\)$"
+        )
+        with pytest.raises(EarshotError, match=message):
+            plan_of(tmp_path)
+        assert {clip.group for clip in clips_of(tmp_path, group_column="none")} == {f"{n}.wav" for n in range(6)}
+
+
+def test_overlapping_parts_with_different_labels_are_a_doubt(tmp_path: Path) -> None:
+    for number in range(4):
+        record(tmp_path / f"{number}.wav", 2.0)
+    rows = [f"{number},{span}" for number in range(4) for span in ("1,1.5,b", "0,1,a", "0.5,0.75,a", "1.5,2,a")]
+    write_table(tmp_path, "file,start,end,label", *rows)
+    assert doubts_of(tmp_path) == ""
+    write_table(tmp_path, "file,start,end,label", *rows, "3,0.9,1,b", "1,0.8,1.1,b")
+    assert doubts_of(tmp_path) == (
+        "2 recordings with parts that overlap and have different labels, such as 1.wav: 'a' (0 to 1 s, meta.csv: "
+        "line 7) and 'b' (0.8 to 1.1 s, meta.csv: line 19); correct the table"
+    )
+    write_table(tmp_path, "file,start,end,label", *rows, "2,,,b")
+    assert "1 recording with" in (found := doubts_of(tmp_path))
+    assert "2.wav: 'a' (0 to 1 s, meta.csv: line 11) and 'b' (all of it, meta.csv: line 18)" in found
+
+
+def test_rates_of_recordings_that_the_table_does_not_use_are_not_announced(tmp_path: Path) -> None:
+    two_classes(tmp_path)
+    soundfile.write(tmp_path / "other.wav", np.zeros(800), 8000)
+    unnamed = "1 recording without a row that is used, left out"
+    assert plan_of(tmp_path, sample_rate=16000).warnings == (unnamed,)
+    soundfile.write(tmp_path / "audio/3.wav", np.zeros(800), 8000)
+    found = plan_of(tmp_path, sample_rate=16000).warnings
+    assert found[0] == unnamed and found[1].startswith("1 recording below --sample-rate 16000, such as audio/3.wav at")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.shard_writer import write_again
 from datasets.benchmark.shards import Shards
 from datasets.corpora.registry import corpora
+from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator.preparation import split_files
 from orchestrator.preparation.units import unit_key, write_unit
@@ -142,6 +143,89 @@ def test_files_of_the_splits(
     assert {path: path.stat().st_mtime_ns for path in (benchmark / "splits").iterdir()} == times
     prepared(tmp_path, "out", "--force")  # may be another benchmark: the files would be out of date
     assert list((benchmark / "splits").iterdir()) == [] and "splits/" not in (benchmark / "README.md").read_text()
+
+
+def test_only_a_registry_that_does_not_answer_skips_a_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("NO_PROXY", "*")
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(pytest.skip.Exception, match=r"needs dill==0\.4\.1 from the package registry: ERROR: "):
+        install(tmp_path / "packages", ["dill==0.4.1"])
+    monkeypatch.setenv("PIP_INDEX_URL", tmp_path.as_uri())  # has no packages
+    with pytest.raises(pytest.fail.Exception, match=r"needs dill==0\.4\.1 from the package registry: ERROR: No match"):
+        install(tmp_path / "packages", ["dill==0.4.1"])
+
+
+def test_a_damaged_shard_is_named_and_the_files_of_the_splits_stay(
+    benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(split_files, "FILE_BYTES", 20_000)
+    prepared(tmp_path, "out", "--split-files")
+    before = {path.name: path.read_bytes() for path in (benchmark / "splits").iterdir()}
+    shard = benchmark / "shards/00001.parquet"
+    content = bytearray(intact := shard.read_bytes())
+    columns = pq.read_metadata(shard).row_group(0)
+    audio = next(c for c in map(columns.column, range(columns.num_columns)) if c.path_in_schema == "audio.bytes")
+    content[audio.data_page_offset + audio.total_compressed_size // 2] ^= 1
+    shard.write_bytes(content)
+    monkeypatch.setattr(split_files, "FILE_BYTES", 1 << 30)  # other names
+    command = ["folder", "--source", str(tmp_path / "in"), "--out", str(benchmark), "--clip-seconds=0.2"]
+    command += [f"--sample-rate={RATE}", "--split-files"]
+    capfd.readouterr()
+    assert main(command) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"error: {shard}: not readable (") and err.count("\n") == 1
+    assert err.endswith("; prepare the benchmark again with --force\n")
+    assert before.items() <= {path.name: path.read_bytes() for path in (benchmark / "splits").iterdir()}.items()
+    shard.write_bytes(b"PAR1" + bytes(len(intact) - 8) + b"PAR1")
+    with pytest.raises(EarshotError, match=rf"^{shard}: not readable \(.*--force$"):
+        split_files.write_split_files(Location.of(benchmark), Manifest.load(benchmark))
+    shard.write_bytes(intact)
+    assert main(command) == 0
+    names = sorted(path.name for path in (benchmark / "splits").iterdir())
+    assert names == [f"{split}-00000-of-00001.parquet" for split in ("test", "train", "validation")]
+
+
+def test_every_file_of_a_split_has_clips(benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest.load(benchmark)
+    for size in (1, 3_000, 7_000, 10_000, 20_000):
+        monkeypatch.setattr(split_files, "FILE_BYTES", size)
+        split_files.write_split_files(Location.of(benchmark), manifest)
+        rows = {path.name: pq.read_metadata(path).num_rows for path in (benchmark / "splits").iterdir()}
+        assert min(rows.values()) > 0 and sum(rows.values()) == manifest.clips.total
+        of_train = [count for name, count in rows.items() if name.startswith("train-")]
+        assert sum(of_train) == manifest.clips.train and max(of_train) - min(of_train) <= 1
+        assert split_files.has_split_files(Location.of(benchmark), manifest)
+
+
+def test_files_of_the_user_are_kept(benchmark: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    own = [benchmark / "splits" / name for name in ("mine.parquet", "x.aside", "train-00000-of-00009.parquet")]
+    (benchmark / "splits").mkdir()
+    for path in own:
+        pq.write_table(pq.read_table(benchmark / "shards/00000.parquet"), path)
+    contents = [path.read_bytes() for path in own]
+    croissant = benchmark / "croissant.json"
+    made = croissant.read_text()
+    prepared(tmp_path, "out", "--split-files")
+    prepared(tmp_path, "out", "--force", "--name=other")
+    assert [path.read_bytes() for path in own] == contents and len(list((benchmark / "splits").iterdir())) == 3
+    assert json.loads(croissant.read_text())["name"] == "other", "not edited, so it is replaced"
+    edited = json.loads(made) | {"license": "CC BY 4.0"}
+    croissant.write_text(json.dumps(edited))
+    own[-1].rename(benchmark / "splits/train-00000-of-00001.parquet")
+    capfd.readouterr()
+    prepared(tmp_path, "out", "--force")
+    assert json.loads(croissant.read_text()) == edited
+    assert (
+        "warning: croissant.json is not as earshot prepare made it, so it is kept as it is; " in capfd.readouterr().err
+    )
+    with pytest.raises(EarshotError, match=r"train-00000-of-00001.parquet: expected no file, or one that earshot"):
+        split_files.write_split_files(Location.of(benchmark), Manifest.load(benchmark))
+    croissant.unlink()
+    prepared(tmp_path, "out")
+    assert json.loads(croissant.read_text())["distribution"] == edited["distribution"]
 
 
 def test_mlcroissant_validates_and_reads_the_clips(

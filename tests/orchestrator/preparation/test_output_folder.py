@@ -11,7 +11,14 @@ import pytest
 from datasets.corpora.inventory import Rejection
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from orchestrator.preparation.output_folder import check_contents, check_rejected, lock_folder, read_rejected
+from orchestrator.preparation.output_folder import (
+    LOCK,
+    OutputFolder,
+    check_contents,
+    check_rejected,
+    lock_folder,
+    read_rejected,
+)
 from tests.support.prepare_processes import REPOSITORY
 
 HOLD = """
@@ -72,6 +79,34 @@ def test_only_empty_or_marked_folders_are_accepted(names: tuple[str, ...], valid
     else:
         with pytest.raises(EarshotError, match="expected an empty folder or a benchmark, found other files; choose"):
             check_contents(Location.of(tmp_path), {"mark", "other"}, "a benchmark")
+
+
+@pytest.mark.parametrize("before", ["nothing", "a folder", "a run"])
+def test_a_run_that_fails_before_it_writes_leaves_what_there_was(before: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a/b"
+    if before != "nothing":
+        folder.mkdir(parents=True)
+    if before == "a run":
+        (folder / LOCK).touch()
+    with pytest.raises(EarshotError, match="bad input"), OutputFolder(Location.of(folder)).locked():
+        assert (folder / LOCK).exists() and (folder / "shards").is_dir()
+        raise EarshotError("bad input")
+    expected = {"nothing": [], "a folder": ["a", "a/b"], "a run": ["a", "a/b", f"a/b/{LOCK}", "a/b/shards"]}
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == expected[before]
+    with OutputFolder(Location.of(folder)).locked():
+        assert (folder / LOCK).exists()
+
+
+@pytest.mark.parametrize("written", ["rejected.csv", "shards/00000.parquet", "source/a.wav", ""])
+def test_a_run_that_fails_later_can_be_resumed(written: str, tmp_path: Path) -> None:
+    place = Location.of(tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt), (folder := OutputFolder(place)).locked():
+        if written:
+            (place / written).write(b"x")
+        else:
+            folder.remove_stale(None, 1)  # workers may write from now on
+        raise KeyboardInterrupt
+    assert (tmp_path / "out" / LOCK).exists() and (tmp_path / "out/shards").is_dir()
 
 
 def test_too_many_rejected_files_are_an_error_and_listed(tmp_path: Path) -> None:
