@@ -128,10 +128,9 @@ class _Reader:
                 rows.append(LabelledRow(row, self._place(row), path, label, split, groups(row, path), seconds))
         rejected = tuple(sorted(self._rejected, key=lambda rejection: rejection.file))
         column = f"column {printable(options.label_column)}" if options.label_column else "--label-from"
-        doubts = [
-            *label_doubts(((row.label, row.place) for row in rows), column),
-            *overlap_doubts((row.path, row.seconds, row.label, row.place) for row in rows),
-        ]
+        doubts = list(label_doubts(((row.label, row.place) for row in rows), column))
+        if options.start_column not in (None, NONE):
+            doubts += overlap_doubts((row.path, row.seconds, row.label, row.place) for row in rows)
         return LabelledRows(tuple(rows), rejected, tuple(self._warnings), tuple(doubts))
 
     def _check_repeated(self, row: int, first: int, splits: Sequence[str] | None) -> None:
@@ -155,7 +154,7 @@ class _Reader:
 
     def _reject(self, row: int, file: str, reason: str, column: str = "") -> None:
         name = printable(file if len(file) <= MAX_NAME else f"{file[:MAX_NAME]}...")
-        place = f"{self._place(row)}, column {column}" if column else self._place(row)
+        place = f"{self._place(row)}: column {column}" if column else self._place(row)
         self._rejected.append(Rejection(name, printable(f"{reason} ({place})")))
 
     def _place(self, row: int) -> str:

@@ -94,7 +94,7 @@ def test_labelled_parts_are_trimmed_by_themselves(tmp_path: Path) -> None:
     clips = [item for item in items if isinstance(item, Clip)]
     assert [clip.start for clip in clips] == [4000] * 3 and all((clip.samples > 0.49).all() for clip in clips)
     plan_of = TableCorpus().plan(tmp_path, TableCorpus().inventory(tmp_path, TableOptions()), TableOptions())
-    reason = "not found among the formats that are read without --ffmpeg (t.csv: line 5, column file)"
+    reason = "not found among the formats that are read without --ffmpeg (t.csv: line 5: column file)"
     assert plan_of.rejected == (Rejection("d.m4a", reason),)
 
 

@@ -368,7 +368,7 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_line(tmp_path: Path) -
     (tmp_path / "audio/empty.wav").touch()
     plan = plan_of(tmp_path)
     assert plan.rejected == (
-        Rejection("10.wav", "not found (meta.csv: line 12, column file)"),
+        Rejection("10.wav", "not found (meta.csv: line 12: column file)"),
         Rejection("audio/11.wav", "no label in column label (meta.csv: line 13)"),
         Rejection("audio/12.wav", "no label in column label (meta.csv: line 14)"),
         Rejection("audio/empty.wav", "zero bytes (meta.csv: line 16)"),

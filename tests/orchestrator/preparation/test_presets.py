@@ -70,7 +70,7 @@ def test_a_bad_table_leaves_no_benchmark_and_names_the_line(tmp_path: Path, capf
     assert main(command) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1 and "10000 of 10004 files are unusable" in err
-    assert "(missing0: not found (t.csv: line 6, column file); ...); see " in err
+    assert "(missing0: not found (t.csv: line 6: column file); ...); see " in err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".prepare.lock", "rejected.csv", "shards"]
     table.write_text("\n".join(["file,label", *rows, "../4,a"]))
     assert main(command) == 2
@@ -100,7 +100,7 @@ def test_many_rejected_recordings_are_counted_and_listed_in_a_file(
         assert f"\n... and 2990 more: see {tmp_path / 'out/rejected.csv'}\n" in problems
         assert re.search(r"^files +3004, 3000 rejected", printed, re.M) and len(printed + problems) < 5000
     listed = (tmp_path / "out/rejected.csv").read_text().splitlines()
-    assert len(listed) == 3001 and listed[3000] == "missing2999,not found (t.csv: line 3005, column file)"
+    assert len(listed) == 3001 and listed[3000] == "missing2999,not found (t.csv: line 3005: column file)"
     assert (tmp_path / "out/README.md").stat().st_size < 10_000
 
 
