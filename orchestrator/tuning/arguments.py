@@ -30,9 +30,7 @@ def parser(description: str | None = None) -> CommandLine:
     """
     command = CommandLine("orchestrator.sweep", usage="%(prog)s [--config FILE] [options]", description=description)
     command.add_argument("--config", type=local_path, metavar="FILE", help="YAML with any of these settings")
-    command.add_argument(
-        "--resume", metavar="RUN", help="resume a run: its folder, its name in --runs, or latest"
-    )
+    command.add_argument("--resume", metavar="RUN", help="resume a run: its folder, its name in --runs, or latest")
     groups = add_options(command, SweepConfig)
     add_options(groups["protocol"], Protocol, exclude={"name"}, show_defaults=False)
     return command
