@@ -156,6 +156,8 @@ def facts(method: type[Learner]) -> Iterator[str]:
         yield "Clips that it keeps: every support clip."
     else:
         yield f"Exemplars: {needs.exemplars} clip of every old class." if needs.exemplars else "Exemplars: none."
+    if needs.new_classes > 1:
+        yield f"New classes of a session: at least {needs.new_classes}, because {needs.why}."
     if max(needs.shots, needs.base_shots) > 1:
         yield f"Support clips: at least {max(needs.shots, needs.base_shots)} of a base class, because {needs.why}."
     yield "Classes that leave: forgotten exactly." if method.forgets else "Classes that leave: still predicted."

@@ -140,7 +140,7 @@ class RepeatedEDE(EDE):
             self.train_base(session, self._chain.first_part(self.features.token_backbone), head, generator, orders)
         else:
             self.train_increment(session, head, self._chain.auxiliary_head(session.index), generator, orders)
-        self.remember(session)
+        self.store_classes(session)
 
     def _orders(self, session: Session) -> list[list[int]]:
         groups, _ = self.exemplars.with_support(session)

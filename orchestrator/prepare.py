@@ -119,7 +119,9 @@ def _add_corpus(command: CommandLine, corpus: Corpus[Any], preset: Preset | None
         help="also write a Parquet file for each split, as the Hugging Face hub shows them: clips are stored twice",
     )
     if corpus.reads_folder:
-        command.add_argument("--yes", action="store_true", help="go on although the folder does not look as expected")
+        command.add_argument(
+            "--yes", action="store_true", help="continue although the folder does not look as expected"
+        )
     command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
     title = f"options of {corpus.name}" + (", in place of those of the preset" if preset else "")
     add_options(command.add_argument_group(title), corpus.options_type, show_defaults=preset is None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.cli import CommandLine, as_program
-from datasets.utils.errors import EarshotError
+from datasets.utils.errors import EarshotError, error_line
 from datasets.utils.location import Location
 from datasets.utils.text import one_line, plural, printable
 from orchestrator.results.find_run import add_runs_argument, began, run_folders
@@ -47,36 +47,31 @@ def parser() -> CommandLine:
 
 def _row(folder: Path) -> dict[str, Any]:
     """What is known of a run; `error` if it cannot be read."""
-    row: dict[str, Any] = {"run": folder.name, "began": began(folder).isoformat()}
+    from orchestrator.results.choice import rank
     from orchestrator.results.run import Run
     from trainables.store.lease import Lease
 
+    row: dict[str, Any] = {"run": folder.name}
     try:
+        row["began"] = began(folder).isoformat()
         run = Run.load(folder)
-    except EarshotError as error:
-        return {**row, "error": str(error)}
+        lease = Lease(Location.of(folder) / ".lease")
+        ended = lease.holder() is None or lease.is_abandoned()
+    except (EarshotError, OSError) as error:
+        return {**row, "error": error_line(error).removeprefix("error: ")}
     records = list(run.trials.values())
-    lease = Lease(Location.of(folder) / ".lease")
-    ended = lease.holder() is None or lease.is_abandoned()
     states = ["interrupted" if ended and record.status == "running" else record.status for record in records]
-    choices = [run.best(label) for label in run.entries]  # transductive methods are last, and not ranked with others
-    best = max(
-        (choice for choice in choices if choice.track == choices[0].track),
-        key=lambda choice: _known(choice.validation_aa),
-    )
+    best = min(map(run.best, run.entries), key=rank)
     return {
         **row,
         "benchmark": records[0].benchmark,
         "protocol": str(records[0].protocol.get("name")),
         "methods": list(run.entries),
         "trials": {state: states.count(state) for state in dict.fromkeys(states)},
-        "best": best.label,
-        "validation_aa": best.validation_aa,
+        "best": best.label if best.n else None,
+        "validation_aa": best.validation_aa if best.n else None,
+        "provisional": best.sessions < run.planned(best.configuration),
     }
-
-
-def _known(value: float) -> float:
-    return value if value == value else -1.0  # a run without validation clips
 
 
 def _print(rows: Sequence[dict[str, Any]], runs: Path) -> None:
@@ -91,7 +86,7 @@ def _print(rows: Sequence[dict[str, Any]], runs: Path) -> None:
         table.add_column(column, overflow="fold")
     now = datetime.now(UTC)
     for row in rows:
-        age = format_duration((now - datetime.fromisoformat(row["began"])).total_seconds())
+        age = format_duration((now - datetime.fromisoformat(row["began"])).total_seconds()) if "began" in row else ""
         cells = [row["error"], "", "", ""] if "error" in row else [row["benchmark"], row["protocol"], *_results(row)]
         table.add_row(*(Text(printable(one_line(cell))) for cell in (row["run"], *cells, age)))
     console = output_console()
@@ -105,8 +100,11 @@ def _results(row: dict[str, Any]) -> tuple[str, str]:
     from orchestrator.reporting.formatting import percent
 
     trials = ", ".join(f"{count} {state}" for state, count in row["trials"].items())
+    if row["best"] is None:
+        return trials, ""
     others = f" (of {len(row['methods'])} methods)" if len(row["methods"]) > 1 else ""
-    return trials, f"{row['best']} {percent(row['validation_aa'])} %{others}"
+    so_far = " so far" if row["provisional"] else ""
+    return trials, f"{row['best']} {percent(row['validation_aa'])} %{so_far}{others}"
 
 
 if __name__ == "__main__":

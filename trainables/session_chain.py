@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from datasets.benchmark.protocol import ClassClips, Session, classes_present, make_sessions
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
-from datasets.utils.text import printable
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
 from trainables.chain_inputs import inputs_of, open_features
@@ -33,12 +30,13 @@ from trainables.records import (
     TrialRecord,
     predictions_digest,
 )
+from trainables.score_checks import check_embeddings, check_scores
 from trainables.scoring import ScoredClips, predictions_table
 from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
 from trainables.store.state import State
-from trainables.unknown import best_scores, classes_to_come, unknown_address, unknown_table
+from trainables.unknown import NotScoredError, best_scores, classes_to_come, unknown_address, unknown_table
 
 
 class Chain:
@@ -131,9 +129,6 @@ class Chain:
 
         Args:
             address: of the next session, from `addresses`.
-
-        Raises:
-            EarshotError: the scores of classes still to come are damaged.
         """
         session = self.sessions[len(self._addresses)]
         stage = self._store.find(address) if self.has_unknown(session.index, address) else None
@@ -145,14 +140,18 @@ class Chain:
         return self._save_session(session, stage, self._unknown(session.index, _not_stored), cached=True)
 
     def has_unknown(self, index: int, address: str) -> bool:
-        """Whether the store has what clips of classes still to come get after a session, if any class is.
+        """Whether the store has what clips of classes still to come get after a session, or it cannot be computed.
 
         Args:
             index: of the session.
             address: of its stage.
         """
         classes = self._classes_to_come(index)
-        return not classes or self._features.store.has(unknown_address(address, classes))
+        return (
+            not classes
+            or self._features.store.has(unknown_address(address, classes))
+            or not self._store.has_state(address)
+        )
 
     def fail(self, reason: str) -> None:
         """Records that the trial failed for good, and why."""
@@ -163,8 +162,8 @@ class Chain:
         learner = self._learner_before(session.index)
         peak = PeakMemory(self._features.device)
         started = time.perf_counter()
-        if self._method.closed_form:
-            self._check_embeddings(session)
+        if self._reads_embeddings_only():
+            check_embeddings(self._features, self._table.clip_ids, session)
         self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
@@ -201,24 +200,17 @@ class Chain:
             self._learned = index + 1
         return self.learner
 
+    def _reads_embeddings_only(self) -> bool:
+        """Whether the method trains nothing: a clip is its embedding, or with text that of its class."""
+        method = self._method
+        return method.backbone and method.capabilities(self._settings) <= {"embed", "text"}
+
     def _run(self, learner: Learner, session: Session) -> None:
         """Learns the new classes of a session; forgets those that leave, if the method can."""
         if session.classes:
             learner.learn(session, self._generator(session.index))
         for clips in session.leaving if learner.forgets else ():
             learner.forget(clips)
-
-    def _check_embeddings(self, session: Session) -> None:
-        """Checks that the clips of a session have finite embeddings, as statistics of one that is not are worthless."""
-        groups = [group for clips in session.classes for group in (clips.validation, clips.query)]
-        for positions in filter(None, (session.support, *groups)):
-            infinite = (~torch.isfinite(self._features.pooled(positions)).all(dim=1)).nonzero().flatten().tolist()
-            if infinite:
-                clip = printable(self._table.clip_ids[positions[infinite[0]]])
-                raise EarshotError(
-                    f"session {session.index}: clip '{clip}': expected a finite embedding, found NaN or infinity "
-                    f"({len(infinite)} of {len(positions)} clips); remove such clips, or use another --backbone"
-                )
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
@@ -235,7 +227,7 @@ class Chain:
         for batch in batches:
             all_scores = learner.score_groups([positions for _, _, positions in batch])
             for (split, label, positions), scores in zip(batch, all_scores, strict=True):
-                self._check_scores(scores, len(positions), len(learner.classes), index)
+                check_scores(scores, learner, len(positions), index)
                 clip_ids = [self._table.clip_ids[position] for position in positions]
                 scored[split, label] = ScoredClips(split, label, clip_ids, scores)
         return predictions_table([scored[split, label] for split, label, _ in groups], learner.classes)
@@ -245,8 +237,8 @@ class Chain:
     ) -> pa.Table | None:
         """Predictions of the session's learner for test clips of classes still to come.
 
-        None if no class is, and if the store has neither these scores nor the learner's weights, which were evicted or
-        damaged: the session is not trained again for this.
+        None if no class is, if the store has neither these scores nor the learner's weights, which were evicted or
+        damaged (the session is not trained again for this), and if a score is not finite: that session will say so.
 
         Args:
             index: of the session, whose stage is stored.
@@ -256,10 +248,11 @@ class Chain:
         if not classes:
             return None
         address = unknown_address(self._addresses[index], classes)
-        if not self._features.store.has(address) and self._learner_after(index) is None:
-            return None
         ids = [self._table.clip_ids[position] for clips in classes for position in clips.query]
-        values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
+        try:
+            values = self._features.store.get(address, len(ids), lambda: compute(classes), shared=True)
+        except NotScoredError:
+            return None
         return unknown_table(values, classes, self._method.heads, ids)
 
     def _classes_to_come(self, index: int) -> tuple[ClassClips, ...]:
@@ -269,22 +262,12 @@ class Chain:
     def _score_unknown(self, classes: tuple[ClassClips, ...], index: int) -> Iterator[np.ndarray]:
         """The best scores of the clips of each class, from the learner after a session."""
         learner = self._learner_after(index)
-        assert learner is not None, "checked before"
-        groups = [clips.query for clips in classes]
-        for positions, scores in zip(groups, learner.score_groups(groups), strict=True):
-            self._check_scores(scores, len(positions), len(learner.classes), index)
+        if learner is None:
+            raise NotScoredError
+        for scores in learner.score_groups([clips.query for clips in classes]):
+            if not all(torch.isfinite(values).all() for values in scores.values()):
+                raise NotScoredError
             yield best_scores(scores, learner.classes)
-
-    def _check_scores(self, scores: dict[str, Tensor], clips: int, classes: int, index: int) -> None:
-        """Checks that scores are finite: an argmax over NaN would be published as a prediction."""
-        assert tuple(scores) == self._method.heads, f"{self._method.name} scores {list(scores)}"
-        for head, values in scores.items():
-            assert values.shape == (clips, classes), f"{head}: {tuple(values.shape)}"
-            if not torch.isfinite(values).all():
-                raise EarshotError(
-                    f"session {index}: head '{head}' gives scores that are not finite: training diverged; "
-                    "lower the learning rate"
-                )
 
     def _new_record(self) -> TrialRecord:
         """The record of a trial without finished sessions."""
@@ -327,11 +310,13 @@ class Chain:
         predictions = parquet_bytes(stage.predictions.replace_schema_metadata(hashed))
         (self.folder / name).write(predictions)
         of_unknown = {}
+        place = self.folder / f"unknown-{session.index:02d}.parquet"
         if unknown is not None:
-            of_unknown = {"unknown": f"unknown-{session.index:02d}.parquet"}
             content = parquet_bytes(unknown.replace_schema_metadata(hashed))
-            (self.folder / of_unknown["unknown"]).write(content)
-            of_unknown["unknown_sha256"] = predictions_digest(content)
+            place.write(content)
+            of_unknown = {"unknown": place.name, "unknown_sha256": predictions_digest(content)}
+        else:
+            place.remove()  # of an earlier launch, that could still compute it
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -393,4 +378,4 @@ class Chain:
 
 
 def _not_stored(classes: tuple[ClassClips, ...]) -> Iterator[np.ndarray]:
-    raise EarshotError("the scores of classes still to come are damaged")
+    raise NotScoredError

@@ -23,6 +23,12 @@ from trainables.scoring import shortened
 from trainables.store.layout import address_of
 
 SCHEMA_VERSION = 1
+
+
+class NotScoredError(Exception):
+    """The scores are not stored and cannot be computed: without the weights, or because one is not finite."""
+
+
 KEPT = 2
 """Scores of a clip that are kept: the highest ones."""
 

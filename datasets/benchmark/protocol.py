@@ -121,8 +121,9 @@ def by_name(value: Any) -> Any:
     if name not in NAMED:
         return value
     changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})
-    if name in CROSS_DOMAIN and changed.class_order != NAMED[name].class_order:
-        raise ValueError(f"class_order: {name} has classes of one benchmark, then of another; leave the order out")
+    for key in ("class_order", "base") if name in CROSS_DOMAIN else ():
+        if getattr(changed, key) != getattr(NAMED[name], key):
+            raise ValueError(f"{key}: {name} has classes of one benchmark, then of another; leave the option out")
     allowed: dict[str, Any] = {"validation": changed.validation, "exemplars": changed.exemplars}
     if changed.class_order == "seeded":
         allowed["class_order"] = "seeded"

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
-from orchestrator.results.run import Choice, Run
+from orchestrator.results.choice import rank
+from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from trainables import metrics
-from trainables.records import Track, TrialRecord
+from trainables.records import TrialRecord
 
 BEST = "best"
 BEST_SEED = "best-by-validation"
@@ -46,15 +47,10 @@ def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
 def _best_configuration(run: Run, labels: Sequence[str]) -> str:
     """The configuration with the best validation AA among those of some entries; empty if no session is finished.
 
-    A transductive method is chosen only where there is no other.
+    A transductive method is chosen only where there is no other, and one with fewer sessions likewise.
     """
     choices = [choice for choice in map(run.best, labels) if choice.sessions]
-    return min(choices, key=_rank).configuration if choices else ""
-
-
-def _rank(choice: Choice) -> tuple[Track, bool, float, str]:
-    """Sorts inductive methods first; the best first; those without validation clips (NaN) last; ties by name."""
-    return choice.track, choice.n == 0, -round(choice.validation_aa, 12) if choice.n else 0.0, choice.label
+    return min(choices, key=rank).configuration if choices else ""
 
 
 def _seed_order(record: TrialRecord) -> tuple[int, int, int]:

@@ -129,23 +129,7 @@ def export(
     trained = _as_computed(record, stage, state, shards)
     validation_clips = trained.protocol.validation
     if train_on_all:
-        config = ChainConfig(
-            benchmark=benchmark,
-            method=record.method,
-            settings=record.settings,
-            protocol=AllClips.like(trained.protocol),
-            seeds=record.seeds,
-            backbone=overrides.backbone or record.backbone,
-            frontend=frontend,
-            layer=record.layer,
-            pool=record.pool,
-            padding=record.padding,
-            trust_remote_code=overrides.trust_remote_code,
-            device=device,
-            precision=stage.depends_on["precision"],
-            threads=stage.depends_on["threads"],
-            store=store.address,
-        )
+        config = _all_clips_config(record, stage, trained.protocol, benchmark, store, overrides, device)
         trained = _train_on_all(config, number, validation_clips, listener)
     description = _describe(record, trained, shards, frontend, backbone, all_clips=train_on_all)
     others = other_clips(
@@ -167,6 +151,35 @@ def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards
     )[: stage.depends_on["session"] + 1]
     validation = tuple(position for clips in classes_present(sessions) for position in clips.validation)
     return Trained(stage, state, protocol, sessions, validation)
+
+
+def _all_clips_config(
+    record: TrialRecord,
+    stage: Stage,
+    protocol: Protocol,
+    benchmark: str,
+    store: Location,
+    overrides: Overrides,
+    device: str,
+) -> ChainConfig:
+    """The chain of a trial, with all train clips of a class as its support."""
+    return ChainConfig(
+        benchmark=benchmark,
+        method=record.method,
+        settings=record.settings,
+        protocol=AllClips.like(protocol),
+        seeds=record.seeds,
+        backbone=overrides.backbone or record.backbone,
+        frontend=frontend_spec(stage),
+        layer=record.layer,
+        pool=record.pool,
+        padding=record.padding,
+        trust_remote_code=overrides.trust_remote_code,
+        device=device,
+        precision=stage.depends_on["precision"],
+        threads=stage.depends_on["threads"],
+        store=store.address,
+    )
 
 
 def _train_on_all(config: ChainConfig, session: int, validation: int, listener: Listener | None) -> Trained:
@@ -268,15 +281,7 @@ def _describe(
         num_samples=manifest.num_samples,
         loudness=manifest.settings.get("loudness") is True,
         precision=stage.depends_on["precision"],
-        backbone=backbone
-        and ExportedBackbone(
-            name=_portable_name(record.backbone),
-            digest=backbone.digest,
-            family=backbone.family,
-            layer=record.layer,
-            pool=record.pool,
-            padding=record.padding,
-        ),
+        backbone=backbone and _backbone_entry(record, backbone),
         benchmark=ExportedBenchmark(
             name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings
         ),
@@ -295,6 +300,17 @@ def _describe(
         stage=stage.address,
         files={},
         training=Training(clips=clips, of=len(available), all_clips=all_clips),
+    )
+
+
+def _backbone_entry(record: TrialRecord, backbone: Backbone) -> ExportedBackbone:
+    return ExportedBackbone(
+        name=_portable_name(record.backbone),
+        digest=backbone.digest,
+        family=backbone.family,
+        layer=record.layer,
+        pool=record.pool,
+        padding=record.padding,
     )
 
 

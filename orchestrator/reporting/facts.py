@@ -15,7 +15,7 @@ from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
-from trainables.records import INDUCTIVE, TRANSDUCTIVE, TrialRecord
+from trainables.records import INDUCTIVE, TrialRecord
 
 _MOST_LABELS = 30  # of a class order that is shown
 _STATES = ("finished", "running", "failed", "stopped")
@@ -161,11 +161,15 @@ def protocol_line(run: Run) -> str:
 
 
 def by_validation(choices: Sequence[Choice]) -> list[Choice]:
-    """Choices of each track in descending order of validation AA, the inductive ones first.
+    """Choices of each protocol and track in descending order of validation AA, the inductive ones first.
 
     Those without validation predictions are the last of their track.
     """
-    return sorted(choices, key=lambda choice: (choice.track, np.isnan(choice.validation_aa), -choice.validation_aa))
+
+    def rank(choice: Choice) -> tuple[str, str, bool, float]:
+        return choice.entry.protocol, choice.track, bool(np.isnan(choice.validation_aa)), -choice.validation_aa
+
+    return sorted(choices, key=rank)
 
 
 def name_with_track(entry: Entry) -> str:
@@ -174,9 +178,11 @@ def name_with_track(entry: Entry) -> str:
 
 
 def by_track(choices: Sequence[Choice]) -> list[list[Choice]]:
-    """The choices of each track that has any, the inductive ones first."""
-    groups = ([choice for choice in choices if choice.track == track] for track in (INDUCTIVE, TRANSDUCTIVE))
-    return [group for group in groups if group]
+    """The choices of each protocol and track, the inductive ones first: methods that may be ranked."""
+    groups: dict[tuple[str, str], list[Choice]] = {}
+    for choice in choices:
+        groups.setdefault((choice.entry.protocol, choice.track), []).append(choice)
+    return [groups[key] for key in sorted(groups)]
 
 
 def chain_count(run: Run, configuration: str, n: int) -> str:

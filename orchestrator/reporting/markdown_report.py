@@ -166,9 +166,9 @@ def _differences_within(run: Run, choices: Sequence[Choice]) -> list[str]:
     best = max(validated, key=lambda choice: round(choice.validation_aa, 12)).label
     measure = MEASURES["aa"]
     try:
-        compared = [one for one in compared_methods([run]) if one.choice in choices]
+        compared = [one for one in compared_methods([run], mixed=True) if one.choice in choices]
         comparisons = compare(compared, measure, against=best)
-    except EarshotError:  # no seed in common yet, or several protocols in one folder
+    except EarshotError:  # no seed in common yet
         return []
     lines = [f"- {escape(verdict(comparison, measure, count_tested(comparisons)))}" for comparison in comparisons]
     return [escape(DIFFERENCES.format(best=best)), "\n".join(lines)]

@@ -69,22 +69,25 @@ SHEETS = (
 
 
 def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
-    """The accuracy of the best method by validation, and of the next one; progress so far if none is complete."""
-    tracks = by_track([choice for choice in by_validation(choices) if not choice.provisional])
-    if not tracks:
+    """The accuracy of the best method by validation, and of the next one; progress so far if none is complete.
+
+    Methods of another track or protocol are named apart.
+    """
+    groups = by_track([choice for choice in by_validation(choices) if not choice.provisional])
+    if not groups:
         done = sum(len(record.sessions) for record in run.trials.values())
         return f"No configuration has finished all its seeds yet: {plural(done, 'session')} so far."
-    complete, *apart = tracks
+    complete, *apart = groups
     chains = [estimates.chain(c.configuration, run.default_head(c.configuration), "test") for c in complete[:2]]
     text = f"{one_line(complete[0].label)} reaches an average accuracy of {_accuracy(chains[0]['aa'])}"
-    text += (
-        f" and a final accuracy of {percent(chains[0]['final'].mean)} % after {plural(run.planned_sessions, 'session')}"
-    )
+    sessions = plural(run.planned(complete[0].configuration), "session")
+    text += f" and a final accuracy of {percent(chains[0]['final'].mean)} % after {sessions}"
     if len(complete) > 1:
         text += f"; next by validation is {one_line(complete[1].label)} with {_accuracy(chains[1]['aa'])}"
     for best, *_ in apart:
         value = estimates.chain(best.configuration, run.default_head(best.configuration), "test")["aa"]
-        text += f". Apart from these, {one_line(best.label)} ({best.track}) reaches {_accuracy(value)}"
+        kind = best.track if best.entry.protocol == complete[0].entry.protocol else "another protocol"
+        text += f". Apart from these, {one_line(best.label)} ({kind}) reaches {_accuracy(value)}"
     return text + "."
 
 
@@ -94,6 +97,7 @@ def notes(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str
         provisional(choices),
         without_validation([choice.label for choice in choices if np.isnan(choice.validation_aa)]),
         transductive(choices),
+        "Methods of different protocols are not ranked against each other." if run.has_several_protocols else "",
         ceiling(run),
         claim(fewest_chains(run, estimates, choices)),
     )
@@ -209,7 +213,7 @@ def verdict(comparison: Comparison, measure: Measure, family: int) -> str:
     test, better, worse = comparison.test, comparison.first, comparison.second
     seeds = plural(test.n, "seed")
     if not comparison.tested:
-        return _across_tracks(comparison, measure)
+        return _apart(comparison, measure)
     if test.n < 2:
         return f"{better} and {worse} have {seeds} in common; at least two are needed."
     if test.std == 0 and test.mean == 0:
@@ -244,6 +248,9 @@ def comparison_notes(
         f"Provisional, because no configuration is complete: {', '.join(methods)}." if methods else "",
         without_validation(blind),
         transductive([method.choice for method in compared]),
+        "Methods of different protocols are not tested: their difference is not that of the methods alone."
+        if len({method.protocol for method in compared}) > 1
+        else "",
     )
     return [text for text in optional if text]
 
@@ -255,14 +262,13 @@ def chosen_configuration(method: ComparedMethod) -> str:
     return f"{method.label}: {configuration} of {run}, {one_line(method.head)} head{among}"
 
 
-def _across_tracks(comparison: Comparison, measure: Measure) -> str:
-    """The difference of methods of two tracks, without a verdict."""
-    test = comparison.test
-    names = " and ".join(
-        f"{name} ({track})"
-        for name, track in zip((comparison.first, comparison.second), comparison.tracks, strict=True)
-    )
-    text = f"No verdict: {names} are of different tracks"
+def _apart(comparison: Comparison, measure: Measure) -> str:
+    """The difference of methods of two tracks or protocols, without a verdict."""
+    test, names = comparison.test, (comparison.first, comparison.second)
+    one_protocol = comparison.protocols[0] == comparison.protocols[1]
+    of, kinds = ("tracks", comparison.tracks) if one_protocol else ("protocols", comparison.protocols)
+    shown = " and ".join(f"{name} ({kind})" for name, kind in zip(names, kinds, strict=True))
+    text = f"No verdict: {shown} are of different {of}"
     if not test.n:
         return f"{text} and have no seeds in common."
     interval = f" [{percent(test.low)}, {percent(test.high)}]" if test.n > 1 else ""

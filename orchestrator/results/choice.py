@@ -48,3 +48,13 @@ class Choice:
     def label(self) -> str:
         """Name of the method, with that of the backbone where the run has several."""
         return self.entry.label
+
+
+def rank(choice: Choice) -> tuple[Track, int, bool, float, str]:
+    """Sorts the choices of a run: inductive ones first, those with more sessions first, by validation AA; ties by name.
+
+    The AA over fewer sessions is that of the easier ones.
+    """
+    unknown = choice.n == 0
+    value = 0.0 if unknown else -round(choice.validation_aa, 12)
+    return choice.track, -choice.sessions, unknown, value, choice.label

@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,18 +15,19 @@ RUNS = Path("runs")
 """Folder of runs unless another one is given."""
 
 
-BEGAN = "%Y-%m-%d %H:%M UTC"
-"""How sweep.json says when a run began."""
+BEGAN = ("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M UTC")
+"""How sweep.json says when a run began, and how it did in earlier versions."""
 LATEST = "latest"
 """In place of the name of a run: the one that began last."""
 
 
-def find_run(name: Path | str, runs: Path = RUNS) -> Path:
+def find_run(name: Path | str, runs: Path = RUNS, *, exact: bool = False) -> Path:
     """The folder of a run.
 
     Args:
         name: path of the folder, its name in `runs`, the beginning of one name only, or `latest`.
         runs: folder of runs.
+        exact: whether the beginning of a name is not enough: for commands that write to the run.
 
     Returns:
         The path as given, or `runs / name`; not made absolute.
@@ -40,7 +42,7 @@ def find_run(name: Path | str, runs: Path = RUNS) -> Path:
     if str(name) == LATEST and found:
         return found[-1]
     shown = f"{printable(str(name))}: expected a run folder of a sweep, or the name of one in {printable(str(runs))}/"
-    matching = [path for path in found if path.name.startswith(str(name))]
+    matching = [] if exact else [path for path in found if path.name.startswith(str(name))]
     if len(matching) > 1:
         names = first_few([printable(path.name) for path in matching])
         raise EarshotError(f"{shown}, found {len(matching)} that begin like this ({names}); give more of the name")
@@ -58,16 +60,20 @@ def is_run(folder: Path) -> bool:
 
 def run_folders(runs: Path = RUNS) -> list[Path]:
     """The runs in a folder of runs, the one that began last at the end."""
-    return sorted((path for path in runs.glob("*") if is_run(path)), key=lambda path: (began(path), path.name))
+    found = [path for path in runs.glob("*") if is_run(path)]
+    return sorted(found, key=lambda path: (began(path), path.stat().st_mtime, path.name))
 
 
 def began(run: Path) -> datetime:
     """When a run began; the time of its folder if it does not say."""
     try:
-        text = json.loads((run / "sweep.json").read_bytes())["made"]["began"]
-        return datetime.strptime(text, BEGAN).replace(tzinfo=UTC)
+        text = str(json.loads((run / "sweep.json").read_bytes())["made"]["began"])
     except (OSError, ValueError, KeyError, TypeError):
-        return datetime.fromtimestamp(run.stat().st_mtime, UTC)
+        text = ""
+    for form in BEGAN:
+        with suppress(ValueError):
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+    return datetime.fromtimestamp(run.stat().st_mtime, UTC)
 
 
 def add_mixed_argument(command: ArgumentParser) -> None:

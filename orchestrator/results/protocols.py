@@ -18,6 +18,8 @@ from trainables.records import TrialRecord
 UNKNOWN = "unknown"
 """Instead of the hash of a record that does not hold enough to compute it."""
 MIXED = "or show them together with --mixed"
+RECORDED = ("benchmark_fingerprint", "planned_sessions", "protocol")
+"""Fields of a record that the hash depends on."""
 _LONGEST_VALUE = 120  # characters of a value in an error message
 
 
@@ -40,9 +42,23 @@ def differing(first: TrialRecord, second: TrialRecord) -> list[tuple[str, Any, A
         return found or [("support draw", first.protocol_hash, second.protocol_hash)]  # the rule of another version
     return [
         (key, getattr(first, key), getattr(second, key))
-        for key in ("benchmark_fingerprint", "planned_sessions", "protocol")
+        for key in RECORDED
         if getattr(first, key) != getattr(second, key)
     ] or [("protocol_hash", first.protocol_hash, second.protocol_hash)]
+
+
+def same_protocol(first: TrialRecord, expected: str, second: TrialRecord, found: str) -> bool:
+    """Whether two trials have one protocol.
+
+    Args:
+        first: a record.
+        expected: its hash, or `UNKNOWN`: then all that a record says of benchmark and protocol has to be equal.
+        second: another record.
+        found: its hash.
+    """
+    if UNKNOWN in (expected, found):
+        return all(getattr(first, key) == getattr(second, key) for key in RECORDED)
+    return expected == found
 
 
 def check_one_protocol(trials: Sequence[tuple[TrialRecord, str, Path]]) -> None:
@@ -56,7 +72,7 @@ def check_one_protocol(trials: Sequence[tuple[TrialRecord, str, Path]]) -> None:
     """
     first, expected, here = trials[0]
     for record, found, there in trials[1:]:
-        if found == expected:
+        if same_protocol(first, expected, record, found):
             continue
         (key, one, other), *more = differing(first, record)
         also = f"; also different: {', '.join(name for name, *_ in more)}" if more else ""

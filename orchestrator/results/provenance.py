@@ -57,7 +57,7 @@ def commit() -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime(BEGAN)
+    return datetime.now(UTC).strftime(BEGAN[0])
 
 
 def _git(root: Path, *arguments: str) -> str:

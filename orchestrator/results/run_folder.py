@@ -67,13 +67,15 @@ class RunFolder:
         self.shared = shared
 
     @classmethod
-    def find(cls, name: Path | str, runs: Path = RUNS) -> "RunFolder":
+    def find(cls, name: Path | str, runs: Path = RUNS, *, exact: bool = False) -> "RunFolder":
         """Finds a run by path or name; see `find_run`.
 
         Raises:
             EarshotError: there is no such run.
         """
-        return cls(find_run(name, runs).absolute())  # not resolved: the store lies beside a link, not its target
+        return cls(
+            find_run(name, runs, exact=exact).absolute()
+        )  # not resolved: the store lies beside a link, not its target
 
     @property
     def store(self) -> Location:

@@ -16,7 +16,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import one_line
 from orchestrator.results.measures import Measure
-from orchestrator.results.protocols import MIXED, differing
+from orchestrator.results.protocols import MIXED, differing, same_protocol
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.paired_tests import ALPHA, PairedTest, described, holm, paired_test, seeds_needed
 from trainables.records import INDUCTIVE, SeedTriple, Track, TrialRecord
@@ -67,12 +67,14 @@ class Comparison:
         first: label of one method.
         second: label of the other method.
         means: of both, over the shared seeds; fractions of one.
-        test: paired test of first minus second; without p values and effect sizes for methods of two tracks.
+        test: paired test of first minus second; without p values and effect sizes for methods of two tracks or
+            protocols.
         p_holm: p value of the paired t test, corrected for the number of comparisons.
         p_wilcoxon_holm: p value of Wilcoxon's test, corrected likewise.
         more_seeds: how many more seeds are needed to detect a difference of this size; None if it is significant
             already, unknown, or more than `MAX_SEEDS` in total.
         tracks: of both methods.
+        protocols: hashes of both methods.
     """
 
     first: str
@@ -82,13 +84,13 @@ class Comparison:
     p_holm: float
     p_wilcoxon_holm: float
     more_seeds: int | None
-
     tracks: tuple[Track, Track] = (INDUCTIVE, INDUCTIVE)
+    protocols: tuple[str, str] = ("", "")
 
     @property
     def tested(self) -> bool:
-        """Whether both methods are of one track; otherwise the difference is described and not tested."""
-        return self.tracks[0] == self.tracks[1]
+        """Whether both methods have one track and protocol; otherwise the difference is described and not tested."""
+        return self.tracks[0] == self.tracks[1] and self.protocols[0] == self.protocols[1]
 
     @property
     def decided(self) -> bool:
@@ -138,20 +140,20 @@ def compared_methods(
 
 
 def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str | None = None) -> list[Comparison]:
-    """Compares every two methods of a track, or all with one.
+    """Compares every two methods of a track and protocol, or all with one.
 
     Args:
         compared: the methods.
         measure: the metric to compare, on test clips.
-        against: label of the method that all others are compared with, those of its own track first; None compares
-            every two methods of the same track, or of both tracks if no track has two.
+        against: label of the method that all others are compared with, those of its own track and protocol first; None
+            compares every two methods of the same, or all if no two have the same.
 
     Raises:
         EarshotError: no method has that label, or no two methods have a seed in common.
     """
     values = {method.label: method.values(measure) for method in compared}
-    tracks = {method.label: method.choice.track for method in compared}
-    pairs = _pairs(tracks, against)
+    groups = {method.label: (method.choice.track, method.protocol) for method in compared}
+    pairs = _pairs(groups, against)
     shared = {(a, b): [seeds for seeds in values[a] if seeds in values[b]] for a, b in pairs}
     if not any(shared.values()):
         seeds_of = "; ".join(f"{label} has {', '.join(map(str, chains)) or 'none'}" for label, chains in values.items())
@@ -163,7 +165,7 @@ def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str |
     tests = {}
     for (a, b), seeds in shared.items():
         test = paired_test([values[a][s] - values[b][s] for s in seeds], largest)
-        tests[a, b] = test if tracks[a] == tracks[b] else described(test)
+        tests[a, b] = test if groups[a] == groups[b] else described(test)
     p_holm = holm([test.p_t for test in tests.values()])
     p_wilcoxon = holm([test.p_wilcoxon for test in tests.values()])
     family = sum(not np.isnan(p) for p in p_holm)
@@ -175,7 +177,8 @@ def compare(compared: Sequence[ComparedMethod], measure: Measure, against: str |
             p_holm=p,
             p_wilcoxon_holm=p_rank,
             more_seeds=_more_seeds(test, p, family),
-            tracks=(tracks[pair[0]], tracks[pair[1]]),
+            tracks=(groups[pair[0]][0], groups[pair[1]][0]),
+            protocols=(groups[pair[0]][1], groups[pair[1]][1]),
         )
         for (pair, test), p, p_rank in zip(tests.items(), p_holm, p_wilcoxon, strict=True)
     ]
@@ -186,19 +189,19 @@ def count_tested(comparisons: Sequence[Comparison]) -> int:
     return sum(comparison.tested for comparison in comparisons)
 
 
-def _pairs(tracks: Mapping[str, Track], against: str | None) -> list[Pair]:
-    """The pairs to compare; those of one track first.
+def _pairs(groups: Mapping[str, tuple[Track, str]], against: str | None) -> list[Pair]:
+    """The pairs to compare; those of one group first.
 
     Args:
-        tracks: label -> track of the method.
+        groups: label -> track and protocol of the method.
         against: see `compare`.
     """
     if against is None:
-        pairs = list(itertools.combinations(tracks, 2))
-        return [(a, b) for a, b in pairs if tracks[a] == tracks[b]] or pairs
-    if against not in tracks:
-        raise EarshotError(f"against {one_line(against)}: not compared; {suggestion(against, list(tracks))}")
-    labels = sorted(tracks, key=lambda label: tracks[label] != tracks[against])
+        pairs = list(itertools.combinations(groups, 2))
+        return [(a, b) for a, b in pairs if groups[a] == groups[b]] or pairs
+    if against not in groups:
+        raise EarshotError(f"against {one_line(against)}: not compared; {suggestion(against, list(groups))}")
+    labels = sorted(groups, key=lambda label: groups[label] != groups[against])
     return [(label, against) for label in labels if label != against]
 
 
@@ -227,7 +230,7 @@ def _check_comparable(compared: Sequence[ComparedMethod]) -> None:
     for method in compared[1:]:
         for other in method.run.of(method.choice.configuration):
             found = method.run.protocols[other.trial]
-            if found != first.protocol:
+            if not same_protocol(record, first.protocol, other, found):
                 names, (key, expected, value) = _difference(record, other)
                 raise EarshotError(
                     f"{method.run.folders[other.trial]}: {key}: expected that of {first.label}, {json.dumps(expected)},"

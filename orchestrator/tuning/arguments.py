@@ -30,7 +30,7 @@ def parser(description: str | None = None) -> CommandLine:
     """
     command = CommandLine("orchestrator.sweep", usage="%(prog)s [--config FILE] [options]", description=description)
     command.add_argument("--config", type=local_path, metavar="FILE", help="YAML with any of these settings")
-    command.add_argument("--resume", metavar="RUN", help="resume a run: its folder, or its name in --runs")
+    command.add_argument("--resume", metavar="RUN", help="resume a run: its folder, its name in --runs, or latest")
     groups = add_options(command, SweepConfig)
     add_options(groups["protocol"], Protocol, exclude={"name"}, show_defaults=False)
     return command
@@ -163,7 +163,7 @@ def _check_code(stored: dict[str, Any], settings: dict[str, Any]) -> None:
 
 def _stored(run: str, runs: Path) -> dict[str, Any]:
     """The configuration that a run was started with."""
-    folder = RunFolder.find(run, runs)
+    folder = RunFolder.find(run, runs, exact=True)
     stored = folder.where()
     if not stored:
         raise EarshotError(

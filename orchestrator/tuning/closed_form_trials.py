@@ -20,6 +20,7 @@ from trainables.records import SessionRecord
 from trainables.session_chain import Chain
 
 FIRST = 3  # trials that are no measure of the others: they load networks, and embed what all read
+MEASURED = 5  # trials that are measured, unless they take long
 SECONDS = 180.0  # of CPU time, for the embeddings and for the trials: if more is expected, they are left to workers
 
 
@@ -48,10 +49,12 @@ def run_closed_form_trials(plan: Plan, budget: Budget, monitor: TuneMonitor) -> 
 
     def worthwhile(done: int, total: int) -> bool:
         """Whether the remaining trials take at most `SECONDS`, as the ones after the first few did."""
-        started.append(time.process_time())
-        if done <= FIRST:
+        started.append(time.thread_time())
+        measured = done - FIRST
+        if measured <= 0:
             return True
-        return (started[-1] - started[FIRST]) / (done - FIRST) * (total - done) <= SECONDS
+        seconds = started[-1] - started[FIRST]
+        return (measured < MEASURED and seconds < SECONDS / 10) or seconds / measured * (total - done) <= SECONDS
 
     return run_in_process(plan, budget, monitor, _steps, worthwhile)
 

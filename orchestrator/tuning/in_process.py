@@ -36,7 +36,7 @@ def run_in_process(
         budget: of time.
         monitor: follows the trials, as those of Tune.
         steps: runs the sessions of a chain.
-        worthwhile: whether to go on, asked with the number of trials that have ended and that of all.
+        worthwhile: whether to continue, asked with the number of trials that have ended and that of all.
 
     Returns:
         How the trials ended; None where they are left to workers: because of `steps` or `worthwhile`, or because a
@@ -61,7 +61,7 @@ def run_in_process(
                 if record is None:
                     return None
                 trial.last_result = results.after(record)
-                trial.last_result["done"] |= budget.over
+                trial.last_result["done"] |= budget.over and not record.cached
                 monitor.on_trial_result(0, [], trial, trial.last_result)
                 search.on_trial_result(identifier, trial.last_result)
                 if trial.last_result["done"]:

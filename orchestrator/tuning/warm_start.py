@@ -113,7 +113,7 @@ def find_earlier_run(name: str, runs: Path) -> Path:
         EarshotError: there is no such run.
     """
     try:
-        return RunFolder.find(name, runs).path
+        return RunFolder.find(name, runs, exact=True).path
     except EarshotError as error:
         raise EarshotError(f"--warm-start {error}") from None
 

@@ -143,7 +143,7 @@ def test_the_same_run_gives_the_same_files(two_methods: Path, written: ReportPat
     again = write_report(two_methods, tmp_path / "elsewhere" / "report")
     names = {path.name for path in written.report.parent.iterdir()}
     assert names == {path.name for path in again.report.parent.iterdir()}
-    grids = {f"{name}.csv" for name in ("methods", "summary", "sessions", "classes", "confusion")}
+    grids = {f"{name}.csv" for name in ("methods", "summary", "sessions", "classes", "confusion", "mistakes")}
     others = {"report.md", "report.html", "methods.md", "methods.tex", "tables.xlsx"}
     assert names == grids | others | {path.name for path in written.figures}
     for name in names - {"report.html"}:

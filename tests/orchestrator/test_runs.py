@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator import runs
 from orchestrator.results.find_run import find_run
+from orchestrator.tuning.arguments import parse
 from tests.support.run_folders import trial
 from trainables.store.lease import Lease
 
@@ -65,13 +67,16 @@ def test_the_latest_comes_first_with_its_best_method(make_run: MakeRun, capsys: 
 
 
 def test_unfinished_and_damaged_runs_are_listed(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    (make_run("three", "2024-01-01 10:00 UTC") / "trials" / "directory" / "trial.json").mkdir(parents=True)
     folder = make_run("one", "2026-01-01 10:00 UTC")
     trial(folder, "ede-0000000a", 1, [[0.5]], status="running", planned_sessions=2)
     (make_run("two", "2025-01-01 10:00 UTC") / "trials/ede-0000000a-s0/session-00.parquet").write_bytes(b"")
     assert runs.main([]) == 0
-    first, second = capsys.readouterr().out.splitlines()[1:3]
-    assert "1 interrupted" in first
-    assert "two" in second and "session-00.parquet" in second
+    assert "1 interrupted" in capsys.readouterr().out
+    assert runs.main(["--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["one", "two", "three"] and "error" not in rows[0]
+    assert "session-00.parquet" in rows[1]["error"] and "directory" in rows[2]["error"]
     lease = Lease(Location.of(folder) / ".lease")
     assert lease.take()
     try:
@@ -79,6 +84,37 @@ def test_unfinished_and_damaged_runs_are_listed(make_run: MakeRun, capsys: pytes
     finally:
         lease.release()
     assert json.loads(capsys.readouterr().out)[0]["trials"] == {"finished": 2, "running": 1}
+
+
+def test_a_method_that_has_just_begun_is_not_the_best(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its AA is that of the first session alone."""
+    folder = make_run("one", "2026-01-01 10:00:00 UTC")
+    trial(folder, "slda-0000000c", 0, [[1.0]], planned=2, status="running")
+    assert runs.main([]) == 0
+    assert "simplecil 60.0 % (of 3 methods)" in capsys.readouterr().out
+    for trials in (folder / "trials").glob("[es]*-0000000[ab]-*"):
+        shutil.rmtree(trials)
+    assert runs.main([]) == 0
+    assert "slda 100.0 % so far" in capsys.readouterr().out
+
+
+def test_two_runs_of_one_minute_are_ordered(make_run: MakeRun) -> None:
+    make_run("b", "2026-01-01 10:00:01 UTC")
+    make_run("a", "2026-01-01 10:00:02 UTC")
+    assert find_run("latest") == Path("runs/a")
+    for name, seconds in (("a", 1), ("b", 2)):
+        (make_run(f"old-{name}", "2026-02-01 10:00 UTC"))
+        os.utime(Path("runs") / f"old-{name}", (seconds, seconds))
+    assert find_run("latest") == Path("runs/old-b")
+
+
+def test_commands_that_write_take_the_whole_name(make_run: MakeRun) -> None:
+    make_run("exp-10", "2026-01-01 10:00:01 UTC")
+    assert find_run("exp-1") == Path("runs/exp-10")
+    with pytest.raises(EarshotError, match="did you mean 'exp-10'"):
+        find_run("exp-1", exact=True)
+    with pytest.raises(EarshotError, match="did you mean 'exp-10'"):
+        parse(["--resume", "exp-1"])
 
 
 def test_an_empty_folder_and_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

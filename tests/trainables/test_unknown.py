@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from trainables.chain_config import ChainConfig
+from trainables.learners.features import Features
 from trainables.records import UNKNOWN, TrialRecord, predictions_digest
 from trainables.session_chain import Chain
 from trainables.store.arrays import ArrayStore
@@ -101,9 +103,9 @@ def test_they_are_computed_once_and_from_the_stored_state_where_they_are_missing
     for name in ("second", "third"):
         check_equal(tables(tmp_path / "first"), tables(tmp_path / name))
     paths[0].write_bytes(b"damaged")
-    damaged = chain(tones, tmp_path, "damaged")
-    with pytest.raises(EarshotError, match="the scores of classes still to come are damaged"):
-        damaged.cached_step(damaged.addresses()[0])
+    shutil.rmtree(tmp_path / "store" / "parts")
+    assert run(chain(tones, tmp_path, "damaged")) == [True, True, True]  # the weights are not trained again
+    assert len(tables(tmp_path / "damaged")) == 1
 
 
 def test_evicted_weights_are_not_trained_again_for_them(tones: Path, tmp_path: Path) -> None:
@@ -112,9 +114,27 @@ def test_evicted_weights_are_not_trained_again_for_them(tones: Path, tmp_path: P
     for folder in ("parts", "features"):
         shutil.rmtree(tmp_path / "store" / folder)
     again = chain(tones, tmp_path, "again")
+    assert all(again.has_unknown(index, address) for index, address in enumerate(again.addresses()))
     assert run(again) == [True, True, True]
     assert [session.unknown for session in again.record.sessions] == [None, None, None]
     assert again.learner is None
+
+
+def test_a_clip_to_come_without_a_finite_embedding_is_the_error_of_its_own_session(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its_chain = chain(tones, tmp_path, "trial")
+    broken = its_chain.sessions[1].classes[0].query
+    pooled = Features.pooled
+
+    def with_nan(features: Features, positions: tuple[int, ...]) -> torch.Tensor:
+        values = pooled(features, positions)
+        return values.fill_(float("nan")) if positions == broken else values
+
+    monkeypatch.setattr(Features, "pooled", with_nan)
+    assert its_chain.step().unknown is None
+    with pytest.raises(EarshotError, match=r"session 1: clip '.*': expected a finite embedding, found NaN"):
+        its_chain.step()
 
 
 def test_other_classes_to_come_share_the_stage(tones: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class Needs:
         shots: support clips of a class, at least.
         base_shots: support clips of a base class, at least.
         base_classes: classes of the base session, at least.
+        new_classes: classes of an incremental session, at least.
         everything: it stores every support clip; an upper bound, to which the protocol's limit on exemplars does not
             apply.
         why: one clause for the error message.
@@ -47,6 +48,7 @@ class Needs:
     shots: int = 1
     base_shots: int = 1
     base_classes: int = 2
+    new_classes: int = 1
     everything: bool = False
     why: str = ""
 

@@ -157,8 +157,9 @@ class AnaCP(ClosedForm):
             means = self.moments.means[first : first + len(labels)].repeat_interleave(replays, dim=0)
             noise = torch.cat([self.noise(label) for label in labels])
             features = self._expand(self.project((means + covariance.power(noise, 0.5)).float()))
-            columns = torch.arange(first, first + len(labels)).repeat_interleave(replays)
-            self.classifier.add(features.__getitem__, columns, len(self.classes), torch.arange(len(features)))
+            for column, rows in enumerate(features.split(replays), first):  # one by one: `add` may compress the rows
+                columns = torch.full((len(rows),), column)
+                self.classifier.add(rows.__getitem__, columns, len(self.classes), torch.arange(len(rows)))
         self.classifier.solve(len(self.classes), self.settings.penalty)
 
     def noise(self, label: int) -> Tensor:

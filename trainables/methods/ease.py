@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from trainables.learners.adaptation import adapt
 from trainables.learners.features import Features
-from trainables.learners.learner import Learner
+from trainables.learners.learner import Learner, Needs
 from trainables.learners.training import CosineBaseTraining, Schedule
 from trainables.networks.adapters import AdaptedBackbone, restored_adapters
 from trainables.networks.classifier import count_values
@@ -85,6 +85,10 @@ class EASE(Learner):
         self.known: list[Tensor] = []
         self.prototypes = torch.empty(0)
         self._digests: list[str] = []
+
+    @classmethod
+    def needs(cls, settings: EASESettings) -> Needs:
+        return Needs(new_classes=2, why="the cross-entropy over one class is 0, so its adapters would not be trained")
 
     def learn(self, session: Session, generator: torch.Generator) -> None:
         self.classes += session.labels

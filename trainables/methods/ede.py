@@ -137,10 +137,10 @@ class EDE(ExpandingLearner):
             self.train_base(session, part, head, generator)
         else:
             self.learn_increment(session, generator)
-        self.remember(session)
+        self.store_classes(session)
 
-    def remember(self, session: Session) -> None:
-        """Updates prototypes and exemplars, after the training of a session."""
+    def store_classes(self, session: Session) -> None:
+        """Computes the prototypes of all classes and the exemplars of the new ones, after the training of a session."""
         self._update_prototypes(session)
         count = self.settings.exemplars_per_class
         if self.settings.exemplar_pool == "support":

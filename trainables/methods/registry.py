@@ -106,6 +106,12 @@ def check_protocol(method: "type[Learner]", settings: Any, protocol: "Protocol",
             f"method {method.name}: needs at least {needs.base_classes} base classes{because}, the protocol has "
             f"{base}; use --base {needs.base_classes} or more"
         )
+    fewest_new = min((len(session.classes) for session in sessions[1:] if session.classes), default=needs.new_classes)
+    if fewest_new < needs.new_classes:
+        raise EarshotError(
+            f"method {method.name}: needs at least {needs.new_classes} new classes a session{because}, the protocol "
+            f"has one with {fewest_new}; use --way {needs.new_classes} or more, or fewer --sessions"
+        )
     for option, least, affected in (("shot", needs.shots, sessions), ("base-shot", needs.base_shots, sessions[:1])):
         fewest = min(len(clips.support) for session in affected for clips in session.classes)
         if fewest < least:

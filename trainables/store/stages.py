@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import uuid
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +90,13 @@ class StageStore:
         """Whether the stage at `address` is published; its files are not checked."""
         return self.shared_files.has(stage_file(address))
 
+    def has_state(self, address: str) -> bool:
+        """Whether all parts of the learner's state after a stage are there; their contents are not verified."""
+        description = self._read_description(address)
+        return description is not None and all(
+            self.shared_files.has(part_file(digest)) for digest in description["parts"].values()
+        )
+
     def state(self, address: str) -> State | None:
         """The learner's state after the stage; None if a part of it is missing or damaged."""
         description = self._read_description(address)
@@ -113,7 +121,8 @@ class StageStore:
                 parts[name] = known
             else:
                 parts[name] = self._write_part(tensors)
-            written[name] = _WrittenPart(parts[name], tensors, _versions(tensors))
+            references = {key: weakref.ref(tensor) for key, tensor in tensors.items()}
+            written[name] = _WrittenPart(parts[name], references, _versions(tensors))
         self._last_parts = written
         predictions = parquet_bytes(stage.predictions)
         with self.shared_files.publish(predictions_file(stage.address)) as temporary:
@@ -191,7 +200,7 @@ class StageStore:
         before = self._last_parts.get(name)
         if before is None or before.tensors.keys() != tensors.keys() or any(t.is_inference() for t in tensors.values()):
             return None
-        same = all(before.tensors[key] is tensor for key, tensor in tensors.items())
+        same = all(before.tensors[key]() is tensor for key, tensor in tensors.items())
         return before.digest if same and before.versions == _versions(tensors) else None
 
     def _write_part(self, tensors: dict[str, Tensor]) -> str:
@@ -216,12 +225,12 @@ class _WrittenPart:
 
     Attributes:
         digest: of the part.
-        tensors: by name.
+        tensors: by name; not kept alive.
         versions: how often each had been changed in place.
     """
 
     digest: str
-    tensors: dict[str, Tensor]
+    tensors: dict[str, "weakref.ref[Tensor]"]
     versions: list[int]
 
 

@@ -16,7 +16,7 @@ from orchestrator.reporting.facts import benchmark_names, classes_leave, protoco
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
-from orchestrator.results.mistakes import confident_mistakes
+from orchestrator.results.mistakes import Mistake, confident_mistakes
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
@@ -41,7 +41,10 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
     methods = [_method(run, estimates, name, index) for index, name in enumerate(run.entries)]
-    order = sorted(methods, key=lambda m: (m["track"], math.isnan(m["validation"]), -m["validation"], m["name"]))
+    order = sorted(
+        methods,
+        key=lambda m: (m["protocol"], m["track"], math.isnan(m["validation"]), -m["validation"], m["name"]),
+    )
     for rank, method in enumerate(order):
         method["rank"] = rank
     limits = ceilings(run)
@@ -147,9 +150,11 @@ def _configuration(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
 
 
 def _mistakes(run: Run, method: dict[str, Any]) -> list[dict[str, Any]]:
-    """The most confident mistakes of a method over all chains."""
+    """The most confident mistakes of a method, and in how many chains each occurs; the first chain is the one shown."""
     names = run.class_names(method["configuration"])
-    mistakes = confident_mistakes(run, method["configuration"], method["head"], MISTAKES_SHOWN)[:MISTAKES_SHOWN]
+    chains: dict[tuple[str, int], list[Mistake]] = {}
+    for mistake in confident_mistakes(run, method["configuration"], method["head"]):
+        chains.setdefault((mistake.clip, mistake.prediction), []).append(mistake)
     return [
         {
             "method": method["name"],
@@ -158,8 +163,9 @@ def _mistakes(run: Run, method: dict[str, Any]) -> list[dict[str, Any]]:
             "class": names[mistake.label],
             "predicted": names[mistake.prediction],
             "confidence": _rounded(mistake.confidence),
+            "chains": count,
         }
-        for mistake in mistakes
+        for mistake, count in [(found[0], len(found)) for found in chains.values()][:MISTAKES_SHOWN]
     ]
 
 

@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 
+from datasets.benchmark.protocol import Protocol
+from datasets.utils.errors import EarshotError
 from tests.support.learning import DIM, sessions, size, trained
 from trainables.learners.features import Features
 from trainables.methods.ease import EASE, EASESettings, complete, subspace_weights
+from trainables.methods.registry import check_protocol
 
 QUICK = EASESettings(bottleneck=4, base_epochs=2, incremental_epochs=2)
 
@@ -76,3 +79,11 @@ def test_a_loaded_state_completes_the_same_prototypes(features: Features, sessio
     loaded = EASE(QUICK, features)
     loaded.load(learner.state())
     torch.testing.assert_close(loaded.prototypes, learner.prototypes, atol=0, rtol=1e-6)
+
+
+def test_a_session_with_one_new_class_is_rejected(features: Features) -> None:
+    """Its adapters would not be trained, without a word."""
+    protocol = Protocol(base=2, way=1, shot=3)
+    with pytest.raises(EarshotError, match=r"method ease: needs at least 2 new classes a session \(the cross-entropy"):
+        check_protocol(EASE, EASESettings(), protocol, sessions(features, protocol))
+    check_protocol(EASE, EASESettings(), Protocol(base=2, way=2, shot=3), sessions(features))

@@ -6,8 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from trainables.records import PREDICTIONS
+from trainables.store import stages
 from trainables.store.layout import address_of
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
@@ -63,13 +65,23 @@ def test_a_settled_part_is_taken_from_the_parent(store: StageStore) -> None:
     assert torch.equal(stored_again.parts["general"]["w"], torch.zeros(4))
 
 
-def test_tensors_that_were_changed_in_place_are_written_again(store: StageStore) -> None:
-    """The same objects are not hashed again as long as nothing changed them."""
+def test_tensors_that_were_changed_in_place_are_written_again(
+    store: StageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same objects are not written and hashed again as long as nothing changed them."""
     kept, changed = torch.arange(4.0), torch.ones(2)
+    written: list[list[str]] = []
+
+    def counting(tensors: dict[str, torch.Tensor], file: Path) -> None:
+        written.append(list(tensors))
+        save_file(tensors, file)
+
+    monkeypatch.setattr(stages, "save_file", counting)
     for number in (1, 2, 3):
         store.publish(stage(number), State({"kept": {"w": kept}, "changed": {"b": changed}}))
         if number == 2:
             changed += 1
+    assert sorted(written) == [["b"], ["b"], ["w"]]
     states = [store.state(stage(number).address) for number in (1, 2, 3)]
     assert [state.parts["changed"]["b"].tolist() for state in states if state] == [[1, 1], [1, 1], [2, 2]]
     assert all(state is not None and torch.equal(state.parts["kept"]["w"], kept) for state in states)
