@@ -4,12 +4,17 @@ The program is that of the package `imageio-ffmpeg` (the extra [ffmpeg]) or the 
 stream of audio of one local file to 32-bit floating point in the AU format, without a shell, and nothing else: other
 protocols are closed to it, and so are formats that refer to other files (playlists). Bounds: `CPU_SECONDS` and
 `MEMORY_BYTES` of the process, `STALL_SECONDS` without output.
+
+Reasons to reject a file are a few fixed texts, as they are stored: ffmpeg's own messages differ between versions and
+name paths. What is wrong with the program or the machine is an `FfmpegFailedError`, and no reason to reject a file.
 """
 
+import errno
 import os
 import resource
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -20,7 +25,8 @@ from typing import IO
 
 import numpy as np
 
-from datasets.utils.text import printable
+from datasets.utils.errors import EarshotError
+from datasets.utils.text import one_line, printable
 
 _DEMUXERS = {
     "aac": (".aac",),
@@ -32,13 +38,12 @@ _DEMUXERS = {
     "flv": (".flv",),
     "matroska": (".mka", ".mkv", ".weba", ".webm"),
     "mov": (".3g2", ".3gp", ".m4a", ".m4b", ".m4v", ".mov", ".mp4"),
-    "mpeg": (".mpeg", ".mpg"),
-    "mpegts": (".m2ts", ".mts"),
     "tta": (".tta",),
     "wv": (".wv",),
 }
 SUFFIXES = frozenset(suffix for suffixes in _DEMUXERS.values() for suffix in suffixes)
-"""Lower case, with the dot; none of them is one of libsndfile's."""
+"""Lower case, with the dot; none of them is one of libsndfile's. MPEG program and transport streams are absent: ffmpeg
+reads one that was cut off without an error."""
 _ENDINGS = tuple(SUFFIXES)
 _FORMATS = (*_DEMUXERS, "flac", "mp3", "ogg", "wav")  # the last ones for files with a wrong suffix
 
@@ -56,8 +61,41 @@ _MAX_HEADER, _MAX_CHANNELS = 1 << 16, 1024
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR")
 
 
+NO_STREAM = "no audio stream"
+DAMAGED = "truncated or damaged"
+UNKNOWN = "ffmpeg cannot decode it"
+_REASONS = {
+    UNKNOWN: ("not on whitelist",),  # before the error that follows from it
+    NO_STREAM: ("matches no streams", "does not contain any stream"),
+    DAMAGED: ("Invalid data", "orrupt", "prematurely", "partial file", "moov atom not found", "Input/output error"),
+}
+"""Reasons to reject a file, and parts of the messages that mean them; other messages mean `UNKNOWN`."""
+_OUT_OF_MEMORY = "Cannot allocate memory"
+_UNREADABLE = ("Input/output error", "Stale file handle")
+"""Also reported for files that end early: whether the file can be read decides."""
+_ENVIRONMENT_FAILS = (
+    "Resource temporarily unavailable",
+    "Too many open files",
+    "Unrecognized option",
+    "Option not found",
+    "Unknown encoder",
+)
+"""Parts of messages about the machine, or about a program without what is needed of it."""
+_NOT_STARTED = (126, 127)
+"""Exit status of a program that cannot be started, such as one whose shared libraries are absent."""
+_INTERRUPTED = 255
+"""Exit status of ffmpeg after a signal that it handles."""
+
+
 class FfmpegError(Exception):
-    """A file cannot be read; the message is a short reason without the file name."""
+    """A file cannot be read; the message is one of a few fixed reasons, without the file name."""
+
+
+class FfmpegFailedError(OSError):
+    """The program or the machine fails, not the file: it can be read after a repair."""
+
+    def __str__(self) -> str:
+        return f"{printable(str(self.filename))}: {self.strerror}" if self.filename else str(self.strerror)
 
 
 def needs_ffmpeg(path: str | Path) -> bool:
@@ -78,6 +116,43 @@ def find_ffmpeg() -> str | None:
         return shutil.which("ffmpeg")
 
 
+@cache
+def check_program(program: str) -> None:
+    """Checks that a program can be started, once if it can.
+
+    Raises:
+        EarshotError: it cannot.
+    """
+    try:
+        done = subprocess.run(
+            [program, "-version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            env=_environment(),
+            timeout=STALL_SECONDS,
+        )
+        problem = _first_line(done.stderr) or f"exit status {done.returncode}" if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = printable(one_line(error))
+    if problem:
+        raise EarshotError(
+            f"{printable(program)}: expected ffmpeg to run with -version, found: {problem}; install it again, or "
+            "without --ffmpeg leave out what it reads"
+        )
+
+
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+
+
+def _first_line(messages: bytes) -> str:
+    """The first message of the program; "" if there is none."""
+    return next(
+        (printable(line.strip()) for line in messages.decode(errors="replace").splitlines() if line.strip()), ""
+    )
+
+
 def ffmpeg_blocks(path: Path, size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Decodes the first stream of audio of a file in little memory.
 
@@ -89,11 +164,22 @@ def ffmpeg_blocks(path: Path, size: int) -> Iterator[tuple[np.ndarray, int]]:
         Samples float32 [frames, channels], at least one frame, and their rate in Hz; nothing for an empty stream.
 
     Raises:
-        FfmpegError: the program is absent, runs out of a bound, or reports any error: a shortened recording is none.
+        FfmpegError: the program runs out of a bound of time or memory, or reports any error. A file that ends early is
+            an error only where its format shows that: not always in AAC, AC-3, AMR and AVI.
+        FfmpegFailedError: the program is absent, fails, is ended by a signal or gives no output; the disk fails.
     """
+    try:
+        yield from _blocks(path, size)
+    except FfmpegFailedError as error:
+        error.filename = str(path)
+        raise
+
+
+def _blocks(path: Path, size: int) -> Iterator[tuple[np.ndarray, int]]:
     program = find_ffmpeg()
     if program is None:
-        raise FfmpegError(MISSING)
+        raise FfmpegFailedError(errno.ENOENT, MISSING)
+    before = _cpu_seconds()
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
             _command(program, path),
@@ -102,13 +188,13 @@ def ffmpeg_blocks(path: Path, size: int) -> Iterator[tuple[np.ndarray, int]]:
             stderr=messages,
             bufsize=0,
             cwd="/",
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            env=_environment(),
         )
         try:
             _limit(process.pid)
             assert process.stdout is not None
             pipe = _Pipe(process.stdout)
-            yield from _decode(pipe, size, lambda: _problem(process, messages))
+            yield from _decode(pipe, size, lambda: _problem(process, messages, path, before))
         finally:  # also if the caller needs no more samples
             process.kill()
             process.wait()
@@ -125,7 +211,11 @@ def _command(program: str, path: Path) -> list[str]:
 
 
 def _limit(pid: int) -> None:
-    """Sets the bounds of a process from outside, as code between fork and exec is not safe beside threads."""
+    """Sets the bounds of a process from outside, as code between fork and exec is not safe beside threads.
+
+    Raises:
+        FfmpegFailedError: the system does not permit it; nothing is decoded without them.
+    """
     for kind, value in (
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_AS, MEMORY_BYTES),
@@ -136,8 +226,10 @@ def _limit(pid: int) -> None:
             hard = resource.prlimit(pid, kind)[1]
             limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.prlimit(pid, kind, (limit, limit))
-        except (ProcessLookupError, PermissionError):  # it has ended, or runs under tighter rules
+        except ProcessLookupError:  # it has ended
             return
+        except OSError as error:
+            raise FfmpegFailedError(errno.EPERM, f"the bounds of ffmpeg cannot be set ({error.strerror})") from None
 
 
 class _Pipe:
@@ -153,7 +245,7 @@ class _Pipe:
         parts, missing = [], size
         while missing:
             if not self._poll.poll(1000 * STALL_SECONDS):
-                raise FfmpegError(f"ffmpeg gave no samples for {STALL_SECONDS} s")
+                raise FfmpegFailedError(errno.EIO, f"ffmpeg gave no samples for {STALL_SECONDS} s")
             part = self._file.read(missing)
             if not part:
                 break
@@ -184,15 +276,60 @@ def _decode(pipe: _Pipe, size: int, problem: Callable[[], str]) -> Iterator[tupl
         raise FfmpegError(found)
 
 
-def _problem(process: "subprocess.Popen[bytes]", messages: IO[bytes]) -> str:
-    """What went wrong in a process that has closed its output; "" if nothing did."""
+def _cpu_seconds() -> float:
+    """Processor time of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _problem(process: "subprocess.Popen[bytes]", messages: IO[bytes], path: Path, before: float) -> str:
+    """Why a process that has closed its output cannot decode the file: a fixed reason; "" if it did.
+
+    Args:
+        process: of the program.
+        messages: what it wrote.
+        path: of the file.
+        before: `_cpu_seconds` before it was started.
+
+    Raises:
+        FfmpegFailedError: not due to the file.
+    """
     try:
         status = process.wait(STALL_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"ffmpeg did not end within {STALL_SECONDS} s"
+        raise FfmpegFailedError(errno.EIO, f"ffmpeg did not end within {STALL_SECONDS} s") from None
     messages.seek(0)
-    lines = [line for line in messages.read(_MESSAGE_BYTES).decode(errors="replace").splitlines() if line.strip()]
-    if not status and not lines:
+    content = messages.read(_MESSAGE_BYTES)
+    text = content.decode(errors="replace").replace(str(path.absolute()), "").strip()  # a name means nothing
+    if not status and not text:
         return ""
-    reason = printable(lines[0].rpartition("] ")[2].strip()) if lines else f"exit status {status}"
-    return f"ffmpeg: {reason}"
+    # With equal soft and hard limits, Linux ends a process with SIGKILL at the bound of its processor time, which it
+    # measures less exactly than the time that it reports.
+    if status in (-signal.SIGXCPU, -signal.SIGKILL) and _cpu_seconds() - before > 0.9 * CPU_SECONDS - 0.5:
+        return f"ffmpeg needs more than {CPU_SECONDS} s of processor time"
+    if status == -signal.SIGXFSZ:  # more messages than `_MESSAGE_BYTES`
+        return DAMAGED
+    if status < 0 or status in _NOT_STARTED or (status == _INTERRUPTED and not text):
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
+        raise FfmpegFailedError(errno.EIO, f"ffmpeg {how}" + (text and f": {_first_line(content)}"))
+    if any(part in text for part in _ENVIRONMENT_FAILS):
+        raise FfmpegFailedError(errno.EIO, f"ffmpeg failed: {_first_line(content)}")
+    if any(part in text for part in _UNREADABLE):
+        _check_readable(path)
+    if _OUT_OF_MEMORY in text:
+        return f"ffmpeg needs more than {MEMORY_BYTES >> 20} MiB of memory"
+    return next((reason for reason, parts in _REASONS.items() if any(part in text for part in parts)), UNKNOWN)
+
+
+def _check_readable(path: Path) -> None:
+    """Reads a whole file.
+
+    Raises:
+        FfmpegFailedError: a part of it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as error:
+        raise FfmpegFailedError(error.errno or errno.EIO, error.strerror or str(error)) from None

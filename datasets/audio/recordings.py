@@ -182,6 +182,7 @@ def read_blocks(path: Path, float_scale: FloatScale = "reject") -> Iterator[tupl
 
     Raises:
         RejectedError: as `read_recording`; for a defect in a later block, when that block is reached.
+        OSError: not due to the file: the disk fails, or ffmpeg is needed and absent or broken.
     """
     if needs_ffmpeg(path):
         yield from _ffmpeg_blocks(path)
@@ -292,7 +293,7 @@ def _mono(block: np.ndarray) -> np.ndarray:
 
 
 def _ffmpeg_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """As `read_blocks`, for the formats that ffmpeg reads."""
+    """As `read_blocks`, for the formats that ffmpeg reads; an `OSError` if ffmpeg or the machine fails."""
     total = 0
     try:
         for block, rate in ffmpeg_blocks(path, _BLOCK):

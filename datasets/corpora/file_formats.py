@@ -1,19 +1,30 @@
 """Which files of a source folder are recordings: what libsndfile reads and, on request, what ffmpeg reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import soundfile
 
 from datasets.audio.decoder_messages import silent_decoder
-from datasets.audio.ffmpeg import MISSING, SUFFIXES, find_ffmpeg, needs_ffmpeg
+from datasets.audio.ffmpeg import (
+    MISSING,
+    SUFFIXES,
+    FfmpegError,
+    check_program,
+    ffmpeg_blocks,
+    find_ffmpeg,
+    needs_ffmpeg,
+)
 from datasets.audio.recordings import readable_suffixes
 from datasets.corpora.inventory import Inventory, scan
 from datasets.utils.errors import EarshotError
+from datasets.utils.posix_path import suffix
 from datasets.utils.text import plural, printable
 
 EXAMINED = 200
 """Recordings whose sample rate is looked at: reading every header of a large corpus takes minutes."""
+EXAMINED_BY_FFMPEG = 5
+"""As many of those that ffmpeg reads, each of which starts the program."""
 
 
 def list_recordings(source: Path, ffmpeg: bool) -> Inventory:
@@ -24,7 +35,7 @@ def list_recordings(source: Path, ffmpeg: bool) -> Inventory:
         ffmpeg: whether formats that ffmpeg reads are included.
 
     Raises:
-        EarshotError: `source` cannot be read, or a file needs ffmpeg, which is not installed.
+        EarshotError: `source` cannot be read, or a file needs ffmpeg, which is not installed or does not run.
     """
     inventory = scan(source, readable_suffixes() | (SUFFIXES if ffmpeg else frozenset()))
     for file in inventory.files if ffmpeg else ():
@@ -33,9 +44,43 @@ def list_recordings(source: Path, ffmpeg: bool) -> Inventory:
 
 
 def check_ffmpeg(source: Path, path: str) -> None:
-    """Raises an `EarshotError` if a recording, relative to the source folder, needs ffmpeg and there is none."""
-    if needs_ffmpeg(path) and find_ffmpeg() is None:
+    """Raises an `EarshotError` if a recording, relative to the source folder, needs ffmpeg and none runs."""
+    if not needs_ffmpeg(path):
+        return
+    program = find_ffmpeg()
+    if program is None:
         raise EarshotError(f"{printable(str(source / path))}: {MISSING}")
+    check_program(program)
+
+
+def same_names(paths: Iterable[str], together: Callable[[], Mapping[str, str]]) -> Iterator[str]:
+    """A doubt about recordings of one folder whose names differ in the suffix only, at least one read with ffmpeg.
+
+    A video and its extracted sound, or a recording in two formats, could be in train and test.
+
+    Args:
+        paths: of the recordings that are used.
+        together: gives by path what the recordings that are kept in one split have in common: a group, or a split that
+            is given.
+    """
+    paths = sorted(paths)
+    stems = {_without_suffix(path) for path in paths if needs_ffmpeg(path)}
+    by_stem: dict[str, list[str]] = {}
+    for path in paths if stems else ():
+        if (stem := _without_suffix(path)) in stems:
+            by_stem.setdefault(stem, []).append(path)
+    several = [same for same in by_stem.values() if len(same) > 1]
+    shared = together() if several else {}
+    found = [same for same in several if len({shared.get(path, path) for path in same}) > 1]
+    if found:
+        yield (
+            f"{plural(len(found), 'name')} of recordings in several formats, which may be in different splits, such as "
+            f"{' and '.join(printable(path) for path in found[0][:2])}: keep one of each"
+        )
+
+
+def _without_suffix(path: str) -> str:
+    return path.removesuffix(suffix(path))
 
 
 def ffmpeg_hint(inventory: Inventory) -> str:
@@ -56,15 +101,17 @@ def format_warnings(source: Path, inventory: Inventory, sample_rate: int) -> Ite
 def low_rates(source: Path, inventory: Inventory, sample_rate: int) -> str:
     """A warning about recordings below the sample rate of the clips; "" if there are none.
 
-    At most `EXAMINED` headers are read, of recordings at equal distances in the order of their paths.
+    At most `EXAMINED` headers are read, of recordings at equal distances in the order of their paths; of those that
+    ffmpeg reads, `EXAMINED_BY_FFMPEG`.
 
     Args:
         source: folder of the recordings.
         inventory: its files.
         sample_rate: of the clips, in Hz.
     """
-    files = [file.path for file in inventory.files if not needs_ffmpeg(file.path)]
-    chosen = [files[number * len(files) // min(len(files), EXAMINED)] for number in range(min(len(files), EXAMINED))]
+    files = [file.path for file in inventory.files]
+    chosen = _spread([path for path in files if not needs_ffmpeg(path)], EXAMINED)
+    chosen += _spread([path for path in files if needs_ffmpeg(path)], EXAMINED_BY_FFMPEG)
     rates = {path: _rate(source / path) for path in chosen}
     low = {path: rate for path, rate in rates.items() if 0 < rate < sample_rate}
     if not low:
@@ -77,10 +124,18 @@ def low_rates(source: Path, inventory: Inventory, sample_rate: int) -> str:
     )
 
 
+def _spread(paths: Sequence[str], limit: int) -> list[str]:
+    """At most `limit` paths at equal distances."""
+    count = min(len(paths), limit)
+    return [paths[number * len(paths) // count] for number in range(count)]
+
+
 def _rate(path: Path) -> int:
     """The sample rate of a recording in Hz; 0 if its header cannot be read, which is reported when it is cut."""
     try:
+        if needs_ffmpeg(path):
+            return next((rate for _, rate in ffmpeg_blocks(path, 1)), 0)
         with silent_decoder(path.suffix.lower() == ".mp3"):
             return int(soundfile.info(str(path)).samplerate)
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError):
+    except (soundfile.SoundFileError, FfmpegError, OSError, RuntimeError, TypeError):
         return 0

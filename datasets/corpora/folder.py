@@ -34,7 +34,7 @@ from datasets.corpora.file_clips import (
     clip_stem,
     cut_file,
 )
-from datasets.corpora.file_formats import ffmpeg_hint, format_warnings, list_recordings
+from datasets.corpora.file_formats import ffmpeg_hint, format_warnings, list_recordings, same_names
 from datasets.corpora.file_groups import (
     TOLERANCE,
     check_groups,
@@ -116,6 +116,13 @@ class Folder(Corpus[FolderOptions]):
             doubts += given.doubts
             if crossing := crossing_groups(groups_of(classes, options), given.splits):
                 doubts.append(f"{crossing}, which makes their test clips easier: give other lists, or none")
+        if options.ffmpeg:
+
+            def together() -> dict[str, str]:
+                found = given.splits if given else groups_of(classes, options)
+                return {path: name for of_class in found.values() for path, name in of_class.items()}
+
+            doubts += same_names((path for paths in classes.values() for path in paths), together)
         return tuple(doubts)
 
     def plan(self, source: Path, inventory: Inventory, options: FolderOptions) -> Plan:

@@ -18,7 +18,7 @@ from typing import Any
 from datasets.benchmark.clips import Clip
 from datasets.corpora.corpus import Corpus, Plan, Unit
 from datasets.corpora.file_clips import FILES_PER_UNIT, GUESS, NO_GROUPS, LabelledPart, cut_file
-from datasets.corpora.file_formats import format_warnings, list_recordings
+from datasets.corpora.file_formats import format_warnings, list_recordings, same_names
 from datasets.corpora.file_groups import check_groups, crossing_groups, describe_groups, groups_of, resolved_group_rule
 from datasets.corpora.file_index import FileIndex
 from datasets.corpora.inventory import Inventory, Rejection
@@ -98,6 +98,11 @@ class TableCorpus(Corpus[TableOptions]):
         classes = self._classes(inventory, options)
         if classes.given and (crossing := crossing_groups(classes.groups, classes.given.splits)):
             doubts.append(f"{crossing}, which makes their test clips easier: give other splits or groups")
+        if options.ffmpeg:
+            together = classes.given.splits if classes.given else classes.groups
+            rows = [(name, key, row.path) for name, of_class in classes.rows.items() for key, row in of_class.items()]
+            shared = {path: together.get(name, {}).get(key, path) for name, key, path in rows}
+            doubts += same_names(shared, lambda: shared)
         return tuple(doubts)
 
     def plan(self, source: Path, inventory: Inventory, options: TableOptions) -> Plan:

@@ -1,6 +1,8 @@
 """Formats that are read with ffmpeg: the same samples, every defect rejected, no other file, bounded."""
 
+import errno
 import os
+import pickle
 import sys
 import threading
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from datasets.audio import ffmpeg
 from datasets.audio.recordings import RejectedError, read_recording, read_samples, readable_suffixes
+from datasets.utils.errors import EarshotError
 from tests.support.encoded_files import encode
 from trainables.inference.recording_files import recording_files
 from trainables.inference.windows import read
@@ -66,17 +69,23 @@ def test_a_recording_with_the_suffix_of_another_format(tmp_path: Path) -> None:
 def test_truncated_damaged_and_silent_films_are_rejected(tmp_path: Path) -> None:
     whole = encode(tone(3), RATE, tmp_path / "a.webm", "-c:a", "libopus").read_bytes()
     start = encode(tone(3), RATE, tmp_path / "b.m4a", "-c:a", "aac", "-movflags", "+faststart").read_bytes()
+    matroska = encode(tone(3), RATE, tmp_path / "c.mka", "-c:a", "libvorbis").read_bytes()
+    stream = encode(tone(3), RATE, tmp_path / "d.mts", "-c:a", "aac", "-f", "mpegts").read_bytes()
     for name, content, reason in (
-        ("c.webm", whole[: len(whole) // 2], "ended prematurely"),
-        ("d.m4a", start[: len(start) // 2], "partial file|corrupt"),
-        ("e.m4a", b"no audio at all " * 99, "moov atom not found|Invalid data"),
-        ("f.mp4", b"\0" * 64, "moov atom not found|Invalid data"),
+        ("c.webm", whole[: len(whole) // 2], ffmpeg.DAMAGED),
+        ("d.m4a", start[: len(start) // 2], ffmpeg.DAMAGED),
+        ("e.m4a", b"no audio at all " * 99, ffmpeg.DAMAGED),
+        ("f.mp4", b"\0" * 64, ffmpeg.DAMAGED),
+        ("g.mka", matroska[: len(matroska) // 3], ffmpeg.DAMAGED),  # of which ffmpeg says "Input/output error"
+        ("orrupt.mp4", stream, ffmpeg.UNKNOWN),
+        ("h.ape", b"MAC \xa0\x0f" + bytes(20), ffmpeg.UNKNOWN),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(RejectedError, match=rf"^not readable as audio \(ffmpeg.*({reason})"):
+        with pytest.raises(RejectedError) as error:
             read_recording(tmp_path / name)
+        assert str(error.value) == f"not readable as audio ({reason})"  # stored, so no path and no text of ffmpeg
     film = encode(tone(), RATE, tmp_path / "g.mp4", *VIDEO, "-map", "1:v", "-c:v", "mpeg4")
-    with pytest.raises(RejectedError, match="matches no streams"):
+    with pytest.raises(RejectedError, match=r"^not readable as audio \(no audio stream\)$"):
         read_recording(film)
 
 
@@ -105,12 +114,27 @@ def children() -> str:
     return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text()
 
 
+OUT_OF_MEMORY = """
+try:
+    bytearray(1 << 30)
+except MemoryError:
+    raise SystemExit("Cannot allocate memory")
+"""
+
+
+def program_of(tmp_path: Path, text: str) -> str:
+    """A Python program in the place of ffmpeg."""
+    script = tmp_path / "ffmpeg"
+    script.write_text(f"#!{sys.executable} -S\n{text}\n")
+    script.chmod(0o755)
+    return str(script)
+
+
 @pytest.mark.parametrize(
     ("program", "bound", "reason"),
     [
-        ("import time; time.sleep(60)", ("STALL_SECONDS", 0.3), "gave no samples for 0.3 s"),
-        ("while True: pass", ("CPU_SECONDS", 1), "exit status -"),
-        ("x = bytearray(1 << 30)", ("MEMORY_BYTES", 512 << 20), "MemoryError|Traceback"),
+        ("while True: pass", ("CPU_SECONDS", 1), "ffmpeg needs more than 1 s of processor time"),
+        (OUT_OF_MEMORY, ("MEMORY_BYTES", 512 << 20), "ffmpeg needs more than 512 MiB of memory"),
         ("print('text', flush=True)", ("CPU_SECONDS", 60), "gave no samples"),
         ("print('text ' * 99, flush=True)", ("CPU_SECONDS", 60), "another format than asked for"),
     ],
@@ -118,10 +142,8 @@ def children() -> str:
 def test_a_program_that_runs_away_is_ended(
     program: str, bound: tuple[str, float], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = tmp_path / "ffmpeg"
-    script.write_text(f"#!{sys.executable} -S\n{program}\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: str(script))
+    script = program_of(tmp_path, program)
+    monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: script)
     monkeypatch.setattr(ffmpeg, *bound)
     (tmp_path / "a.m4a").write_bytes(b"x")
     before = children()
@@ -130,15 +152,82 @@ def test_a_program_that_runs_away_is_ended(
     assert children() == before
 
 
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import time; time.sleep(60)", "gave no samples for 2 s"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+        ("raise SystemExit(255)", "ended with exit status 255"),
+        (
+            "import sys; print('lib.so: cannot open shared object file', file=sys.stderr); sys.exit(127)",
+            "ended with exit status 127: lib.so: cannot open shared object file",
+        ),
+        ("raise SystemExit('Unrecognized option format_whitelist')", "failed: Unrecognized option format_whitelist"),
+    ],
+)
+def test_a_program_that_fails_is_no_reason_to_reject_a_file(
+    program: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = program_of(tmp_path, program)
+    monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: script)
+    monkeypatch.setattr(ffmpeg, "STALL_SECONDS", 2)
+    (tmp_path / "a.m4a").write_bytes(b"x")
+    before = children()
+    with pytest.raises(ffmpeg.FfmpegFailedError) as error:
+        read_recording(tmp_path / "a.m4a")
+    assert str(error.value) == str(pickle.loads(pickle.dumps(error.value))) == f"{tmp_path / 'a.m4a'}: ffmpeg {reason}"
+    assert children() == before
+
+
+@pytest.mark.skipif(ffmpeg.find_ffmpeg() is None, reason="needs ffmpeg: pip install 'earshot[ffmpeg]'")
+def test_a_failing_disk_is_no_reason_to_reject_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.m4a").symlink_to("/proc/self/mem")  # opens, but its start cannot be read
+    with pytest.raises(OSError, match=r"a\.m4a: Input/output error") as error:
+        read_recording(tmp_path / "a.m4a")
+    assert error.value.errno == errno.EIO
+
+
+def test_nothing_is_decoded_without_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    script = program_of(tmp_path, "import time; time.sleep(60)")
+    monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: script)
+    monkeypatch.setattr(ffmpeg.resource, "prlimit", denied)
+    (tmp_path / "a.m4a").write_bytes(b"x")
+    before = children()
+    with pytest.raises(OSError, match="the bounds of ffmpeg cannot be set"):
+        read_recording(tmp_path / "a.m4a")
+    assert children() == before
+
+
+def test_a_program_is_started_once_before_it_is_used(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = program_of(tmp_path, f"import sys; open({str(log)!r}, 'a').write(sys.argv[1]); sys.exit('no library')")
+    for _ in range(2):  # a failure is not remembered
+        with pytest.raises(EarshotError, match=r"ffmpeg: expected ffmpeg to run with -version, found: no library"):
+            ffmpeg.check_program(script)
+    program_of(tmp_path, f"import sys; open({str(log)!r}, 'a').write(sys.argv[1])")
+    ffmpeg.check_program(script)
+    ffmpeg.check_program(script)
+    assert log.read_text() == "-version" * 3
+    with pytest.raises(EarshotError, match="No such file"):
+        ffmpeg.check_program(str(tmp_path / "none"))
+
+
 def test_without_the_program_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: None)
     (tmp_path / "a.m4a").write_bytes(b"x")
-    with pytest.raises(RejectedError, match=r"needs ffmpeg, which was not found: pip install 'earshot\[ffmpeg\]', or"):
+    with pytest.raises(
+        ffmpeg.FfmpegFailedError,
+        match=r"a\.m4a: needs ffmpeg, which was not found: pip install 'earshot\[ffmpeg\]', or",
+    ):
         read_recording(tmp_path / "a.m4a")
 
 
 def test_what_libsndfile_reads_is_not_given_to_ffmpeg() -> None:
     assert not ffmpeg.SUFFIXES & readable_suffixes()
     assert ffmpeg.needs_ffmpeg("a/B.M4A") and not ffmpeg.needs_ffmpeg("a.m4a/b.wav")
+    assert not any(map(ffmpeg.needs_ffmpeg, ("a.mpg", "a.mpeg", "a.mts", "a.m2ts")))  # cut off without an error
     program = ffmpeg.find_ffmpeg()
     assert program is None or os.access(program, os.X_OK)

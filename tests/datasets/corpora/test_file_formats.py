@@ -116,6 +116,68 @@ def test_recordings_below_the_sample_rate_are_announced(tmp_path: Path, monkeypa
     assert warnings(16000)[0].startswith("1 recording of 2 that were looked at below --sample-rate 16000, such as b/0")
 
 
+def test_rates_of_a_few_files_are_read_with_ffmpeg(tmp_path: Path) -> None:
+    for number in range(file_formats.EXAMINED_BY_FFMPEG + 1):
+        encode(ramp(0.2), RATE, tmp_path / f"a/{number}.m4a", "-c:a", "alac")
+        record(tmp_path / f"b/{number}.wav", rate=16000)
+    (tmp_path / "a/0.m4a").write_bytes(b"no sound")
+    options = FolderOptions(sample_rate=16000, clip_seconds=0.2, ffmpeg=True)
+    warnings = Folder().plan(tmp_path, Folder().inventory(tmp_path, options), options).warnings
+    assert warnings == (
+        "4 recordings of 11 that were looked at below --sample-rate 16000, such as a/1.m4a at 8000 Hz: they are "
+        "resampled, and have no sound above 4000 Hz",
+    )
+
+
+def test_one_recording_in_two_formats_is_a_doubt(tmp_path: Path) -> None:
+    for name in ("a/x_0.wav", "a/y_0.wav", "a/z_0.wav", "a/y_0.m4a", "b/x_0.m4a", "b/y_1.m4a", "b/z_1.flac"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "t.csv").write_text(
+        "file,label,person,fold\na/x_0.wav,a,1,1\na/y_0.wav,a,2,1\na/y_0.m4a,a,2,2\nb/x_0.m4a,b,1,1\nb/y_1.m4a,b,3,2\n"
+    )
+    doubt = (
+        "1 name of recordings in several formats, which may be in different splits, such as a/y_0.m4a and a/y_0.wav: "
+        "keep one of each",
+    )
+
+    def doubts(corpus: Corpus, **changes: object) -> tuple[str, ...]:
+        options = corpus.options_type(ffmpeg=True, **changes)
+        found: tuple[str, ...] = corpus.doubts(tmp_path, corpus.inventory(tmp_path, options), options)
+        return tuple(text for text in found if "formats" in text)
+
+    assert doubts(Folder(), group_from="none") == doubt
+    assert doubts(Folder()) == ()  # names with the stem y are guessed to be a group
+    assert doubts(Folder(), group_from="{who}_{take}") == ()
+    (tmp_path / "test.txt").write_text("a/y_0.wav\nb/x_0.m4a\n")
+    assert doubts(Folder(), test_list=Path("test.txt")) == doubt
+    (tmp_path / "test.txt").write_text("a/y_0.wav\na/y_0.m4a\nb/x_0.m4a\n")
+    assert doubts(Folder(), test_list=Path("test.txt")) == ()
+    table = {"csv": (Path("t.csv"),), "fold_column": "none"}
+    assert doubts(TableCorpus(), **table, group_column="none", group_from="none") == doubt
+    assert doubts(TableCorpus(), **table, group_column="person") == ()
+    assert doubts(TableCorpus(), **table | {"fold_column": "fold"}, test_folds=("2",)) == doubt
+    (tmp_path / "a/y_0.m4a").unlink()
+    assert doubts(Folder(), group_from="none") == ()
+
+
+def test_a_broken_program_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        record(tmp_path / f"in/a/{number}.wav")
+        record(tmp_path / f"in/b/{number}.wav")
+        (tmp_path / f"in/b/{number}.wav").rename(tmp_path / f"in/b/{number}.m4a")
+    script = tmp_path / "ffmpeg"
+    script.write_text("#!/bin/sh\necho libx.so: cannot open >&2\nexit 127\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(file_formats, "find_ffmpeg", lambda: str(script))
+    assert main(["folder", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--ffmpeg"]) == 2
+    problem = f"error: {script}: expected ffmpeg to run with -version, found: libx.so: cannot open; install it again"
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith(problem) and err.count("\n") == 1
+
+
 def test_a_benchmark_of_m4a_and_wav_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     for number in range(4):
