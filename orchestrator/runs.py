@@ -16,14 +16,14 @@ from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError, error_line
 from datasets.utils.location import Location
 from datasets.utils.text import one_line, plural, printable
-from orchestrator.results.find_run import add_runs_argument, began, run_folders
+from orchestrator.results.find_run import RUNS, add_runs_argument, began, run_folders
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot runs`."""
     options = parser().parse_args(arguments)
-    if not options.runs.is_dir():
+    if not options.runs.is_dir() and options.runs != RUNS:
         shown = printable(str(options.runs))
         raise EarshotError(f"{shown}: expected a folder of runs, found none; give it with --runs")
     folders = run_folders(options.runs)[::-1]

@@ -159,10 +159,11 @@ class Manifest(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the content of the benchmark, independent of how it was prepared.
+        """SHA-256 (hex) of the content of the benchmark, independent of when and where it was made.
 
         Covers the sample rate, the clip length, the class names in label order and the digests of the shards (see
-        `ShardEntry.identity`) in file order.
+        `ShardEntry.identity`) in file order. A shard says from which options and files it was made, so equal clips that
+        were made in another way have another fingerprint.
         """
         content = [
             self.sample_rate,

@@ -77,18 +77,27 @@ def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     if not groups:
         done = sum(len(record.sessions) for record in run.trials.values())
         return f"No configuration has finished all its seeds yet: {plural(done, 'session')} so far."
-    complete, *apart = groups
+    if run.has_several_protocols:
+        best = [group[0] for group in groups]
+        values = [estimates.chain(c.configuration, run.default_head(c.configuration), "test")["aa"] for c in best]
+        apart = (f"{_with_track(c)}: {_accuracy(value)}" for c, value in zip(best, values, strict=True))
+        return f"Average accuracy of the best method of each protocol and track: {'; '.join(apart)}."
+    complete, *others = groups
     chains = [estimates.chain(c.configuration, run.default_head(c.configuration), "test") for c in complete[:2]]
     text = f"{one_line(complete[0].label)} reaches an average accuracy of {_accuracy(chains[0]['aa'])}"
-    sessions = plural(run.planned(complete[0].configuration), "session")
+    sessions = plural(run.planned_sessions, "session")
     text += f" and a final accuracy of {percent(chains[0]['final'].mean)} % after {sessions}"
     if len(complete) > 1:
         text += f"; next by validation is {one_line(complete[1].label)} with {_accuracy(chains[1]['aa'])}"
-    for best, *_ in apart:
-        value = estimates.chain(best.configuration, run.default_head(best.configuration), "test")["aa"]
-        kind = best.track if best.entry.protocol == complete[0].entry.protocol else "another protocol"
-        text += f". Apart from these, {one_line(best.label)} ({kind}) reaches {_accuracy(value)}"
+    for choice, *_ in others:
+        value = estimates.chain(choice.configuration, run.default_head(choice.configuration), "test")["aa"]
+        text += f". Apart from these, {_with_track(choice)} reaches {_accuracy(value)}"
     return text + "."
+
+
+def _with_track(choice: Choice) -> str:
+    """'ede', 'tape-like (transductive)'."""
+    return one_line(choice.label) + (f" ({choice.track})" if choice.track == TRANSDUCTIVE else "")
 
 
 def notes(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str]:

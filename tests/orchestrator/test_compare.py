@@ -187,6 +187,22 @@ def test_protocols_are_mixed_only_on_request(
     result = json.loads(capsys.readouterr().out)
     assert [method["protocol"] for method in result["contenders"]] == hashes
     assert result["protocols"] == sorted(hashes)
+    (row,) = result["comparisons"]
+    assert not row["tested"] and not row["decided"] and row["p_holm"] is None
+    assert row["words"].startswith(f"No verdict: ede ({hashes[0]}) and ncm ({hashes[1]}) are of different protocols; ")
+    assert any("not that of the methods alone" in note for note in result["notes"])
+
+
+def test_pairs_of_two_protocols_are_no_part_of_the_family(tmp_path: Path, write_trial_to: WriteTrial) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    values = {0: 0.5, 1: 0.6, 2: 0.55}
+    write(write_trial_to, one, "ede-0000000a", values)
+    write(write_trial_to, one, "ncm-0000000b", {0: 0.45, 1: 0.5, 2: 0.4})
+    write(write_trial_to, other, "slda-0000000c", values, protocol={"name": "x", "way": 2, "shot": 1})
+    alone = compare(compared_methods([Run.load(one)]), MEASURES["aa"])
+    mixed = compare(compared_methods([Run.load(one), Run.load(other)], mixed=True), MEASURES["aa"], against="ncm")
+    assert [(row.first, row.tested) for row in mixed] == [("ede", True), ("slda", False)]
+    assert mixed[0].p_holm == alone[0].p_holm
 
 
 def test_protocols_that_differ_in_name_only_are_compared(tmp_path: Path, write_trial_to: WriteTrial) -> None:

@@ -95,7 +95,7 @@ def test_sweeps_with_a_package_and_with_a_file(
     assert sweep.main([*SWEEP, *folders, "--name", "file", "--backbone", FILE]) == 0
     capsys.readouterr()
     sets = [sorted(path.read_bytes() for path in (runs / name).glob("trials/*/*.parquet")) for name in ("run", "file")]
-    assert len(sets[0]) == 6 and sets[0] == sets[1]  # the same network from other code: other addresses, equal results
+    assert len(sets[0]) == 10 and sets[0] == sets[1]  # the same network from other code: other addresses, equal results
 
     assert report.main([str(runs / "run")]) == 0
     assert PACKAGE in (runs / "run" / "report" / "report.md").read_text()

@@ -376,6 +376,9 @@ def test_runs_of_several_protocols_are_one_report_with_a_column(
     markdown = (out / "report.md").read_text(encoding="utf-8")
     assert f"| ede | {hashes[1]} |" in markdown and f"### Protocol {hashes[0]}" in markdown
     assert f"Protocols {', '.join(sorted(hashes))}." in markdown
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Average accuracy of the best method of each protocol and track: " in page
+    assert "Methods of different protocols are not ranked against each other." in markdown
 
 
 def test_the_protocol_hash_is_under_every_table_and_in_every_file(two_methods: Path) -> None:

@@ -52,3 +52,17 @@ def test_the_error_says_what_differs_and_names_both_runs(
     with pytest.raises(EarshotError, match=pattern):
         check_one_protocol(trials)
     check_one_protocol([trials[0], trials[0]])
+
+
+def test_unknown_hashes_are_equal_only_if_the_records_agree(write_trial: WriteTrial) -> None:
+    """Of a version with other fields: nothing but what the records say is known."""
+    old = {"protocol": {"name": "old", "shots": 5}}
+    records = [
+        write_trial("ede-00000001", 0, HIGH, **old),
+        write_trial("ede-00000001", 1, HIGH, **old),
+        write_trial("ede-00000001", 2, HIGH, benchmark_fingerprint="0" * 64, **old),
+    ]
+    same, again, other = ((record, UNKNOWN, Path("runs/one")) for record in records)
+    check_one_protocol([same, again])
+    with pytest.raises(EarshotError, match="benchmark_fingerprint: expected the same for all trials"):
+        check_one_protocol([same, other])
