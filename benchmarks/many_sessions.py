@@ -46,8 +46,8 @@ class NoClips:
     class_names: tuple[str, ...] = ()
 
     def audio(self, positions: Sequence[int]) -> np.ndarray:
-        """Never called."""
-        raise NotImplementedError
+        """Never called: the methods read embeddings."""
+        raise AssertionError("the embeddings are synthetic")
 
 
 class SyntheticFeatures(Features):

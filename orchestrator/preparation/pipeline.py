@@ -54,7 +54,7 @@ class Settings:
         name: of the benchmark (default: name of the folder).
         max_rejected: maximum fraction of the source files that may be unusable.
         workers: number of parallel processes if Ray is not running yet (default: one per core).
-        yes: go on although the source does not look as expected (see `Corpus.doubts`).
+        yes: continue although the source does not look as expected (see `Corpus.doubts`).
         force: prepare again if `out` contains a benchmark with different settings; shards that still match are kept.
         split_files: also write a Parquet file for each split.
     """

@@ -9,6 +9,7 @@ completed sessions.
 import time
 from collections.abc import Iterator
 
+from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.in_process import run_in_process
@@ -39,8 +40,15 @@ def is_closed_form(plan: Plan) -> bool:
         and config.share
         and config.chosen_device == "cpu"
         and all(find_method(space.method).closed_form for space in plan.spaces)
-        and embedding_seconds(plan) <= SECONDS
+        and _embeds_soon(plan)
     )
+
+
+def _embeds_soon(plan: Plan) -> bool:
+    try:
+        return embedding_seconds(plan) <= SECONDS
+    except (EarshotError, OSError):  # the sweep on workers meets it again, and reports it with the way to resume
+        return False
 
 
 def run_closed_form_trials(plan: Plan, budget: Budget, monitor: TuneMonitor) -> TrialOutcomes | None:

@@ -1,5 +1,6 @@
 """A sweep of closed-form methods runs in this process, with the results of single chains."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,18 @@ def test_the_results_are_those_of_chains_one_by_one(tones: Path, tmp_path: Path)
 )
 def test_some_sweeps_start_workers_in_any_case(option: list[str], tones: Path, tmp_path: Path) -> None:
     assert not is_closed_form(plan(tones, tmp_path, *option))
+
+
+def test_an_error_of_the_estimate_is_left_to_what_reports_it(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its_plan = plan(tones, tmp_path)
+
+    def full(plan: Plan) -> float:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(closed_form_trials, "embedding_seconds", full)
+    assert not is_closed_form(its_plan)
 
 
 def test_a_method_that_trains_starts_workers(tones: Path, tmp_path: Path) -> None:
