@@ -18,7 +18,7 @@ from orchestrator.tuning.inputs import find_benchmark as find_benchmark
 from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_start
 from search_spaces.files import shipped, space_file
-from search_spaces.loader import MethodSpace, load_space
+from search_spaces.loader import MethodSpace, load_space, make_spaces
 from trainables.chain_config import ChainConfig
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.backbones.backbone import Backbone
@@ -133,9 +133,9 @@ class Plan:
 
     @property
     def space(self) -> Path | None:
-        """The file of the search space; None for those that are shipped with the package."""
+        """The file of the search space; None for those that are shipped or in the configuration itself."""
         space = self.config.space
-        return space if space is not None and space.is_file() else None
+        return space if isinstance(space, Path) and space.is_file() else None
 
 
 def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
@@ -147,11 +147,12 @@ def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
     for method in config.method:
         find_method(method)
     if config.space is not None:
-        path = space_file(config.space)
-        spaces = load_space(path)
+        inline = isinstance(config.space, dict)
+        where = "space" if inline else f"{space_file(config.space)}: methods"
+        spaces = make_spaces(config.space, where) if inline else load_space(space_file(config.space))
         missing = [method for method in config.method if method not in {space.method for space in spaces}]
         if missing:
-            raise EarshotError(f"{path}: methods: has no '{missing[0]}', which --method asks for")
+            raise EarshotError(f"{where}: has no '{missing[0]}', which --method asks for")
         return tuple(space for space in spaces if not config.method or space.method in config.method)
     files = shipped()
     if config.method:
@@ -194,7 +195,7 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
     return config.model_copy(
         update={
             "benchmark": benchmark.address,
-            "space": space.resolve() if space is not None and space.exists() else space,
+            "space": space.resolve() if isinstance(space, Path) and space.exists() else space,
             "data": config.data.resolve(),
             "runs": config.runs.resolve(),
             "warm_start": tuple(map(str, earlier)),
