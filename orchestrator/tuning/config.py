@@ -74,8 +74,8 @@ class SweepConfig(BaseModel):
     )
     space: Annotated[Path | Methods | None, Setting("experiment", metavar="SPACE", affects_results=False)] = Field(
         None,
-        description="search space: a YAML file or a name (default: those of the methods, else the demo); in a file also "
-        "the methods with their settings",
+        description="search space: a YAML file or a name; in a file also the methods with their settings (default: "
+        "those of the methods, else the demo)",
     )
     protocol: Annotated[AnyProtocol, Setting("protocol", metavar="NAME")] = Field(
         NAMED["ffcac-25"],

@@ -12,7 +12,7 @@ from orchestrator import prepare, sweep
 from orchestrator.__main__ import main
 from orchestrator.preparation.pipeline import prepare as write_manifest
 from orchestrator.tuning.arguments import parse
-from recipes.files import Recipe, Reported, read_recipe, recipe_file, shipped
+from recipes.files import Reported, read_recipe, recipe_file, shipped
 from tests.support.published_layouts import esc50
 from tests.support.shards_without_ray import write_shards
 from tests.support.sized_benchmarks import write_benchmark
