@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.benchmark.protocol import Protocol
+from datasets.benchmark.protocol import NAMED, Protocol
 from datasets.utils.cli import CommandLine, local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import add_options
+from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
@@ -81,6 +82,8 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
         changes["class_order"] = changes["class_order"].split(",")
     if changes:
         protocol = settings.get("protocol", values.get("protocol", "ffcac-25"))
+        if isinstance(protocol, str) and protocol not in NAMED:
+            raise EarshotError(f"protocol: {protocol!r} is not known; {suggestion(protocol, NAMED)}")
         settings["protocol"] = {**(protocol if isinstance(protocol, dict) else {"name": protocol}), **changes}
     return {**values, **settings}
 

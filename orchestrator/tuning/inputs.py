@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.benchmark.manifest import FILE_NAME
+from datasets.benchmark.manifest import FILE_NAME, Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import is_uri
+from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
 from trainables.methods.registry import method_names
@@ -17,7 +18,8 @@ from trainables.networks.specs import is_factory
 
 
 def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
-    """Checks that the methods, the search space, the benchmark and the code of a network of the user's own exist.
+    """Checks that the methods, the search space, the benchmark and the code of a network of the user's own exist, and
+    that a run of the given name is not that of another sweep, as far as that can be known without the search space.
 
     A benchmark behind a URI is not checked, because that may take seconds.
 
@@ -26,7 +28,7 @@ def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
         commands: that make its benchmark, where a recipe says so.
 
     Raises:
-        EarshotError: one of them does not exist.
+        EarshotError: one of them does not exist, or the name is taken.
     """
     for method in (*config.method, *(config.space if isinstance(config.space, dict) else ())):
         if method not in method_names():
@@ -34,8 +36,12 @@ def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
     if isinstance(config.space, Path):
         space_file(config.space)
     own_code(config)
-    if not is_uri(config.benchmark):
-        find_benchmark(config, commands)
+    if is_uri(config.benchmark):
+        return
+    benchmark = find_benchmark(config, commands)
+    if config.name is not None and (benchmark / FILE_NAME).size() is not None:
+        what = {**config.what(), "benchmark": Manifest.load(benchmark).fingerprint}
+        RunFolder((config.runs / config.name).absolute()).check_same_sweep(what, partial=True)
 
 
 def own_code(config: SweepConfig) -> list[OwnCode]:

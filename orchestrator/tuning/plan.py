@@ -11,6 +11,7 @@ from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from orchestrator.results.find_run import is_run
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
@@ -242,9 +243,18 @@ def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
 
 
 def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location, what: dict[str, Any]) -> str:
-    """The name of the run, derived from what its results depend on: the same sweep has the same name."""
+    """The name of the run, derived from what its results depend on: the same sweep has the same name.
+
+    'ls100-ede-3f2a91', or 'ls100-ede+2-3f2a91' with two more methods. A run that has the longer name of earlier
+    versions keeps it.
+    """
+    digest = address_of(what)
     methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
-    return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
+    earlier = f"{benchmark.name}-{methods}-{config.protocol.name}-{digest[:8]}"
+    if is_run(config.runs / earlier):
+        return earlier
+    others = f"+{len(spaces) - 1}" if len(spaces) > 1 else ""
+    return f"{benchmark.name}-{spaces[0].method}{others}-{digest[:6]}"
 
 
 def _chains(

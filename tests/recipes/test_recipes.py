@@ -51,13 +51,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_dry_run(name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run(name: str, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     _, settings = read_recipe(RECIPES[name])
     arguments = ["--config", str(RECIPES[name]), "--data", str(data), "--runs", str(tmp_path), "--dry-run", "--json"]
     if settings["backbone"] not in NO_DOWNLOAD:
         arguments += ["--backbone", "random-tiny"]
     assert sweep.main(arguments) == 0
-    planned, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    planned, _ = map(json.loads, capfd.readouterr().out.splitlines())
     methods = planned["methods"]
     assert [method["method"] for method in methods] == list(settings["space"])
     if name in PLANNED:

@@ -29,7 +29,7 @@ def test_one_order_in_all_outputs(write_trial: WriteTrial, tmp_path: Path) -> No
     report, folder = written.report.read_text(), written.report.parent
     by_method = re.compile(rf"^\W*({'|'.join(ORDER)})\b", re.MULTILINE)
     sheet = openpyxl.load_workbook(folder / "tables.xlsx")["methods"]
-    page = re.findall(r'<tr[^>]*data-method="([\w-]+)"', written.html.read_text())
+    page = re.findall(r'<tr[^>]*data-method="([\w-]+)"', (folder / "report.html").read_text())
     orders = {
         "console": by_method.findall(buffer.getvalue()),
         "report.md": by_method.findall(report.split("## Methods")[1].split("\n## ")[0]),
