@@ -148,9 +148,11 @@ def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
     for method in config.method:
         find_method(method)
     if config.space is not None:
-        inline = isinstance(config.space, dict)
-        where = "space" if inline else f"{space_file(config.space)}: methods"
-        spaces = make_spaces(config.space, where) if inline else load_space(space_file(config.space))
+        if isinstance(config.space, dict):
+            where, spaces = "space", make_spaces(config.space, "space")
+        else:
+            path = space_file(config.space)
+            where, spaces = f"{path}: methods", load_space(path)
         missing = [method for method in config.method if method not in {space.method for space in spaces}]
         if missing:
             raise EarshotError(f"{where}: has no '{missing[0]}', which --method asks for")

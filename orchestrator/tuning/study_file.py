@@ -16,6 +16,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal._file import LOCK_FILE_SUFFIX
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.tuning.plan import Plan
@@ -42,7 +43,8 @@ class StudyFile:
         path = plan.folder.path / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f".{FILE_NAME}.new")
-        new.unlink(missing_ok=True)
+        for left in (new, *(file.with_name(f"{file.name}{LOCK_FILE_SUFFIX}") for file in (new, path))):
+            left.unlink(missing_ok=True)  # by a sweep that was killed; this one has the lease of the run
         storage = _storage(new)
         for search in searches:
             study = optuna.create_study(
@@ -56,9 +58,8 @@ class StudyFile:
             for key, value in self._facts().items():
                 study.set_user_attr(key, value)
             for known in search.known:
-                trial = create_trial(**_parameters(search, known.chosen), values=known.values)
-                trial.set_user_attr("earlier run", True)
-                study.add_trial(trial)
+                parameters = _parameters(search, known.chosen)
+                study.add_trial(create_trial(**parameters, values=known.values, user_attrs={"earlier run": True}))
         os.replace(new, path)
         self._storage = _storage(path)
 
