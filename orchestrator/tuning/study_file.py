@@ -16,7 +16,6 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.storages.journal._file import LOCK_FILE_SUFFIX
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.tuning.plan import Plan
@@ -25,6 +24,7 @@ from trainables.methods.registry import find_method
 
 FILE_NAME = "optuna.log"
 """In the run folder."""
+LOCK = ".lock"  # what Optuna adds to the name of a journal for its lock
 
 
 class StudyFile:
@@ -43,7 +43,7 @@ class StudyFile:
         path = plan.folder.path / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f".{FILE_NAME}.new")
-        for left in (new, *(file.with_name(f"{file.name}{LOCK_FILE_SUFFIX}") for file in (new, path))):
+        for left in (new, *(file.with_name(f"{file.name}{LOCK}") for file in (new, path))):
             left.unlink(missing_ok=True)  # by a sweep that was killed; this one has the lease of the run
         storage = _storage(new)
         for search in searches:
