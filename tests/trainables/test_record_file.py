@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chain_runs import config
+from tests.support.chain_runs import PROTOCOL
+from trainables.chain_config import ChainConfig
 from trainables.records import TrialRecord
 from trainables.session_chain import Chain
+
+
+def config(tones: Path, folder: Path, method: str) -> ChainConfig:
+    fields = {"benchmark": tones, "method": method, "protocol": PROTOCOL, "backbone": "random-tiny"}
+    return ChainConfig.model_validate({**fields, "store": folder / "store"})
 
 
 def state(folder: Path) -> tuple[str, int]:
@@ -15,7 +21,7 @@ def state(folder: Path) -> tuple[str, int]:
 
 
 def test_a_launch_that_is_killed_does_not_undo_what_has_finished(tones: Path, tmp_path: Path) -> None:
-    made, folder = config(tones, tmp_path / "store", method="simplecil"), tmp_path / "trial"
+    made, folder = config(tones, tmp_path, "simplecil"), tmp_path / "trial"
     chain, states = Chain(made, folder), []
     while not chain.done:
         chain.step()
@@ -30,7 +36,7 @@ def test_a_launch_that_is_killed_does_not_undo_what_has_finished(tones: Path, tm
 
 @pytest.mark.parametrize("session", [0, 2])
 def test_a_session_that_differs_is_written_like_a_new_one(session: int, tones: Path, tmp_path: Path) -> None:
-    made, folder = config(tones, tmp_path / "store", method="simplecil"), tmp_path / "trial"
+    made, folder = config(tones, tmp_path, "simplecil"), tmp_path / "trial"
     chain = Chain(made, folder)
     while not chain.done:
         chain.step()
@@ -51,8 +57,8 @@ def test_a_session_that_differs_is_written_like_a_new_one(session: int, tones: P
 
 
 def test_another_trial_in_the_folder_is_replaced(tones: Path, tmp_path: Path) -> None:
-    chain = Chain(config(tones, tmp_path / "store", method="simplecil"), tmp_path / "trial")
+    chain = Chain(config(tones, tmp_path, "simplecil"), tmp_path / "trial")
     while not chain.done:
         chain.step()
-    Chain(config(tones, tmp_path / "store", method="mfcc-ncm"), tmp_path / "trial").step()
+    Chain(config(tones, tmp_path, "mfcc-ncm"), tmp_path / "trial").step()
     assert state(tmp_path / "trial") == ("running", 1)
