@@ -25,7 +25,6 @@ from datasets.utils.validation import read_yaml, validated
 FOLDER = Path(__file__).parent
 KEY = "recipe"
 """The key of a configuration that holds a `Recipe`."""
-NOT_KNOWN = "not known"
 
 
 class Reported(BaseModel):
@@ -49,7 +48,7 @@ class Recipe(BaseModel):
 
     title: str = Field(description="what is repeated")
     paper: str = Field(description="where it was published")
-    reports: Literal["not known"] | Reported = Field(NOT_KNOWN, description="results of the paper")
+    reports: Literal["not known"] | Reported = Field("not known", description="results of the paper")
     needs: dict[str, str] = Field(description="what has to be downloaded, and from where")
     prepare: tuple[str, ...] = Field(description="commands that make the benchmark, in order")
     notes: str = Field("", description="what differs from the paper")
