@@ -63,13 +63,13 @@ def test_names_of_runs_are_short_and_the_same_sweep_has_the_same(tones: Path, tm
         return make_plan(config, find_spaces(config), find_benchmark(config)).folder.path.name
 
     methods = ["--method", "mfcc-ncm", "--method", "simplecil", "--method", "slda", "--backbone", "random-tiny"]
-    assert re.fullmatch(r"tones-mfcc-ncm-[0-9a-f]{6}", run("--method", "mfcc-ncm"))
+    assert re.fullmatch(rf"{tones.name}-mfcc-ncm-[0-9a-f]{{6}}", run("--method", "mfcc-ncm"))
     short = run(*methods)
-    assert re.fullmatch(r"tones-mfcc-ncm\+2-[0-9a-f]{6}", short)
+    assert re.fullmatch(rf"{tones.name}-mfcc-ncm\+2-[0-9a-f]{{6}}", short)
     assert run(*methods, "--workers", "2") == short and run(*methods, "--seeds", "2") != short
     config = parse(["--benchmark", str(tones), "--protocol", "free", "--runs", str(tmp_path), *methods])
     digest = address_of(make_plan(config, find_spaces(config), find_benchmark(config)).what)
     assert digest.startswith(short[-6:])
-    earlier = f"tones-mfcc-ncm+simplecil+slda-free-{digest[:8]}"
+    earlier = f"{tones.name}-mfcc-ncm+simplecil+slda-free-{digest[:8]}"
     (tmp_path / earlier / "trials").mkdir(parents=True)
     assert run(*methods) == earlier
