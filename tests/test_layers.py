@@ -64,7 +64,7 @@ ALLOWED = {
         "datasets",
     ],
     "orchestrator.exporting": ["orchestrator.results", "trainables", "datasets"],
-    "orchestrator.cluster": ["trainables", "datasets"],
+    "orchestrator.cluster": ["datasets"],
     "orchestrator.preparation": ["orchestrator.cluster", "datasets"],
     "orchestrator.auditing": ["orchestrator.reporting", "orchestrator.cluster", "datasets"],
     "orchestrator.monitoring": ["orchestrator.reporting.html", "orchestrator.results", "trainables", "datasets"],

@@ -5,12 +5,13 @@ from pathlib import Path
 from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.own_code import is_code
 from datasets.utils.text import is_uri, printable
 from orchestrator.results.run_folder import RunFolder
 from trainables.methods.registry import check_backbone, find_method
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec, is_factory
+from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.records import TrialRecord
 from trainables.store.stages import Stage
 
@@ -77,7 +78,7 @@ def verified_backbone(
             f"not taken from a run folder; add --backbone {printable(name)} --trust-remote-code "
             f"{printable(record.trust_remote_code or 'REVISION')}"
         )
-    if override is None and is_factory(name):
+    if override is None and is_code(name):
         raise EarshotError(
             f"trial {printable(record.trial)}: computed with the network of {printable(name)}, and code is not taken "
             f"from a run folder; add --backbone {printable(name)}"

@@ -11,11 +11,12 @@ from datasets.benchmark.protocol import Protocol
 from datasets.utils.cli import CommandLine, local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import add_options
+from datasets.utils.own_code import is_code
 from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
-from trainables.networks.specs import is_factory, split_options
+from trainables.networks.specs import split_options
 
 DEFAULTS = SweepConfig.model_fields
 LAUNCH_SETTINGS = ("budget", "show", "dry_run")
@@ -109,7 +110,7 @@ def resume_command(run: Path, config: SweepConfig) -> str:
 
 def _any_code(backbones: Sequence[str]) -> bool:
     split = map(split_options, backbones)
-    return any(is_factory(name) or "trust_remote_code" in options for name, options in split)
+    return any(is_code(name) or "trust_remote_code" in options for name, options in split)
 
 
 def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 from datasets.benchmark.manifest import FILE_NAME
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.own_code import OwnCode, find_code, is_code
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import is_uri
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
 from trainables.methods.registry import method_names
-from trainables.networks.own_code import OwnCode, find_code
-from trainables.networks.specs import is_factory
 
 
 def check_inputs(config: SweepConfig) -> None:
@@ -39,7 +38,7 @@ def own_code(config: SweepConfig) -> list[OwnCode]:
     Raises:
         EarshotError: there is no such file or module.
     """
-    return [find_code(spec.name) for spec in config.backbones if is_factory(spec.name)]
+    return [find_code(spec.name) for spec in config.backbones if is_code(spec.name)]
 
 
 def find_benchmark(config: SweepConfig) -> Location:

@@ -1,6 +1,7 @@
 """Finds methods by name, and checks that protocol and backbone provide what a method needs.
 
-The names are those of the files: finding one imports that file only, and listing the names imports nothing.
+The names are those of the files: finding one imports that file only, and listing the names imports nothing. Methods
+from outside are in `trainables.methods.outside`.
 """
 
 import importlib
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.suggestion import suggestion
+from trainables.methods import outside
 
 if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
     from datasets.benchmark.protocol import Protocol, Session
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
     from trainables.networks.backbones.backbone import Backbone
 
 FOLDER = Path(__file__).parent
-OTHER_FILES = ("__init__", "registry")
+OTHER_FILES = ("__init__", "outside", "registry")
 
 
 def method_names() -> tuple[str, ...]:
@@ -32,14 +33,31 @@ def methods() -> "dict[str, type[Learner]]":
     return {name: find_method(name) for name in method_names()}
 
 
-def find_method(name: str) -> "type[Learner]":
-    """The method called `name`.
+def method_code(text: str) -> str:
+    """The code of a method from outside, as `find_method` takes it; empty for a method of Earshot. Imports neither.
+
+    Args:
+        text: name of a method, of an entry point, or code: `mymethod.py:MyLearner` or `mypackage.module:MyLearner`.
 
     Raises:
-        EarshotError: there is none.
+        EarshotError: there is no such method, file or module.
     """
-    if name not in method_names():
-        raise EarshotError(f"method '{name}': not known; {suggestion(name, method_names())}")
+    return "" if text in method_names() else outside.method_code(text, method_names())
+
+
+def find_method(name: str, code: str = "") -> "type[Learner]":
+    """The method called `name`.
+
+    Args:
+        name: see `method_code`.
+        code: of a method from outside, which is then imported from there.
+
+    Raises:
+        EarshotError: there is none, or its code cannot be used.
+    """
+    code = code or method_code(name)
+    if code:
+        return outside.load_method(code, method_names())
 
     from trainables.learners.learner import Learner
 

@@ -21,7 +21,7 @@ and its embedding is the mean over tokens of norm(blocks(tokens(waves))), unless
 - Dropout is off, as in all backbones. What the network draws when it is made does not change with Earshot's seeds; it
   should read weights, or seed a generator of its own.
 
-The digest covers the weights (`state_dict()`) and the code (`trainables.networks.own_code`).
+The digest covers the weights (`state_dict()`) and the code (`datasets.utils.own_code`).
 """
 
 import copy
@@ -34,9 +34,9 @@ import torch
 from torch import Tensor, nn
 
 from datasets.utils.errors import EarshotError, first_line
+from datasets.utils.own_code import OwnCode, find_code
 from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone
 from trainables.networks.backbones.source import Source
-from trainables.networks.own_code import OwnCode, find_code
 from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import Initialisation, initialise_linear_layers, weights_digest
@@ -309,7 +309,7 @@ def restore(
 
 
 def _made_by(code: OwnCode) -> Any:
-    function = code.function()
+    function = code.load()
     try:
         with torch.random.fork_rng(devices=[]):
             network = function()

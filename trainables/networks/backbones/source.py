@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.errors import EarshotError, first_line
+from datasets.utils.own_code import is_code
 from datasets.utils.suggestion import suggestion
 from trainables.networks.shipped import shipped, verified_folder
-from trainables.networks.specs import DEFAULT, LOCAL_CODE, RANDOM, RESNET, is_factory
+from trainables.networks.specs import DEFAULT, LOCAL_CODE, RANDOM, RESNET
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -60,7 +61,7 @@ def find_source(name: str, revision: str | None = None) -> Source:
         return Source(name, name, family="ast")
     if name == RESNET:
         return Source(name, name, family="resnet")
-    if is_factory(name):
+    if is_code(name):
         return Source(name, name, family="own")
     if name in shipped():
         folder = str(verified_folder(name))
