@@ -4,6 +4,7 @@ from pathlib import Path
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
+from datasets.utils.validation import read_yaml
 
 FOLDER = Path(__file__).parent
 
@@ -11,6 +12,17 @@ FOLDER = Path(__file__).parent
 def shipped() -> dict[str, Path]:
     """The search spaces in this folder, by name."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def methods_of(space: Path) -> tuple[str, ...]:
+    """The methods that a search space names, as they are written there; nothing is validated.
+
+    Raises:
+        EarshotError: the file cannot be read.
+    """
+    values = read_yaml(space)
+    methods = values.get("methods") if isinstance(values, dict) else None
+    return tuple(map(str, methods)) if isinstance(methods, dict) else ()
 
 
 def space_file(space: Path) -> Path:

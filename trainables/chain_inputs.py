@@ -4,9 +4,9 @@ from typing import Any
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.location import Location
-from datasets.utils.own_code import find_code
 from trainables.chain_config import ChainConfig
 from trainables.learners.features import Features
+from trainables.methods.outside import digest_of
 from trainables.methods.registry import find_method
 from trainables.networks.backbones.backbone import WaveTransform
 from trainables.networks.backbones.registry import load_backbone
@@ -37,7 +37,7 @@ def open_features(config: ChainConfig) -> tuple[Features, Shards]:
 
 def code_digest(config: ChainConfig) -> str:
     """SHA-256 hex of the code of a method from outside; empty for one of Earshot."""
-    return find_code(config.method_code, "method").digest if config.method_code else ""
+    return digest_of(config.method_code) if config.method_code else ""
 
 
 def inputs_of(config: ChainConfig) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ A distribution names them in its `pyproject.toml`:
 Names are read from the metadata of the distributions; none of their code is imported here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -80,3 +80,15 @@ def installed(kind: Kind) -> dict[str, Installed]:
         if first.distribution != distribution:
             found[point.name] = replace(first, other=distribution)
     return found
+
+
+def check_names(kind: Kind, used: Iterable[str], shipped: Collection[str]) -> None:
+    """Checks that nothing that is installed has the name of one of Earshot's own that is used.
+
+    Raises:
+        EarshotError: something has; names both.
+    """
+    names = set(used) & set(shipped)
+    for name, entry in installed(kind).items() if names else ():
+        if name in names:
+            entry.check_name(shipped)

@@ -8,7 +8,8 @@ from datasets.utils.location import Location
 from datasets.utils.own_code import is_code
 from datasets.utils.text import is_uri, printable
 from orchestrator.results.run_folder import RunFolder
-from trainables.methods.registry import check_backbone, find_method
+from trainables.learners.learner import Learner
+from trainables.methods.registry import check_backbone
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
@@ -60,6 +61,7 @@ def frontend_spec(stage: Stage) -> FrontEndSpec:
 
 def verified_backbone(
     record: TrialRecord,
+    method: type[Learner],
     stage: Stage,
     frontend: FrontEndSpec,
     manifest: Manifest,
@@ -83,7 +85,6 @@ def verified_backbone(
             f"trial {printable(record.trial)}: computed with the network of {printable(name)}, and code is not taken "
             f"from a run folder; add --backbone {printable(name)}"
         )
-    method = find_method(record.method)
     spec = BackboneSpec(name, frontend, record.layer, record.pool, record.padding, trust_remote_code)
     backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
     check_backbone(method, method.Settings.model_validate(record.settings), backbone, printable(name))

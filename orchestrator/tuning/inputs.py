@@ -1,21 +1,23 @@
 """Checks of the names in a configuration that need neither PyTorch nor Ray, so that typos are reported at once."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.benchmark.manifest import FILE_NAME
 from datasets.utils.errors import EarshotError
+from datasets.utils.installed import check_names
 from datasets.utils.location import Location
 from datasets.utils.own_code import OwnCode, find_code, is_code
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import is_uri
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
-from trainables.methods.registry import method_names
+from trainables.methods.registry import method_code, method_names
 
 
 def check_inputs(config: SweepConfig) -> None:
-    """Checks that the methods, the search space, the benchmark and the code of a network of the user's own exist.
+    """Checks that the methods, the search space, the benchmark and code of the user's own exist.
 
     A benchmark behind a URI is not checked, because that may take seconds.
 
@@ -23,8 +25,8 @@ def check_inputs(config: SweepConfig) -> None:
         EarshotError: one of them does not exist.
     """
     for method in config.method:
-        if method not in method_names():
-            raise EarshotError(f"method '{method}': not known; {suggestion(method, method_names())}")
+        method_code(method)
+    check_names("method", config.method, method_names())
     if config.space is not None:
         space_file(config.space)
     own_code(config)
@@ -32,13 +34,18 @@ def check_inputs(config: SweepConfig) -> None:
         find_benchmark(config)
 
 
-def own_code(config: SweepConfig) -> list[OwnCode]:
-    """The code of the backbones that are networks of the user's own, without running it.
+def own_code(config: SweepConfig, methods: Sequence[str] = ()) -> list[OwnCode]:
+    """The code of backbones and methods that are not part of Earshot, without running it.
+
+    Args:
+        config: of the sweep.
+        methods: code of methods (`trainables.methods.registry.method_code`); empty texts are left out.
 
     Raises:
         EarshotError: there is no such file or module.
     """
-    return [find_code(spec.name) for spec in config.backbones if is_code(spec.name)]
+    networks = [find_code(spec.name) for spec in config.backbones if is_code(spec.name)]
+    return networks + [find_code(code, "method") for code in dict.fromkeys(methods) if code]
 
 
 def find_benchmark(config: SweepConfig) -> Location:

@@ -81,7 +81,7 @@ class Features:
         store: for the outputs of frozen networks.
         device: for networks.
         precision: `float32` or `bf16` (autocast).
-        code: SHA-256 of the code of a method from outside, on which the arrays that it defines depend; empty for others.
+        code: SHA-256 of the code of a method from outside, on which arrays that it defines depend; empty for others.
     """
 
     def __init__(

@@ -63,6 +63,16 @@ def load_method(code: str, shipped: Collection[str]) -> "type[Learner]":
         raise error if adding is None else adding.failed(error) from None
 
 
+def is_installed(name: str) -> bool:
+    """Whether an installed distribution adds a method of this name."""
+    return name in installed("method")
+
+
+def digest_of(code: str) -> str:
+    """SHA-256 hex of the code of a method."""
+    return find_code(code, "method").digest
+
+
 def _checked(found: Any, shown: str, shipped: Collection[str]) -> "type[Learner]":
     """The class, if it declares what every method declares.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from trainables.methods import outside
 
 if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
@@ -71,6 +72,44 @@ def find_method(name: str, code: str = "") -> "type[Learner]":
         and not inspect.isabstract(value)
     )
     return method
+
+
+def recorded_code(name: str, source: str, digest: str, given: str, shown: str) -> str:
+    """The code of a method that a record of a trial or an export names, as `find_method` takes it.
+
+    Code that a file names is never run: it is what the user gives, or an entry point of that name, and the same code.
+
+    Args:
+        name: of the method in the file.
+        source: where its code was; empty for a method of Earshot.
+        digest: SHA-256 hex of its code.
+        given: by the user, as `method_code` takes it; empty if nothing is.
+        shown: the file, for errors.
+
+    Returns:
+        the code; empty for a method of Earshot.
+
+    Raises:
+        EarshotError: the user has to give it, or it is another method or has changed.
+    """
+    if not source:
+        if given:
+            raise EarshotError(f"--method {given}: {shown} was made with '{name}' of Earshot; leave the option out")
+        return ""
+    if not given and not outside.is_installed(name):
+        raise EarshotError(
+            f"{shown}: made with the method '{printable(name)}' of {printable(source)}, and code that a file names is "
+            f"not run; give it: --method {printable(source)}"
+        )
+    code = method_code(given or name)
+    if (found := outside.digest_of(code)) != digest:
+        raise EarshotError(
+            f"method '{code}': its code differs from that of {shown} (expected SHA-256 {digest[:12]}..., found "
+            f"{found[:12]}...); give the files that it was made with"
+        )
+    if (other := find_method(name, code).name) != name:
+        raise EarshotError(f"method '{code}': expected '{printable(name)}', as in {shown}, found '{other}'")
+    return code
 
 
 def check_backbone(method: "type[Learner]", settings: Any, backbone: "Backbone", name: str) -> None:
