@@ -31,6 +31,7 @@ COMMANDS = {
     "export": ("orchestrator.export", "export a trained chain to a folder"),
     "predict": ("orchestrator.predict", "classify recordings with an exported chain"),
     "stages": ("orchestrator.stages", "list, verify and clean the store of stages and embeddings"),
+    "check-method": ("orchestrator.check_method", "test a method against the rules, without a benchmark"),
     "chain": ("trainables.chain", "run one chain, without Ray"),
     "pretrain": ("trainables.pretrain", "pretrain a backbone from scratch"),
 }
@@ -39,7 +40,7 @@ COMMANDS = {
 EXIT_STATUSES = {
     0: "completed",
     1: "completed, but something failed: trials of a sweep, findings that match audit --fail-on, recordings that"
-    " predict could not read, damage that stages verify found",
+    " predict could not read, damage that stages verify found, checks of check-method",
     2: "bad input or usage",
     3: "the budget of a sweep was used up",
     129: "interrupted (SIGHUP)",
@@ -96,7 +97,7 @@ def completion(shell: str) -> str:
 
 def _parser() -> CommandLine:
     summaries = {name: text for name, (_, text, *_) in [*COMMANDS.items(), *LISTS.items()]}
-    commands = "\n".join(f"  {name:<12}{text}" for name, text in summaries.items())
+    commands = "\n".join(f"  {name:<13}{text}" for name, text in summaries.items())
     statuses = "\n".join(
         textwrap.fill(f"  {status:<12}{text}", 100, subsequent_indent=" " * 14, break_on_hyphens=False)
         for status, text in EXIT_STATUSES.items()

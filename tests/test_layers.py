@@ -45,6 +45,13 @@ ALLOWED = {
         "trainables.unknown_score",
         "datasets",
     ],
+    "trainables.method_checks": [
+        "trainables.inference",
+        "trainables.learners",
+        "trainables.networks",
+        "trainables.store",
+        "datasets",
+    ],
     "trainables.pretraining.generator": [],
     "trainables.pretraining": ["trainables.pretraining.generator", "trainables.networks", "datasets"],
     "search_spaces": ["trainables", "datasets"],

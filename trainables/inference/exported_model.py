@@ -7,8 +7,8 @@
     DIR/README.md                   for people; not read
 
 An export is untrusted: it holds JSON and safetensors only, no name in it leads out of the folder, every file is
-verified against its digest before it is used, and only methods of this installation run, or that the user gives. Files that are larger than
-this machine's memory are rejected by their headers, before their contents are read.
+verified against its digest before it is used, and only methods of this installation, or that the user gives, run. Files
+that are larger than this machine's memory are rejected by their headers, before their contents are read.
 """
 
 import hashlib
