@@ -17,6 +17,7 @@ from pathlib import Path
 import shtab
 
 from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.installed import installed
 from datasets.utils.suggestion import suggestion
 from orchestrator import lists
 from orchestrator.lists import LISTS
@@ -114,14 +115,13 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     from datasets.benchmark.protocol import NAMED
     from search_spaces.files import shipped as spaces
     from trainables.methods.registry import method_names
-    from trainables.networks.shipped import shipped as backbones
-    from trainables.networks.specs import RANDOM, RESNET
+    from trainables.networks.installed_backbones import shipped_names
 
     values: dict[str, Iterable[str]] = {
-        "method": method_names(),
+        "method": (*method_names(), *installed("method")),
         "protocol": NAMED,
-        "space": spaces(),
-        "backbone": (*backbones(), *RANDOM, RESNET),
+        "space": (*spaces(), *installed("search space")),
+        "backbone": (*shipped_names(), *installed("backbone")),
     }
     for action in command._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from datasets.benchmark.protocol import AnyProtocol, Protocol
 from trainables.methods.registry import find_method, method_code
+from trainables.networks.installed_backbones import code_of
 from trainables.networks.specs import DEFAULT, BackboneSpec, FrontEndSpec, Layer, Padding, Pool, Revision, last_parts
 from trainables.records import SeedTriple
 from trainables.store.layout import address_of
@@ -25,7 +26,7 @@ class ChainConfig(BaseModel):
     varied: tuple[str, ...] = Field((), description="settings that a search space varies")
     protocol: AnyProtocol = Protocol()
     seeds: SeedTriple = SeedTriple(order=0, support=0, initialisation=0)
-    backbone: str = DEFAULT
+    backbone: Annotated[str, AfterValidator(code_of)] = DEFAULT
     frontend: FrontEndSpec = FrontEndSpec()
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last", description="layer of the backbone")
     pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None, description="of the backbone's tokens")

@@ -8,7 +8,8 @@ A distribution names them in its `pyproject.toml`:
 Names are read from the metadata of the distributions; none of their code is imported here.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,3 +93,13 @@ def check_names(kind: Kind, used: Iterable[str], shipped: Collection[str]) -> No
     for name, entry in installed(kind).items() if names else ():
         if name in names:
             entry.check_name(shipped)
+
+
+@contextmanager
+def naming_distribution(kind: Kind, code: str) -> Iterator[None]:
+    """Errors of code that an entry point names also name its distribution."""
+    try:
+        yield
+    except EarshotError as error:
+        adding = next((entry for entry in installed(kind).values() if entry.code == code), None)
+        raise error if adding is None else adding.failed(error) from None

@@ -18,7 +18,7 @@ from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.inputs import find_benchmark as find_benchmark
 from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_start
-from search_spaces.files import shipped, space_file
+from search_spaces.files import shipped, space_file, space_of
 from search_spaces.loader import MethodSpace, default_space, load_space
 from trainables.chain_config import ChainConfig
 from trainables.methods.registry import check_backbone, check_protocol
@@ -170,14 +170,10 @@ def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
         if missing:
             raise EarshotError(f"{path}: methods: has no '{missing[0]}', which --method asks for")
         return tuple(space for space in spaces if not asked or (space.method, space.code) in asked)
-    files = shipped()
-    if defaults:
-        return tuple(
-            space
-            for default in defaults
-            for space in (load_space(files[default.method]) if default.method in files else (default,))
-        )
-    return load_space(files["demo"])
+    if not defaults:
+        return load_space(shipped()["demo"])
+    files = [(default, space_of(default.method)) for default in defaults]
+    return tuple(space for default, file in files for space in (load_space(file) if file else (default,)))
 
 
 def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.installed import installed
+from datasets.utils.installed import installed, naming_distribution
 from datasets.utils.own_code import absolute_code, find_code, is_code
 from datasets.utils.suggestion import suggestion
 
@@ -56,11 +56,8 @@ def load_method(code: str, shipped: Collection[str]) -> "type[Learner]":
     Raises:
         EarshotError: it cannot be imported, or is not a method; names the distribution that adds it, if one does.
     """
-    try:
+    with naming_distribution("method", code):
         return _checked(find_code(code, "method").load(), f"method '{code}'", shipped)
-    except EarshotError as error:
-        adding = next((other for other in installed("method").values() if other.code == code), None)
-        raise error if adding is None else adding.failed(error) from None
 
 
 def is_installed(name: str) -> bool:
