@@ -72,11 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "yes", "force", "split_files")
 
 
-def parser(corpus: str = "") -> CommandLine:
+def parser(asked: str = "") -> CommandLine:
     """The command line.
 
     Args:
-        corpus: that the user asks for: one from outside is then imported, because it has options.
+        asked: the corpus that the user asks for: one from outside is then imported, because it has options.
 
     Raises:
         EarshotError: it cannot be imported, or is no corpus.
@@ -97,8 +97,8 @@ def parser(corpus: str = "") -> CommandLine:
             name, help=preset.summary, description=_describe(preset), allow_abbrev=False, formatter_class=_Wrapped
         )
         _add_corpus(command, known[preset.corpus], preset)
-    if corpus and not corpus.startswith("-") and corpus != RENDERED:
-        _add_outside(commands, corpus, (*known, *preset_names()))
+    if asked and not asked.startswith("-") and asked != RENDERED:
+        _add_outside(commands, asked, (*known, *preset_names()))
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
     command = commands.add_parser(RENDERED, help=text, description=text, allow_abbrev=False)
     for flag, what in (

@@ -124,7 +124,8 @@ def _accepts(model: Any, name: str, value: Any) -> bool:
 
 
 def _scores(subject: Subject) -> str:
-    learner, seen = subject.learner(), []
+    learner = subject.learner()
+    seen: list[int] = []
     for session in subject.sessions:
         learner.learn(session, generator(session.index))
         seen += session.labels
@@ -167,7 +168,7 @@ def _global_generators(subject: Subject) -> str:
         scores.append(subject.trained().score(subject.queries))
         if changed := [name for name, state in _states().items() if state != before[name]]:
             return f"the global generator of {' and '.join(changed)} was used"
-    return difference(*scores)
+    return difference(scores[0], scores[1])
 
 
 def _seed_all(seed: int) -> dict[str, Any]:
@@ -256,7 +257,7 @@ def _phases(subject: Subject) -> str:
                 learner.load(state)
             learner.learn(session, generator(session.index))
             scores.append(learner.score(subject.queries))
-        if wrong := difference(*scores):
+        if wrong := difference(scores[0], scores[1]):
             which = "the base session reads" if session.index == 0 else "a later session reads"
             return f"{which} a setting whose name starts with {prefix}: {wrong}"
     return ""
