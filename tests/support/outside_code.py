@@ -28,7 +28,7 @@ def write_distribution(folder: Path, name: str, points: Mapping[str, Mapping[str
     place = folder / f"{name.replace('-', '_')}-1.0.dist-info"
     place.mkdir(parents=True)
     (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    lines = [
-        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in of.items()) for group, of in points.items()
-    ]
+    lines = []
+    for group, entries in points.items():
+        lines += [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items()), ""]
     (place / "entry_points.txt").write_text("\n".join(lines))
