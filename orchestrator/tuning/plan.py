@@ -304,7 +304,7 @@ def _checked_backbones(
         described[str(spec.short(config.backbone_parts))] = {
             "family": backbone.family,
             "dim": backbone.dim,
-            "sample_rate": backbone.hears,
+            "sample_rate": backbone.sample_rate,
             "digest": backbone.digest,
         }
     return described
