@@ -13,10 +13,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.installed import check_names
+from datasets.utils.options import JSON, add_options
+from datasets.utils.validation import validated
 from trainables.methods.registry import method_code, method_names
 from trainables.networks.specs import BackboneSpec, ClipFormat
 
@@ -25,7 +29,15 @@ if TYPE_CHECKING:
     from trainables.method_checks.rules import Result
 
 SCHEMA_VERSION = 1
-BACKBONE = "random-tiny"
+
+
+class CheckOptions(BaseModel):
+    """Options of the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = Field("random-tiny", description="that the method runs on (default: random-tiny)")
+    as_json: Annotated[bool, JSON] = Field(False, description="print one JSON document instead of a table")
 
 
 def parser() -> CommandLine:
@@ -34,24 +46,23 @@ def parser() -> CommandLine:
     command.add_argument(
         "method", metavar="METHOD", help="FILE.py:CLASS, MODULE:CLASS, or the name of a method, installed or of Earshot"
     )
-    command.add_argument(
-        "--backbone", default=BACKBONE, metavar="BACKBONE", help=f"that it runs on (default: {BACKBONE})"
-    )
-    command.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    add_options(command, CheckOptions)
     return command
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot check-method`."""
-    options = parser().parse_args(arguments)
-    code = method_code(options.method)  # before the imports: a wrong path fails at once
-    check_names("method", [options.method], method_names())
+    given = vars(parser().parse_args(arguments))
+    name = given.pop("method")
+    options = validated(CheckOptions, given, "command line", as_flags=True)
+    code = method_code(name)  # before the imports: a wrong path fails at once
+    check_names("method", [name], method_names())
     from trainables.methods.registry import find_method
 
-    method = find_method(options.method, code)
+    method = find_method(name, code)
     results = _results(method, options.backbone)
-    if options.json:
+    if options.as_json:
         from datasets.utils.json_values import json_text
 
         checks = [asdict(result) for result in results]
