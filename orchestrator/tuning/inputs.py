@@ -14,6 +14,7 @@ from datasets.utils.text import is_uri
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
 from trainables.methods.registry import method_code, method_names
+from trainables.networks.installed_backbones import shipped_names
 
 
 def check_inputs(config: SweepConfig) -> None:
@@ -27,6 +28,7 @@ def check_inputs(config: SweepConfig) -> None:
     for method in config.method:
         method_code(method)
     check_names("method", config.method, method_names())
+    check_names("backbone", [spec.name for spec in config.backbones], shipped_names())
     if config.space is not None:
         space_file(config.space)
     own_code(config)

@@ -33,7 +33,7 @@ def method_code(text: str, shipped: Collection[str]) -> str:
         shipped: names of the methods of Earshot.
 
     Raises:
-        EarshotError: there is no such method, or no such file or module.
+        EarshotError: there is no such method, file or module, or an entry point's name is taken.
     """
     if is_code(text):
         code = absolute_code(text)
@@ -43,6 +43,8 @@ def method_code(text: str, shipped: Collection[str]) -> str:
     if text not in others:
         raise EarshotError(f"method '{text}': not known; {suggestion(text, [*shipped, *others])}")
     others[text].check_name(shipped)
+    with naming_distribution("method", others[text].code):
+        find_code(others[text].code, "method")
     return others[text].code
 
 
