@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import ray
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.own_code import find_code
 from orchestrator import compare, export, predict, report, sweep
 from tests.support.chain_runs import write_clips
 from tests.support.outside_code import write_examples
@@ -51,18 +53,29 @@ def test_a_chain_is_computed_again_after_an_edit_of_what_the_method_imports(proj
     assert (record.method, record.method_code.name, record.configuration[:5]) == ("mine", CODE, "mine-")
 
 
+def test_workers_of_ray_run_it(project: Path, tones: Path, tmp_path: Path) -> None:
+    folders = ["--benchmark", str(tones), "--runs", str(tmp_path), "--name", "run", "--backbone", "random-tiny"]
+    assert sweep.main(["--method", CODE, "--seeds", "1", *PROTOCOL, *folders]) == 0
+    (record,) = records(tmp_path)
+    assert (record.method, record.status, len(record.sessions)) == ("mine", "finished", 3)
+    assert record.method_code is not None and record.method_code.sha256 == find_code(CODE, "method").digest
+
+
 def test_a_sweep_its_report_its_export_and_predictions(
     project: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "space.yaml").write_text(f"methods: {{{CODE}: {{power: {{choice: [1.0, 2.0]}}}}, simplecil: {{}}}}")
+    code = (project / "mymethod.py").read_text()  # closed form, as SimpleCIL: the sweep runs in this process
+    (project / "mymethod.py").write_text(code.replace("    version = 1\n", "    version = 1\n    closed_form = True\n"))
+    (project / "space.yaml").write_text(f"methods: {{{CODE}: {{power: {{choice: [1.0, 2.0]}}}}, slda: {{}}}}")
     runs = tmp_path / "runs"
     folders = ["--benchmark", str(tones), "--runs", str(runs), "--name", "run", "--backbone", "random-tiny"]
     assert sweep.main(["--space", "space.yaml", "--seeds", "1", *PROTOCOL, *folders]) == 0
     assert [(record.method, record.status) for record in records(runs)] == [
         ("mine", "finished"),
         ("mine", "finished"),
-        ("simplecil", "finished"),
+        ("slda", "finished"),
     ]
+    assert not ray.is_initialized()
     run = str(runs / "run")
     capsys.readouterr()
     assert sweep.main(["--resume", run]) == 2
