@@ -15,7 +15,7 @@ from tests.support.outside_code import write_examples
 from tests.support.sweep_processes import PROTOCOL, records
 from trainables import chain
 from trainables.chain_config import ChainConfig
-from trainables.methods.registry import find_method
+from trainables.methods.registry import find_method, recorded_code
 from trainables.records import TrialRecord
 
 CODE = "mymethod.py:MyLearner"
@@ -116,6 +116,21 @@ def test_a_space_in_a_run_folder_names_no_code_that_runs(
             assert sweep.main(["--resume", str(run), *given]) == 2
             assert "evil.py:Evil, and code is not taken from a run folder; add" in capsys.readouterr().err
     assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "message"),
+    [
+        ("", "", "method 'evil.py:Evil': not known; "),
+        ("evil.py:Evil", "", "it: made with the method 'evil.py:Evil' of evil.py:Evil, and code that a file names is"),
+        ("evil.py:Evil", CODE, "its code differs from that of it "),
+    ],
+)
+def test_a_record_or_an_export_whose_method_is_code(source: str, given: str, message: str, project: Path) -> None:
+    (project / "evil.py").write_text("open('ran', 'w')\n")
+    with pytest.raises(EarshotError) as caught:
+        recorded_code("evil.py:Evil", source, "0" * 64, given, "it")
+    assert message in str(caught.value) and not (project / "ran").exists()
 
 
 @pytest.mark.parametrize(

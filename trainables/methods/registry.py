@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
 from trainables.methods import outside
 
@@ -93,6 +94,8 @@ def recorded_code(name: str, source: str, digest: str, given: str, shown: str) -
         EarshotError: the user has to give it, or it is another method or has changed.
     """
     if not source:
+        if name not in method_names():  # `find_method` would import a name that is code
+            raise EarshotError(f"method '{printable(name)}': not known; {suggestion(name, method_names())}")
         if given:
             raise EarshotError(f"--method {given}: {shown} was made with '{name}' of Earshot; leave the option out")
         return ""
