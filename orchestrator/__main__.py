@@ -17,6 +17,7 @@ from pathlib import Path
 import shtab
 
 from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.installed import installed
 from datasets.utils.suggestion import suggestion
 from orchestrator import lists
 from orchestrator.lists import LISTS
@@ -31,6 +32,7 @@ COMMANDS = {
     "export": ("orchestrator.export", "export a trained chain to a folder"),
     "predict": ("orchestrator.predict", "classify recordings with an exported chain"),
     "stages": ("orchestrator.stages", "list, verify and clean the store of stages and embeddings"),
+    "check-method": ("orchestrator.check_method", "test a method against the rules, without a benchmark"),
     "chain": ("trainables.chain", "run one chain, without Ray"),
     "pretrain": ("trainables.pretrain", "pretrain a backbone from scratch"),
 }
@@ -39,7 +41,7 @@ COMMANDS = {
 EXIT_STATUSES = {
     0: "completed",
     1: "completed, but something failed: trials of a sweep, findings that match audit --fail-on, recordings that"
-    " predict could not read, damage that stages verify found",
+    " predict could not read, damage that stages verify found, checks of check-method",
     2: "bad input or usage",
     3: "the budget of a sweep was used up",
     129: "interrupted (SIGHUP)",
@@ -96,7 +98,7 @@ def completion(shell: str) -> str:
 
 def _parser() -> CommandLine:
     summaries = {name: text for name, (_, text, *_) in [*COMMANDS.items(), *LISTS.items()]}
-    commands = "\n".join(f"  {name:<12}{text}" for name, text in summaries.items())
+    commands = "\n".join(f"  {name:<13}{text}" for name, text in summaries.items())
     statuses = "\n".join(
         textwrap.fill(f"  {status:<12}{text}", 100, subsequent_indent=" " * 14, break_on_hyphens=False)
         for status, text in EXIT_STATUSES.items()
@@ -114,15 +116,14 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     from recipes.files import shipped as recipes
     from search_spaces.files import shipped as spaces
     from trainables.methods.registry import method_names
-    from trainables.networks.shipped import shipped as backbones
-    from trainables.networks.specs import RANDOM, RESNET
+    from trainables.networks.installed_backbones import shipped_names
 
     values: dict[str, Iterable[str]] = {
-        "method": method_names(),
+        "method": (*method_names(), *installed("method")),
         "protocol": NAMED,
-        "space": spaces(),
+        "space": (*spaces(), *installed("search space")),
         "recipe": recipes(),
-        "backbone": (*backbones(), *RANDOM, RESNET),
+        "backbone": (*shipped_names(), *installed("backbone")),
     }
     for action in command._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -62,6 +62,9 @@ class ExportOptions(RunsOptions):
     benchmark: Annotated[str | None, Option(MOVED, metavar="DIR")] = Field(
         None, description="folder or URI of the prepared benchmark"
     )
+    method: Annotated[str, Option(MOVED, metavar="CODE")] = Field(
+        "", description="FILE.py:CLASS or MODULE:CLASS of a method that is not one of Earshot"
+    )
     backbone: Annotated[str | None, Option(MOVED, metavar="NAME")] = Field(
         None, description="hub name, checkpoint or folder of the same weights"
     )
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder.find(run, options.runs)
     from orchestrator.exporting.export import Overrides, export
 
-    overrides = Overrides(options.benchmark, options.backbone, options.store, options.trust_remote_code)
+    overrides = Overrides(options.benchmark, options.backbone, options.store, options.trust_remote_code, options.method)
     model = export(
         folder,
         trial,
@@ -97,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         force=options.force,
         listener=_print_session,
     )
-    _print_summary(model, options.out)
+    _print_summary(model, options.out, options.method)
     return 0
 
 
@@ -115,7 +118,7 @@ def _print_session(record: "SessionRecord", sessions: int) -> None:
     print(f"session {record.index + 1}/{sessions}  {len(record.classes)} new classes  {result}")
 
 
-def _print_summary(model: "Description", out: Path) -> None:
+def _print_summary(model: "Description", out: Path, method: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -134,7 +137,7 @@ def _print_summary(model: "Description", out: Path) -> None:
         ("learned from", _training_text(model)),
         ("heads", f"{', '.join(model.heads)} (default: {model.default_head})"),
         ("probabilities", _calibration_text(model)),
-        ("none of these", _threshold_text(model)),
+        ("none of these", _threshold_text(model, method)),
         ("clip", f"{model.num_samples / model.sample_rate:g} s at {model.sample_rate} Hz"),
         ("size", f"{size / 1e6:.1f} MB"),
         ("folder", str(out)),
@@ -164,13 +167,13 @@ def _calibration_text(model: "Description") -> str:
     )
 
 
-def _threshold_text(model: "Description") -> str:
+def _threshold_text(model: "Description", method: str) -> str:
     """'score below 11.2: keeps 0.952 of 500 validation clips, rejects 0.610 of 480 of other classes'."""
     thresholds = model.thresholds
     if thresholds is None:
-        from trainables.methods.registry import find_method
+        from trainables.methods.registry import find_method, method_code
 
-        if find_method(model.method).transductive:
+        if find_method(model.method, method_code(method) if method else "").transductive:
             return "never answered: scores of a transductive model depend on the batch"
         return "never answered: the benchmark has no validation clips of these classes"
     head = thresholds.heads[model.default_head]

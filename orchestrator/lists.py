@@ -13,10 +13,14 @@ Docs: docs/methods.md, docs/search.md, docs/backbone.md, docs/benchmarks.md, doc
 import ast
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from datasets.utils.cli import CommandLine, as_program
+from datasets.utils.errors import EarshotError
+from datasets.utils.installed import Installed, Kind, installed, naming_distribution
+from datasets.utils.own_code import find_code
+from datasets.utils.text import printable
 
 Rows = list[dict[str, str]]
 """Name of the column -> cell."""
@@ -35,19 +39,24 @@ def methods() -> Rows:
             "paper": _constant(path, "paper"),
         }
         for name, path in paths.items()
-    ]
+    ] + _added("method", method_names(), _method_row)
 
 
 def spaces() -> Rows:
     """Every search space that is shipped, and what it varies."""
-    from search_spaces.files import shipped
+    from search_spaces.files import resource, shipped
 
-    return [{"space": name, "what it is": _first_comment(path)} for name, path in shipped().items()]
+    def row(entry: Installed) -> dict[str, str]:
+        return {"space": entry.name, "what it is": _first_comment(resource(entry))}
+
+    rows = [{"space": name, "what it is": _first_comment(path)} for name, path in shipped().items()]
+    return rows + _added("search space", shipped(), row)
 
 
 def backbones() -> Rows:
     """Backbones that need no download, then a model of every family as an example."""
     from trainables.networks.backbones.registry import FOLDER, family_names
+    from trainables.networks.installed_backbones import shipped_names
     from trainables.networks.shipped import shipped
     from trainables.networks.specs import DEFAULT, RANDOM
 
@@ -60,7 +69,7 @@ def backbones() -> Rows:
     for family in family_names():
         path = FOLDER / f"{family}.py"
         rows.append(_described("backbone", _constant(path, "EXAMPLE"), path))
-    return rows
+    return rows + _added("backbone", shipped_names(), _backbone_row)
 
 
 def protocols() -> Rows:
@@ -91,6 +100,23 @@ def corpora() -> Rows:
         preset = find_preset(name)
         assert preset is not None  # it is a name of one
         rows.append({"corpus": name, "what it is": preset.summary})
+    return rows + _added("corpus", [*known(), *preset_names()], _corpus_row)
+
+
+def _added(kind: Kind, shipped: Collection[str], row: Callable[[Installed], dict[str, str]]) -> Rows:
+    """What installed distributions add; one that cannot be used says why."""
+    rows = []
+    for entry in installed(kind).values():
+        try:
+            entry.check_name(shipped)
+            cells = row(entry)
+            cells["what it is"] = f"{printable(cells['what it is'])} (from {entry.distribution})"
+        except EarshotError as error:
+            column = "space" if kind == "search space" else kind
+            cells = {column: printable(entry.name), "what it is": f"broken: {error}"}
+            if kind == "method":
+                cells |= {"track": "", "paper": ""}
+        rows.append(cells)
     return rows
 
 
@@ -112,6 +138,32 @@ def recipes() -> Rows:
             }
         )
     return rows
+
+
+def _method_row(entry: Installed) -> dict[str, str]:
+    from trainables.methods.registry import find_method
+
+    method = find_method(entry.name, entry.code)
+    if method.name != entry.name:
+        raise entry.failed(EarshotError(f"method '{entry.code}': its name is '{method.name}'"))
+    return {
+        "method": entry.name,
+        "what it is": str(getattr(method, "summary", "")),
+        "track": "transductive" if method.transductive else "inductive",
+        "paper": printable(str(getattr(method, "paper", ""))),
+    }
+
+
+def _backbone_row(entry: Installed) -> dict[str, str]:
+    with naming_distribution("backbone", entry.code):
+        find_code(entry.code).load()
+    return {"backbone": entry.name, "what it is": entry.code}
+
+
+def _corpus_row(entry: Installed) -> dict[str, str]:
+    from datasets.corpora.outside import load_corpus
+
+    return {"corpus": entry.name, "what it is": load_corpus(entry.code).summary}
 
 
 LISTS: dict[str, tuple[Callable[[], Rows], str, str]] = {

@@ -61,6 +61,9 @@ class PredictOptions(BaseModel):
         description="MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if it is a network of your "
         "own; the name or folder of a backbone with code of its own",
     )
+    method: Annotated[str, Option(metavar="CODE")] = Field(
+        "", description="FILE.py:CLASS or MODULE:CLASS of the model's method, if it is not one of Earshot"
+    )
     trust_remote_code: Annotated[str | None, Option(metavar="REVISION")] = Field(
         None, description="run the code that comes with --backbone, as you"
     )
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from trainables.networks.device import pick_device
 
     console = Console(soft_wrap=True, highlight=False)
-    model = load_model(folder, pick_device(options.device), options.backbone, options.trust_remote_code)
+    model = load_model(folder, pick_device(options.device), options.backbone, options.trust_remote_code, options.method)
     head = check_head(model, options.head)
     recordings: list[dict[str, Any]] = []
     batch: dict[int, EmbeddedRecording] = {}  # of a transductive model, by index in `recordings`

@@ -32,8 +32,10 @@ from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import Interrupted
+from datasets.utils.installed import check_names, installed
 from datasets.utils.location import Location
 from datasets.utils.options import add_options
+from datasets.utils.own_code import is_code
 from datasets.utils.text import plural, printable
 
 if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
@@ -50,7 +52,8 @@ CLASSES_SHOWN = 20
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    options = vars(parser().parse_args(arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = vars(parser(words[0] if words else "").parse_args(words))
     if options["corpus"] == RENDERED:
         del options["corpus"]
         _print_rendered(_render(options), options["out"])
@@ -69,8 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "yes", "force", "split_files")
 
 
-def parser() -> CommandLine:
-    """The command line."""
+def parser(asked: str = "") -> CommandLine:
+    """The command line.
+
+    Args:
+        asked: the corpus that the user asks for: one from outside is then imported, because it has options.
+
+    Raises:
+        EarshotError: it cannot be imported, or is no corpus.
+    """
     made = CommandLine(
         "orchestrator.prepare",
         description=__doc__,
@@ -87,6 +97,8 @@ def parser() -> CommandLine:
             name, help=preset.summary, description=_describe(preset), allow_abbrev=False, formatter_class=_Wrapped
         )
         _add_corpus(command, known[preset.corpus], preset)
+    if asked and not asked.startswith("-") and asked != RENDERED:
+        _add_outside(commands, asked, (*known, *preset_names()))
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
     command = commands.add_parser(RENDERED, help=text, description=text, allow_abbrev=False)
     for flag, what in (
@@ -97,6 +109,26 @@ def parser() -> CommandLine:
         command.add_argument(flag, type=local_path, required=True, metavar="DIR", help=what)
     _add_common(command)
     return made
+
+
+def _add_outside(commands: Any, name: str, shipped: Sequence[str]) -> None:
+    """Adds the corpus or the preset that the user asks for, if it is not one of Earshot's."""
+    check_names("corpus", [name], shipped)
+    if name in shipped:
+        return
+    preset = find_preset(name)
+    if preset is None and not is_code(name):
+        others = installed("corpus")
+        for other in others:
+            if other != name:
+                commands.add_parser(other)  # a misspelt name is compared with it
+        if name not in others:
+            return
+    corpus, _ = find_corpus_or_preset(name)
+    text = preset.summary if preset else corpus.summary
+    described = _describe(preset) if preset else text
+    command = commands.add_parser(name, help=text, description=described, allow_abbrev=False)
+    _add_corpus(command, corpus, preset)
 
 
 def _add_corpus(command: CommandLine, corpus: Corpus[Any], preset: Preset | None = None) -> None:

@@ -127,7 +127,6 @@ def _write_report(outcome: "Outcome", console: Console) -> Path | None:
 def _print_end(config: SweepConfig, outcome: "Outcome", report: Path | None, console: Console) -> None:
     """Prints the number of trials and sessions, and what to do next."""
     from orchestrator.tuning.plan import find_spaces
-    from trainables.methods.registry import find_method
 
     tally = outcome.tally
     console.print(
@@ -136,7 +135,7 @@ def _print_end(config: SweepConfig, outcome: "Outcome", report: Path | None, con
         + (f", {tally.stopped} stopped early" if tally.stopped else "")
     )
     random = [spec.name for spec in config.backbones if spec.name in RANDOM]
-    if random and any(find_method(space.method).backbone for space in find_spaces(config)):
+    if random and any(space.learner.backbone for space in find_spaces(config)):
         console.print(
             f"backbone {', '.join(dict.fromkeys(random))} has random weights: use it for trying things "
             "out, not for results; choose a pretrained one with --backbone",

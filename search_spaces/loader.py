@@ -11,7 +11,7 @@ Settings that are not named have the default of the method.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.validation import read_yaml, validated
 from search_spaces.files import shipped as shipped
-from trainables.learners.learner import Settings
-from trainables.methods.registry import find_method
+from trainables.learners.learner import Learner, Settings
+from trainables.methods.registry import find_method, method_code
 
 RANGES: dict[str, Callable[[Any, Any], BaseDistribution]] = {
     "uniform": lambda low, high: FloatDistribution(float(low), float(high)),
@@ -52,11 +52,18 @@ class MethodSpace:
         method: its name.
         fixed: settings with one value.
         varied: settings with a distribution.
+        code: of a method that is not one of Earshot (`trainables.methods.registry.method_code`); empty for others.
     """
 
     method: str
     fixed: dict[str, Any] = field(default_factory=dict)
     varied: dict[str, BaseDistribution] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def learner(self) -> type[Learner]:
+        """The class of the method."""
+        return find_method(self.method, self.code)
 
     def corners(self) -> list[dict[str, Any]]:
         """The fixed settings alone, and with one varied setting at an end of its range, for each end of each range."""
@@ -100,7 +107,8 @@ def make_spaces(methods: Mapping[str, dict[str, Any] | None], within: str) -> tu
     spaces = []
     for method, settings in methods.items():
         where = f"{within}.{method}"
-        model = find_method(method).Settings
+        default = default_space(method)
+        model = default.learner.Settings
         fixed: dict[str, Any] = {}
         varied: dict[str, BaseDistribution] = {}
         for key, value in (settings or {}).items():
@@ -113,10 +121,23 @@ def make_spaces(methods: Mapping[str, dict[str, Any] | None], within: str) -> tu
         fixed = {key: value for key, value in _in_json_types(model, fixed, where).items() if key in fixed}
         for key, distribution in varied.items():
             varied[key] = _checked(model, fixed, key, distribution, where)
-        spaces.append(MethodSpace(method, fixed, varied))
+        spaces.append(replace(default, fixed=fixed, varied=varied))
     if not spaces:
         raise EarshotError(f"{within}: names no method")
     return tuple(spaces)
+
+
+def default_space(method: str) -> MethodSpace:
+    """A method with its default settings.
+
+    Args:
+        method: as the user has given it: its name, or the code of one that is not part of Earshot.
+
+    Raises:
+        EarshotError: there is no such method.
+    """
+    code = method_code(method)
+    return MethodSpace(find_method(method, code).name if code else method, code=code)
 
 
 def _distribution(value: dict[str, Any], where: str) -> BaseDistribution:

@@ -25,6 +25,7 @@ WRONG_PATHS = {
     "export": [NOWHERE, "--out", "{out}"],
     "predict": [NOWHERE, "recording.wav"],
     "stages": ["ls", NOWHERE],
+    "check-method": [f"{NOWHERE}.py:MyLearner"],
     "chain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
     "pretrain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],
 }
@@ -36,6 +37,7 @@ WRONG_SWEEPS = {
     "value": (["--seeds", "none"], "seeds"),
     "choice": (["--search", "griid"], "did you mean 'grid'?"),
     "backbone": (["--backbone", f"{NOWHERE}.py:encoder"], "no such file"),
+    "method of code": (["--method", f"{NOWHERE}.py:MyLearner"], "no such file"),
     "run": (["--resume", NOWHERE], "expected a run folder"),
     "recipe": (["--recipe", "ede-ls10"], "did you mean 'ede-ls100'?"),
     "size": (["--store-size", "4XB"], "expected a size"),

@@ -81,6 +81,21 @@ class SeedTriple(BaseModel):
         return f"s{self.order}" if same else f"s{self.order}.{self.support}.{self.initialisation}"
 
 
+class MethodCode(BaseModel):
+    """The code of a method that is not one of Earshot.
+
+    Attributes:
+        name: `file.py:class` without its folder, or `package.module:class`. It is for people: no code that a record
+            names is run.
+        sha256: of the code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str
+
+
 class SessionRecord(BaseModel):
     """One finished session of a trial.
 
@@ -124,6 +139,7 @@ class TrialRecord(BaseModel):
     Attributes:
         trial: '{configuration}-{seeds}'.
         configuration: '{method}-{8 hex digits}': the same for all seeds.
+        method_code: of a method that is not one of Earshot; None for others.
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
         track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
@@ -142,6 +158,7 @@ class TrialRecord(BaseModel):
     trial: str
     configuration: str
     method: str
+    method_code: MethodCode | None = Field(None, exclude_if=lambda code: code is None)
     settings: dict[str, Any]
     varied: dict[str, Any]
     seeds: SeedTriple

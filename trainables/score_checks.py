@@ -35,7 +35,7 @@ def check_embeddings(features: Features, clip_ids: Sequence[str], session: Sessi
 
 
 def check_scores(scores: dict[str, Tensor], learner: Learner, clips: int, session: int) -> None:
-    """Checks that scores are finite: an argmax over NaN would be published as a prediction.
+    """Checks that scores are complete and finite: an argmax over NaN would be published as a prediction.
 
     Args:
         scores: of every head, `[clips, classes]`.
@@ -44,11 +44,18 @@ def check_scores(scores: dict[str, Tensor], learner: Learner, clips: int, sessio
         session: its index, for the message.
 
     Raises:
-        EarshotError: a score is not finite.
+        EarshotError: a head or a class has no scores, or a score is not finite.
     """
-    assert tuple(scores) == learner.heads, f"{learner.name} scores {list(scores)}"
+    if tuple(scores) != learner.heads:
+        raise EarshotError(
+            f"method {learner.name}: score: expected the heads {', '.join(learner.heads)}, found {', '.join(scores)}"
+        )
     for head, values in scores.items():
-        assert values.shape == (clips, len(learner.classes)), f"{head}: {tuple(values.shape)}"
+        if tuple(values.shape) != (clips, len(learner.classes)):
+            raise EarshotError(
+                f"method {learner.name}: score: head '{head}': expected [{clips} clips, {len(learner.classes)} classes "
+                f"seen], found {list(values.shape)}"
+            )
         if not torch.isfinite(values).all():
             raise EarshotError(
                 f"session {session}: head '{head}' gives scores that are not finite: training diverged; "

@@ -16,7 +16,7 @@ from datasets.benchmark.shards import Shards
 from datasets.utils.location import Location
 from datasets.utils.validation import validated
 from trainables.chain_config import ChainConfig
-from trainables.chain_inputs import inputs_of, open_features
+from trainables.chain_inputs import code_digest, inputs_of, open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.memory_limit import PeakMemory
@@ -27,6 +27,7 @@ from trainables.records import (
     INDUCTIVE,
     PROTOCOL_HASH,
     TRANSDUCTIVE,
+    MethodCode,
     SessionRecord,
     TrialRecord,
     predictions_digest,
@@ -61,7 +62,8 @@ class Chain:
         torch.set_num_threads(config.threads)
         self.config = config
         self.folder = Location.of(folder)
-        self._method = find_method(config.method)
+        self._method = find_method(config.method, config.method_code)
+        self._code = code_digest(config)
         self._settings = validated(self._method.Settings, config.settings, f"method {config.method}")
         self._features: Features
         self._shards: Shards
@@ -278,6 +280,7 @@ class Chain:
             trial=self.folder.name,
             configuration=config.configuration,
             method=config.method,
+            method_code=MethodCode(name=Path(config.method_code).name, sha256=self._code) if self._code else None,
             settings=self._settings.model_dump(mode="json"),
             varied={key: config.settings[key] for key in config.varied if key in config.settings},
             seeds=config.seeds,
@@ -352,6 +355,7 @@ class Chain:
             "parent": parent,
             "method": config.method,
             "version": self._method.version,
+            **({"code": self._code} if self._code else {}),
             "settings": self._settings.read_by(session.index),
             "session": session.index,
             "clips": [[clips.label, clips.support, clips.validation, clips.query] for clips in session.classes],

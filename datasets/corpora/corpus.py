@@ -105,6 +105,10 @@ class Corpus(ABC, Generic[Options]):
     """True if `generate` creates the recordings when no source folder is given."""
     reads_folder: ClassVar[bool] = True
     """False if the options alone define the input; the argument `source` of the methods is then unused."""
+    code: ClassVar[str] = ""
+    """Of a corpus from outside: where it is (`datasets.corpora.outside` sets it)."""
+    code_digest: ClassVar[str] = ""
+    """Of a corpus from outside: SHA-256 hex of its code, part of the identity of a benchmark."""
 
     def check_source(self, source: Path) -> None:
         """Checks the source folder before anything else is done; by default only that it can be listed.
@@ -121,6 +125,10 @@ class Corpus(ABC, Generic[Options]):
         nothing, different content is a different benchmark.
         """
         return options.model_dump(mode="json")
+
+    def full_identity(self, options: Options) -> dict[str, Any]:
+        """`identity`, and the digest of the code of a corpus from outside: changed code cuts all units again."""
+        return {**self.identity(options), **({"code": self.code_digest} if self.code_digest else {})}
 
     def input_benchmarks(self, options: Options) -> tuple[str, ...]:
         """Addresses of the prepared benchmarks that this one is built from; the output must not replace any of them."""

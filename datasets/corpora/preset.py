@@ -18,9 +18,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.corpora.corpus import Corpus
-from datasets.corpora.registry import corpora
-from datasets.utils.errors import EarshotError
-from datasets.utils.suggestion import suggestion
+from datasets.corpora.outside import corpus_code, load_corpus
+from datasets.corpora.registry import corpora, find_corpus
 from datasets.utils.validation import read_yaml, validated
 
 FOLDER = Path(__file__).parent / "presets"
@@ -61,15 +60,20 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
+def is_file(name: str) -> bool:
+    """Whether a name is that of a file with a preset."""
+    return name.endswith((".yaml", ".yml"))
+
+
 @cache
 def find_preset(name: str) -> Preset | None:
-    """The preset of a name; None if there is none.
+    """The preset of a name, or in a file; None if there is none.
 
     Raises:
-        EarshotError: its file is invalid.
+        EarshotError: its file does not exist or is invalid.
     """
-    path = FOLDER / f"{name}.yaml"
-    if name not in preset_names():
+    path = Path(name) if is_file(name) else FOLDER / f"{name}.yaml"
+    if not is_file(name) and name not in preset_names():
         return None
     return validated(Preset, read_yaml(path), str(path))
 
@@ -77,13 +81,17 @@ def find_preset(name: str) -> Preset | None:
 def find_corpus_or_preset(name: str) -> tuple[Corpus[Any], dict[str, Any]]:
     """The corpus of a name, and the options that a preset gives it.
 
+    Args:
+        name: of a corpus or a preset, a file with a preset, or a corpus from outside (`datasets.corpora.outside`).
+
     Raises:
         EarshotError: there is neither a corpus nor a preset of this name.
     """
     known = corpora()
     preset = find_preset(name)
     if preset is not None:
-        return known[preset.corpus], preset.options
-    if name not in known:
-        raise EarshotError(f"corpus {name!r}: not known; {suggestion(name, [*known, *preset_names()])}")
-    return known[name], {}
+        return find_corpus(preset.corpus), preset.options
+    if name in known:
+        return known[name], {}
+    shipped = [*known, *preset_names()]
+    return load_corpus(corpus_code(name, shipped), shipped), {}

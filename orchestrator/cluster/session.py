@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.own_code import PLACES, OwnCode
 from datasets.utils.text import printable
 from orchestrator.cluster import ray_private, reaper
 from orchestrator.cluster.temp_dir import ray_folder
 from orchestrator.cluster.watchdog import Health, watchdog
-from trainables.networks.own_code import PLACES, OwnCode
 
 PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces", "recipes")
 """Our packages, which workers get."""

@@ -29,11 +29,12 @@ from trainables.inference.description import (
     Training,
 )
 from trainables.inference.exported_model import ExportedModel, load_model, save_model
-from trainables.methods.registry import find_method
+from trainables.learners.learner import Learner
+from trainables.methods.registry import find_method, recorded_code
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.device import pick_device
 from trainables.networks.specs import FrontEndSpec
-from trainables.records import SessionRecord, TrialRecord
+from trainables.records import MethodCode, SessionRecord, TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
@@ -55,12 +56,14 @@ class Overrides:
         backbone: name, file or folder of the pretrained network.
         store: folder or URI of the stages.
         trust_remote_code: the revision whose code may run, of a backbone that comes with its own.
+        method: code of the method, if it is not one of Earshot: that which a run names is not run.
     """
 
     benchmark: str | None = None
     backbone: str | None = None
     store: str | Path | None = None
     trust_remote_code: str | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,26 +120,36 @@ def export(
     overrides = overrides or Overrides()
     check_output(out, force=force)
     record = TrialRecord.load(folder.trial(choose_trial(folder, trial, seed)))
+    source = record.method_code or MethodCode(name="", sha256="")
+    shown = f"trial {printable(record.trial)}"
+    code = recorded_code(record.method, source.name, source.sha256, overrides.method, shown)
+    method = find_method(record.method, code)
     number = _session_number(record, session)
     store = Location.of(overrides.store or folder.store)
     stage, state = _load_stage(record, number, store)
-    _check_version(record, stage)
+    _check_version(record, stage, method)
     benchmark = find_benchmark(folder, record, overrides.benchmark)
     shards = Shards(benchmark)
     manifest = shards.manifest
     frontend = frontend_spec(stage)
-    backbone = verified_backbone(record, stage, frontend, manifest, overrides.backbone, overrides.trust_remote_code)
+    backbone = verified_backbone(
+        record, method, stage, frontend, manifest, overrides.backbone, overrides.trust_remote_code
+    )
     trained = _as_computed(record, stage, state, shards)
     validation_clips = trained.protocol.validation
     if train_on_all:
-        config = _all_clips_config(record, stage, trained.protocol, benchmark, store, overrides, device)
+        config = _all_clips_config(record, code, stage, trained.protocol, benchmark, store, overrides, device)
         trained = _train_on_all(config, number, validation_clips, listener)
-    description = _describe(record, trained, shards, frontend, backbone, all_clips=train_on_all)
+    description = _describe(record, method, trained, shards, frontend, backbone, all_clips=train_on_all)
     others = other_clips(
         shards, [entry.label for entry in description.classes], validation_clips, len(trained.validation)
     )
     clips = ValidationClips(shards, trained.validation, others)
-    return _write(out, description, trained.state, backbone, lambda model: validated_fields(model, clips, keep), device)
+
+    def load(model: Path) -> ExportedModel:
+        return load_model(model, pick_device(device), *_code_of(backbone), method=code)
+
+    return _write(out, description, trained.state, backbone, load, lambda model: validated_fields(model, clips, keep))
 
 
 def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:
@@ -155,6 +168,7 @@ def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards
 
 def _all_clips_config(
     record: TrialRecord,
+    code: str,
     stage: Stage,
     protocol: Protocol,
     benchmark: str,
@@ -166,6 +180,7 @@ def _all_clips_config(
     return ChainConfig(
         benchmark=benchmark,
         method=record.method,
+        method_code=code,
         settings=record.settings,
         protocol=AllClips.like(protocol),
         seeds=record.seeds,
@@ -236,8 +251,8 @@ def _load_stage(record: TrialRecord, session: int, root: Location) -> tuple[Stag
     return stage, state
 
 
-def _check_version(record: TrialRecord, stage: Stage) -> None:
-    installed, computed = find_method(record.method).version, stage.depends_on["version"]
+def _check_version(record: TrialRecord, stage: Stage, method: type[Learner]) -> None:
+    installed, computed = method.version, stage.depends_on["version"]
     if installed != computed:
         raise EarshotError(
             f"trial {printable(record.trial)}: computed with version {computed} of {record.method}, "
@@ -247,6 +262,7 @@ def _check_version(record: TrialRecord, stage: Stage) -> None:
 
 def _describe(
     record: TrialRecord,
+    method: type[Learner],
     trained: Trained,
     shards: Shards,
     frontend: FrontEndSpec,
@@ -256,10 +272,8 @@ def _describe(
 ) -> Description:
     """The description of a trained chain, without `files` and what validation clips decide."""
     stage, manifest = trained.stage, shards.manifest
-    forgets = find_method(record.method).forgets
-    known = (
-        {clips.label for clips in classes_present(trained.sessions)} if forgets else set(range(len(record.class_names)))
-    )
+    present = classes_present(trained.sessions)
+    known = {clips.label for clips in present} if method.forgets else set(range(len(record.class_names)))
     classes = [
         ExportedClass(label=label, name=record.class_names[label], session=session.index)
         for session in trained.sessions
@@ -270,6 +284,7 @@ def _describe(
     clips = sum(len(session.support) for session in trained.sessions)
     return Description(
         method=record.method,
+        method_code=record.method_code,
         version=stage.depends_on["version"],
         settings=record.settings,
         notes=trained.state.notes,
@@ -329,8 +344,8 @@ def _write(
     description: Description,
     state: State,
     backbone: Backbone | None,
+    load: Callable[[Path], ExportedModel],
     validate: Callable[[ExportedModel], dict[str, Any]],
-    device: str,
 ) -> Description:
     """Writes to a temporary folder, loads it from there to fit it to validation clips, and renames it to `out`."""
     out = out.absolute()
@@ -340,10 +355,10 @@ def _write(
     temporary.mkdir()
     try:
         description = save_model(temporary, description, state, backbone)
-        model = load_model(temporary, pick_device(device), *_code_of(backbone))
+        model = load(temporary)
         description = description.model_copy(update=validate(model))
         description.save(temporary)
-        (temporary / README).write_text(_readme(description), encoding="utf-8")
+        (temporary / README).write_text(_readme(description, transductive=model.transductive), encoding="utf-8")
         if out.exists():
             out.rename(replaced)
         temporary.rename(out)
@@ -355,11 +370,11 @@ def _write(
     return description
 
 
-def _readme(model: Description) -> str:
+def _readme(model: Description, *, transductive: bool) -> str:
     seconds = model.num_samples / model.sample_rate
     loudness = "normalised to -23 LUFS (EBU R128)" if model.loudness else "loudness as recorded"
     training = model.training
-    batch = f"{ONE_BATCH}\n" if find_method(model.method).transductive else ""
+    batch = f"{ONE_BATCH}\n" if transductive else ""
     learned = f"Learned from {training.clips} of {training.of} train clips.\n" if training else ""
     return f"""\
 # {printable(model.trial)}

@@ -5,12 +5,14 @@ from pathlib import Path
 from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.own_code import is_code
 from datasets.utils.text import is_uri, printable
 from orchestrator.results.run_folder import RunFolder
-from trainables.methods.registry import check_backbone, find_method
+from trainables.learners.learner import Learner
+from trainables.methods.registry import check_backbone
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
-from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec, is_factory
+from trainables.networks.specs import FRONT_ENDS, BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.records import TrialRecord
 from trainables.store.stages import Stage
 
@@ -59,6 +61,7 @@ def frontend_spec(stage: Stage) -> FrontEndSpec:
 
 def verified_backbone(
     record: TrialRecord,
+    method: type[Learner],
     stage: Stage,
     frontend: FrontEndSpec,
     manifest: Manifest,
@@ -77,12 +80,11 @@ def verified_backbone(
             f"not taken from a run folder; add --backbone {printable(name)} --trust-remote-code "
             f"{printable(record.trust_remote_code or 'REVISION')}"
         )
-    if override is None and is_factory(name):
+    if override is None and is_code(name):
         raise EarshotError(
             f"trial {printable(record.trial)}: computed with the network of {printable(name)}, and code is not taken "
             f"from a run folder; add --backbone {printable(name)}"
         )
-    method = find_method(record.method)
     spec = BackboneSpec(name, frontend, record.layer, record.pool, record.padding, trust_remote_code)
     backbone = load_backbone(spec, ClipFormat(manifest.sample_rate, manifest.num_samples))
     check_backbone(method, method.Settings.model_validate(record.settings), backbone, printable(name))

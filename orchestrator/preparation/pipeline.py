@@ -172,7 +172,7 @@ def run(settings: Settings, listener: Listener | None = None) -> Outcome:
             if inventory:
                 request = replace(request, options=corpus.resolve(source, inventory, request.options))
             options = request.options
-            identity = corpus.identity(options)
+            identity = corpus.full_identity(options)
             fingerprint = inventory.fingerprint if inventory else _stamp(corpus, identity)
         if existing and not settings.force and _is_up_to_date(request, folder, existing, identity, fingerprint):
             rejected, seconds = read_rejected(request.out), time.monotonic() - started

@@ -23,6 +23,7 @@ from datasets.corpora.inventory import Inventory
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
+from datasets.utils.own_code import find_code
 from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, start_ray
 from orchestrator.preparation.duplicates import drop_duplicates, outdated
@@ -84,7 +85,7 @@ def finish_units(
     finished: dict[int, FinishedUnit] = {}
     todo: list[tuple[int, Unit, str]] = []
     files = {file.path: file for file in inventory.files}
-    identity = job.corpus.identity(job.options)
+    identity = job.corpus.full_identity(job.options)
     keys = [unit_key(job.corpus, identity, unit, [files[path] for path in unit.files]) for unit in plan.units]
 
     def find_finished(index: int) -> FinishedUnit | None:
@@ -175,7 +176,8 @@ def _report_progress(
 def _map_units(job: Job, todo: Sequence[tuple[int, Unit, str]], workers: int | None) -> dict[int, FinishedUnit]:
     """Computes units in parallel; returns them by unit number."""
     rows = [{"index": index, "unit": json.dumps(asdict(unit)), "key": key} for index, unit, key in todo]
-    with start_ray(cpus=workers):
+    code = [find_code(job.corpus.code, "corpus")] if job.corpus.code else []
+    with start_ray(cpus=workers, code=code):
         import ray
         import ray.data
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from datasets.benchmark.protocol import NAMED, Protocol
 from datasets.utils.cli import CommandLine, local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import add_options
+from datasets.utils.own_code import absolute_code, is_code
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
 from recipes.files import Recipe, recipe_file, split_recipe
-from trainables.networks.specs import is_factory, split_options
+from search_spaces.files import methods_of
+from trainables.networks.specs import split_options
 
 DEFAULTS = SweepConfig.model_fields
 LAUNCH_SETTINGS = ("budget", "show", "dry_run")
@@ -76,6 +78,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     if options.resume:
         values = _stored(options.resume, settings.pop("runs", DEFAULTS["runs"].default))
         _check_address(values, settings)
+        _check_methods(values, settings)
         _check_code(values, settings)
     changes = {key: settings.pop(key) for key in list(settings) if key in Protocol.model_fields and key != "name"}
     if isinstance(changes.get("class_order"), str) and changes["class_order"][:1].isdigit():
@@ -123,11 +126,15 @@ def resume_command(run: Path, config: SweepConfig) -> str:
 
     Args:
         run: its folder.
-        config: of the sweep. The address of a cluster, and backbones with code of their own, are part of the command.
+        config: of the sweep. The address of a cluster, methods that are not part of Earshot, and backbones with code of
+            their own, are part of the command.
     """
     options: list[tuple[str, str]] = []
     if config.address != DEFAULTS["address"].default:
         options.append(("--address", config.address))
+    methods = _with_methods_of_space(config.method, config.space)
+    if any(map(is_code, methods)):
+        options += [("--method", method) for method in methods]
     if _any_code(config.backbone) or config.trust_remote_code is not None:
         options += [("--backbone", backbone) for backbone in config.backbone]
     if config.trust_remote_code is not None:
@@ -139,7 +146,7 @@ def resume_command(run: Path, config: SweepConfig) -> str:
 
 def _any_code(backbones: Sequence[str]) -> bool:
     split = map(split_options, backbones)
-    return any(is_factory(name) or "trust_remote_code" in options for name, options in split)
+    return any(is_code(name) or "trust_remote_code" in options for name, options in split)
 
 
 def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -163,6 +170,43 @@ def _check_address(stored: dict[str, Any], settings: dict[str, Any]) -> None:
         f"{run / 'sweep.json'}: the run used the Ray cluster {text}, and a cluster that receives your token is not "
         f"taken from a run folder; add --address {text} to join it, or --address {local} to run on this machine"
     )
+
+
+def _with_methods_of_space(methods: Sequence[str], space: Path | Mapping[str, Any] | None) -> list[str]:
+    """The methods of a sweep, and those that are code in its search space: a file, or the methods themselves."""
+    if isinstance(space, Path):
+        space = dict.fromkeys(methods_of(space)) if space.is_file() else None
+    return list(dict.fromkeys([*methods, *filter(is_code, space or ())]))
+
+
+def _check_methods(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Checks that the user, not the folder of a run, names the code of methods that will run.
+
+    Args:
+        stored: the configuration of the run.
+        settings: those of the command line; a `method` that only repeats what the run's search space names is removed.
+
+    Raises:
+        EarshotError: only the run names it.
+    """
+    value = stored.get("method") or ()
+    methods = [str(method) for method in ((value,) if isinstance(value, str) else value)]
+    space = stored.get("space") if "space" not in settings else None
+    space = Path(space) if isinstance(space, str) else space
+    of_space, named = _with_methods_of_space((), space), _with_methods_of_space(methods, space)
+    if not any(map(is_code, named)):
+        return
+    allowed = {absolute_code(method) for method in settings.get("method", ()) if is_code(method)}
+    if "method" not in settings or any(absolute_code(name) not in allowed for name in of_space):
+        run = Path(stored["runs"]) / stored["name"]
+        text = printable(", ".join(name for name in named if is_code(name)))
+        options = " ".join(f"--method {printable(name)}" for name in named)
+        raise EarshotError(
+            f"{run / 'sweep.json'}: the run used the method of {text}, and code is not taken from a run folder; add "
+            f"{options}"
+        )
+    if not methods:
+        settings.pop("method")
 
 
 def _check_code(stored: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ from orchestrator.tuning.in_process import run_in_process
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.trials import TrialOutcomes
-from trainables.methods.registry import find_method
 from trainables.records import SessionRecord, TrialRecord
 from trainables.session_chain import Chain
 from trainables.store.stages import StageStore
@@ -70,7 +69,7 @@ def _is_cached(plan: Plan, search: MethodSearch) -> bool:
 def _finished(plan: Plan, search: MethodSearch) -> int:
     """Number of trials of a method on a backbone that have finished, by their records."""
     names = [name for name in plan.folder.trials if name.startswith(f"{search.space.method}-")]
-    spec = search.backbone if find_method(search.space.method).backbone else None
+    spec = search.backbone if search.space.learner.backbone else None
     expected = (spec.name, spec.layer, spec.pool, spec.padding) if spec else None
     try:
         records = [TrialRecord.load(plan.folder.trial(name)) for name in names]

@@ -16,7 +16,6 @@ from orchestrator.tuning.in_process import run_in_process
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.precompute import embedding_seconds
 from orchestrator.tuning.trials import TrialOutcomes
-from trainables.methods.registry import find_method
 from trainables.records import SessionRecord
 from trainables.session_chain import Chain
 
@@ -39,7 +38,7 @@ def is_closed_form(plan: Plan) -> bool:
         and config.stopping == "none"
         and config.share
         and config.chosen_device == "cpu"
-        and all(find_method(space.method).closed_form for space in plan.spaces)
+        and all(space.learner.closed_form for space in plan.spaces)
         and _embeds_soon(plan)
     )
 

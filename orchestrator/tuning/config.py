@@ -19,6 +19,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import parse_duration, parse_size
 from datasets.utils.options import Option, option_of
 from orchestrator.results.objectives import ObjectiveName
+from trainables.networks.installed_backbones import code_of
 from trainables.networks.specs import (
     DEFAULT,
     OPTIONS,
@@ -227,6 +228,11 @@ class SweepConfig(BaseModel):
         if len(set(value)) != len(value):
             raise ValueError("names one twice")
         return value
+
+    @field_validator("backbone")
+    @classmethod
+    def _installed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(code_of, value))
 
     @field_validator("seeds")
     @classmethod

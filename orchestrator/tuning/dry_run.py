@@ -26,7 +26,6 @@ from datasets.utils.text import plural
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import MethodSearch
 from trainables.chain_config import ChainConfig
-from trainables.methods.registry import find_method
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.specs import ClipFormat, upsampling
 from trainables.records import TrialRecord
@@ -142,7 +141,7 @@ def _upsampling(plan: Plan) -> dict[str, str]:
     """A fact about a backbone of a higher sample rate than the benchmark's; empty for any other."""
     manifest = Shards(plan.benchmark).manifest
     rate = manifest.sample_rate
-    if not any(find_method(space.method).backbone for space in plan.spaces):
+    if not any(space.learner.backbone for space in plan.spaces):
         return {}
     missed = []
     for spec in plan.config.backbones:
@@ -163,7 +162,7 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
     if all(sessions[stage] in costs for stage in missing):
         per_chain = [sum(costs[sessions[stage]] for stage in chain if stage in missing) for chain in chains]
         seconds, longest = sum(costs[sessions[stage]] for stage in missing), max(per_chain, default=0.0)
-    uses_one_of_several = len(plan.config.backbones) > 1 and find_method(search.space.method).backbone
+    uses_one_of_several = len(plan.config.backbones) > 1 and search.space.learner.backbone
     spec = search.backbone.short(plan.config.backbone_parts) if search.backbone and uses_one_of_several else ""
     return Forecast(
         method=search.space.method,

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from datasets.benchmark.manifest import FILE_NAME, Manifest
 from datasets.utils.errors import EarshotError
+from datasets.utils.installed import check_names
 from datasets.utils.location import Location
+from datasets.utils.own_code import OwnCode, find_code, is_code
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import is_uri
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
-from trainables.methods.registry import method_names
-from trainables.networks.own_code import OwnCode, find_code
-from trainables.networks.specs import is_factory
+from trainables.methods.registry import method_code, method_names
+from trainables.networks.installed_backbones import shipped_names
 
 
 def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
@@ -31,8 +32,9 @@ def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
         EarshotError: one of them does not exist, or the name is taken.
     """
     for method in (*config.method, *(config.space if isinstance(config.space, dict) else ())):
-        if method not in method_names():
-            raise EarshotError(f"method '{method}': not known; {suggestion(method, method_names())}")
+        method_code(method)
+    check_names("method", config.method, method_names())
+    check_names("backbone", [spec.name for spec in config.backbones], shipped_names())
     if isinstance(config.space, Path):
         space_file(config.space)
     own_code(config)
@@ -44,13 +46,18 @@ def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
         RunFolder((config.runs / config.name).absolute()).check_same_sweep(what, partial=True)
 
 
-def own_code(config: SweepConfig) -> list[OwnCode]:
-    """The code of the backbones that are networks of the user's own, without running it.
+def own_code(config: SweepConfig, methods: Sequence[str] = ()) -> list[OwnCode]:
+    """The code of backbones and methods that are not part of Earshot, without running it.
+
+    Args:
+        config: of the sweep.
+        methods: code of methods (`trainables.methods.registry.method_code`); empty texts are left out.
 
     Raises:
         EarshotError: there is no such file or module.
     """
-    return [find_code(spec.name) for spec in config.backbones if is_factory(spec.name)]
+    networks = [find_code(spec.name) for spec in config.backbones if is_code(spec.name)]
+    return networks + [find_code(code, "method") for code in dict.fromkeys(methods) if code]
 
 
 def find_benchmark(config: SweepConfig, commands: Sequence[str] = ()) -> Location:

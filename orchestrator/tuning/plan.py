@@ -11,6 +11,7 @@ from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from datasets.utils.own_code import absolute_code, is_code
 from orchestrator.results.find_run import is_run
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.results.run_folder import RunFolder
@@ -18,10 +19,10 @@ from orchestrator.tuning.config import SweepConfig
 from orchestrator.tuning.inputs import find_benchmark as find_benchmark
 from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_start
-from search_spaces.files import shipped, space_file
-from search_spaces.loader import MethodSpace, load_space, make_spaces
+from search_spaces.files import shipped, space_file, space_of
+from search_spaces.loader import MethodSpace, default_space, load_space, make_spaces
 from trainables.chain_config import ChainConfig
-from trainables.methods.registry import check_backbone, check_protocol, find_method
+from trainables.methods.registry import check_backbone, check_protocol
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.specs import OPTIONS, BackboneSpec, ClipFormat, split_options
@@ -98,6 +99,7 @@ class Plan:
         chain = ChainConfig(
             benchmark=self.benchmark.address,
             method=method,
+            method_code=next(space.code for space in self.spaces if space.method == method),
             settings=settings,
             varied=varied,
             protocol=config.protocol,
@@ -143,28 +145,39 @@ def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
     """The search spaces of the sweep: the given one, those of the given methods, or the demo.
 
     Raises:
-        EarshotError: a method or a space does not exist or is invalid.
+        EarshotError: a method or a space does not exist or is invalid, or two methods have the same name.
     """
-    for method in config.method:
-        find_method(method)
+    spaces = _spaces(config)
+    codes: dict[str, str] = {}
+    for space in spaces:
+        if codes.setdefault(space.method, space.code) != space.code:
+            raise EarshotError(
+                f"methods '{codes[space.method]}' and '{space.code}': both have the name '{space.method}'; give one "
+                "another name"
+            )
+    if len(codes) < len(spaces):
+        raise EarshotError(f"methods: {', '.join(space.method for space in spaces)}: names one twice")
+    return spaces
+
+
+def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
+    defaults = [default_space(method) for method in config.method]
     if config.space is not None:
         if isinstance(config.space, dict):
             where, spaces = "space", make_spaces(config.space, "space")
         else:
             path = space_file(config.space)
             where, spaces = f"{path}: methods", load_space(path)
-        missing = [method for method in config.method if method not in {space.method for space in spaces}]
+        asked = [(default.method, default.code) for default in defaults]
+        there = {(space.method, space.code) for space in spaces}
+        missing = [method for method, key in zip(config.method, asked, strict=True) if key not in there]
         if missing:
             raise EarshotError(f"{where}: has no '{missing[0]}', which --method asks for")
-        return tuple(space for space in spaces if not config.method or space.method in config.method)
-    files = shipped()
-    if config.method:
-        return tuple(
-            space
-            for method in config.method
-            for space in (load_space(files[method]) if method in files else (MethodSpace(method),))
-        )
-    return load_space(files["demo"])
+        return tuple(space for space in spaces if not asked or (space.method, space.code) in asked)
+    if not defaults:
+        return load_space(shipped()["demo"])
+    files = [(default, space_of(default.method)) for default in defaults]
+    return tuple(space for default, file in files for space in (load_space(file) if file else (default,)))
 
 
 def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan:
@@ -173,7 +186,12 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
     Raises:
         EarshotError: the shards, the protocol, the backbone or the storage are invalid.
     """
-    config = config.model_copy(update={"backbone": tuple(map(_absolute_backbone, config.backbone))})
+    config = config.model_copy(
+        update={
+            "backbone": tuple(map(_absolute_backbone, config.backbone)),
+            "method": tuple(absolute_code(method) if is_code(method) else method for method in config.method),
+        }
+    )
     what = _what(config, spaces, benchmark)
     objectives = tuple(OBJECTIVES[name] for name in config.objective)
     earlier = [find_earlier_run(name, config.runs).resolve() for name in config.warm_start]
@@ -209,26 +227,22 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
 
 def _absolute_backbone(text: str) -> str:
     name, _ = split_options(text)
-    path, colon, function = name.partition(".py:")  # FILE.py:FUNCTION
-    file = Path(f"{path}.py" if colon else path)
-    return (
-        f"{os.path.normpath(Path.cwd() / file)}{colon[3:]}{function}{text.removeprefix(name)}"
-        if file.exists()
-        else text
-    )
+    if is_code(name):
+        return absolute_code(name) + text.removeprefix(name)
+    return f"{os.path.normpath(Path.cwd() / name)}{text.removeprefix(name)}" if Path(name).exists() else text
 
 
 def method_backbones(config: SweepConfig, spaces: Sequence[MethodSpace]) -> Iterator[tuple[MethodSpace, BackboneSpec]]:
     """Every method with every backbone; a method that uses none once, with the first."""
     first = replace(config.backbones[0], frontend=config.frontend)  # of a method without a backbone, such as mfcc-ncm
     for space in spaces:
-        for backbone in config.backbones if find_method(space.method).backbone else [first]:
+        for backbone in config.backbones if space.learner.backbone else [first]:
             yield space, backbone
 
 
 def _backbone_name(config: SweepConfig, space: MethodSpace, backbone: BackboneSpec) -> str:
     """As `orchestrator.results.run.Run.backbones` names it."""
-    return str(backbone.short(config.backbone_parts)) if find_method(space.method).backbone else ""
+    return str(backbone.short(config.backbone_parts)) if space.learner.backbone else ""
 
 
 def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> dict[str, Any]:
@@ -241,7 +255,9 @@ def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
         }
         for space in spaces
     ]
-    return {**config.what(), "benchmark": Shards(benchmark).manifest.fingerprint, "spaces": described}
+    what = {**config.what(), "benchmark": Shards(benchmark).manifest.fingerprint, "spaces": described}
+    # the name of a method in a file, not the place of the file: it may lie elsewhere on another machine
+    return {**what, "method": [default_space(method).method for method in config.method]}
 
 
 def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location, what: dict[str, Any]) -> str:
@@ -275,7 +291,7 @@ def _chains(
         for seeds in config.seeds
     }
     for space in spaces:
-        method = find_method(space.method)
+        method = space.learner
         for settings in space.corners():
             check_protocol(method, method.Settings.model_validate(settings), config.protocol, chains[config.seeds[0]])
     return chains
@@ -289,13 +305,13 @@ def _checked_backbones(
     Raises:
         EarshotError: a backbone cannot be loaded, or a method does not fit it; names both.
     """
-    using = [space for space in spaces if find_method(space.method).backbone]
+    using = [space for space in spaces if space.learner.backbone]
     clips = ClipFormat(shards.manifest.sample_rate, shards.manifest.num_samples)
     described = {}
     for spec in config.backbones if using else ():
         backbone = _load(spec, clips, alone=len(config.backbones) == 1)
         for space in using:
-            method = find_method(space.method)
+            method = space.learner
             for settings in space.corners():
                 check_backbone(method, method.Settings.model_validate(settings), backbone, spec.name)
         described[str(spec.short(config.backbone_parts))] = {

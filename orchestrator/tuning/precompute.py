@@ -146,7 +146,7 @@ def _can_run(chain: ChainConfig) -> bool:
 
 
 def _learner(chain: ChainConfig, features: Features) -> Learner:
-    method = find_method(chain.method)
+    method = find_method(chain.method, chain.method_code)
     return method(method.Settings.model_validate(chain.settings), features)
 
 

@@ -29,7 +29,6 @@ from orchestrator.results.objectives import DEFAULT, Objective
 from orchestrator.tuning.config import Strategy
 from orchestrator.tuning.warm_start import EarlierConfiguration
 from search_spaces.loader import MethodSpace
-from trainables.methods.registry import find_method
 from trainables.networks.specs import BackboneSpec
 from trainables.records import SeedTriple
 from trainables.session_results import FINISHED
@@ -367,5 +366,5 @@ def _study(
 
 def _default_inside(space: MethodSpace) -> dict[str, Any]:
     """The method's default of every varied setting; empty where one lies outside the space."""
-    defaults = find_method(space.method).Settings.model_validate(space.fixed).model_dump()
+    defaults = space.learner.Settings.model_validate(space.fixed).model_dump()
     return space.within(defaults) or {}

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
         with ExitStack() as stack:
             cluster = _Cluster(console, stack)
             if plan is None:
-                cluster.start(config, "Run the same command again.")
+                cluster.start(config, spaces, "Run the same command again.")
                 with console.status("preparing the demo benchmark (once)"):
                     manifest = prepare("demo", None, benchmark)
                 console.print(f"prepared the demo benchmark: {manifest.clips.total} clips in {benchmark}")
@@ -137,7 +138,7 @@ class _Cluster:
         self._stack = stack
         self._started = False
 
-    def start(self, config: SweepConfig, advice: str) -> None:
+    def start(self, config: SweepConfig, spaces: Sequence[MethodSpace], advice: str) -> None:
         """Starts or joins Ray, unless that has been done; `advice` is what the user can do if Ray dies."""
         if self._started:
             return
@@ -148,7 +149,7 @@ class _Cluster:
                     dashboard=config.dashboard,
                     verbose=config.show == "verbose",
                     advice=advice,
-                    code=own_code(config),
+                    code=own_code(config, [space.code for space in spaces]),
                 )
             )
         self._started = True
@@ -161,7 +162,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
     cached, at_once = all_cached(plan), 1
     here = cached or is_closed_form(plan)  # whether this process runs the trials
     if not here:
-        cluster.start(config, _how_to_resume(plan))
+        cluster.start(config, plan.spaces, _how_to_resume(plan))
         at_once = concurrent_trials(config)
     budget = Budget(config.budget)
     started = time.monotonic()
@@ -175,7 +176,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
                 run_here = run_cached_trials if cached else run_closed_form_trials
                 outcomes = run_here(plan, budget, monitor) if here else None
                 if outcomes is None:
-                    cluster.start(config, _how_to_resume(plan))
+                    cluster.start(config, plan.spaces, _how_to_resume(plan))
                     outcomes = run_trials(plan, concurrent_trials(config), budget, monitor)
             folder.gather()
             tally = folder.close(outcomes.names, outcomes.failed, outcomes.stopped, complete=outcomes.complete)

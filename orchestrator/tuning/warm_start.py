@@ -19,7 +19,6 @@ from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.results.run_folder import RunFolder
 from search_spaces.loader import MethodSpace
-from trainables.methods.registry import find_method
 from trainables.records import SeedTriple, TrialRecord
 
 COMPARED_KEYS = ("benchmark", "protocol", "frontend", "precision")
@@ -142,7 +141,7 @@ def _configurations_inside(
 ) -> list[tuple[dict[str, Any], tuple[TrialRecord, ...]]]:
     """The configurations of a run on a backbone that lie inside a space, as varied settings and trials, by name."""
     inside = []
-    model = find_method(space.method).Settings
+    model = space.learner.Settings
     names = {record.configuration for record in run.trials.values() if record.method == space.method}
     for name in sorted(names) if space.varied else ():
         records = run.of(name)

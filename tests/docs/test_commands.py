@@ -41,6 +41,7 @@ NOT_RUN = {
     r"--backbone (MIT/|laion/|microsoft/|owner/|pretrained/|encoder\.py)": "weights of others; test_backbones.py",
     r"--protocol cd-fcac-": "the mix of two whole benchmarks; tests/datasets/benchmark/test_cross_domain.py writes one",
     r"--recipe ": "published recordings and weights of others; tests/recipes runs every recipe on written benchmarks",
+    r"mymethod\.py|mycorpus\.py|mypreset\.yaml": "files of docs/extending.md; test_extending.py says who runs them",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}

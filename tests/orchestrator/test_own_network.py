@@ -9,13 +9,13 @@ import ray
 import torch
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.own_code import find_code
 from orchestrator import export, predict, report, sweep
 from orchestrator.cluster.session import start_ray
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.inputs import check_inputs
 from tests.support.chain_runs import write_clips
 from tests.support.sweep_processes import PROTOCOL, predictions, records
-from trainables.networks.own_code import find_code
 
 NETWORK = """\
 import torch

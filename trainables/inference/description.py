@@ -12,7 +12,7 @@ from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
-from trainables.records import SeedTriple
+from trainables.records import MethodCode, SeedTriple
 
 SCHEMA_VERSION: Literal[3] = 3  # 1: without calibration and training; 2: without protocol hash and thresholds
 CALIBRATION_BINS = 15  # as in Guo et al. 2017
@@ -148,6 +148,7 @@ class Description(_Frozen):
     """The content of `model.json`.
 
     Attributes:
+        method_code: of a method that is not one of Earshot; None for others.
         calibration: None in an export of schema version 1, whose probabilities are not calibrated.
         training: None in an export of schema version 1.
         thresholds: None without validation clips, and in an export of schema version 1 or 2: every sound gets a class.
@@ -161,6 +162,7 @@ class Description(_Frozen):
 
     schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     method: str
+    method_code: MethodCode | None = Field(None, exclude_if=lambda code: code is None)
     version: int
     settings: dict[str, Any]
     notes: dict[str, Any]

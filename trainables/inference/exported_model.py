@@ -7,8 +7,8 @@
     DIR/README.md                   for people; not read
 
 An export is untrusted: it holds JSON and safetensors only, no name in it leads out of the folder, every file is
-verified against its digest before it is used, and only methods of this installation run. Files that are larger than
-this machine's memory are rejected by their headers, before their contents are read.
+verified against its digest before it is used, and only methods of this installation, or that the user gives, run. Files
+that are larger than this machine's memory are rejected by their headers, before their contents are read.
 """
 
 import hashlib
@@ -38,11 +38,12 @@ from trainables.inference.tensor_sizes import check_sizes
 from trainables.learners.features import BATCH, Features
 from trainables.learners.learner import Learner
 from trainables.learners.transductive_learner import TransductiveLearner
-from trainables.methods.registry import find_method
+from trainables.methods.registry import find_method, recorded_code
 from trainables.networks.backbones.backbone import Backbone, WaveTransform
 from trainables.networks.backbones.registry import family_names, find_family
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
+from trainables.records import MethodCode
 from trainables.store.arrays import ArrayStore
 from trainables.store.state import State
 
@@ -170,7 +171,11 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
 
 
 def load_model(
-    folder: Path, device: torch.device | str = "cpu", code: str = "", trust_remote_code: str | None = None
+    folder: Path,
+    device: torch.device | str = "cpu",
+    code: str = "",
+    trust_remote_code: str | None = None,
+    method: str = "",
 ) -> ExportedModel:
     """Reads an export.
 
@@ -180,15 +185,18 @@ def load_model(
         code: of the backbone: the function of a network of the user's own, or the name of a model with code of its
             own. Code that an export names is never run.
         trust_remote_code: the revision of the latter.
+        method: code of the method, if it is not one of Earshot.
 
     Raises:
         EarshotError: the folder holds no export, or it is damaged or does not fit the methods of this installation.
     """
     description = Description.load(folder)
     shown = printable(str(folder / FILE_NAME))
-    method = find_method(description.method)
-    _check_method(description, method, shown)
-    settings = validated(method.Settings, description.settings, f"{shown}: settings")
+    source = description.method_code or MethodCode(name="", sha256="")
+    method_code = recorded_code(description.method, source.name, source.sha256, method, shown)
+    learner_type = find_method(description.method, method_code)
+    _check_method(description, learner_type, shown)
+    settings = validated(learner_type.Settings, description.settings, f"{shown}: settings")
     check_sizes(folder, description.files)
     contents = {name: _verified(folder, name, digest) for name, digest in description.files.items()}
     clips, cache = _BatchClips(description.sample_rate), _BatchCache()
@@ -200,14 +208,14 @@ def load_model(
         frontend = (
             backbone.frontend if backbone else FrontEnd(spec, clip_format.sample_rate, clip_format.num_samples, device)
         )
-        learner = method(settings, Features(clips, frontend, backbone, cache, device, description.precision))
+        learner = learner_type(settings, Features(clips, frontend, backbone, cache, device, description.precision))
         parts = {match[1]: load_tensors(contents[name]) for name in contents if (match := PART_FILE.fullmatch(name))}
         learner.load(State(parts, description.notes))
     except EarshotError:
         raise
     except Exception as error:  # an untrusted state can fail anywhere in a learner
         reason = printable(one_line(f"{type(error).__name__}: {error}")[:200])
-        raise EarshotError(f"{shown}: does not fit {method.name} ({reason}); {EXPORT_AGAIN}") from None
+        raise EarshotError(f"{shown}: does not fit {learner_type.name} ({reason}); {EXPORT_AGAIN}") from None
     if learner.classes != [entry.label for entry in description.classes]:
         raise EarshotError(f"{shown}: classes: differ from those in the learner's state; {EXPORT_AGAIN}")
     return ExportedModel(description, learner, clips, cache)

@@ -81,6 +81,7 @@ class Features:
         store: for the outputs of frozen networks.
         device: for networks.
         precision: `float32` or `bf16` (autocast).
+        code: SHA-256 of the code of a method from outside, on which arrays that it defines depend; empty for others.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class Features:
         store: ArrayStore,
         device: torch.device | str = "cpu",
         precision: str = "float32",
+        code: str = "",
     ) -> None:
         self.clips = clips
         self.frontend = frontend
         self.store = store
         self.device = torch.device(device)
         self.precision = precision
+        self._code = code
         self._backbone = backbone.to(self.device) if backbone is not None else None
         self._data = clips.fingerprint
         self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
@@ -264,9 +267,15 @@ class Features:
             "clips": positions,
             "precision": self.precision,
             "device": self.device.type,
+            **({"code": self._code} if self._code and not self._is_common(kind, digest) else {}),
         }
         address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
         return FeatureRequest(address, len(positions), batches, shared)
+
+    def _is_common(self, kind: str, digest: str) -> bool:
+        """Whether an array is the same for every method: the inputs, or the embeddings of the backbone."""
+        embeddings = self._backbone is not None and digest == self._backbone.digest and kind.startswith("pooled ")
+        return embeddings or kind == "inputs"
 
     def _array(self, request: FeatureRequest) -> np.ndarray:
         """The array of a request, from memory if it is small: a group of clips has one array for every session so far,

@@ -1,6 +1,7 @@
 """Finds methods by name, and checks that protocol and backbone provide what a method needs.
 
-The names are those of the files: finding one imports that file only, and listing the names imports nothing.
+The names are those of the files: finding one imports that file only, and listing the names imports nothing. Methods
+from outside are in `trainables.methods.outside`.
 """
 
 import importlib
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
+from datasets.utils.text import printable
+from trainables.methods import outside
 
 if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
     from datasets.benchmark.protocol import Protocol, Session
@@ -18,7 +21,7 @@ if TYPE_CHECKING:  # all of these import PyTorch, which takes seconds
     from trainables.networks.backbones.backbone import Backbone
 
 FOLDER = Path(__file__).parent
-OTHER_FILES = ("__init__", "registry")
+OTHER_FILES = ("__init__", "outside", "registry")
 
 
 def method_names() -> tuple[str, ...]:
@@ -32,14 +35,31 @@ def methods() -> "dict[str, type[Learner]]":
     return {name: find_method(name) for name in method_names()}
 
 
-def find_method(name: str) -> "type[Learner]":
-    """The method called `name`.
+def method_code(text: str) -> str:
+    """The code of a method from outside, as `find_method` takes it; empty for a method of Earshot. Imports neither.
+
+    Args:
+        text: name of a method, of an entry point, or code: `mymethod.py:MyLearner` or `mypackage.module:MyLearner`.
 
     Raises:
-        EarshotError: there is none.
+        EarshotError: there is no such method, file or module.
     """
-    if name not in method_names():
-        raise EarshotError(f"method '{name}': not known; {suggestion(name, method_names())}")
+    return "" if text in method_names() else outside.method_code(text, method_names())
+
+
+def find_method(name: str, code: str = "") -> "type[Learner]":
+    """The method called `name`.
+
+    Args:
+        name: see `method_code`.
+        code: of a method from outside, which is then imported from there.
+
+    Raises:
+        EarshotError: there is none, or its code cannot be used.
+    """
+    code = code or method_code(name)
+    if code:
+        return outside.load_method(code, method_names())
 
     from trainables.learners.learner import Learner
 
@@ -53,6 +73,46 @@ def find_method(name: str) -> "type[Learner]":
         and not inspect.isabstract(value)
     )
     return method
+
+
+def recorded_code(name: str, source: str, digest: str, given: str, shown: str) -> str:
+    """The code of a method that a record of a trial or an export names, as `find_method` takes it.
+
+    Code that a file names is never run: it is what the user gives, or an entry point of that name, and the same code.
+
+    Args:
+        name: of the method in the file.
+        source: where its code was; empty for a method of Earshot.
+        digest: SHA-256 hex of its code.
+        given: by the user, as `method_code` takes it; empty if nothing is.
+        shown: the file, for errors.
+
+    Returns:
+        the code; empty for a method of Earshot.
+
+    Raises:
+        EarshotError: the user has to give it, or it is another method or has changed.
+    """
+    if not source:
+        if name not in method_names():  # `find_method` would import a name that is code
+            raise EarshotError(f"method '{printable(name)}': not known; {suggestion(name, method_names())}")
+        if given:
+            raise EarshotError(f"--method {given}: {shown} was made with '{name}' of Earshot; leave the option out")
+        return ""
+    if not given and not outside.is_installed(name):
+        raise EarshotError(
+            f"{shown}: made with the method '{printable(name)}' of {printable(source)}, and code that a file names is "
+            f"not run; give it: --method {printable(source)}"
+        )
+    code = method_code(given or name)
+    if (found := outside.digest_of(code)) != digest:
+        raise EarshotError(
+            f"method '{code}': its code differs from that of {shown} (expected SHA-256 {digest[:12]}..., found "
+            f"{found[:12]}...); give the files that it was made with"
+        )
+    if (other := find_method(name, code).name) != name:
+        raise EarshotError(f"method '{code}': expected '{printable(name)}', as in {shown}, found '{other}'")
+    return code
 
 
 def check_backbone(method: "type[Learner]", settings: Any, backbone: "Backbone", name: str) -> None:

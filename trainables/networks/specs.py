@@ -18,17 +18,6 @@ RANDOM = {  # name: width, blocks, heads
 }
 RESNET = "resnet18"
 
-_FACTORY = re.compile(r"^(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*$")
-
-
-def is_factory(backbone: str) -> bool:
-    """Whether the name of a backbone is that of a function, `package.module:function` or `file.py:function`.
-
-    Such a name is code that runs, so it comes from the user, never from the folder of a run or of an export.
-    """
-    return _FACTORY.match(backbone) is not None
-
-
 Capability = Literal["embed", "tune", "tokens", "spectrogram", "text"]
 """What a backbone can do and a method may need; see `trainables.networks.backbones.backbone`."""
 

@@ -44,7 +44,7 @@ def initialise(module: nn.Module, generator: torch.Generator, kind: Initialisati
         initialise_linear_layers(module, generator)
 
 
-def draw_normal(parameter: Tensor, std: float, generator: torch.Generator) -> None:
+def draw_normal(parameter: Tensor, std: float, generator: torch.Generator | None) -> None:
     """Fills a tensor from a normal distribution of mean 0, by the inverse of its distribution function.
 
     These are the values of `torch.nn.init.trunc_normal_` in PyTorch 2.11, whose bounds of -2 and 2 are far outside. In
@@ -53,7 +53,7 @@ def draw_normal(parameter: Tensor, std: float, generator: torch.Generator) -> No
     Args:
         parameter: floating point, changed in place.
         std: standard deviation.
-        generator: of the draw.
+        generator: of the draw; None for the global one of PyTorch.
     """
     parameter.uniform_(-1, 1, generator=generator).erfinv_().mul_(std * math.sqrt(2.0)).clamp_(-2, 2)
 

@@ -137,19 +137,19 @@ DRIVER = """
 import os, sys
 from datasets.utils.errors import EarshotError
 from orchestrator.cluster.session import start_ray
-from trainables.networks.own_code import find_code
+from datasets.utils.own_code import find_code
 try:
     with start_ray(sys.argv[1], code=[find_code(name) for name in sys.argv[2:]]):
         import ray
         def where(name=sys.argv[2], folder=os.getcwd()):
             import os, sys, datasets, orchestrator, trainables.learners.learner
             from search_spaces.loader import shipped
-            from trainables.networks.own_code import find_code
+            from datasets.utils.own_code import find_code
             assert shipped()["ede"].exists()
             os.chdir("/")  # as on another machine, which does not have the driver's folder
             sys.path = [place for place in sys.path if place not in ("", folder)]
             code = find_code(name)
-            assert code.function()().dim == 2
+            assert code.load()().dim == 2
             variables = [os.environ.get("EARSHOT_CACHE"), os.environ.get("AWS_SECRET_ACCESS_KEY")]
             return [datasets.__file__, code.file, *variables]
         print(*ray.get(ray.remote(where).remote()), sep="\\n")

@@ -203,3 +203,16 @@ def test_inputs_of_groups_are_one_after_the_other(features: Features) -> None:
 def test_a_store_without_a_folder_stores_nothing() -> None:
     store = ArrayStore(None)
     assert store.get("ab" * 32, 2, lambda: iter([np.ones(1), np.zeros(1)])).tolist() == [1.0, 0.0]
+
+
+def test_arrays_that_a_method_from_outside_defines_depend_on_its_code(features: Features) -> None:
+    """Inputs and embeddings of the backbone are shared with all methods."""
+    own = [
+        Features(features.clips, features.frontend, features.backbone, features.store, code=code)
+        for code in ("", "a" * 64, "b" * 64)
+    ]
+    described = {one.description_request("mine", (0, 1), torch.abs).address for one in own}
+    tokens = {one.frozen_request("tokens", one.backbone.digest, (0, 1), torch.abs).address for one in own}
+    assert len(described) == len(tokens) == 3
+    assert len({one.pooled_request((0, 1)).address for one in own}) == 1
+    assert len({one.inputs_request((0, 1)).address for one in own}) == 1

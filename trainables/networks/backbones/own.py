@@ -21,7 +21,7 @@ and its embedding is the mean over tokens of norm(blocks(tokens(waves))), unless
 - Dropout is off, as in all backbones. What the network draws when it is made does not change with Earshot's seeds; it
   should read weights, or seed a generator of its own.
 
-The digest covers the weights (`state_dict()`) and the code (`trainables.networks.own_code`).
+The digest covers the weights (`state_dict()`) and the code (`datasets.utils.own_code`).
 """
 
 import copy
@@ -34,9 +34,11 @@ import torch
 from torch import Tensor, nn
 
 from datasets.utils.errors import EarshotError, first_line
+from datasets.utils.installed import naming_distribution
+from datasets.utils.own_code import OwnCode, find_code
 from trainables.networks.backbones.backbone import Adapter, SpecialisedPart, TokenBackbone
 from trainables.networks.backbones.source import Source
-from trainables.networks.own_code import OwnCode, find_code
+from trainables.networks.installed_backbones import code_of
 from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
 from trainables.networks.weights import Initialisation, draw_normal, initialise_linear_layers, weights_digest
@@ -275,8 +277,9 @@ def load(source: Source, spec: BackboneSpec, clips: ClipFormat, device: torch.de
     Raises:
         EarshotError: it cannot be imported, fails, or returns something unsuitable.
     """
-    code = find_code(source.name)
-    return OwnBackbone(_made_by(code), code, clips, device)
+    with naming_distribution("backbone", source.name):
+        code = find_code(source.name)
+        return OwnBackbone(_made_by(code), code, clips, device)
 
 
 def restore(
@@ -293,7 +296,7 @@ def restore(
             f"backbone: the model was made with the network of '{shown}', which is not part of the export; give it: "
             "--backbone MODULE:FACTORY or --backbone FILE.py:FACTORY"
         )
-    code = find_code(spec.name)
+    code = find_code(code_of(spec.name))
     if code.digest != values.get("source"):
         raise EarshotError(
             f"backbone '{spec.name}': its source differs from that of the export; give the files that the model was "
@@ -309,7 +312,7 @@ def restore(
 
 
 def _made_by(code: OwnCode) -> Any:
-    function = code.function()
+    function = code.load()
     try:
         with torch.random.fork_rng(devices=[]):
             network = function()

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.errors import EarshotError, first_line
+from datasets.utils.installed import installed
+from datasets.utils.own_code import is_code
 from datasets.utils.suggestion import suggestion
+from trainables.networks.installed_backbones import code_of, shipped_names
 from trainables.networks.shipped import shipped, verified_folder
-from trainables.networks.specs import DEFAULT, LOCAL_CODE, RANDOM, RESNET, is_factory
+from trainables.networks.specs import DEFAULT, LOCAL_CODE, RANDOM, RESNET
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -56,11 +59,12 @@ def find_source(name: str, revision: str | None = None) -> Source:
     Raises:
         EarshotError: there are none, or the hub cannot be reached.
     """
+    name = code_of(name)
     if name in RANDOM or name.endswith(CHECKPOINTS):
         return Source(name, name, family="ast")
     if name == RESNET:
         return Source(name, name, family="resnet")
-    if is_factory(name):
+    if is_code(name):
         return Source(name, name, family="own")
     if name in shipped():
         folder = str(verified_folder(name))
@@ -73,8 +77,9 @@ def find_source(name: str, revision: str | None = None) -> Source:
         return _with_config(
             Source(name, name, hub=True), _hub_config(name, None if revision == LOCAL_CODE else revision)
         )
+    similar = suggestion(name, (*shipped_names(), *installed("backbone")))
     raise EarshotError(
-        f"backbone '{name}': not found; {suggestion(name, (*shipped(), *RANDOM, RESNET))} (or give a .pth or "
+        f"backbone '{name}': not found; {similar} (or give a .pth or "
         ".safetensors file, a folder saved by transformers, or a hub name such as "
         "MIT/ast-finetuned-audioset-10-10-0.4593)"
     )

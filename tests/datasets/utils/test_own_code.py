@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.utils.errors import EarshotError
-from trainables.networks.own_code import PLACES, OwnCode, find_code
+from datasets.utils.own_code import PLACES, OwnCode, find_code
 
 ENCODER = """
 import json
@@ -97,18 +97,18 @@ def test_folders_with_modules_of_the_same_names(tmp_path: Path) -> None:
     """Each network gets its own, also after an edit."""
     first = write(tmp_path / "first")
     second = write(tmp_path / "second", **{"deeper.py": "N = 10\n"})
-    assert code(first).function()() == (1, 2)
-    assert code(second).function()() == (10, 2)
+    assert code(first).load()() == (1, 2)
+    assert code(second).load()() == (10, 2)
     (first / "more" / "late.py").write_text("LATE = 200\n")
-    assert code(first).function()() == (1, 200)
-    assert code(second).function()() == (10, 2)
+    assert code(first).load()() == (1, 200)
+    assert code(second).load()() == (10, 2)
 
 
 def test_a_module_that_another_one_hides_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "encoder.py").write_text("import rich\n\n\ndef encoder(): ...\n")
     (tmp_path / "rich.py").write_text("")
     with pytest.raises(EarshotError, match=r"expected module rich from .*rich\.py, found the one from .*; rename it$"):
-        code(tmp_path).function()
+        code(tmp_path).load()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_code_that_cannot_be_used_is_one_line(
     files = {"lab/nets/broken.py": "def encoder(:\n", "lab/nets/exits.py": "raise SystemExit(3)\n"}
     monkeypatch.chdir(write(tmp_path, **files))
     with pytest.raises(EarshotError, match=f"^backbone '{name}': {message}") as caught:
-        find_code(name).function()
+        find_code(name).load()
     assert "\n" not in str(caught.value)
 
 
@@ -138,7 +138,7 @@ def test_a_worker_of_another_machine_uses_the_copy(where: str, tmp_path: Path, m
     outside.mkdir()
     monkeypatch.chdir(home)
     original = code(home, where)
-    expected = original.function()()
+    expected = original.load()()
     copies = original.copy(tmp_path / "node")
     monkeypatch.setenv(PLACES, copies.name)
     monkeypatch.setattr(sys, "path", [str(copies.parent), *sys.path])
@@ -149,7 +149,7 @@ def test_a_worker_of_another_machine_uses_the_copy(where: str, tmp_path: Path, m
     home.rename(tmp_path / "away")
     copied = code(home, where)
     assert (copied.root, copied.digest) == (copies, original.digest)
-    assert copied.function()() == expected
+    assert copied.load()() == expected
 
 
 def test_workers_of_this_machine_search_the_folder_of_the_driver(
@@ -159,4 +159,4 @@ def test_workers_of_this_machine_search_the_folder_of_the_driver(
     with pytest.raises(EarshotError, match="no module"):
         code(tmp_path, MODULE)
     monkeypatch.setenv(PLACES, os.pathsep.join([str(tmp_path / "other"), str(tmp_path)]))
-    assert code(tmp_path, MODULE).function()() == (3, 5)
+    assert code(tmp_path, MODULE).load()() == (3, 5)

@@ -1,8 +1,10 @@
-"""The code of a network of the user's own: where it is, which files it consists of, their digest. Imports no PyTorch.
+"""Code of the user's own: where it is, which files it consists of, their digest. Imports no PyTorch.
 
-`file.py:function` is a path. `package.module:function` is looked up on Python's path, then in the current folder.
+A network, a method or a corpus that is not part of Earshot is named by its code. `file.py:name` is a path.
+`package.module:name` is looked up on Python's path, then in the current folder. The name is that of a function that
+makes a network, or of a class.
 
-The code is the function's file and the Python files that it imports, at the top of a module or inside of functions,
+The code is the file of that name and the Python files that it imports, at the top of a module or inside of functions,
 directly or through others. Files in the same root count: the folder of `file.py`, or the folder that contains the
 package; in an installed package (`site-packages`) the files of that package. Other installed packages, Earshot itself,
 modules that are imported under a computed name, and data files do not.
@@ -16,15 +18,16 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from datasets.utils.errors import EarshotError, first_line
 
@@ -35,6 +38,12 @@ after Python's path; and names of folders of copies, which are on Python's path.
 INSTALLED = ("site-packages", "dist-packages")
 EARSHOT = ("datasets", "earshot", "orchestrator", "recipes", "search_spaces", "trainables")
 
+Kind = Literal["backbone", "method", "corpus"]
+ATTRIBUTES: dict[Kind, str] = {"backbone": "function", "method": "class", "corpus": "class"}
+"""What the code of each kind names."""
+
+_CODE = re.compile(r"^(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*$")
+
 _imported: dict[str, tuple[Path, str]] = {}
 """Modules of users' code that this process has imported: their files, and the SHA-256 of each at that time."""
 _roots: set[str] = set()
@@ -43,16 +52,18 @@ _roots: set[str] = set()
 
 @dataclass(frozen=True)
 class OwnCode:
-    """The files of a network.
+    """The files of a network, a method or a corpus.
 
     Attributes:
-        name: `file.py:function` or `package.module:function`.
+        kind: which of them.
+        name: `file.py:name` or `package.module:name`.
         root: the folder that its modules are imported from.
         module: its module below the root.
-        files: module -> file; the first is that of the function.
+        files: module -> file; the first is that of the function or class.
         copied: whether these are the copies that a worker got.
     """
 
+    kind: Kind
     name: str
     root: Path
     module: str
@@ -61,7 +72,7 @@ class OwnCode:
 
     @property
     def file(self) -> Path:
-        """The file of the function."""
+        """The file of the function or class."""
         return self.files[self.module]
 
     @cached_property
@@ -91,11 +102,11 @@ class OwnCode:
             shutil.copyfile(path, target)
         return copies
 
-    def function(self) -> Callable[[], Any]:
-        """Imports the module; the function that the name names.
+    def load(self) -> Any:
+        """Imports the module; the function or class that the name names.
 
         Raises:
-            EarshotError: it cannot be imported, another module of the same name has been, or it has no such function.
+            EarshotError: it cannot be imported, another module of the same name has been, or it has none of that name.
         """
         where, _, attribute = self.name.rpartition(":")
         self._forget_others()
@@ -105,13 +116,15 @@ class OwnCode:
             module = self._module_of_file() if _is_file(self.name) else importlib.import_module(self.module)
         except (Exception, SystemExit) as error:  # the user's code
             raise EarshotError(
-                f"backbone '{self.name}': {where} cannot be imported: {type(error).__name__}: {first_line(error)}"[:400]
+                f"{self.kind} '{self.name}': {where} cannot be imported: {type(error).__name__}: {first_line(error)}"[
+                    :400
+                ]
             ) from None
         self.check_places()
-        function = getattr(module, attribute, None)
-        if not callable(function):
-            raise EarshotError(f"backbone '{self.name}': {where} has no function {attribute}")
-        return function
+        found = getattr(module, attribute, None)
+        if not callable(found):
+            raise EarshotError(f"{self.kind} '{self.name}': {where} has no {ATTRIBUTES[self.kind]} {attribute}")
+        return found
 
     def _put_on_path(self) -> None:
         """Installed packages come first, except where a copy replaces what a node has; then this root, then others."""
@@ -164,34 +177,52 @@ class OwnCode:
             place = getattr(loaded, "__file__", None)
             if place is None or Path(place).resolve() != path.resolve():
                 raise EarshotError(
-                    f"backbone '{self.name}': expected module {module} from {path}, found the one from {place}; "
+                    f"{self.kind} '{self.name}': expected module {module} from {path}, found the one from {place}; "
                     "rename it"
                 )
             _imported[module] = (path, _digest(path))
 
 
-def find_code(name: str) -> OwnCode:
-    """The code of the network called `name`, without running it.
+def is_code(name: str) -> bool:
+    """Whether a name is that of code: `file.py:name` or `package.module:name`.
+
+    Such code runs, so its name comes from the user, never from the folder of a run or of an export.
+    """
+    return _CODE.match(name) is not None
+
+
+def absolute_code(name: str) -> str:
+    """The name of code with the absolute path of its file, if it is a path: workers run in other folders."""
+    path, _, attribute = name.rpartition(":")
+    return f"{os.path.normpath(Path.cwd() / path)}:{attribute}" if _is_file(name) else name
+
+
+def find_code(name: str, kind: Kind = "backbone") -> OwnCode:
+    """The code called `name`, without running it.
+
+    Args:
+        name: see the docstring of this module.
+        kind: what it is expected to be.
 
     Raises:
         EarshotError: there is no such file or module.
     """
-    code, where = _original(name), name.rpartition(":")[0]
+    code, where = _original(kind, name), name.rpartition(":")[0]
     for place in _places():
         if place.startswith(_copy_prefix(where)) and (code is None or not place.endswith(code.digest[:16])):
             spec = importlib.util.find_spec(place)
             if spec is not None and spec.submodule_search_locations:
-                return _code(name, Path(next(iter(spec.submodule_search_locations))), copied=True)
+                return _code(kind, name, Path(next(iter(spec.submodule_search_locations))), copied=True)
     if code is None:
         what = "no such file" if _is_file(name) else f"no module {where} on Python's path or in the current folder"
-        raise EarshotError(f"backbone '{name}': {what}")
+        raise EarshotError(f"{kind} '{name}': {what}")
     return code
 
 
-def _original(name: str) -> OwnCode | None:
+def _original(kind: Kind, name: str) -> OwnCode | None:
     where = name.rpartition(":")[0]
     if _is_file(name):
-        return _code(name, Path(where).resolve().parent) if Path(where).is_file() else None
+        return _code(kind, name, Path(where).resolve().parent) if Path(where).is_file() else None
     importlib.invalidate_caches()
     top = where.partition(".")[0]
     spec = PathFinder.find_spec(top, [*sys.path, *filter(os.path.isabs, _places()), str(Path.cwd())])
@@ -201,10 +232,10 @@ def _original(name: str) -> OwnCode | None:
     if spec is not None and not places and spec.origin:
         places = [Path(spec.origin).parent]
     root = next((place.resolve() for place in places if _file_of(place, where)), None)
-    return None if root is None else _code(name, root)
+    return None if root is None else _code(kind, name, root)
 
 
-def _code(name: str, root: Path, *, copied: bool = False) -> OwnCode:
+def _code(kind: Kind, name: str, root: Path, *, copied: bool = False) -> OwnCode:
     where = name.rpartition(":")[0]
     if _is_file(name):
         file = root / (Path(where) if copied else Path(where).resolve()).name
@@ -212,9 +243,9 @@ def _code(name: str, root: Path, *, copied: bool = False) -> OwnCode:
     else:
         module, file = where, _file_of(root, where) or root
     if not file.is_file():
-        raise EarshotError(f"backbone '{name}': {file}: not found")
+        raise EarshotError(f"{kind} '{name}': {file}: not found")
     within = module.partition(".")[0] if root.name in INSTALLED else ""
-    return OwnCode(name, root, module, _files(root, module, file, within), copied)
+    return OwnCode(kind, name, root, module, _files(root, module, file, within), copied)
 
 
 def _files(root: Path, module: str, file: Path, within: str) -> dict[str, Path]:

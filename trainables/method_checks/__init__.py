@@ -1,0 +1,1 @@
+"""Tests a method against the rules of its interface, without a benchmark."""
