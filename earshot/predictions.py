@@ -69,7 +69,7 @@ class Predictions(Sequence[RecordingPrediction]):
         import pandas as pd
 
         columns = ["file", "rank", "class", "probability", "score", "label", "none_of_these", "seconds", "error"]
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for one in self:
             same = (one.none_of_these, one.seconds, one.error or "")
             for rank, entry in enumerate(one.classes, 1):
