@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_tables(run: earshot.Run) -> None:
 
 
 def test_the_command_writes_the_same_results(run: earshot.Run, tones: Path, tmp_path: Path) -> None:
-    options = "--method slda --method fecam --protocol free --base 2 --way 2 --shot 3 --seeds 2 --trials 1".split()
+    options = shlex.split("--method slda --method fecam --protocol free --base 2 --way 2 --shot 3 --seeds 2 --trials 1")
     folders = ["--benchmark", str(tones), "--runs", str(tmp_path), "--name", "other"]
     assert main([*folders, *options]) == 0
     other = earshot.load_run("oth", runs=tmp_path)
