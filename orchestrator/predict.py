@@ -13,7 +13,7 @@ Exit status: 0 all recordings classified, 1 some could not be read, 2 bad argume
 """
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +33,8 @@ from trainables.inference.description import Description
 from trainables.records import TRANSDUCTIVE
 
 if TYPE_CHECKING:
-    from trainables.inference.prediction import EmbeddedRecording, Prediction
+    from trainables.inference.classified_files import ClassifiedFile
+    from trainables.inference.prediction import Prediction
 
 SCHEMA_VERSION = 1
 NONE = "none of these"
@@ -79,52 +80,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder, paths = given.pop("model"), given.pop("recording")
     options = validated(PredictOptions, given, "command line", as_flags=True)
     description = Description.load(folder)  # before the imports: a wrong path fails at once
-    from datasets.audio.recordings import RejectedError
+    from trainables.inference.classified_files import classify_files
     from trainables.inference.exported_model import load_model
-    from trainables.inference.prediction import check_head, classify_together, embed_recording, predict
+    from trainables.inference.prediction import check_head
     from trainables.inference.recording_files import recording_files
     from trainables.networks.device import pick_device
 
     console = Console(soft_wrap=True, highlight=False)
     model = load_model(folder, pick_device(options.device), options.backbone, options.trust_remote_code, options.method)
     head = check_head(model, options.head)
-    recordings: list[dict[str, Any]] = []
-    batch: dict[int, EmbeddedRecording] = {}  # of a transductive model, by index in `recordings`
-    how: dict[str, Any] = {"hop": options.hop, "loudness": options.loudness}
-    shown: dict[str, Any] = {"head": head, "top": options.top, "timeline": options.windows}
+    classified: list[ClassifiedFile] = []
     with progress_bar("", unit="windows") as update:
-        how["listener"] = lambda done, total: update(done, total=total)
-        for file in recording_files(paths):
-            name = file.path
-            update(0, description=Path(name).name, total=None)
-            try:
-                if file.error:
-                    raise RejectedError(file.error)
-                if model.transductive:
-                    batch[len(recordings)] = embed_recording(model, Path(name), **how)
-                    recordings.append({"file": name, "error": None})
-                    continue
-                prediction = predict(model, Path(name), unknown=options.unknown, **how, **shown)
-            except (RejectedError, OSError) as error:
-                reason = printable(str(error) if isinstance(error, RejectedError) else error.strerror or str(error))
-                print(f"error: {printable(name)}: {reason}", file=sys.stderr)
-                recordings.append({"file": name, "error": reason})
-                continue
-            recordings.append({"file": name, "error": None, **asdict(prediction)})
-            if not options.as_json:
-                _print_prediction(name, prediction, console)
-    if batch:
-        for index, prediction in zip(batch, classify_together(model, list(batch.values()), **shown), strict=True):
-            recordings[index] |= asdict(prediction)
-            if not options.as_json:
-                _print_prediction(recordings[index]["file"], prediction, console)
-        print(_one_batch(description, batch.values()), file=sys.stderr)
+        for one in classify_files(
+            model,
+            recording_files(paths),
+            head=head,
+            top=options.top,
+            hop=options.hop,
+            timeline=options.windows,
+            loudness=options.loudness,
+            unknown=options.unknown,
+            listener=lambda name, done, total: update(done, description=Path(name).name, total=total),
+        ):
+            classified.append(one)
+            if one.prediction is None:
+                print(f"error: {printable(one.file)}: {one.error}", file=sys.stderr)
+            elif not options.as_json:
+                _print_prediction(one.file, one.prediction, console)
+    if model.transductive and (predictions := [one.prediction for one in classified if one.prediction is not None]):
+        print(_one_batch(description, predictions), file=sys.stderr)
     if options.as_json:
         threshold = description.threshold(head) if options.unknown else None
         header = _json_header(folder, description, head, threshold)
         header |= {"track": TRANSDUCTIVE} if model.transductive else {}
+        recordings = [_json_recording(one) for one in sorted(classified, key=lambda one: one.index)]
         print(json_text({"schema_version": SCHEMA_VERSION, "model": header, "recordings": recordings}, indent=1))
-    return 1 if any(recording["error"] is not None for recording in recordings) else 0
+    return 1 if any(one.error is not None for one in classified) else 0
 
 
 def parser() -> CommandLine:
@@ -150,11 +141,16 @@ def _json_header(folder: Path, description: Description, head: str, threshold: f
     }
 
 
-def _one_batch(description: Description, recordings: "Collection[EmbeddedRecording]") -> str:
+def _json_recording(one: "ClassifiedFile") -> dict[str, Any]:
+    prediction = {} if one.prediction is None else asdict(one.prediction)
+    return {"file": one.file, "error": one.error, **prediction}
+
+
+def _one_batch(description: Description, predictions: "Sequence[Prediction]") -> str:
     """What a transductive model has done, in one line."""
-    windows = plural(sum(len(recording.starts) for recording in recordings), "window")
+    windows = plural(sum(prediction.windows for prediction in predictions), "window")
     return (
-        f"{description.method} is transductive: {plural(len(recordings), 'recording')} ({windows}) were classified as "
+        f"{description.method} is transductive: {plural(len(predictions), 'recording')} ({windows}) were classified as "
         "one batch, and each result depends on all of them"
     )
 

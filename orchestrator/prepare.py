@@ -15,8 +15,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,18 +29,17 @@ from datasets.corpora.inventory import Rejection
 from datasets.corpora.preset import Preset, find_corpus_or_preset, find_preset, preset_names
 from datasets.corpora.registry import corpora
 from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
-from datasets.utils.console import error_console, output_console, progress_bar
-from datasets.utils.errors import Interrupted
+from datasets.utils.console import error_console, output_console
 from datasets.utils.installed import check_names, installed
 from datasets.utils.location import Location
 from datasets.utils.options import add_options
 from datasets.utils.own_code import is_code
 from datasets.utils.text import plural, printable
+from orchestrator.preparation.progress import interruptible_progress, prepare_with_progress
 
 if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
     from orchestrator.preparation.dataset_card import ClassRow
     from orchestrator.preparation.pipeline import Outcome, Settings
-    from orchestrator.preparation.shard_tasks import Progress
     from orchestrator.preparation.soundscape_tasks import RenderOutcome
 
 RENDERED = "fsd-mix-sed"
@@ -65,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         given = {key: options.pop(key) for key in _SETTINGS if key in options}
         settings = Settings(**{"source": None, **given}, options=options)
-        _print_prepared(_prepare(settings), settings)
+        _print_prepared(prepare_with_progress(settings), settings)
     return 0
 
 
@@ -188,45 +186,10 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one per core)")
 
 
-@contextmanager
-def _interruptible_progress(description: str, unit: str) -> Iterator[Callable[..., None]]:
-    """A progress bar, and the error for Ctrl-C with the number of finished units.
-
-    Yields:
-        a function that takes finished steps and their total number, and by keyword a new `unit`.
-    """
-    finished, total = 0, 0
-
-    with progress_bar(description, unit=unit) as bar:
-
-        def update(done: int, of: int, **changes: str) -> None:
-            nonlocal finished, total
-            finished, total = done, of
-            bar(done, total=of, **changes)
-
-        try:
-            yield update
-        except KeyboardInterrupt:
-            state = f"{finished} of {total} {unit} are finished" if total else "no unit is finished"
-            raise Interrupted(f"interrupted: {state}; run the same command again to resume") from None
-
-
-def _prepare(settings: "Settings") -> "Outcome":
-    from orchestrator.preparation.pipeline import run
-
-    name = settings.name or Location.of(settings.out).name
-    with _interruptible_progress(f"preparing {name}", "units") as update:
-
-        def listener(progress: "Progress") -> None:
-            update(progress.done, progress.total, unit=f"units, {progress.clips} clips")
-
-        return run(settings, listener)
-
-
 def _render(options: dict[str, Any]) -> "RenderOutcome":
     from orchestrator.preparation.soundscape_tasks import render
 
-    with _interruptible_progress("rendering", "soundscapes") as update:
+    with interruptible_progress("rendering", "soundscapes") as update:
         return render(**options, listener=update)
 
 

@@ -24,9 +24,9 @@ from rich.markup import escape
 
 from datasets.utils.cli import CommandLine, as_program, exit_status
 from datasets.utils.console import output_console
-from datasets.utils.errors import EarshotError, error_line
 from datasets.utils.humanize import format_duration
 from datasets.utils.text import plural, typed_path
+from orchestrator.monitoring.live_report import PAGE
 from orchestrator.tuning import arguments as command_line
 from orchestrator.tuning.config import ATTEMPTS, SweepConfig
 from orchestrator.tuning.inputs import check_inputs
@@ -85,7 +85,8 @@ def _run(options: argparse.Namespace, output: _Output, events: "SweepEvents | No
     console = Console(stderr=True) if events else output_console()
     console.print("loading PyTorch, Ray and Optuna")
     from orchestrator.reporting.options import SUMMARY_WIDTH
-    from orchestrator.tuning.sweep import preview, sweep
+    from orchestrator.reporting.summary import summary_table
+    from orchestrator.tuning.sweep import preview, report_sweep, sweep
 
     if not events:
         console = output_console(SUMMARY_WIDTH)
@@ -94,34 +95,11 @@ def _run(options: argparse.Namespace, output: _Output, events: "SweepEvents | No
         return 0
     outcome = sweep(config, console, events)
     output.folder = outcome.folder
-    try:
-        output.report = _write_report(outcome, console)
-    except (EarshotError, OSError) as error:
-        reason = error_line(error).removeprefix("error: ")
-        resume = command_line.resume_command(outcome.folder, config)
-        raise EarshotError(f"{reason}; completed sessions are saved; resume with {resume}") from error
+    if (run := report_sweep(outcome, config)) is not None:
+        output.report = outcome.folder / PAGE
+        console.print(summary_table(run, console.width))
     _print_end(config, outcome, output.report, console)
     return 1 if outcome.failed else 0 if outcome.complete else 3
-
-
-def _write_report(outcome: "Outcome", console: Console) -> Path | None:
-    """Writes the report, prints the summary table, and returns the report's path; None if there are no results.
-
-    Raises:
-        EarshotError: all trials failed, or the report cannot be written.
-    """
-    from orchestrator.reporting.summary import summary_table
-    from orchestrator.reporting.write import write_report
-    from orchestrator.results.run import Run
-
-    if list(outcome.folder.glob("trials/*/trial.json")):
-        run = Run.load(outcome.folder)
-        report = Path(str(write_report(run)))
-        console.print(summary_table(run, console.width))
-        return report
-    if outcome.failed:
-        raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
-    return None
 
 
 def _print_end(config: SweepConfig, outcome: "Outcome", report: Path | None, console: Console) -> None:

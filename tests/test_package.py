@@ -115,7 +115,8 @@ def pip(environment: Path, *arguments: str) -> None:
 def test_contents(built: Path) -> None:
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = wheel.namelist()
-    assert {f"earshot/{name}" for name in NEEDED} - set(names) == set()
+    assert {f"earshot/packages/{name}" for name in NEEDED} - set(names) == set()
+    assert {"earshot/py.typed", "earshot/model.py"} <= set(names)
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"earshot"}, "no other distribution's folder"
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
@@ -129,7 +130,8 @@ def test_it_runs_where_there_is_no_repository(installed: Path, run: Run) -> None
         "python", "-c", "import earshot, orchestrator, datasets; print(orchestrator.__file__, datasets.__file__)"
     )
     assert where.stdout.split() == [
-        str(packages_of(installed) / "earshot" / name / "__init__.py") for name in ("orchestrator", "datasets")
+        str(packages_of(installed) / "earshot" / "packages" / name / "__init__.py")
+        for name in ("orchestrator", "datasets")
     ]
     run("earshot", "prepare", "demo", "--out", "data/demo", "--clips-per-class", "12", "--seconds", "0.5")
     arguments = ["--method", "simplecil", "--protocol", "ffcac-25", "--seeds", "2", "--name", "one"]

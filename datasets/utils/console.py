@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,18 +16,37 @@ from datasets.utils.text import printable
 PIPE_WIDTH = 140  # columns: a pipe has no width, and Rich would assume 80 and cut the tables
 
 
-def output_console(width: int = PIPE_WIDTH) -> Console:
+def output_console(width: int = PIPE_WIDTH, *, quiet: bool = False) -> Console:
     """The console for standard output.
 
     Args:
         width: columns where standard output is not a terminal.
+        quiet: print nothing.
     """
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=width)
+    width_of_pipe = None if sys.stdout.isatty() else width
+    return Console(highlight=False, width=width_of_pipe, force_jupyter=_force_jupyter(quiet), quiet=quiet)
 
 
-def error_console() -> Console:
-    """The console for standard error: progress bars, warnings."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+def error_console(*, quiet: bool = False) -> Console:
+    """The console for standard error: progress bars, warnings.
+
+    Args:
+        quiet: print nothing.
+    """
+    return Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=_force_jupyter(quiet), quiet=quiet)
+
+
+def _force_jupyter(quiet: bool) -> bool | None:
+    """Whether a console draws in a notebook; None where Rich finds out.
+
+    Without ipywidgets, Rich's live views would only print warnings there: such a notebook gets plain text.
+    """
+    return False if quiet or find_spec("ipywidgets") is None else None
+
+
+def shows_live(console: Console) -> bool:
+    """Whether a console can show a view that changes: a terminal, or a notebook."""
+    return (console.is_terminal or console.is_jupyter) and not console.quiet
 
 
 def first_that_fits(tables: Iterable[Table], width: int) -> Table:
@@ -52,7 +72,7 @@ def progress_bar(
     of_bytes: bool = False,
     console: Console | None = None,
 ) -> Iterator[Callable[..., None]]:
-    """A progress bar that is removed at the end; draws nothing if the console is not a terminal.
+    """A progress bar that is removed at the end; draws nothing if the console is neither a terminal nor a notebook.
 
     Args:
         description: label of the bar; may be untrusted text.
@@ -67,7 +87,7 @@ def progress_bar(
     console = console or error_console()
     count = (DownloadColumn(),) if of_bytes else (MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
     columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not shows_live(console)) as bar:
         task = bar.add_task(escape(printable(description)), total=total, unit=unit)
 
         def update(completed: int, **changes: object) -> None:

@@ -22,6 +22,7 @@ IGNORED = 10.0  # seconds that a command has to end after a signal during an imp
 REPEATED = 2.0  # seconds: `timeout` sends its signal to the process and then to its group
 
 _received: list[int] = []  # the first signal, once one was received
+_commands: list[None] = []  # one entry within `signals_interrupt`
 
 
 def received() -> int | None:
@@ -32,6 +33,11 @@ def received() -> int | None:
 def status() -> int:
     """The exit status of an interrupted command: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (received() or signal.SIGINT)
+
+
+def is_command() -> bool:
+    """Whether this process runs a command, which may end it; False where a program uses the library."""
+    return bool(_commands)
 
 
 def end_at_once_when_interrupted() -> None:
@@ -74,9 +80,11 @@ def signals_interrupt() -> Iterator[None]:
 
         for number in before:
             signal.signal(number, interrupt)
+        _commands.append(None)
         try:
             yield
         finally:
+            _commands.pop()
             for number, handler in before.items():
                 ending = signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN
                 signal.signal(number, ending if _received else handler)

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from datasets.utils.errors import EarshotError
-from orchestrator.cluster.session import last_line
+from orchestrator.cluster.session import last_line, worker_options
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,6 +63,7 @@ def map_tasks(
     """
     import ray
 
+    options |= worker_options()
     task = ray.remote(**options)(function) if options else ray.remote(function)
     pending = iter(items)
     at_once = None if per_cpu is None else per_cpu * max(1, int(ray.cluster_resources().get("CPU", 1)))

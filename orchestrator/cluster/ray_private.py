@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,28 @@ def no_messages() -> Iterator[None]:
         yield
     finally:
         worker.listen_error_messages = before
+
+
+@contextmanager
+def trials_with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, Tune starts the workers of its trials with these environment variables.
+
+    Tune has no option for the runtime environment of trials; it passes on some variables of this process.
+    """
+    from ray.tune.execution import class_cache
+
+    names, before = class_cache.ENV_VARS_TO_PROPAGATE, {name: os.environ.get(name) for name in variables}
+    class_cache.ENV_VARS_TO_PROPAGATE = names | variables.keys()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = names
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def forget_wandb() -> None:

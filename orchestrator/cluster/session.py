@@ -38,6 +38,8 @@ has access to the dashboard can read them. Nodes have credentials of their own (
 CONNECT_TIMEOUT = 3.0  # seconds for the head of a cluster to accept a connection
 
 _HOST_AND_PORT = re.compile(r"\[?([^/]+?)\]?:([0-9]+)", re.ASCII)
+_blocks: list[dict[str, Any]] = []
+"""The options of Ray tasks within `start_ray`: one entry, or none outside of it."""
 
 
 @contextmanager
@@ -50,12 +52,13 @@ def start_ray(
     advice: str = "Run the same command again to resume.",
     code: Sequence[OwnCode] = (),
 ) -> Iterator[str | None]:
-    """Starts or joins Ray for the `with` block. Does nothing if Ray is already running in this process.
+    """Starts or joins Ray for the `with` block. If Ray is already running in this process, it is used and left running.
 
     A cluster that is started here listens on the loopback interface only, requires Ray's token, uses its own temporary
     folder (`orchestrator.cluster.temp_dir`) and ends with this process, even after `kill -9`. The workers of a joined
     cluster get our packages from this process, whatever is installed on their nodes. If Ray dies, the block ends with
-    an error (`orchestrator.cluster.watchdog`).
+    an error (`orchestrator.cluster.watchdog`). Where Ray was running already, workers get the path of our packages
+    with each task (`worker_options`), and nothing watches Ray.
 
     Args:
         address: of a cluster to join, `host:port` or "auto", on a node of it; by default ("local") a new cluster
@@ -75,7 +78,8 @@ def start_ray(
     import ray
 
     if ray.is_initialized():
-        yield None
+        with nullcontext() if _blocks else _tasks_with_path(code):
+            yield None
         return
     level = logging.INFO if verbose else logging.ERROR
     logging.getLogger("ray").setLevel(level)
@@ -95,6 +99,7 @@ def start_ray(
                 url = _join(address, logs, code)
             health, clean_up = ray_private.JoinedHealth(), lambda: None
         stack.enter_context(watchdog(health, advice, shut_down=ray.shutdown, clean_up=clean_up))
+        stack.enter_context(_block({}))
         yield f"http://{url}" if url else None
 
 
@@ -173,6 +178,35 @@ def runtime_env(copies: Sequence[Path] = ()) -> dict[str, Any]:
     has_packages = "working_dir" in job and ROOT.is_relative_to(Path.cwd())
     modules = [str(folder) for folder in [*(() if has_packages else (ROOT / name for name in PACKAGES)), *copies]]
     return {"env_vars": variables, **({"py_modules": modules} if modules else {})}
+
+
+def worker_options() -> dict[str, Any]:
+    """Options of Ray tasks within `start_ray`: how workers find our packages, if Ray was running before."""
+    return _blocks[-1] if _blocks else {}
+
+
+@contextmanager
+def _tasks_with_path(code: Sequence[OwnCode]) -> Iterator[None]:
+    """Within the block, workers of a Ray that was running before find our packages, and know where the user's code is.
+
+    They are on this machine, or on nodes where our packages have the same path.
+    """
+    import ray
+
+    of_job = (ray.get_runtime_context().runtime_env or {}).get("env_vars") or {}
+    path = os.pathsep.join(filter(None, [str(ROOT), of_job.get("PYTHONPATH") or os.environ.get("PYTHONPATH")]))
+    variables = {"PYTHONPATH": path, PLACES: os.pathsep.join(str(one.root) for one in code)}
+    with ray_private.trials_with_variables(variables), _block({"runtime_env": {"env_vars": variables}}):
+        yield
+
+
+@contextmanager
+def _block(options: dict[str, Any]) -> Iterator[None]:
+    _blocks.append(options)
+    try:
+        yield
+    finally:
+        _blocks.pop()
 
 
 @contextmanager

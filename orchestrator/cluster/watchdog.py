@@ -40,7 +40,8 @@ def watchdog(
 
     If Ray is not alive, the block is interrupted; so is one that continues after a signal, because code that ignores
     exceptions was interrupted. Where that has no effect because the main thread waits in C++ code, one line is printed
-    and the process ends. A block in another thread cannot be interrupted, and is not checked.
+    and the process ends, if it runs a command; the process of a program that uses the library is not ended. A block in
+    another thread cannot be interrupted, and is not checked.
 
     Args:
         health: of Ray.
@@ -112,8 +113,8 @@ class _Watch:
             self._end_process(_message("interrupted", self.advice))
 
     def _end_process(self, line: str) -> None:
-        """Ends this process, unless the main thread does."""
-        if not self.shut_down.wait(PATIENCE):
+        """Ends this process if it runs a command, unless the main thread does."""
+        if not self.shut_down.wait(PATIENCE) and signals.is_command():
             standard_error = os.dup(2)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where Ray's C++ code in this process reports what it lost
             self.clean_up()

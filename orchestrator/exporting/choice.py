@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datasets.utils.errors import EarshotError
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import first_few, printable
-from orchestrator.results.choice import rank
+from orchestrator.results.choice import Choice, rank
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from trainables import metrics
@@ -37,7 +37,8 @@ def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
     run = Run.load(folder.path)
     configuration = name
     if labels := tuple(run.entries) if name == BEST else run.labels(name):
-        configuration = _best_configuration(run, labels)
+        choice = best_choice(run, labels)
+        configuration = choice.configuration if choice else ""
     records = run.of(configuration) if configuration in run.configurations() else ()
     finished = sorted((record for record in records if record.sessions), key=_seed_order)
     if seed is not None:
@@ -45,13 +46,17 @@ def choose_trial(folder: RunFolder, name: str, seed: str | None = None) -> str:
     return finished[0].trial if finished else _by_prefix(folder.trials, name)
 
 
-def _best_configuration(run: Run, labels: Sequence[str]) -> str:
-    """The configuration with the best validation AA among those of some entries; empty if no session is finished.
+def best_choice(run: Run, labels: Sequence[str]) -> Choice | None:
+    """The configuration with the best validation AA among those of some entries; None if no session is finished.
 
     A transductive method is chosen only where there is no other, and one with fewer sessions likewise.
+
+    Args:
+        run: of the entries.
+        labels: of `Run.entries`.
     """
     choices = [choice for choice in map(run.best, labels) if choice.sessions]
-    return min(choices, key=rank).configuration if choices else ""
+    return min(choices, key=rank, default=None)
 
 
 def _seed_order(record: TrialRecord) -> tuple[int, int, int]:

@@ -21,6 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.console import shows_live
 from datasets.utils.humanize import format_duration
 from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
 from orchestrator.monitoring.remaining_time import CostKey, RemainingTime
@@ -29,7 +30,7 @@ ROWS = 12  # trials shown at a time, at most
 
 
 class SweepProgress(Listener):
-    """A live view on a terminal; elsewhere, one line per trial that ends.
+    """A live view on a terminal or in a notebook; elsewhere, one line per trial that ends.
 
     A result costs a few additions: the view is drawn by its own thread, four times a second.
 
@@ -55,7 +56,8 @@ class SweepProgress(Listener):
         self._ended: Counter[Status] = Counter()
         self._computed = self._cached = self._retried = 0
         self._done = 0  # sessions that are completed, or that their trial will never reach
-        self._live = Live(get_renderable=self._view, console=console, transient=True) if console.is_terminal else None
+        live = shows_live(console)
+        self._live = Live(get_renderable=self._view, console=console, transient=True) if live else None
 
     def __enter__(self) -> "SweepProgress":
         self._started = time.monotonic()

@@ -25,7 +25,7 @@ from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.own_code import find_code
 from datasets.utils.text import printable
-from orchestrator.cluster.session import last_line, start_ray
+from orchestrator.cluster.session import last_line, start_ray, worker_options
 from orchestrator.preparation.duplicates import drop_duplicates, outdated
 from orchestrator.preparation.units import (
     FinishedUnit,
@@ -183,17 +183,18 @@ def _map_units(job: Job, todo: Sequence[tuple[int, Unit, str]], workers: int | N
 
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        context = ray.data.DataContext.get_current()
+        context = ray.data.DataContext.get_current().copy()
         context.enable_progress_bars = context.print_on_execution_start = False
         cpus = int(ray.cluster_resources().get("CPU", 1))
         blocks = min(len(rows), BLOCKS_PER_CPU * max(1, cpus))
-        results = ray.data.from_items(rows, override_num_blocks=blocks).map(partial(_map_unit, job=job))
         finished = {}
         try:
-            for row in results.iter_rows():
-                if row["error"]:
-                    raise EarshotError(f"{row['error']}; then run the same command to resume")
-                finished[row["index"]] = FinishedUnit.model_validate_json(row["result"])
+            with ray.data.DataContext.current(context):
+                items = ray.data.from_items(rows, override_num_blocks=blocks)
+                for row in items.map(partial(_map_unit, job=job), **worker_options()).iter_rows():
+                    if row["error"]:
+                        raise EarshotError(f"{row['error']}; then run the same command to resume")
+                    finished[row["index"]] = FinishedUnit.model_validate_json(row["result"])
         except ray.exceptions.RayError as error:
             raise EarshotError(f"a worker failed: {last_line(error)}; run the same command to resume") from error
         return finished

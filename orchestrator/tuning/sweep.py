@@ -1,4 +1,4 @@
-"""A sweep as a function: plan, start Ray, run the trials, count the sessions."""
+"""A sweep as a function: plan, start Ray, run the trials, count the sessions, write the report."""
 
 import time
 from collections import Counter
@@ -25,6 +25,8 @@ from orchestrator.monitoring.remaining_time import CostKey
 from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.options import SUMMARY_WIDTH
+from orchestrator.reporting.write import write_report
+from orchestrator.results.run import Run
 from orchestrator.results.run_folder import TENSORBOARD, Tally
 from orchestrator.tuning.arguments import resume_command
 from orchestrator.tuning.budget import Budget
@@ -61,7 +63,7 @@ class Outcome:
 
 
 def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> Outcome:
-    """Runs a sweep to its end, without its report (`orchestrator.reporting.write`).
+    """Runs a sweep to its end, without its report (`report_sweep`).
 
     Args:
         config: what to run.
@@ -92,6 +94,29 @@ def sweep(config: SweepConfig, console: Console, events: SweepEvents | None = No
         if plan is None:
             raise Interrupted("interrupted before the first trial; run the same command again") from None
         raise Interrupted(f"interrupted; completed sessions are saved. {_how_to_resume(plan)}") from None
+
+
+def report_sweep(outcome: Outcome, config: SweepConfig) -> Run | None:
+    """Writes the report of a sweep that has ended, to RUN/report/report.html and beside it.
+
+    Returns:
+        The run; None if it has no results yet, because the budget was used up before.
+
+    Raises:
+        EarshotError: all trials failed, or the report cannot be written.
+    """
+    try:
+        if list(outcome.folder.glob("trials/*/trial.json")):
+            run = Run.load(outcome.folder)
+            write_report(run)
+            return run
+        if outcome.failed:
+            raise EarshotError(f"all {outcome.trials} trials failed: {next(iter(outcome.failed.values()))}")
+    except (EarshotError, OSError) as error:
+        reason = error_line(error).removeprefix("error: ")
+        resume = resume_command(outcome.folder, config)
+        raise EarshotError(f"{reason}; completed sessions are saved; resume with {resume}") from error
+    return None
 
 
 def preview(config: SweepConfig, console: Console, events: SweepEvents | None = None) -> None:

@@ -1,0 +1,71 @@
+"""Models from Python: files, folders and arrays, errors, what a notebook shows."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import earshot
+from earshot.predictions import Predictions, RecordingPrediction
+from orchestrator import predict
+
+
+def test_untrusted_names_are_escaped() -> None:
+    shown = Predictions([RecordingPrediction("<script>.wav", 1.0, (), None, (), "<b>")])._repr_html_()
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and "<b>" not in shown
+
+
+def test_predictions_are_those_of_the_command(
+    model: earshot.Model, clips: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = sorted(clips.values())
+    answers = model.predict(paths, top=2)
+    assert predict.main([str(model.path), *map(str, paths), "--top", "2", "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["recordings"]
+    assert [one["file"] for one in expected] == [one.file for one in answers]
+    found = [[(entry.name, entry.probability) for entry in one.classes] for one in answers]
+    assert found == [[(entry["name"], entry["probability"]) for entry in one["classes"]] for one in expected]
+    assert model.predict(paths[0].parent, top=2).names == answers.names
+    table = answers.table
+    assert len(table) == 2 * len(paths) and list(table["rank"][:2]) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16", "int32"])
+def test_arrays_are_classified_as_their_files(model: earshot.Model, clips: dict[str, Path], kind: str) -> None:
+    path = clips["3-12"]
+    expected = model.predict(path)[0].classes
+    samples, rate = soundfile.read(path, dtype=kind)
+    assert model.predict((samples, rate))[0].classes == expected
+    assert model.predict(samples, rate=rate)[0].classes == expected
+    both = model.predict([path, (np.stack([samples, samples], axis=1), rate)])
+    assert [one.classes for one in both] == [expected, expected] and both[1].file == "array 1"
+    assert len(both[1:]) == 1 and both.names == [one.name for one in both]
+
+
+@pytest.mark.parametrize(
+    ("recordings", "rate", "message"),
+    [
+        (np.zeros(100), None, "array 0: expected its sample rate, found none; give (array, rate), or rate="),
+        (np.zeros((2, 100)), 16_000, "array 0: expected [samples], or [samples, channels] with up to 64 channels"),
+        (np.zeros(0), 16_000, "array 0: expected [samples]"),
+        (np.zeros(10, np.uint8), 16_000, "array 0: expected floating-point numbers, int16 or int32, found uint8"),
+        (np.zeros(10), 5, "array 0: expected a sample rate from 1000 to 768000 Hz, found 5"),
+        (np.full(9_000, np.nan), 16_000, "array 0: "),
+        ([3], 16_000, "array 0: expected a path, an array, or a pair of an array and its rate, found int"),
+        ("nowhere.wav", None, "nowhere.wav: cannot be opened"),
+    ],
+)
+def test_bad_recordings(model: earshot.Model, recordings: Any, rate: int | None, message: str) -> None:
+    with pytest.raises(earshot.EarshotError, match=f"^{re.escape(message)}"):
+        model.predict(recordings, rate=rate)
+
+
+def test_errors_are_recorded_on_request(model: earshot.Model, clips: dict[str, Path]) -> None:
+    answers = model.predict([clips["0-11"], "nowhere.wav"], on_error="record", top=1)
+    assert answers[1].name is None and "cannot be opened" in str(answers[1].error)
+    assert list(answers.table["file"]) == [str(clips["0-11"]), "nowhere.wav"]
+    assert "error: cannot be opened" in repr(answers)
