@@ -1,0 +1,115 @@
+"""What a model can be taught, and what it can forget: checks before anything is read or changed."""
+
+from collections.abc import Sequence
+
+from datasets.corpora.labels import MAX_LABEL, plain_label
+from datasets.utils.errors import EarshotError
+from datasets.utils.suggestion import suggestion
+from datasets.utils.text import plural, printable
+from datasets.utils.validation import validated
+from trainables.inference.description import Description, ExportedClass
+from trainables.learners.learner import Needs
+from trainables.methods.registry import find_method
+
+
+def needs_of(description: Description) -> Needs:
+    """What the method of a model requires under its settings."""
+    method = find_method(description.method)
+    return method.needs(validated(method.Settings, description.settings, "model.json: settings"))
+
+
+def cannot_teach(description: Description) -> str:
+    """Why a model cannot learn more classes; empty if it can."""
+    needs = needs_of(description)
+    if needs.everything:
+        return f"{description.method} trains again on every clip of the classes so far, and a model has no clips"
+    if needs.exemplars:
+        return (
+            f"{description.method} rehearses {plural(needs.exemplars, 'clip')} of every class, and a model has no clips"
+        )
+    return ""
+
+
+def cannot_forget(description: Description) -> str:
+    """Why a model cannot forget a class; empty if its method can."""
+    if find_method(description.method).forgets:
+        return ""
+    return f"{description.method} has no way to remove a class exactly"
+
+
+def check_can_teach(description: Description) -> None:
+    """Checks that a model can learn more classes.
+
+    Raises:
+        EarshotError: it cannot; says why.
+    """
+    if reason := cannot_teach(description):
+        raise EarshotError(f"this model cannot be taught: {reason}; run the chain with the new classes, and export it")
+
+
+def check_new_names(description: Description, names: Sequence[str]) -> None:
+    """Checks the names of classes that a model is to learn.
+
+    Raises:
+        EarshotError: a name cannot be one, or is that of a class that the model knows, up to case and spaces.
+    """
+    known = {plain_label(entry.name): entry.name for entry in description.classes}
+    for name in names:
+        shown = printable(repr(name))
+        if not name.strip() or not name.isprintable() or len(name) > MAX_LABEL or name != name.strip():
+            raise EarshotError(
+                f"--class {shown}: expected a name of 1 to {MAX_LABEL} printable characters, without spaces at its ends"
+            )
+        if "/" in name or "\\" in name:
+            raise EarshotError(f"--class {shown}: expected a name without / and \\; is it a recording without a class?")
+        before = known.get(plain_label(name))
+        if before is not None:
+            spelling = "" if before == name else f" as {printable(before)!r}"
+            raise EarshotError(
+                f"--class {shown}: the model knows this class already{spelling}; use another name, or first "
+                f"earshot forget it and then teach it with all its recordings"
+            )
+        known[plain_label(name)] = name
+    needs = needs_of(description)
+    if len(names) < needs.new_classes:
+        raise EarshotError(
+            f"--class: {description.method} needs at least {needs.new_classes} new classes at once ({needs.why}), found "
+            f"{len(names)}; give more with --class NAME PATH ..."
+        )
+
+
+def find_classes(description: Description, names: Sequence[str]) -> list[ExportedClass]:
+    """The classes of a model that are to be forgotten.
+
+    Raises:
+        EarshotError: the method cannot forget, there is no such class or several of one name, or none would remain.
+    """
+    if reason := cannot_forget(description):
+        raise EarshotError(f"this model cannot forget: {reason}; run the chain without the class, and export it")
+    found: dict[int, ExportedClass] = {}
+    for name in names:
+        matches = [entry for entry in description.classes if entry.name == name]
+        if len(matches) != 1:
+            known = [printable(entry.name) for entry in description.classes]
+            what = f"{len(matches)} classes have this name" if matches else f"not known; {suggestion(name, known)}"
+            raise EarshotError(f"--class {printable(repr(name))}: {what}")
+        found[matches[0].label] = matches[0]
+    if len(found) == len(description.classes):
+        raise EarshotError("--class: these are all classes that the model knows; one must stay")
+    return list(found.values())
+
+
+def new_labels(description: Description, names: Sequence[str]) -> list[int]:
+    """Labels of new classes: a class of the benchmark has its own; others follow, and no label is used twice."""
+    named = {name: label for label, name in enumerate(description.benchmark.class_names)}
+    used = {entry.label for entry in description.classes}
+    past = {one.label for entry in description.history for one in entry.classes}
+    free = max(used | past | {len(named) - 1}) + 1
+    labels: list[int] = []
+    for name in names:
+        label = named.get(name)
+        if label is None or label in used:
+            label, free = free, free + 1
+        labels.append(label)
+        used.add(label)
+    return labels
