@@ -124,6 +124,7 @@ def _print_summary(model: "Description", out: Path) -> None:
 
     from datasets.utils.console import output_console
     from datasets.utils.text import printable
+    from trainables.inference.teaching_checks import cannot_forget, cannot_teach
 
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -138,12 +139,19 @@ def _print_summary(model: "Description", out: Path) -> None:
         ("heads", f"{', '.join(model.heads)} (default: {model.default_head})"),
         ("probabilities", _calibration_text(model)),
         ("none of these", _threshold_text(model)),
+        ("can be taught", _ability_text(cannot_teach(model))),
+        ("can forget", _ability_text(cannot_forget(model))),
         ("clip", f"{model.num_samples / model.sample_rate:g} s at {model.sample_rate} Hz"),
         ("size", f"{size / 1e6:.1f} MB"),
         ("folder", str(out)),
     ):
         table.add_row(key, escape(printable(value)))
     output_console().print(table)
+
+
+def _ability_text(reason: str) -> str:
+    """'yes', or 'no: joint trains again on every clip of the classes so far, ...'."""
+    return f"no: {reason}" if reason else "yes"
 
 
 def _training_text(model: "Description") -> str:

@@ -4,8 +4,8 @@
     earshot forget DIR --class dog --in-place
 
 Only methods that can undo what they have learned can forget: those that store means, scatters or embeddings of clips.
-`earshot export` says whether a model can. The history of the model keeps the name of the class, when it was forgotten, and
-the SHA-256 of recordings that it was taught from; of what the class sounds like nothing is left. One class must stay.
+`earshot export` says whether a model can. The history of the model keeps the name of the class, when it was forgotten,
+and the SHA-256 of recordings that it was taught from. One class must stay.
 
 Exit status: 0 the model was written, 2 bad arguments or model (nothing was written), 130 interrupted.
 """

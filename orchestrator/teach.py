@@ -9,15 +9,16 @@ normalised in loudness and cut as the clips of the benchmark were that the model
 folder`, into as many complete clips as fit. Methods that train again on clips of earlier classes cannot be taught:
 `earshot export` says so.
 
-The model keeps a history: which class when, and the SHA-256 of each recording. Probabilities keep the temperature of the
-export. 'None of these' is answered as before if the scores of the other classes have not changed, otherwise no longer.
+The model keeps a history: which class when, and the SHA-256 of each recording. Probabilities keep the temperature of
+the export. 'None of these' is answered as before if the scores of the other classes have not changed, otherwise no
+longer.
 
 Exit status: 0 the model was written, 2 bad arguments, recordings or model (nothing was written), 130 interrupted.
 """
 
-import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.utils.cli import CommandLine, as_program, local_path
@@ -85,7 +86,7 @@ def _check_paths(groups: Sequence[Sequence[str]]) -> None:
             raise EarshotError(
                 f"--class {printable(name)}: expected recordings after the name of the class, found none"
             )
-    missing = [path for _, *paths in groups for path in paths if not os.path.exists(path)]
+    missing = [path for _, *paths in groups for path in paths if not Path(path).exists()]
     if missing:
         raise EarshotError(f"{plural(len(missing), 'recording')} not found: {printable(', '.join(missing))}")
 

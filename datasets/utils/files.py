@@ -60,13 +60,13 @@ def exchange(first: Path, second: Path) -> None:
         if ctypes.CDLL(None).renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0:
             return
     aside = first.parent / f"{first.name}.before"
-    os.rename(second, aside)
+    second.rename(aside)
     try:
-        os.rename(first, second)
+        first.rename(second)
     except BaseException:
-        os.rename(aside, second)
+        aside.rename(second)
         raise
-    os.rename(aside, first)
+    aside.rename(first)
 
 
 def file_digest(path: Path) -> str:

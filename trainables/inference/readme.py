@@ -56,11 +56,10 @@ def _history(model: Description) -> str:
         return ""
     lines = []
     for entry in model.history:
+        when = f"{entry.time:%Y-%m-%d %H:%M} UTC, session {entry.session}"
         for one in entry.classes:
             of = f" from {plural(one.clips, 'clip')} of {plural(len(one.files), 'recording')}" if one.clips else ""
-            lines.append(
-                f"- {entry.time:%Y-%m-%d %H:%M} UTC, session {entry.session}: {printable(one.name)!r} {entry.action}{of}"
-            )
+            lines.append(f"- {when}: {printable(repr(one.name))} {entry.action}{of}")
     entries = "\n".join(lines)
     none = "" if model.thresholds else ' "None of these" is not answered.'
     return f"""

@@ -6,8 +6,9 @@
 The generator is that of the chain's next session, and a class of the benchmark keeps its label, so a chain that is
 taught outside equals the same chain of a run.
 
-Temperatures of probabilities stay as they were fitted. Thresholds for sounds of none of the classes stay if the scores of
-the classes that were known already are the same as before, which is measured on fixed noise; otherwise they are dropped.
+Temperatures of probabilities stay as they were fitted. Thresholds for sounds of none of the classes stay if the scores
+of the classes that were known already are the same as before, which is measured on fixed noise; otherwise they are
+dropped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,8 +57,8 @@ def teach(model: ExportedModel, classes: Sequence[ClassRecordings]) -> None:
         if len(one.clips) < needs.shots:
             because = f" ({needs.why})" if needs.why else ""
             raise EarshotError(
-                f"--class {printable(repr(one.name))}: {before.method} needs at least {plural(needs.shots, 'clip')} of a "
-                f"class{because}, found {len(one.clips)}; give more recordings"
+                f"--class {printable(repr(one.name))}: {before.method} needs at least {plural(needs.shots, 'clip')} of "
+                f"a class{because}, found {len(one.clips)}; give more recordings"
             )
     labels = new_labels(before, [one.name for one in classes])
     index = before.session + 1
@@ -82,18 +83,18 @@ def forget(model: ExportedModel, names: Sequence[str]) -> None:
     """
     before = model.description
     leaving = find_classes(before, names)
-    gone = {entry.label for entry in leaving}
+    gone = {one.label for one in leaving}
     probed = _probe(model)
     state = model.learner.state()
     try:
-        for entry in leaving:
-            model.forget(entry.label)
+        for one in leaving:
+            model.forget(one.label)
     except BaseException:
         model.learner.load(state)  # also the classes that were forgotten before the error
         raise
-    left = tuple(HistoryClass(label=entry.label, name=entry.name) for entry in leaving)
+    left = tuple(HistoryClass(label=one.label, name=one.name) for one in leaving)
     entry = HistoryEntry(action="forgotten", session=before.session + 1, time=now(), classes=left)
-    _update(model, tuple(entry for entry in before.classes if entry.label not in gone), entry)
+    _update(model, tuple(one for one in before.classes if one.label not in gone), entry)
     _check_thresholds(model, probed)
 
 

@@ -73,8 +73,8 @@ def check_new_names(description: Description, names: Sequence[str]) -> None:
     needs = needs_of(description)
     if len(names) < needs.new_classes:
         raise EarshotError(
-            f"--class: {description.method} needs at least {needs.new_classes} new classes at once ({needs.why}), found "
-            f"{len(names)}; give more with --class NAME PATH ..."
+            f"--class: {description.method} needs at least {needs.new_classes} new classes at once ({needs.why}), "
+            f"found {len(names)}; give more with --class NAME PATH ..."
         )
 
 

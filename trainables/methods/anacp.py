@@ -93,7 +93,11 @@ class AnaCP(ClosedForm):
         column = self.classes.index(clips.label)
         self.moments.remove(clips.label, lambda: self.features.pooled(clips.support))
         for index, ridge in enumerate(self.ridges):
-            ridge.remove(column, lambda index=index: self._random(self.features.pooled(clips.support), f"head-{index}"))
+
+            def expanded(name: str = f"head-{index}") -> Tensor:
+                return self._random(self.features.pooled(clips.support), name)
+
+            ridge.remove(column, expanded)
         del self.classes[column]
         self._solve()
 
