@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.target(folder)
     _check_paths(groups)
     with locked_model(folder, options) as model:
-        from trainables.inference.recording_clips import cut_classes
+        from trainables.inference.recording_clips import clip_options, cut_classes
         from trainables.inference.teaching import teach, write_changed
         from trainables.inference.teaching_checks import check_can_teach, check_new_names
 
         before = model.description
         check_can_teach(before)
-        check_new_names(before, [name for name, *_ in groups])
-        classes = cut_classes(before, [(name, paths) for name, *paths in groups])
+        check_new_names([name for name, *_ in groups], [entry.name for entry in before.classes])
+        classes = cut_classes(clip_options(before), [(name, paths) for name, *paths in groups])
         teach(model, classes)
         write_changed(model, folder, out, replace=options.replaces)
     rows = [(printable(one.name), _learned_text(one, before.sample_rate)) for one in classes]

@@ -50,17 +50,16 @@ class ClassRecordings:
     rates: tuple[int, ...]
 
 
-def cut_classes(description: Description, paths_by_class: Iterable[tuple[str, Sequence[str]]]) -> list[ClassRecordings]:
+def cut_classes(options: FileClipOptions, paths_by_class: Iterable[tuple[str, Sequence[str]]]) -> list[ClassRecordings]:
     """Reads and cuts the recordings of classes.
 
     Args:
-        description: of the model, whose clips say how.
+        options: of the cutting; for a model from `clip_options`.
         paths_by_class: names of classes, and their recordings or folders of them (`recording_files`).
 
     Raises:
         EarshotError: recordings cannot be read, or one is there twice; names all of them.
     """
-    options = clip_options(description)
     problems: list[str] = []
     first: dict[str, str] = {}  # path by digest
     classes = [_cut_class(name, paths, options, first, problems) for name, paths in paths_by_class]

@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.utils.errors import EarshotError
-from datasets.utils.text import plural, printable
 from trainables.inference.description import SCHEMA_VERSION, ExportedClass
 from trainables.inference.exported_model import ExportedModel, save_model
 from trainables.inference.history import HistoryClass, HistoryEntry, now
@@ -28,6 +26,7 @@ from trainables.inference.readme import readme
 from trainables.inference.recording_clips import ClassRecordings
 from trainables.inference.teaching_checks import (
     check_can_teach,
+    check_counts,
     check_new_names,
     find_classes,
     needs_of,
@@ -51,15 +50,8 @@ def teach(model: ExportedModel, classes: Sequence[ClassRecordings]) -> None:
     """
     before = model.description
     check_can_teach(before)
-    check_new_names(before, [one.name for one in classes])
-    needs = needs_of(before)
-    for one in classes:
-        if len(one.clips) < needs.shots:
-            because = f" ({needs.why})" if needs.why else ""
-            raise EarshotError(
-                f"--class {printable(repr(one.name))}: {before.method} needs at least {plural(needs.shots, 'clip')} of "
-                f"a class{because}, found {len(one.clips)}; give more recordings"
-            )
+    check_new_names([one.name for one in classes], [entry.name for entry in before.classes])
+    check_counts(before.method, needs_of(before), {one.name: len(one.clips) for one in classes})
     labels = new_labels(before, [one.name for one in classes])
     index = before.session + 1
     probed = _probe(model)
@@ -98,17 +90,18 @@ def forget(model: ExportedModel, names: Sequence[str]) -> None:
     _check_thresholds(model, probed)
 
 
-def write_changed(model: ExportedModel, source: Path, out: Path, *, replace: bool) -> None:
-    """Writes a model that was taught or has forgotten.
+def write_changed(model: ExportedModel, source: Path | None, out: Path, *, replace: bool) -> None:
+    """Writes a model that was taught or has forgotten, or that belongs to no run.
 
     Args:
-        model: that was read from `source`.
-        source: folder whose backbone is copied.
+        model: with a new description.
+        source: folder that it was read from, whose backbone is copied; None: it is written again.
         out: see `written_folder`.
         replace: whether `out` may exist.
     """
     with written_folder(out, replace=replace) as folder:
-        backbone = source if model.description.backbone is not None else None
+        uses = model.description.backbone is not None
+        backbone = (source or model.learner.features.backbone) if uses else None
         model.description = save_model(folder, model.description, model.learner.state(), backbone)
         (folder / README).write_text(readme(model.description), encoding="utf-8")
 

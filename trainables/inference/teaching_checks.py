@@ -1,6 +1,6 @@
 """What a model can be taught, and what it can forget: checks before anything is read or changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from datasets.corpora.labels import MAX_LABEL, plain_label
 from datasets.utils.errors import EarshotError
@@ -47,35 +47,61 @@ def check_can_teach(description: Description) -> None:
         raise EarshotError(f"this model cannot be taught: {reason}; run the chain with the new classes, and export it")
 
 
-def check_new_names(description: Description, names: Sequence[str]) -> None:
+def check_new_names(names: Sequence[str], known: Iterable[str]) -> None:
     """Checks the names of classes that a model is to learn.
 
+    Args:
+        names: of the new classes.
+        known: of the classes that the model knows.
+
     Raises:
-        EarshotError: a name cannot be one, or is that of a class that the model knows, up to case and spaces.
+        EarshotError: a name cannot be one, or is that of another class, up to case, spaces and hyphens.
     """
-    known = {plain_label(entry.name): entry.name for entry in description.classes}
+    spelled = {plain_label(name): name for name in known}
     for name in names:
         shown = printable(repr(name))
         if not name.strip() or not name.isprintable() or len(name) > MAX_LABEL or name != name.strip():
             raise EarshotError(
-                f"--class {shown}: expected a name of 1 to {MAX_LABEL} printable characters, without spaces at its ends"
+                f"class {shown}: expected a name of 1 to {MAX_LABEL} printable characters, without spaces at its ends"
             )
         if "/" in name or "\\" in name:
-            raise EarshotError(f"--class {shown}: expected a name without / and \\; is it a recording without a class?")
-        before = known.get(plain_label(name))
+            raise EarshotError(f"class {shown}: expected a name without / and \\; is it a recording without a class?")
+        before = spelled.get(plain_label(name))
         if before is not None:
-            spelling = "" if before == name else f" as {printable(before)!r}"
+            spelling = "" if before == name else f" as {printable(repr(before))}"
             raise EarshotError(
-                f"--class {shown}: the model knows this class already{spelling}; use another name, or first "
-                f"earshot forget it and then teach it with all its recordings"
+                f"class {shown}: known already{spelling}; give it another name, or forget the class first and teach it "
+                "with all its recordings"
             )
-        known[plain_label(name)] = name
-    needs = needs_of(description)
-    if len(names) < needs.new_classes:
+        spelled[plain_label(name)] = name
+
+
+def check_counts(method: str, needs: Needs, clips: Mapping[str, int], *, first: bool = False) -> None:
+    """Checks that a session has the classes and clips that a method needs.
+
+    Args:
+        method: its name.
+        needs: of the method.
+        clips: number of clips by the name of each new class.
+        first: whether this is the first session.
+
+    Raises:
+        EarshotError: it has not; says why the method needs them.
+    """
+    because = f" ({needs.why})" if needs.why else ""
+    classes, shots = needs.new_classes, needs.shots
+    if first:
+        classes, shots = needs.base_classes, max(needs.shots, needs.base_shots)
+    if len(clips) < classes:
         raise EarshotError(
-            f"--class: {description.method} needs at least {needs.new_classes} new classes at once ({needs.why}), "
-            f"found {len(names)}; give more with --class NAME PATH ..."
+            f"{method} needs at least {classes} new classes at once{because}, found {len(clips)}; give more"
         )
+    for name, count in clips.items():
+        if count < shots:
+            raise EarshotError(
+                f"class {printable(repr(name))}: {method} needs at least {plural(shots, 'clip')} of a class{because}, "
+                f"found {count}; give more recordings"
+            )
 
 
 def find_classes(description: Description, names: Sequence[str]) -> list[ExportedClass]:
@@ -92,10 +118,10 @@ def find_classes(description: Description, names: Sequence[str]) -> list[Exporte
         if len(matches) != 1:
             known = [printable(entry.name) for entry in description.classes]
             what = f"{len(matches)} classes have this name" if matches else f"not known; {suggestion(name, known)}"
-            raise EarshotError(f"--class {printable(repr(name))}: {what}")
+            raise EarshotError(f"class {printable(repr(name))}: {what}")
         found[matches[0].label] = matches[0]
     if len(found) == len(description.classes):
-        raise EarshotError("--class: these are all classes that the model knows; one must stay")
+        raise EarshotError("these are all classes that the model knows; one must stay")
     return list(found.values())
 
 
