@@ -10,6 +10,7 @@
 It is the same engine as that of the commands: a chain outside of a run (`trainables.inference`).
 """
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -235,10 +236,10 @@ class Classifier:
         return f"Classifier({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator; called by it alone."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags("classifier", TargetTags(required=True), None, ClassifierTags(), None, input_tags=InputTags())
+        """What scikit-learn asks of an estimator; it has been imported by whoever calls this."""
+        sk = sys.modules["sklearn.utils"]
+        target, classifier = sk.TargetTags(required=True), sk.ClassifierTags()
+        return sk.Tags("classifier", target, None, classifier, None, input_tags=sk.InputTags())
 
     def _new_model(self) -> "NewModel":
         from datasets.corpora.file_clips import FileClipOptions

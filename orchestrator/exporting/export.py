@@ -276,7 +276,7 @@ def _describe(
         num_samples=manifest.num_samples,
         loudness=manifest.settings.get("loudness") is True,
         precision=stage.depends_on["precision"],
-        backbone=backbone and _backbone_entry(record, backbone),
+        backbone=backbone and _backbone_entry(record, backbone, stage.depends_on.get("text")),
         benchmark=ExportedBenchmark(
             name=manifest.name,
             fingerprint=manifest.fingerprint,
@@ -303,7 +303,7 @@ def _describe(
     )
 
 
-def _backbone_entry(record: TrialRecord, backbone: Backbone) -> ExportedBackbone:
+def _backbone_entry(record: TrialRecord, backbone: Backbone, text: str | None) -> ExportedBackbone:
     return ExportedBackbone(
         name=_portable_name(record.backbone),
         digest=backbone.digest,
@@ -311,6 +311,7 @@ def _backbone_entry(record: TrialRecord, backbone: Backbone) -> ExportedBackbone
         layer=record.layer,
         pool=record.pool,
         padding=record.padding,
+        text=text,
     )
 
 

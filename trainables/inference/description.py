@@ -50,6 +50,8 @@ class ExportedBackbone(_Frozen):
         digest: see `Backbone.digest`.
         family: its file in `trainables.networks.backbones`.
         layer, pool, padding: see `BackboneSpec`.
+        text: SHA-256 of the text tower, which is not in the folder; None for methods that do not use one, and in an
+            export of an earlier schema version.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ExportedBackbone(_Frozen):
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
     pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None)
     padding: Padding = Field("model", exclude_if=lambda padding: padding == "model")
+    text: Digest | None = Field(None, exclude_if=lambda text: text is None)
 
 
 class ExportedBenchmark(_Frozen):

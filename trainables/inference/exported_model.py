@@ -44,7 +44,7 @@ from trainables.learners.session_generator import session_generator
 from trainables.learners.transductive_learner import TransductiveLearner
 from trainables.methods.registry import find_method
 from trainables.networks.backbones.backbone import Backbone, WaveTransform
-from trainables.networks.backbones.registry import family_names, find_family
+from trainables.networks.backbones.registry import family_names, find_family, load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.store.arrays import ArrayStore
@@ -232,7 +232,8 @@ def load_model(
         folder: written by `save_model`.
         device: where networks run.
         code: of the backbone: the function of a network of the user's own, or the name of a model with code of its
-            own. Code that an export names is never run.
+            own, or with a text tower for a method that learns from the names of classes. Code that an export names is
+            never run.
         trust_remote_code: the revision of the latter.
 
     Raises:
@@ -254,6 +255,8 @@ def load_model(
         frontend = (
             backbone.frontend if backbone else FrontEnd(spec, clip_format.sample_rate, clip_format.num_samples, device)
         )
+        if backbone and entry and code and "text" in method.capabilities(settings):
+            _add_text_tower(backbone, entry, BackboneSpec(code), clip_format)
         learner = method(settings, Features(clips, frontend, backbone, cache, device, description.precision))
         parts = {match[1]: load_tensors(contents[name]) for name in contents if (match := PART_FILE.fullmatch(name))}
         learner.load(State(parts, description.notes))
@@ -362,6 +365,27 @@ def _backbone(
     )
     restored.digest = entry.digest  # of the whole position grid, which the export of an AST has cut
     return restored.eval().requires_grad_(False)  # as in a chain: PyTorch multiplies matrices that train in another way
+
+
+def _add_text_tower(backbone: Backbone, entry: ExportedBackbone, spec: BackboneSpec, clips: ClipFormat) -> None:
+    """Gives a restored backbone the text tower of the pretrained one, which exports do not have.
+
+    Raises:
+        EarshotError: the pretrained backbone cannot be loaded, has no text tower, or is another one.
+    """
+    pretrained = load_backbone(spec, clips)
+    if pretrained.text is None:
+        raise EarshotError(f"--backbone {printable(spec.name)}: has no text tower with the files of its tokenizer")
+    for what, expected, found in (
+        ("weights", entry.digest, pretrained.digest),
+        ("text tower", entry.text or pretrained.text.digest, pretrained.text.digest),
+    ):
+        if expected != found:
+            raise EarshotError(
+                f"--backbone {printable(spec.name)}: not the {what} that the model was trained with (expected "
+                f"{expected[:12]}..., found {found[:12]}...); give {printable(entry.name)}"
+            )
+    backbone.text = pretrained.text
 
 
 def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:

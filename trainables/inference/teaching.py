@@ -28,6 +28,7 @@ from trainables.inference.teaching_checks import (
     check_can_teach,
     check_counts,
     check_new_names,
+    check_text_tower,
     find_classes,
     needs_of,
     new_labels,
@@ -52,6 +53,7 @@ def teach(model: ExportedModel, classes: Sequence[ClassRecordings]) -> None:
     check_can_teach(before)
     check_new_names([one.name for one in classes], [entry.name for entry in before.classes])
     check_counts(before.method, needs_of(before), {one.name: len(one.clips) for one in classes})
+    check_text_tower(before, model.learner.features.backbone.text if before.backbone else None)
     labels = new_labels(before, [one.name for one in classes])
     index = before.session + 1
     probed = _probe(model)

@@ -104,6 +104,25 @@ def check_counts(method: str, needs: Needs, clips: Mapping[str, int], *, first: 
             )
 
 
+def check_text_tower(description: Description, text: object) -> None:
+    """Checks that a method that learns from the names of classes can read them.
+
+    Args:
+        description: of the model.
+        text: tower of its backbone; None if there is none.
+
+    Raises:
+        EarshotError: it needs one.
+    """
+    method, entry = find_method(description.method), description.backbone
+    settings = validated(method.Settings, description.settings, "model.json: settings")
+    if text is None and entry is not None and "text" in method.capabilities(settings):
+        raise EarshotError(
+            f"{description.method} learns from the names of classes, with the text tower of its backbone, which is not "
+            f"in the model; add --backbone {printable(entry.name)}"
+        )
+
+
 def find_classes(description: Description, names: Sequence[str]) -> list[ExportedClass]:
     """The classes of a model that are to be forgotten.
 
