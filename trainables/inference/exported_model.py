@@ -322,7 +322,7 @@ class BatchClips:
         """
         if NOT_KEPT in positions:
             raise EarshotError(
-                "the class cannot be forgotten exactly: its statistics are merged with those of other classes, and its "
+                "cannot be forgotten exactly: its statistics are merged with those of other classes, and its "
                 "clips are not in the model; run the chain without the class"
             )
         rows: np.ndarray = self._waves[[position - self._first for position in positions]]

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from trainables.inference.description import SCHEMA_VERSION, ExportedClass
 from trainables.inference.exported_model import ExportedModel, save_model
 from trainables.inference.history import HistoryClass, HistoryEntry, now
@@ -83,8 +85,10 @@ def forget(model: ExportedModel, names: Sequence[str]) -> None:
     try:
         for one in leaving:
             model.forget(one.label)
-    except BaseException:
+    except BaseException as error:
         model.learner.load(state)  # also the classes that were forgotten before the error
+        if isinstance(error, EarshotError):
+            raise EarshotError(f"class {printable(repr(one.name))}: {error}") from None
         raise
     left = tuple(HistoryClass(label=one.label, name=one.name) for one in leaving)
     entry = HistoryEntry(action="forgotten", session=before.session + 1, time=now(), classes=left)

@@ -153,7 +153,7 @@ def test_a_class_whose_statistics_were_merged_is_not_forgotten(
     model = load_model(tmp_path / "model")
     waves = Shards(tones).audio(range(4))
     scores = model.score(waves)["discriminant"]
-    with pytest.raises(EarshotError, match="'tone 1'.* cannot be forgotten exactly: its statistics are merged"):
+    with pytest.raises(EarshotError, match=r"'tone 1'.* cannot be forgotten exactly: its statistics are merged"):
         forget(model, ["tone 1"])
     assert model.score(waves)["discriminant"].equal(scores) and not model.description.history
 
