@@ -1,5 +1,7 @@
 """The classifier without a benchmark: scikit-learn's conventions, sessions, saving, bad input."""
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from earshot.classifier import Classifier
 from orchestrator.teach import main as teach_main
 from tests.support.chain_runs import write_clips
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 0.4
 
 
@@ -101,6 +104,21 @@ def test_methods_without_backbone_and_transductive_ones(method: str, tone: dict[
     classifier = Classifier(method, clip_seconds=SECONDS).fit(*both(tone, [0, 3], slice(0, 5)))
     classifier.partial_fit(*both(tone, [5], slice(0, 5)))
     assert classifier.predict_proba(both(tone, [0, 3, 5], slice(5, 7))[0]).shape == (6, 3)
+
+
+def test_the_example_of_the_page(
+    tone: dict[int, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label, name in enumerate(("cats", "dogs", "owls")):
+        (tmp_path / name).mkdir()
+        for path in tone[label][:5]:
+            shutil.copy(path, tmp_path / name)
+    shutil.copy(tone[2][6], tmp_path / "recording.wav")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/teach.md").read_text(), flags=re.DOTALL)
+    exec(block, {})
+    assert capsys.readouterr().out.startswith("['cats' 'owls'] ['owls'] [[")
+    assert Classifier.load("models/classifier").classes_.tolist() == ["cats", "owls"]
 
 
 def test_bad_input_changes_nothing(tone: dict[int, list[Path]], tmp_path: Path) -> None:
