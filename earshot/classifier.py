@@ -236,7 +236,7 @@ class Classifier:
         return f"Classifier({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator; it has been imported by whoever calls this."""
+        """What scikit-learn asks of an estimator; it calls this, so it has been imported."""
         sk = sys.modules["sklearn.utils"]
         target, classifier = sk.TargetTags(required=True), sk.ClassifierTags()
         return sk.Tags("classifier", target, None, classifier, None, input_tags=sk.InputTags())

@@ -1,4 +1,4 @@
-"""The commands teach and forget: what they write and print, what they refuse, and several of them at once."""
+"""The commands teach and forget: what they write and print, what they reject, and several of them at once."""
 
 import json
 import multiprocessing

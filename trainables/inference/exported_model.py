@@ -52,7 +52,7 @@ from trainables.store.state import State
 
 
 class ExportedModel:
-    """A learner that scores waveforms, and goes on learning.
+    """A learner that scores waveforms, and can learn more classes.
 
     Attributes:
         description: origin and requirements of the model; `trainables.inference.teaching` replaces it.
