@@ -31,21 +31,30 @@ def written_folder(out: Path, *, replace: bool) -> Iterator[Path]:
     out = out.absolute()
     temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
+        with _one_line_errors(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
         yield temporary
-        _sync(temporary)
-        if replace and out.exists():
-            exchange(temporary, out)
-        else:
-            temporary.rename(out)
+        with _one_line_errors(out):
+            _sync(temporary)
+            if replace and out.exists():
+                exchange(temporary, out)
+            else:
+                temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _one_line_errors(out: Path) -> Iterator[None]:
+    """Converts errors of the file system to an `EarshotError`."""
+    try:
+        yield
     except OSError as error:
         path = printable(str(error.filename or out))
         raise EarshotError(
             f"{path}: cannot be written ({error.strerror or error}); choose a new folder that can be"
         ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
