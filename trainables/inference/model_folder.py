@@ -51,9 +51,8 @@ def _one_line_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        path = printable(str(error.filename or out))
         raise EarshotError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a new folder that can be"
+            f"{printable(str(out))}: cannot be written ({error.strerror or error}); choose another folder"
         ) from None
 
 
