@@ -31,6 +31,8 @@ COMMANDS = {
     "compare": ("orchestrator.compare", "test differences between methods or runs for significance"),
     "export": ("orchestrator.export", "export a trained chain to a folder"),
     "predict": ("orchestrator.predict", "classify recordings with an exported chain"),
+    "teach": ("orchestrator.teach", "teach an exported chain new classes"),
+    "forget": ("orchestrator.forget", "remove classes from an exported chain"),
     "stages": ("orchestrator.stages", "list, verify and clean the store of stages and embeddings"),
     "check-method": ("orchestrator.check_method", "test a method against the rules, without a benchmark"),
     "chain": ("trainables.chain", "run one chain, without Ray"),

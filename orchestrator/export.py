@@ -34,6 +34,7 @@ from orchestrator.results.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from trainables.inference.description import Description
+    from trainables.learners.learner import Learner
     from trainables.records import SessionRecord
 
 MOVED = "inputs that have moved since the sweep"
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_output(options.out, force=options.force)  # before the imports: a wrong path fails at once
     folder = RunFolder.find(run, options.runs)
     from orchestrator.exporting.export import Overrides, export
+    from trainables.methods.registry import find_method, method_code
 
     overrides = Overrides(options.benchmark, options.backbone, options.store, options.trust_remote_code, options.method)
     model = export(
@@ -100,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         force=options.force,
         listener=_print_session,
     )
-    _print_summary(model, options.out, options.method)
+    code = method_code(options.method) if options.method else ""
+    _print_summary(model, options.out, find_method(model.method, code))
     return 0
 
 
@@ -118,12 +121,13 @@ def _print_session(record: "SessionRecord", sessions: int) -> None:
     print(f"session {record.index + 1}/{sessions}  {len(record.classes)} new classes  {result}")
 
 
-def _print_summary(model: "Description", out: Path, method: str) -> None:
+def _print_summary(model: "Description", out: Path, method: "type[Learner]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from datasets.utils.console import output_console
     from datasets.utils.text import printable
+    from trainables.inference.teaching_checks import cannot_forget, cannot_teach
 
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -138,12 +142,19 @@ def _print_summary(model: "Description", out: Path, method: str) -> None:
         ("heads", f"{', '.join(model.heads)} (default: {model.default_head})"),
         ("probabilities", _calibration_text(model)),
         ("none of these", _threshold_text(model, method)),
+        ("can be taught", _ability_text(cannot_teach(model, method))),
+        ("can forget", _ability_text(cannot_forget(model, method))),
         ("clip", f"{model.num_samples / model.sample_rate:g} s at {model.sample_rate} Hz"),
         ("size", f"{size / 1e6:.1f} MB"),
         ("folder", str(out)),
     ):
         table.add_row(key, escape(printable(value)))
     output_console().print(table)
+
+
+def _ability_text(reason: str) -> str:
+    """'yes', or 'no: joint trains again on every clip of the classes so far, ...'."""
+    return f"no: {reason}" if reason else "yes"
 
 
 def _training_text(model: "Description") -> str:
@@ -167,13 +178,11 @@ def _calibration_text(model: "Description") -> str:
     )
 
 
-def _threshold_text(model: "Description", method: str) -> str:
+def _threshold_text(model: "Description", method: "type[Learner]") -> str:
     """'score below 11.2: keeps 0.952 of 500 validation clips, rejects 0.610 of 480 of other classes'."""
     thresholds = model.thresholds
     if thresholds is None:
-        from trainables.methods.registry import find_method, method_code
-
-        if find_method(model.method, method_code(method) if method else "").transductive:
+        if method.transductive:
             return "never answered: scores of a transductive model depend on the batch"
         return "never answered: the benchmark has no validation clips of these classes"
     head = thresholds.heads[model.default_head]

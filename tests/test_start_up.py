@@ -24,6 +24,8 @@ WRONG_PATHS = {
     "compare": [NOWHERE],
     "export": [NOWHERE, "--out", "{out}"],
     "predict": [NOWHERE, "recording.wav"],
+    "teach": [NOWHERE, "--class", "cat", "cat.wav", "--in-place"],
+    "forget": [NOWHERE, "--class", "cat", "--in-place"],
     "stages": ["ls", NOWHERE],
     "check-method": [f"{NOWHERE}.py:MyLearner"],
     "chain": ["--config", f"{NOWHERE}.yaml", "--out", "{out}"],

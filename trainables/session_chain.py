@@ -1,6 +1,5 @@
 """A chain: a base session and incremental sessions, in order, with one learner. Imports no Ray."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from trainables.chain_config import ChainConfig
 from trainables.chain_inputs import code_digest, inputs_of, open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
+from trainables.learners.session_generator import session_generator
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.specs import upsampling
@@ -212,7 +212,7 @@ class Chain:
     def _run(self, learner: Learner, session: Session) -> None:
         """Learns the new classes of a session; forgets those that leave, if the method can."""
         if session.classes:
-            learner.learn(session, self._generator(session.index))
+            learner.learn(session, session_generator(self.config.seeds.initialisation, session.index))
         for clips in session.leaving if learner.forgets else ():
             learner.forget(clips)
 
@@ -376,11 +376,6 @@ class Chain:
         text = self._features.backbone.text
         assert text is not None
         return {"text": text.digest}
-
-    def _generator(self, index: int) -> torch.Generator:
-        """The random generator of one session, independent of the others: a session can be computed alone."""
-        digest = hashlib.sha256(f"initialisation {self.config.seeds.initialisation} session {index}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def _not_stored(classes: tuple[ClassClips, ...]) -> Iterator[np.ndarray]:

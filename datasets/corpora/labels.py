@@ -103,14 +103,14 @@ def _described(labels: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _spellings(found: Mapping[str, str], advice: str) -> Iterator[str]:
     classes: dict[str, list[str]] = {}
     for label in found:
-        classes.setdefault(_plain(label), []).append(label)
+        classes.setdefault(plain_label(label), []).append(label)
     for spellings in classes.values():
         if len(spellings) > 1:
             texts = ", ".join(found[label] for label in spellings)
             yield f"labels that look like spellings of one class: {texts}; {advice}"
 
 
-def _plain(label: str) -> str:
+def plain_label(label: str) -> str:
     """What all spellings of a label have in common."""
     if WHOLE.fullmatch(label):
         return str(int(float(label)))  # 7 and 007

@@ -1,10 +1,11 @@
 """Atomic writes and digests of files."""
 
+import ctypes
 import hashlib
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from datasets.utils.text import printable
 
 TEMPORARY_SUFFIX = ".aside"
 """Suffix of files that are being written."""
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 
 
 class Readable(Protocol):
@@ -46,6 +48,25 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that readers see all of it or none."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Exchanges two existing folders or files of one file system, in one step on Linux.
+
+    Elsewhere, and on file systems without this operation, in three: a process that is killed between them leaves
+    `second` under a temporary name.
+    """
+    with suppress(AttributeError):  # no such function in the C library
+        if ctypes.CDLL(None).renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0:
+            return
+    aside = first.parent / f"{first.name}.before"
+    second.rename(aside)
+    try:
+        first.rename(second)
+    except BaseException:
+        aside.rename(second)
+        raise
+    aside.rename(first)
 
 
 def file_digest(path: Path) -> str:

@@ -1,8 +1,6 @@
 """Exports a trial, after one of its sessions, to a folder that `trainables.inference` loads."""
 
-import shutil
 import tempfile
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,11 @@ from datasets.benchmark.protocol import AllClips, Protocol, Session, classes_pre
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.exporting.choice import choose_trial
 from orchestrator.exporting.inputs import find_benchmark, frontend_spec, verified_backbone
-from orchestrator.exporting.output_folder import KEEP, README, check_output
+from orchestrator.exporting.output_folder import KEEP, check_output
 from orchestrator.exporting.validation import ValidationClips, other_clips, validated_fields
 from orchestrator.results.run_folder import RunFolder
 from trainables.chain_config import ChainConfig
@@ -29,6 +26,8 @@ from trainables.inference.description import (
     Training,
 )
 from trainables.inference.exported_model import ExportedModel, load_model, save_model
+from trainables.inference.model_folder import README, written_folder
+from trainables.inference.readme import readme
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, recorded_code
 from trainables.networks.backbones.backbone import Backbone
@@ -39,10 +38,6 @@ from trainables.session_chain import Chain
 from trainables.store.layout import stage_file
 from trainables.store.stages import Stage, StageStore
 from trainables.store.state import State
-
-ONE_BATCH = (
-    "Transductive: the recordings of one command are classified as one batch, so a result depends on all of them."
-)
 
 Listener = Callable[[SessionRecord, int], None]
 
@@ -296,9 +291,13 @@ def _describe(
         num_samples=manifest.num_samples,
         loudness=manifest.settings.get("loudness") is True,
         precision=stage.depends_on["precision"],
-        backbone=backbone and _backbone_entry(record, backbone),
+        backbone=backbone and _backbone_entry(record, backbone, stage.depends_on.get("text")),
         benchmark=ExportedBenchmark(
-            name=manifest.name, fingerprint=manifest.fingerprint, corpus=manifest.corpus, settings=manifest.settings
+            name=manifest.name,
+            fingerprint=manifest.fingerprint,
+            corpus=manifest.corpus,
+            settings=manifest.settings,
+            class_names=record.class_names,
         ),
         protocol=trained.protocol.model_dump(mode="json"),
         protocol_hash=protocol_hash(
@@ -315,10 +314,11 @@ def _describe(
         stage=stage.address,
         files={},
         training=Training(clips=clips, of=len(available), all_clips=all_clips),
+        threads=stage.depends_on["threads"],
     )
 
 
-def _backbone_entry(record: TrialRecord, backbone: Backbone) -> ExportedBackbone:
+def _backbone_entry(record: TrialRecord, backbone: Backbone, text: str | None) -> ExportedBackbone:
     return ExportedBackbone(
         name=_portable_name(record.backbone),
         digest=backbone.digest,
@@ -326,6 +326,7 @@ def _backbone_entry(record: TrialRecord, backbone: Backbone) -> ExportedBackbone
         layer=record.layer,
         pool=record.pool,
         padding=record.padding,
+        text=text,
     )
 
 
@@ -348,45 +349,10 @@ def _write(
     validate: Callable[[ExportedModel], dict[str, Any]],
 ) -> Description:
     """Writes to a temporary folder, loads it from there to fit it to validation clips, and renames it to `out`."""
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
-    replaced = temporary.with_name(f"{temporary.name}.before")
-    temporary.mkdir()
-    try:
-        description = save_model(temporary, description, state, backbone)
-        model = load(temporary)
+    with written_folder(out, replace=True) as folder:
+        description = save_model(folder, description, state, backbone)
+        model = load(folder)
         description = description.model_copy(update=validate(model))
-        description.save(temporary)
-        (temporary / README).write_text(_readme(description, transductive=model.transductive), encoding="utf-8")
-        if out.exists():
-            out.rename(replaced)
-        temporary.rename(out)
-    finally:
-        if replaced.exists() and not out.exists():
-            replaced.rename(out)
-        for path in (temporary, replaced):
-            shutil.rmtree(path, ignore_errors=True)
+        description.save(folder)
+        (folder / README).write_text(readme(description, type(model.learner)), encoding="utf-8")
     return description
-
-
-def _readme(model: Description, *, transductive: bool) -> str:
-    seconds = model.num_samples / model.sample_rate
-    loudness = "normalised to -23 LUFS (EBU R128)" if model.loudness else "loudness as recorded"
-    training = model.training
-    batch = f"{ONE_BATCH}\n" if transductive else ""
-    learned = f"Learned from {training.clips} of {training.of} train clips.\n" if training else ""
-    return f"""\
-# {printable(model.trial)}
-
-Method `{model.method}`, heads {", ".join(model.heads)}; {len(model.classes)} classes after session {model.session}.
-Clips: {seconds:g} s at {model.sample_rate} Hz, {loudness}.
-{learned}{batch}
-```sh
-earshot predict DIR recording.wav --top 5
-earshot predict DIR recording.wav --windows --json
-```
-
-DIR is this folder. `model.json` lists the classes, the configuration and their origin; `parts/` contains what the
-method learned (safetensors){", `backbone/` the pretrained network (`transformers`)" if model.backbone else ""}.
-"""

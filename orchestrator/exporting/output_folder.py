@@ -5,8 +5,8 @@ from pathlib import Path
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.inference.description import FILE_NAME, Description
+from trainables.inference.model_folder import README
 
-README = "README.md"
 KEEP = 0.95  # of the validation clips: the usual operating point, "at a true positive rate of 95 %"
 
 

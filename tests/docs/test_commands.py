@@ -21,6 +21,7 @@ from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shard_writer import write_shard
 from orchestrator.__main__ import COMMANDS
 from orchestrator.cluster.session import start_ray
+from orchestrator.teach import main as teach
 from tests.support.chain_runs import seeds, write_run
 from tests.support.documented_commands import ROOT, Command, all_commands, commands_of
 from tests.support.published_layouts import fsdd, record
@@ -45,6 +46,7 @@ NOT_RUN = {
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
+MAKE = [f"orchestrator.{name}" for name in ("prepare", "export", "teach", "forget")]
 CLASSES = 55
 SHORT = Protocol(base=2, way=2, shot=3, sessions=3)
 
@@ -141,6 +143,14 @@ def sandbox(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for name in ("ls100", "nsynth", "fsc89"):
         shutil.copytree(shared / "published" / name, here / "lists" / name)
     export(["RUN", "--out", str(here / "models" / "mine")], here)
+    export(["RUN", "simplecil", "--out", str(here / "models" / "field")], here)
+    for number, name in enumerate(("cats", "dogs", "owls")):
+        (here / name).mkdir()
+        for take in range(1, 4):
+            noise = np.random.default_rng(10 * number + take).uniform(-0.1, 0.1, 8_000)
+            soundfile.write(here / name / f"{take}.wav", noise, 16_000)
+    pets = ["--class", "cat", str(here / "cats"), "--class", "dog", str(here / "dogs")]
+    assert teach([str(here / "models" / "field"), *pets, "--out", str(here / "models" / "pets")]) == 0
     space = re.findall(r"```yaml\n(methods:.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.DOTALL)
     (here / "space.yaml").write_text(space[0])
     protocol = "{name: free, base: 2, way: 2, sessions: 3, shot: 3}"
@@ -173,7 +183,7 @@ def test_commands_run(command: Command, sandbox: Path, monkeypatch: pytest.Monke
     assert module is not None
     if module == "orchestrator.sweep":
         arguments = [*arguments, "--dry-run"]
-    if module in ("orchestrator.prepare", "orchestrator.export"):  # other commands read what is in its place
+    if module in MAKE and "--out" in arguments:  # other commands read what is in its place
         arguments[arguments.index("--out") + 1] = f"made/{RUN_HERE.index(command)}"
     status = importlib.import_module(module).main(arguments)
     assert status == (1 if "--fail-on" in arguments and "ls100-published" in arguments else 0)

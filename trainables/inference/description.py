@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,18 +11,19 @@ from datasets.benchmark.protocol_hash import PATTERN
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
+from trainables.inference.history import Digest, HistoryEntry
 from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
 from trainables.records import MethodCode, SeedTriple
 
-SCHEMA_VERSION: Literal[3] = 3  # 1: without calibration and training; 2: without protocol hash and thresholds
+SCHEMA_VERSION: Literal[4] = 4
+"""1: without calibration and training; 2: without protocol hash and thresholds; 3: without history, threads and the
+names of the benchmark's classes."""
 CALIBRATION_BINS = 15  # as in Guo et al. 2017
 FILE_NAME = "model.json"
 BACKBONE_FILES = ("backbone/config.json", "backbone/model.safetensors")
 PART_FILE = re.compile(r"parts/([A-Za-z0-9][A-Za-z0-9_.-]*)\.safetensors", re.ASCII)
 EXPORT_AGAIN = "export it again"
 MAX_JSON = 64 << 20  # bytes of a JSON file: the largest, with a million exemplars, has a tenth of it
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Frozen(BaseModel):
@@ -49,6 +50,8 @@ class ExportedBackbone(_Frozen):
         digest: see `Backbone.digest`.
         family: its file in `trainables.networks.backbones`.
         layer, pool, padding: see `BackboneSpec`.
+        text: SHA-256 of the text tower, which is not in the folder; None for methods that do not use one, and in an
+            export of an earlier schema version.
     """
 
     name: str
@@ -57,15 +60,21 @@ class ExportedBackbone(_Frozen):
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")
     pool: Pool | None = Field(None, exclude_if=lambda pool: pool is None)
     padding: Padding = Field("model", exclude_if=lambda padding: padding == "model")
+    text: Digest | None = Field(None, exclude_if=lambda text: text is None)
 
 
 class ExportedBenchmark(_Frozen):
-    """The benchmark that the chain was trained on, and how its clips were made."""
+    """The benchmark that the chain was trained on, and how its clips were made.
+
+    Attributes:
+        class_names: of all its classes, by label; empty in an export of an earlier schema version.
+    """
 
     name: str
     fingerprint: str
     corpus: str
     settings: dict[str, Any]
+    class_names: tuple[str, ...] = ()
 
 
 class HeadCalibration(_Frozen):
@@ -157,10 +166,13 @@ class Description(_Frozen):
         classes: in the order of the columns of scores.
         frontend: of an AST, or of a method without backbone; another backbone has its own.
         loudness: whether recordings were normalised to -23 LUFS.
+        stage: None in a model that no chain of a run has trained.
         files: SHA-256 by path.
+        threads: CPU threads that the chain was computed with; they affect rounding.
+        history: what was taught and forgotten since the export, in order.
     """
 
-    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3, 4] = SCHEMA_VERSION
     method: str
     method_code: MethodCode | None = Field(None, exclude_if=lambda code: code is None)
     version: int
@@ -183,11 +195,13 @@ class Description(_Frozen):
     configuration: str
     session: int = Field(ge=0)
     planned_sessions: int = Field(ge=1)
-    stage: Digest
+    stage: Digest | None
     files: dict[str, Digest]
     calibration: Calibration | None = None
     training: Training | None = None
     thresholds: Thresholds | None = None
+    threads: int = Field(1, ge=1, le=1024)
+    history: tuple[HistoryEntry, ...] = ()
 
     @model_validator(mode="after")
     def _check_consistency(self) -> "Description":

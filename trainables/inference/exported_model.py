@@ -13,7 +13,9 @@ that are larger than this machine's memory are rejected by their headers, before
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from datasets.benchmark.protocol import ClassClips, Session
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line, printable
 from datasets.utils.validation import validated
@@ -37,10 +40,11 @@ from trainables.inference.description import (
 from trainables.inference.tensor_sizes import check_sizes
 from trainables.learners.features import BATCH, Features
 from trainables.learners.learner import Learner
+from trainables.learners.session_generator import session_generator
 from trainables.learners.transductive_learner import TransductiveLearner
 from trainables.methods.registry import find_method, recorded_code
 from trainables.networks.backbones.backbone import Backbone, WaveTransform
-from trainables.networks.backbones.registry import family_names, find_family
+from trainables.networks.backbones.registry import family_names, find_family, load_backbone
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.records import MethodCode
@@ -49,22 +53,23 @@ from trainables.store.state import State
 
 
 class ExportedModel:
-    """A learner that scores waveforms.
+    """A learner that scores waveforms, and can learn more classes.
 
     Attributes:
-        description: origin and requirements of the model.
+        description: origin and requirements of the model; `trainables.inference.teaching` replaces it.
+        learner: of the method.
     """
 
-    def __init__(self, description: Description, learner: Learner, clips: "_BatchClips", cache: "_BatchCache") -> None:
+    def __init__(self, description: Description, learner: Learner, clips: "BatchClips", cache: "BatchCache") -> None:
         self.description = description
-        self._learner = learner
+        self.learner = learner
         self._clips = clips
         self._cache = cache
 
     @property
     def transductive(self) -> bool:
         """Whether scores of a clip depend on the other clips of its batch."""
-        return self._learner.transductive
+        return self.learner.transductive
 
     def score(self, waves: np.ndarray) -> dict[str, Tensor]:
         """Scores clips with every head. A transductive method sees them as one batch.
@@ -83,7 +88,7 @@ class ExportedModel:
         batches: dict[str, list[Tensor]] = {head: [] for head in self.description.heads}
         with torch.inference_mode():
             for positions in self._batches(waves):
-                for head, scores in self._learner.score(positions).items():
+                for head, scores in self.learner.score(positions).items():
                     batches[head].append(scores.float().cpu())
         return _checked({head: torch.cat(scores) for head, scores in batches.items()})
 
@@ -93,9 +98,9 @@ class ExportedModel:
         Args:
             waves: as of `score`.
         """
-        assert isinstance(self._learner, TransductiveLearner), "others score each clip alone"
+        assert isinstance(self.learner, TransductiveLearner), "others score each clip alone"
         with torch.inference_mode():
-            return torch.cat([self._learner.embed(positions).float().cpu() for positions in self._batches(waves)])
+            return torch.cat([self.learner.embed(positions).float().cpu() for positions in self._batches(waves)])
 
     def score_embeddings(self, embeddings: Tensor) -> dict[str, Tensor]:
         """Scores of the clips of one batch from their embeddings, as `score`; of a transductive method.
@@ -106,9 +111,9 @@ class ExportedModel:
         Raises:
             EarshotError: a score is not finite.
         """
-        assert isinstance(self._learner, TransductiveLearner), "others score each clip alone"
+        assert isinstance(self.learner, TransductiveLearner), "others score each clip alone"
         with torch.inference_mode():
-            scores = self._learner.score_batch(embeddings.to(self._learner.features.device))
+            scores = self.learner.score_batch(embeddings.to(self.learner.features.device))
         return _checked({head: values.float().cpu() for head, values in scores.items()})
 
     def score_parts(self, parts: Iterable[np.ndarray]) -> dict[str, Tensor]:
@@ -121,6 +126,51 @@ class ExportedModel:
             return self.score_embeddings(torch.cat([self.embed(part) for part in parts]))
         scores = [self.score(part) for part in parts]
         return {head: torch.cat([part[head] for part in scores]) for head in self.description.heads}
+
+    def learn(self, index: int, classes: Mapping[int, tuple[str, np.ndarray]]) -> None:
+        """Learns new classes, as a chain does in a session. After an error the learner is as before.
+
+        Args:
+            index: of the session.
+            classes: name and support clips, `[clips, num_samples]`, by label.
+
+        Raises:
+            EarshotError: the training diverges, or the learner's state does not fit its method.
+        """
+        self._cache.clear()
+        self._clips.class_names = {label: name for label, (name, _) in classes.items()}
+        positions = iter(self._clips.replace(np.concatenate([waves for _, waves in classes.values()])))
+        support = {label: tuple(next(positions) for _ in waves) for label, (_, waves) in classes.items()}
+        new = tuple(ClassClips(label, clips, clips, (), ()) for label, clips in support.items())
+        with self._changes():
+            self.learner.learn(Session(index, new), session_generator(self.description.seeds.initialisation, index))
+
+    def forget(self, label: int) -> None:
+        """Removes a class exactly, from the statistics alone. After an error the learner is as before.
+
+        Raises:
+            EarshotError: the method cannot, or needs the clips of the class, which a model does not have.
+        """
+        self._cache.clear()
+        with self._changes():
+            self.learner.forget(ClassClips(label, (NOT_KEPT,), (), (), ()))
+
+    @contextmanager
+    def _changes(self) -> Iterator[None]:
+        """Changes of the learner, with the threads of its chain; an error undoes them."""
+        threads, before = torch.get_num_threads(), self.learner.state() if self.learner.classes else None
+        torch.set_num_threads(self.description.threads)
+        try:
+            yield
+        except BaseException as error:
+            if before is not None:
+                self.learner.load(before)
+            if not isinstance(error, Exception) or isinstance(error, EarshotError):
+                raise
+            reason = printable(one_line(f"{type(error).__name__}: {error}")[:200])  # of an untrusted state
+            raise EarshotError(f"{FILE_NAME}: does not fit {self.learner.name} ({reason}); {EXPORT_AGAIN}") from None
+        finally:
+            torch.set_num_threads(threads)
 
     def _batches(self, waves: np.ndarray) -> Iterator[tuple[int, ...]]:
         """Positions of the clips, `BATCH` at a time, whose waveforms replace those of the batch before."""
@@ -140,14 +190,14 @@ def _checked(scores_by_head: dict[str, Tensor]) -> dict[str, Tensor]:
     return scores_by_head
 
 
-def save_model(folder: Path, description: Description, state: State, backbone: Backbone | None) -> Description:
+def save_model(folder: Path, description: Description, state: State, backbone: Backbone | Path | None) -> Description:
     """Writes an export into an empty folder.
 
     Args:
         folder: an existing folder.
         description: its `files` are filled in here.
         state: of the learner.
-        backbone: the pretrained network, if the method uses one.
+        backbone: the pretrained network, if the method uses one, or the folder of an export that has it.
 
     Returns:
         The description as written.
@@ -155,8 +205,12 @@ def save_model(folder: Path, description: Description, state: State, backbone: B
     files = {}
     if backbone is not None:
         (folder / "backbone").mkdir()
-        backbone.save_config(folder / "backbone")
-        (folder / BACKBONE_FILES[1]).write_bytes(_tensor_bytes(backbone.saved_state()))
+        if isinstance(backbone, Path):
+            for name in BACKBONE_FILES:
+                shutil.copyfile(backbone / name, folder / name)
+        else:
+            backbone.save_config(folder / "backbone")
+            (folder / BACKBONE_FILES[1]).write_bytes(_tensor_bytes(backbone.saved_state()))
         files = {name: _digest((folder / name).read_bytes()) for name in BACKBONE_FILES}
     (folder / "parts").mkdir()
     for part, tensors in state.parts.items():
@@ -183,7 +237,8 @@ def load_model(
         folder: written by `save_model`.
         device: where networks run.
         code: of the backbone: the function of a network of the user's own, or the name of a model with code of its
-            own. Code that an export names is never run.
+            own, or with a text tower for a method that learns from the names of classes. Code that an export names is
+            never run.
         trust_remote_code: the revision of the latter.
         method: code of the method, if it is not one of Earshot.
 
@@ -199,7 +254,7 @@ def load_model(
     settings = validated(learner_type.Settings, description.settings, f"{shown}: settings")
     check_sizes(folder, description.files)
     contents = {name: _verified(folder, name, digest) for name, digest in description.files.items()}
-    clips, cache = _BatchClips(description.sample_rate), _BatchCache()
+    clips, cache = BatchClips(description.sample_rate), BatchCache()
     try:
         clip_format = ClipFormat(description.sample_rate, description.num_samples)
         entry, spec = description.backbone, description.frontend
@@ -208,6 +263,8 @@ def load_model(
         frontend = (
             backbone.frontend if backbone else FrontEnd(spec, clip_format.sample_rate, clip_format.num_samples, device)
         )
+        if backbone and entry and code and "text" in learner_type.capabilities(settings):
+            _add_text_tower(backbone, entry, BackboneSpec(code), clip_format)
         learner = learner_type(settings, Features(clips, frontend, backbone, cache, device, description.precision))
         parts = {match[1]: load_tensors(contents[name]) for name in contents if (match := PART_FILE.fullmatch(name))}
         learner.load(State(parts, description.notes))
@@ -244,14 +301,18 @@ def _check_method(description: Description, method: type[Learner], shown: str) -
         raise EarshotError(f"{shown}: files: expected {' and '.join(BACKBONE_FILES)} with a backbone; {EXPORT_AGAIN}")
 
 
-class _BatchClips:
+NOT_KEPT = -1
+"""Position of a clip that a learner has learned from and that no file has."""
+
+
+class BatchClips:
     """The clips of one batch. Positions are never reused, so cached features cannot leak between batches."""
 
     fingerprint = ""  # nothing is stored beyond a batch
-    class_names = ()  # only training reads them
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
+        self.class_names: Mapping[int, str] = {}  # only learning reads them
         self._waves: np.ndarray = np.empty((0, 0), np.float32)
         self._first = 0
 
@@ -262,12 +323,21 @@ class _BatchClips:
         return tuple(range(self._first, self._first + len(waves)))
 
     def audio(self, positions: Sequence[int]) -> np.ndarray:
-        """`[clips, samples]`."""
+        """`[clips, samples]`.
+
+        Raises:
+            EarshotError: a clip is not kept.
+        """
+        if NOT_KEPT in positions:
+            raise EarshotError(
+                "cannot be forgotten exactly: its statistics are merged with those of other classes, and its "
+                "clips are not in the model; run the chain without the class"
+            )
         rows: np.ndarray = self._waves[[position - self._first for position in positions]]
         return rows
 
 
-class _BatchCache(ArrayStore):
+class BatchCache(ArrayStore):
     """Caches network outputs within a batch: EDE requests the shared features once for every part."""
 
     def __init__(self) -> None:
@@ -303,6 +373,27 @@ def _backbone(
     )
     restored.digest = entry.digest  # of the whole position grid, which the export of an AST has cut
     return restored.eval().requires_grad_(False)  # as in a chain: PyTorch multiplies matrices that train in another way
+
+
+def _add_text_tower(backbone: Backbone, entry: ExportedBackbone, spec: BackboneSpec, clips: ClipFormat) -> None:
+    """Gives a restored backbone the text tower of the pretrained one, which exports do not have.
+
+    Raises:
+        EarshotError: the pretrained backbone cannot be loaded, has no text tower, or is another one.
+    """
+    pretrained = load_backbone(spec, clips)
+    if pretrained.text is None:
+        raise EarshotError(f"--backbone {printable(spec.name)}: has no text tower with the files of its tokenizer")
+    for what, expected, found in (
+        ("weights", entry.digest, pretrained.digest),
+        ("text tower", entry.text or pretrained.text.digest, pretrained.text.digest),
+    ):
+        if expected != found:
+            raise EarshotError(
+                f"--backbone {printable(spec.name)}: not the {what} that the model was trained with (expected "
+                f"{expected[:12]}..., found {found[:12]}...); give {printable(entry.name)}"
+            )
+    backbone.text = pretrained.text
 
 
 def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:

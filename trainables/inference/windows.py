@@ -58,7 +58,13 @@ class Recording:
         for row, start in enumerate(starts):
             part = self.samples[start : start + num_samples]
             windows[row, : len(part)] = part
-        return np.rint(scaled(windows, self.gain) * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
+        return stored_samples(scaled(windows, self.gain))
+
+
+def stored_samples(samples: np.ndarray) -> np.ndarray:
+    """Samples as a benchmark stores them: rounded to 16 bits, as float32 in [-1, 1)."""
+    rounded: np.ndarray = np.rint(samples * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
+    return rounded
 
 
 def read(path: Path, rate: int, *, loudness: bool) -> Recording:

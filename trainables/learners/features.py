@@ -13,7 +13,7 @@ computed from the waveforms, batch by batch, and not stored (docs/performance.md
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,8 +44,8 @@ class Clips(Protocol):
         """SHA-256 hex of the clips' contents."""
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the benchmark, indexed by label; empty for a recording to be classified. Untrusted text."""
+    def class_names(self) -> Sequence[str] | Mapping[int, str]:
+        """By label: of the benchmark, or of the classes to be learned. Untrusted text."""
 
     def audio(self, positions: Sequence[int]) -> np.ndarray:
         """`[clips, samples]`, float32 in [-1, 1]."""

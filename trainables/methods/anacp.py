@@ -14,7 +14,6 @@ summaries: in particular the exponent of S. Different from it: lambda and the sh
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from pydantic import Field
@@ -92,10 +91,13 @@ class AnaCP(ClosedForm):
 
     def forget(self, clips: ClassClips) -> None:
         column = self.classes.index(clips.label)
-        embeddings = self.features.pooled(clips.support)
-        self.moments.remove(clips.label, lambda: embeddings)
+        self.moments.remove(clips.label, lambda: self.features.pooled(clips.support))
         for index, ridge in enumerate(self.ridges):
-            ridge.remove(column, partial(self._lookup(embeddings, index), torch.arange(len(embeddings))))
+
+            def expanded(name: str = f"head-{index}") -> Tensor:
+                return self._random(self.features.pooled(clips.support), name)
+
+            ridge.remove(column, expanded)
         del self.classes[column]
         self._solve()
 

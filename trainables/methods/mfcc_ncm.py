@@ -40,6 +40,8 @@ class MfccNcm(Learner):
     Attributes:
         means: mean of each class, not standardised: `[classes, 2 coefficients]`.
         moments: of the support clips of all sessions so far.
+        own: moments of the support clips of each class, by label, with which it is forgotten; none of classes in
+            states of earlier releases.
     """
 
     name = "mfcc-ncm"
@@ -56,6 +58,7 @@ class MfccNcm(Learner):
     def __init__(self, settings: MfccNcmSettings, features: Features) -> None:
         super().__init__(settings, features)
         self.means = torch.empty(0)
+        self.own: dict[int, RunningMoments] = {}
         count, rate = settings.coefficients, features.clips.sample_rate
         self._description = f"mfcc {count}", partial(mfcc_statistics, sample_rate=rate, count=count)
 
@@ -69,11 +72,14 @@ class MfccNcm(Learner):
         means = class_means(described, session.support_labels, session.labels)
         self.moments = self.moments.merge(moments) if self.classes else moments
         self.means = torch.cat([self.means, means]) if self.classes else means
+        parts = described.split([len(clips.support) for clips in session.classes])
+        self.own |= {label: RunningMoments.of(part) for label, part in zip(session.labels, parts, strict=True)}
         self.classes += session.labels
 
     def forget(self, clips: ClassClips) -> None:
         column = self.classes.index(clips.label)
-        self.moments = self.moments.remove(RunningMoments.of(self._describe(clips.support)))
+        own = self.own.pop(clips.label, None) or RunningMoments.of(self._describe(clips.support))
+        self.moments = self.moments.remove(own)
         self.means = torch.cat([self.means[:column], self.means[column + 1 :]])
         del self.classes[column]
 
@@ -83,16 +89,27 @@ class MfccNcm(Learner):
 
     def state(self) -> State:
         parts = {"means": {"means": self.means}, "moments": self.moments.tensors()}
+        if self.own:
+            tensors = [moments.tensors() for moments in self.own.values()]
+            parts["own"] = {key: torch.stack([one[key] for one in tensors]) for key in tensors[0]}
+            parts["own"]["labels"] = torch.tensor(list(self.own))
         return State(parts, {"classes": list(self.classes)})
 
     def load(self, state: State) -> None:
         self.means = state.parts["means"]["means"]
         self.moments = RunningMoments(**state.parts["moments"])
         self.classes = list(state.notes["classes"])
+        own = dict(state.parts.get("own", {}))
+        labels = own.pop("labels").tolist() if own else []
+        self.own = {
+            label: RunningMoments(**{key: values[row] for key, values in own.items()})
+            for row, label in enumerate(labels)
+        }
 
     def parameter_counts(self) -> tuple[int, int]:
         count = self.means.numel() + sum(values.numel() for values in self.moments.tensors().values())
-        return count, count
+        own = sum(values.numel() for moments in self.own.values() for values in moments.tensors().values())
+        return count + own, count
 
     def _describe(self, positions: tuple[int, ...]) -> Tensor:
         kind, compute = self._description

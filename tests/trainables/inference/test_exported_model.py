@@ -129,7 +129,7 @@ def test_no_name_leads_out_of_the_folder(exported: Callable[[Path], Path], tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 4}, "schema_version: expected at most 3, found 4"),
+        ({"schema_version": 5}, "schema_version: expected at most 4, found 5"),
         ({"schema_version": "1"}, "schema_version"),
         ({"calibration": {"clips": 1, "bins": 15, "heads": {}}}, "calibration: expected the heads prototype"),
         (
