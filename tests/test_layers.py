@@ -50,6 +50,7 @@ ALLOWED = {
     "search_spaces": ["trainables", "datasets"],
     "orchestrator.results": ["trainables", "datasets"],
     "orchestrator.statistics": ["orchestrator.results", "trainables", "datasets"],
+    "orchestrator.publishing": ["orchestrator.statistics", "orchestrator.results", "trainables", "datasets"],
     "orchestrator.reporting.html": [
         "orchestrator.reporting",
         "orchestrator.statistics",
@@ -58,6 +59,7 @@ ALLOWED = {
     ],
     "orchestrator.reporting": [
         "orchestrator.reporting.html",
+        "orchestrator.publishing",
         "orchestrator.statistics",
         "orchestrator.results",
         "trainables",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from datasets.utils.csv_table import csv_bytes
 from datasets.utils.files import write_files
+from orchestrator.publishing.results_file import RESULTS, TABLE, results_csv
+from orchestrator.publishing.run_results import results_of
 from orchestrator.reporting import tables
 from orchestrator.reporting.facts import choices_of, formulae, what_ran
 from orchestrator.reporting.html import page
@@ -63,8 +65,11 @@ def write_report(
     grids = {name: tables.with_protocol(run, grid) for name, grid in grids.items()}
     images = {f"{name}.{form}": render(figure, form) for name, figure in figures.items() for form in formats}
     rows = tables.method_rows(run, estimates)
+    results = results_of(run, estimates)
     files = {
         **{f"{name}.csv": csv_bytes(grid.header, grid.rows) for name, grid in grids.items()},
+        RESULTS: results.json_bytes(),
+        TABLE: results_csv(results),
         "methods.tex": latex(run, rows).encode(),
         "methods.md": methods_markdown(run, rows).encode(),
         "tables.xlsx": xlsx(_sheets(run, grids), _read_me(run)),
