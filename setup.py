@@ -12,6 +12,6 @@ setup(
         "earshot.datasets.corpora": ["presets/*.yaml"],
         "earshot.trainables": ["weights/*/*"],
         "earshot.orchestrator.publishing": ["*.json"],
-        "earshot.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js"],
+        "earshot.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js", "leaderboard.html.j2"],
     },
 )

@@ -53,6 +53,7 @@ ALLOWED = {
     "orchestrator.publishing": ["orchestrator.statistics", "orchestrator.results", "trainables", "datasets"],
     "orchestrator.reporting.html": [
         "orchestrator.reporting",
+        "orchestrator.publishing",
         "orchestrator.statistics",
         "orchestrator.results",
         "datasets",

@@ -50,6 +50,7 @@ class ProtocolFacts(Part):
     fingerprint: str = Field(description="of the benchmark: its clips, class names, splits and how they were made")
     corpus: str | None = Field(None, description="that the benchmark was prepared from")
     classes: int = Field(description="number of classes of the benchmark")
+    base: int | None = Field(None, description="classes of the base session; null if no chain has finished it")
     sessions: int = Field(description="sessions of a complete chain")
     rules: dict[str, Any] = Field(description="the fields of the protocol: base, way, shot, ...")
 

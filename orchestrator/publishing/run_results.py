@@ -95,8 +95,11 @@ def _software(made: Mapping[str, Any]) -> Software:
 def _protocols(run: Run) -> tuple[ProtocolFacts, ...]:
     """One entry per protocol hash; of runs without hashes, the first record stands for all."""
     first: dict[str, TrialRecord] = {}
+    base: dict[str, int] = {}
     for name, record in sorted(run.trials.items()):
         first.setdefault(run.protocols[name], record)
+        if record.sessions:
+            base[run.protocols[name]] = len(record.sessions[0].classes)
     return tuple(
         ProtocolFacts(
             hash=protocol,
@@ -104,6 +107,7 @@ def _protocols(run: Run) -> tuple[ProtocolFacts, ...]:
             fingerprint=record.benchmark_fingerprint,
             corpus=record.corpus,
             classes=len(record.class_names),
+            base=base.get(protocol),
             sessions=record.planned_sessions,
             rules=record.protocol,
         )
