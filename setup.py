@@ -11,7 +11,7 @@ setup(
         "earshot.search_spaces": ["*.yaml"],
         "earshot.datasets.corpora": ["presets/*.yaml"],
         "earshot.trainables": ["weights/*/*"],
-        "earshot.orchestrator.publishing": ["*.json"],
+        "earshot.orchestrator.publishing": ["*.json", "*.yaml"],
         "earshot.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js", "leaderboard.html.j2"],
     },
 )

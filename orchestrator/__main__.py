@@ -28,6 +28,7 @@ COMMANDS = {
     "runs": ("orchestrator.runs", "list the runs, the latest first"),
     "report": ("orchestrator.report", "write a page, tables and figures of runs"),
     "compare": ("orchestrator.compare", "test differences between methods or runs for significance"),
+    "cite": ("orchestrator.cite", "print whom to cite for runs, as text or BibTeX"),
     "leaderboard": ("orchestrator.leaderboard", "add runs to a leaderboard of many people, show and check it"),
     "export": ("orchestrator.export", "export a trained chain to a folder"),
     "predict": ("orchestrator.predict", "classify recordings with an exported chain"),

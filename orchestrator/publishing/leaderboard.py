@@ -166,8 +166,13 @@ def add_rows(place: Location, rows: Sequence[Row]) -> tuple[list[Row], int]:
                 f"{found[0].reason}; nothing was written"
             )
         if added:
-            place.write("".join(f"{row.line()}\n" for row in after).encode())
+            place.write(contents(after))
     return added, len(rows) - len(added)
+
+
+def contents(rows: Sequence[Row]) -> bytes:
+    """The file that has these rows."""
+    return "".join(f"{row.line()}\n" for row in sorted(rows, key=_order)).encode()
 
 
 def _content(place: Location) -> bytes:
