@@ -66,7 +66,7 @@ ALLOWED = {
         "trainables",
         "datasets",
     ],
-    "orchestrator.exporting": ["orchestrator.results", "trainables", "datasets"],
+    "orchestrator.exporting": ["orchestrator.publishing", "orchestrator.results", "trainables", "datasets"],
     "orchestrator.cluster": ["trainables", "datasets"],
     "orchestrator.preparation": ["orchestrator.cluster", "datasets"],
     "orchestrator.auditing": ["orchestrator.reporting", "orchestrator.cluster", "datasets"],

@@ -17,7 +17,8 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.exporting.choice import choose_trial
 from orchestrator.exporting.inputs import find_benchmark, frontend_spec, verified_backbone
-from orchestrator.exporting.output_folder import KEEP, README, check_output
+from orchestrator.exporting.model_card import card_files, check_hub_dataset, measured
+from orchestrator.exporting.output_folder import KEEP, check_output
 from orchestrator.exporting.validation import ValidationClips, other_clips, validated_fields
 from orchestrator.results.run_folder import RunFolder
 from trainables.chain_config import ChainConfig
@@ -95,6 +96,7 @@ def export(
     device: str = "cpu",
     force: bool = False,
     listener: Listener | None = None,
+    hub_dataset: str | None = None,
 ) -> Description:
     """Exports a trial.
 
@@ -110,12 +112,14 @@ def export(
         device: where networks run, to train and to score validation clips.
         force: replace an existing export.
         listener: called with the record of each session that `train_on_all` has trained.
+        hub_dataset: `owner/name` of the benchmark on the Hugging Face hub, for the model card.
 
     Raises:
         EarshotError: there is no such trial or session, an input is missing, or `out` contains other files.
     """
     overrides = overrides or Overrides()
     check_output(out, force=force)
+    check_hub_dataset(hub_dataset)
     record = TrialRecord.load(folder.trial(choose_trial(folder, trial, seed)))
     number = _session_number(record, session)
     store = Location.of(overrides.store or folder.store)
@@ -136,7 +140,11 @@ def export(
         shards, [entry.label for entry in description.classes], validation_clips, len(trained.validation)
     )
     clips = ValidationClips(shards, trained.validation, others)
-    return _write(out, description, trained.state, backbone, lambda model: validated_fields(model, clips, keep), device)
+    results = None if train_on_all else measured(record, folder.trial(record.trial), number)
+    return _write(
+        out, description, trained.state, backbone, lambda model: validated_fields(model, clips, keep), device,
+        lambda model: card_files(model, _readme(model), results, hub_dataset),
+    )  # fmt: skip
 
 
 def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:
@@ -331,6 +339,7 @@ def _write(
     backbone: Backbone | None,
     validate: Callable[[ExportedModel], dict[str, Any]],
     device: str,
+    card: Callable[[Description], dict[str, bytes]],
 ) -> Description:
     """Writes to a temporary folder, loads it from there to fit it to validation clips, and renames it to `out`."""
     out = out.absolute()
@@ -343,7 +352,9 @@ def _write(
         model = load_model(temporary, pick_device(device), *_code_of(backbone))
         description = description.model_copy(update=validate(model))
         description.save(temporary)
-        (temporary / README).write_text(_readme(description), encoding="utf-8")
+        for name, content in card(description).items():
+            (temporary / name).parent.mkdir(exist_ok=True)
+            (temporary / name).write_bytes(content)
         if out.exists():
             out.rename(replaced)
         temporary.rename(out)
