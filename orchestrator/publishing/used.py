@@ -14,12 +14,13 @@ from orchestrator.results.run import Run
 from trainables.records import TrialRecord
 
 
-def used_by(run: Run, corpora: Sequence[str] = ()) -> list[Cited]:
+def used_by(run: Run, corpora: Sequence[str] = (), *, read_benchmark: bool = True) -> list[Cited]:
     """What a run has to cite.
 
     Args:
         run: the run.
         corpora: names of corpora or presets, in place of what the benchmark says of its own.
+        read_benchmark: whether to look for presets and parts of a mix in the benchmark, which may be on a network.
     """
     found = [Cited("Earshot", (EARSHOT,)), *(of_method(portable_name(name)) for name in run.methods)]
     found += dict.fromkeys(
@@ -29,7 +30,7 @@ def used_by(run: Run, corpora: Sequence[str] = ()) -> list[Cited]:
     )
     by_benchmark = {record.benchmark_fingerprint: record for _, record in sorted(run.trials.items())}
     for record in by_benchmark.values():
-        names = dict.fromkeys(corpora or _corpora(run, record))
+        names = dict.fromkeys(corpora or (_corpora(run, record) if read_benchmark else (record.corpus,)))
         found += [of_corpus(record.benchmark, name) for name in names]
     return found
 

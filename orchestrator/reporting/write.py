@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from datasets.utils.csv_table import csv_bytes
 from datasets.utils.files import write_files
 from orchestrator.publishing.results_file import RESULTS, TABLE, results_csv
+from orchestrator.publishing.ro_crate import METADATA, ro_crate
 from orchestrator.publishing.run_results import results_of
+from orchestrator.publishing.used import used_by
 from orchestrator.reporting import tables
 from orchestrator.reporting.facts import choices_of, formulae, what_ran
 from orchestrator.reporting.html import page
@@ -77,11 +80,18 @@ def write_report(
         "report.md": markdown_report(run, estimates, {name: f"{name}.{formats[0]}" for name in figures}).encode(),
         "report.html": page(run, estimates).encode(),
     }
+    files[METADATA] = ro_crate(results, used_by(run, read_benchmark=False), files, _day(run))
     write_files(folder, files, advice="name another with --out")
     html, report, summary, sessions = (
         folder / name for name in ("report.html", "report.md", "summary.csv", "sessions.csv")
     )
     return ReportPaths(html, report, summary, sessions, tuple(folder / name for name in images))
+
+
+def _day(run: Run) -> str:
+    """The day on which the last record of a trial was written, ISO 8601."""
+    written = max((folder / "trial.json").stat().st_mtime for folder in run.folders.values())
+    return datetime.fromtimestamp(written, UTC).date().isoformat()
 
 
 def _grids(run: Run, estimates: Estimates) -> dict[str, Grid]:

@@ -144,7 +144,16 @@ def test_the_same_run_gives_the_same_files(two_methods: Path, written: ReportPat
     names = {path.name for path in written.report.parent.iterdir()}
     assert names == {path.name for path in again.report.parent.iterdir()}
     grids = {f"{name}.csv" for name in ("methods", "summary", "sessions", "classes", "confusion", "mistakes")}
-    others = {"results.json", "results.csv", "report.md", "report.html", "methods.md", "methods.tex", "tables.xlsx"}
+    others = {
+        "results.json",
+        "results.csv",
+        "ro-crate-metadata.json",
+        "report.md",
+        "report.html",
+        "methods.md",
+        "methods.tex",
+        "tables.xlsx",
+    }
     assert names == grids | others | {path.name for path in written.figures}
     for name in names - {"report.html"}:
         assert (written.report.parent / name).read_bytes() == (again.report.parent / name).read_bytes(), name
