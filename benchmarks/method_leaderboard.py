@@ -10,13 +10,15 @@ those of the encoder of `resemblyzer_encoder.py` where that is not installed; ta
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.method_results import FILE, MethodTable, Result
 from benchmarks.table_chains import FIRST, NAMES, Unit, default_shared, prepare_corpora
 from datasets.benchmark.chain_digests import class_order_digest
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
+from datasets.utils.errors import EarshotError
 from orchestrator.publishing.leaderboard import check, contents, parse
 from orchestrator.publishing.leaderboard_row import Row, RowChain, with_intervals
 from orchestrator.publishing.portable import portable_name
@@ -127,7 +129,8 @@ def _fraction(percent: float) -> float:
     return round(percent / 100, 4)
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.method_leaderboard`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.method_leaderboard",
@@ -136,16 +139,12 @@ def main() -> int:
     )
     parser.add_argument("--shared", type=Path, default=default_shared(), help="folder of the corpora")
     parser.add_argument("--out", type=Path, required=True, help=f"folder of {', '.join(NAMES)}")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     out = options.out.resolve()
-    try:
-        prepare_corpora(options.shared, out, list(NAMES))
-        made = rows(MethodTable.load(), out)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
-    content = contents(made)
-    for problem in check(parse(content)[0]):
+    prepare_corpora(options.shared, out, list(NAMES))
+    content = contents(rows(MethodTable.load(), out))
+    made, problems = parse(content)
+    for problem in problems or check(made):
         print(f"line {problem.line}: {problem.reason}", file=sys.stderr)
     LEADERBOARD.write_bytes(content)
     print(f"{len(made)} rows: {LEADERBOARD}")

@@ -12,20 +12,19 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import Option, add_options
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
-from orchestrator.results.find_run import add_run_arguments, find_run
+from datasets.utils.validation import validated
+from orchestrator.results.find_run import RunsOptions, add_run_arguments, find_run
 
 
-class CiteOptions(BaseModel):
+class CiteOptions(RunsOptions):
     """Options of the command line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bibtex: Annotated[bool, Option(negatable=False)] = Field(False, description="print BibTeX instead of text")
     corpus: Annotated[tuple[str, ...], Option(metavar="NAME")] = Field(
@@ -36,19 +35,20 @@ class CiteOptions(BaseModel):
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot cite`; exit status 0: printed, 2: bad input."""
-    options = parser().parse_args(arguments)
-    folders = [find_run(name, options.runs) for name in options.run]
-    given = CiteOptions(bibtex=getattr(options, "bibtex", False), corpus=tuple(getattr(options, "corpus", None) or ()))
+    given = vars(parser().parse_args(arguments))
+    names = given.pop("run")
+    options = validated(CiteOptions, given, "command line", as_flags=True)
+    folders = [find_run(name, options.runs) for name in names]
 
     from orchestrator.publishing.citations import as_text, bibtex, citations
     from orchestrator.publishing.used import used_by
     from orchestrator.results.run import Run
 
-    for name in given.corpus:
+    for name in options.corpus:
         if name not in (known := citations().corpora):
             raise EarshotError(f"--corpus {printable(name)}: not known; {suggestion(name, known)}")
-    cited = list(dict.fromkeys(one for folder in folders for one in used_by(Run.load(folder), given.corpus)))
-    print(bibtex(cited) if given.bibtex else "\n".join(as_text(cited)), end="" if given.bibtex else "\n")
+    cited = list(dict.fromkeys(one for folder in folders for one in used_by(Run.load(folder), options.corpus)))
+    print(bibtex(cited) if options.bibtex else "\n".join(as_text(cited)), end="" if options.bibtex else "\n")
     return 0
 
 

@@ -14,11 +14,10 @@ or chains of equal seeds have other classes or clips than those of another row; 
 Exit status: 0 success, 1 check found a problem, 2 bad input.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,13 +27,11 @@ from datasets.utils.location import Location
 from datasets.utils.options import Option, add_options
 from datasets.utils.text import plural, printable
 from datasets.utils.validation import validated
-from orchestrator.results.find_run import add_mixed_argument, add_run_arguments, find_run
+from orchestrator.results.find_run import SeveralRunsOptions, add_run_arguments, find_run
 
 
-class AddOptions(BaseModel):
-    """Options of `add`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class AddOptions(SeveralRunsOptions):
+    """Options of `earshot leaderboard add`."""
 
     to: Annotated[str, Option(metavar="FILE")] = Field(description="the leaderboard, a path or a URI; made if needed")
     by: Annotated[str, Option(metavar="NAME")] = Field(
@@ -43,7 +40,7 @@ class AddOptions(BaseModel):
 
 
 class ShowOptions(BaseModel):
-    """Options of `show`."""
+    """Options of `earshot leaderboard show`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,8 +50,9 @@ class ShowOptions(BaseModel):
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; exit status 0: success, 1: check found a problem, 2: bad input."""
-    options = parser().parse_args(arguments)
-    status: int = options.command(options)
+    given = vars(parser().parse_args(arguments))
+    command = given.pop("command")
+    status: int = command(given)
     return status
 
 
@@ -64,7 +62,6 @@ def parser() -> CommandLine:
     subcommands = command.add_subparsers(metavar="COMMAND", required=True)
     add = subcommands.add_parser("add", help="add the methods of a run", description="Adds the methods of a run.")
     add_run_arguments(add)
-    add_mixed_argument(add)
     add_options(add, AddOptions)
     add.set_defaults(command=_add)
     show = subcommands.add_parser(
@@ -81,10 +78,11 @@ def parser() -> CommandLine:
     return command
 
 
-def _add(options: argparse.Namespace) -> int:
-    given = validated(AddOptions, {"to": options.to, "by": options.by}, "leaderboard add", as_flags=True)
-    folders = [find_run(name, options.runs) for name in options.run]
-    place = Location.of(given.to)
+def _add(given: dict[str, Any]) -> int:
+    names = given.pop("run")
+    options = validated(AddOptions, given, "leaderboard add", as_flags=True)
+    folders = [find_run(name, options.runs) for name in names]
+    place = Location.of(options.to)
     if place.local is not None and place.local.is_dir():
         raise EarshotError(f"--to: {place}: expected a file, found a folder; name a file in it")
 
@@ -94,7 +92,7 @@ def _add(options: argparse.Namespace) -> int:
     from orchestrator.statistics.estimates import Estimates
 
     run = Run.merged([Run.load(folder) for folder in folders], mixed=options.mixed)
-    added = add(place, results_of(run, Estimates(run)), given.by)
+    added = add(place, results_of(run, Estimates(run)), options.by)
     for row in added.rows:
         print(f"added {printable(row.method)} on {printable(row.benchmark)}, {plural(len(row.chains), 'chain')}")
     if added.known:
@@ -104,10 +102,12 @@ def _add(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
+def _show(given: dict[str, Any]) -> int:
     from orchestrator.publishing.leaderboard import read
 
-    rows, html = read(Location.of(options.file)), getattr(options, "html", None)
+    place = given.pop("file")
+    html = validated(ShowOptions, given, "leaderboard show", as_flags=True).html
+    rows = read(Location.of(place))
 
     from rich.table import Table
     from rich.text import Text
@@ -136,10 +136,10 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(given: dict[str, Any]) -> int:
     from orchestrator.publishing.leaderboard import problems_of
 
-    place = Location.of(options.file)
+    place = Location.of(given["file"])
     rows, problems = problems_of(place)
     for problem in problems:
         print(f"{place}: line {problem.line}: {problem.reason}")
