@@ -14,6 +14,7 @@ setup(
         f"{BELOW}.recipes": ["*.yaml"],
         f"{BELOW}.datasets.corpora": ["presets/*.yaml"],
         f"{BELOW}.trainables": ["weights/*/*"],
-        f"{BELOW}.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js"],
+        f"{BELOW}.orchestrator.publishing": ["*.json", "*.yaml"],
+        f"{BELOW}.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js", "leaderboard.html.j2"],
     },
 )

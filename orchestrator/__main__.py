@@ -29,6 +29,8 @@ COMMANDS = {
     "runs": ("orchestrator.runs", "list the runs, the latest first"),
     "report": ("orchestrator.report", "write a page, tables and figures of runs"),
     "compare": ("orchestrator.compare", "test differences between methods or runs for significance"),
+    "cite": ("orchestrator.cite", "print whom to cite for runs, as text or BibTeX"),
+    "leaderboard": ("orchestrator.leaderboard", "add runs to a leaderboard of many people, show and check it"),
     "export": ("orchestrator.export", "export a trained chain to a folder"),
     "predict": ("orchestrator.predict", "classify recordings with an exported chain"),
     "teach": ("orchestrator.teach", "teach an exported chain new classes"),
@@ -43,7 +45,8 @@ COMMANDS = {
 EXIT_STATUSES = {
     0: "completed",
     1: "completed, but something failed: trials of a sweep, findings that match audit --fail-on, recordings that"
-    " predict could not read, damage that stages verify found, checks of check-method",
+    " predict could not read, damage that stages verify found, checks of check-method, problems that leaderboard check"
+    " found",
     2: "bad input or usage",
     3: "the budget of a sweep was used up",
     129: "interrupted (SIGHUP)",

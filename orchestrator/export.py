@@ -15,6 +15,8 @@ the experiment; for a classifier to be used, --train-on-all trains the same chai
 A threshold for sounds of none of the classes is chosen on validation clips of the classes that the model knows: --known
 0.95 is the score that 95 % of them reach. Of the benchmark's other classes it is printed how many it rejects.
 
+README.md in DIR is a model card for the Hugging Face hub, with the results of the chain on test clips and what to cite.
+
 Then classify recordings with DIR: earshot predict DIR recording.wav
 """
 
@@ -60,6 +62,9 @@ class ExportOptions(RunsOptions):
     session: int | None = Field(None, description="state after session N (default: the last finished)")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where networks run")
     force: Annotated[bool, SWITCH] = Field(False, description="replace an existing export")
+    hub_dataset: Annotated[str | None, Option(metavar="OWNER/NAME")] = Field(
+        None, description="the benchmark's data set on the Hugging Face hub, for the model card and .eval_results"
+    )
     benchmark: Annotated[str | None, Option(MOVED, metavar="DIR")] = Field(
         None, description="folder or URI of the prepared benchmark"
     )
@@ -101,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device=options.device,
         force=options.force,
         listener=_print_session,
+        hub_dataset=options.hub_dataset,
     )
     code = method_code(options.method) if options.method else ""
     _print_summary(model, options.out, find_method(model.method, code))

@@ -7,6 +7,9 @@ Writes to RUN/report/ (or DIR) and prints the table of methods:
 
     report.html        interactive page with all results; self-contained
     report.md          what ran, how configurations were chosen, tables, figures
+    results.json       everything that a citation needs, versioned: docs/results.md
+    ro-crate-metadata.json   the folder as an RO-Crate: its files, the software, the papers of what ran
+    results.csv        a row per chain: seeds, digests, metrics on validation and test clips, cost
     methods.tex        a row per method: accuracy after each session, AA, PD; the usual layout of papers (booktabs)
     methods.md         the same in Markdown
     methods.csv        the same with mean, std and n over chains

@@ -22,6 +22,8 @@ WRONG_PATHS = {
     "runs": ["--runs", NOWHERE],
     "report": [NOWHERE],
     "compare": [NOWHERE],
+    "cite": [NOWHERE],
+    "leaderboard": ["show", NOWHERE],
     "export": [NOWHERE, "--out", "{out}"],
     "predict": [NOWHERE, "recording.wav"],
     "teach": [NOWHERE, "--class", "cat", "cat.wav", "--in-place"],

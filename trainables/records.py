@@ -17,6 +17,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from datasets.benchmark.chain_digests import PATTERN as DIGEST
 from datasets.benchmark.protocol_hash import PATTERN
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
@@ -145,6 +146,9 @@ class TrialRecord(BaseModel):
         track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
         class_names: by label.
         protocol_hash: see `datasets.benchmark.protocol_hash`; None in records of schema version 1.
+        method_version: of the method; None in older records.
+        corpus: that the benchmark was prepared from; None in older records.
+        draw: digest of the support and validation clips, see `datasets.benchmark.chain_digests`; None in older records.
         trust_remote_code: the revision whose code ran, of a backbone that comes with its own.
         upsampled: sample rates of the clips and of the backbone, Hz, where the second is higher.
         stopped_by: what stopped the trial early, if its status is 'stopped'.
@@ -168,6 +172,9 @@ class TrialRecord(BaseModel):
     protocol: dict[str, Any]
     track: Track = Field(INDUCTIVE, exclude_if=lambda track: track == INDUCTIVE)
     protocol_hash: str | None = Field(None, pattern=PATTERN, exclude_if=lambda value: value is None)
+    method_version: int | None = Field(None, exclude_if=lambda version: version is None)
+    corpus: str | None = Field(None, exclude_if=lambda corpus: corpus is None)
+    draw: str | None = Field(None, pattern=DIGEST, exclude_if=lambda digest: digest is None)
     backbone: str
     frontend: str
     layer: Layer = Field("last", exclude_if=lambda layer: layer == "last")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from datasets.benchmark.chain_digests import draw_digest
 from datasets.benchmark.protocol import ClassClips, Session, classes_present, make_sessions
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
@@ -290,6 +291,9 @@ class Chain:
             protocol=config.protocol.model_dump(mode="json"),
             track=TRANSDUCTIVE if method.transductive else INDUCTIVE,
             protocol_hash=self.protocol_hash,
+            method_version=method.version,
+            corpus=manifest.corpus,
+            draw=draw_digest(self.sessions, self._table.clip_ids),
             backbone=config.backbone if method.backbone else "none",
             frontend=str(self._features.frontend.spec) if method.backbone else "none",
             layer=config.layer if method.backbone else "last",

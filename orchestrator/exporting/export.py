@@ -14,6 +14,7 @@ from datasets.utils.location import Location
 from datasets.utils.text import printable
 from orchestrator.exporting.choice import choose_trial
 from orchestrator.exporting.inputs import find_benchmark, frontend_spec, verified_backbone
+from orchestrator.exporting.model_card import card_files, check_hub_dataset, measured
 from orchestrator.exporting.output_folder import KEEP, check_output
 from orchestrator.exporting.validation import ValidationClips, other_clips, validated_fields
 from orchestrator.results.run_folder import RunFolder
@@ -26,7 +27,7 @@ from trainables.inference.description import (
     Training,
 )
 from trainables.inference.exported_model import ExportedModel, load_model, save_model
-from trainables.inference.model_folder import README, written_folder
+from trainables.inference.model_folder import written_folder
 from trainables.inference.readme import readme
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, recorded_code
@@ -93,6 +94,7 @@ def export(
     device: str = "cpu",
     force: bool = False,
     listener: Listener | None = None,
+    hub_dataset: str | None = None,
 ) -> Description:
     """Exports a trial.
 
@@ -108,12 +110,14 @@ def export(
         device: where networks run, to train and to score validation clips.
         force: replace an existing export.
         listener: called with the record of each session that `train_on_all` has trained.
+        hub_dataset: `owner/name` of the benchmark on the Hugging Face hub, for the model card.
 
     Raises:
         EarshotError: there is no such trial or session, an input is missing, or `out` contains other files.
     """
     overrides = overrides or Overrides()
     check_output(out, force=force)
+    check_hub_dataset(hub_dataset)
     record = TrialRecord.load(folder.trial(choose_trial(folder, trial, seed)))
     source = record.method_code or MethodCode(name="", sha256="")
     shown = f"trial {printable(record.trial)}"
@@ -144,7 +148,15 @@ def export(
     def load(model: Path) -> ExportedModel:
         return load_model(model, pick_device(device), *_code_of(backbone), method=code)
 
-    return _write(out, description, trained.state, backbone, load, lambda model: validated_fields(model, clips, keep))
+    results = None if train_on_all else measured(record, folder.trial(record.trial), number)
+
+    def card(model: Description) -> dict[str, bytes]:
+        return card_files(model, readme(model, method), results, hub_dataset)
+
+    def validate(model: ExportedModel) -> dict[str, Any]:
+        return validated_fields(model, clips, keep)
+
+    return _write(out, description, trained.state, backbone, load, validate, card)
 
 
 def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:
@@ -347,6 +359,7 @@ def _write(
     backbone: Backbone | None,
     load: Callable[[Path], ExportedModel],
     validate: Callable[[ExportedModel], dict[str, Any]],
+    card: Callable[[Description], dict[str, bytes]],
 ) -> Description:
     """Writes to a temporary folder, loads it from there to fit it to validation clips, and renames it to `out`."""
     with written_folder(out, replace=True) as folder:
@@ -354,5 +367,7 @@ def _write(
         model = load(folder)
         description = description.model_copy(update=validate(model))
         description.save(folder)
-        (folder / README).write_text(readme(description, type(model.learner)), encoding="utf-8")
+        for name, content in card(description).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
     return description

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from datasets.utils.csv_table import csv_bytes
 from datasets.utils.files import write_files
+from orchestrator.publishing.results_file import RESULTS, TABLE, results_csv
+from orchestrator.publishing.ro_crate import METADATA, ro_crate
+from orchestrator.publishing.run_results import results_of
+from orchestrator.publishing.used import used_by
 from orchestrator.reporting import tables
 from orchestrator.reporting.facts import choices_of, formulae, what_ran
 from orchestrator.reporting.html import page
@@ -63,8 +68,11 @@ def write_report(
     grids = {name: tables.with_protocol(run, grid) for name, grid in grids.items()}
     images = {f"{name}.{form}": render(figure, form) for name, figure in figures.items() for form in formats}
     rows = tables.method_rows(run, estimates)
+    results = results_of(run, estimates)
     files = {
         **{f"{name}.csv": csv_bytes(grid.header, grid.rows) for name, grid in grids.items()},
+        RESULTS: results.json_bytes(),
+        TABLE: results_csv(results),
         "methods.tex": latex(run, rows).encode(),
         "methods.md": methods_markdown(run, rows).encode(),
         "tables.xlsx": xlsx(_sheets(run, grids), _read_me(run)),
@@ -72,11 +80,18 @@ def write_report(
         "report.md": markdown_report(run, estimates, {name: f"{name}.{formats[0]}" for name in figures}).encode(),
         "report.html": page(run, estimates).encode(),
     }
+    files[METADATA] = ro_crate(results, used_by(run, read_benchmark=False), files, _day(run))
     write_files(folder, files, advice="name another with --out")
     html, report, summary, sessions = (
         folder / name for name in ("report.html", "report.md", "summary.csv", "sessions.csv")
     )
     return ReportPaths(html, report, summary, sessions, tuple(folder / name for name in images))
+
+
+def _day(run: Run) -> str:
+    """The day on which the last record of a trial was written, ISO 8601."""
+    written = max((folder / "trial.json").stat().st_mtime for folder in run.folders.values())
+    return datetime.fromtimestamp(written, UTC).date().isoformat()
 
 
 def _grids(run: Run, estimates: Estimates) -> dict[str, Grid]:

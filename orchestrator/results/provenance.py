@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.results.find_run import BEGAN
 
-PACKAGES = ("torch", "ray", "transformers")
+PACKAGES = ("torch", "torchaudio", "ray", "transformers")
 GIT_TIMEOUT = 5.0  # seconds
 
 

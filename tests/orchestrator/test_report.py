@@ -144,7 +144,16 @@ def test_the_same_run_gives_the_same_files(two_methods: Path, written: ReportPat
     names = {path.name for path in written.report.parent.iterdir()}
     assert names == {path.name for path in again.report.parent.iterdir()}
     grids = {f"{name}.csv" for name in ("methods", "summary", "sessions", "classes", "confusion", "mistakes")}
-    others = {"report.md", "report.html", "methods.md", "methods.tex", "tables.xlsx"}
+    others = {
+        "results.json",
+        "results.csv",
+        "ro-crate-metadata.json",
+        "report.md",
+        "report.html",
+        "methods.md",
+        "methods.tex",
+        "tables.xlsx",
+    }
     assert names == grids | others | {path.name for path in written.figures}
     for name in names - {"report.html"}:
         assert (written.report.parent / name).read_bytes() == (again.report.parent / name).read_bytes(), name
@@ -344,7 +353,15 @@ def test_several_runs_are_one_report(
     assert re.search(r"der +0000000d +2 ", capsys.readouterr().out)
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# Report of run + more\n") and "\n[Accuracy matrix, der](matrix-der.pdf)\n" in text
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".md", ".html", ".csv", ".tex", ".xlsx", ".pdf"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {
+        ".md",
+        ".html",
+        ".json",
+        ".csv",
+        ".tex",
+        ".xlsx",
+        ".pdf",
+    }
     assert main([runs[0], runs[0], "--out", str(tmp_path / "out")]) == 0  # the same trials twice are the same trials
 
 

@@ -1,0 +1,1 @@
+"""Results in forms that others cite: results.json, the leaderboard, citations, the RO-Crate."""
