@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `earshot compare`; exit status 0: compared, 2: bad input."""
     options = parser().parse_args(arguments)
     measure = MEASURES[options.metric]
-    folders = [find_run(name, options.runs) for name in options.run]
+    folders = [find_run(name, options.runs, chains=True) for name in options.run]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise EarshotError(f"{', '.join(options.run)}: expected different runs, found one twice")
 

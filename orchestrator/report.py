@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if len(options.run) > 1 and options.out is None:
         raise EarshotError(f"--out: expected a folder for the report of {len(options.run)} runs, found none")
-    folders = [find_run(name, options.runs) for name in options.run]
+    folders = [find_run(name, options.runs, chains=True) for name in options.run]
 
     from rich.text import Text
 

@@ -19,6 +19,8 @@ from trainables.chain_config import ChainConfig
 from trainables.chain_inputs import inputs_of, open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
+from trainables.learners.training_listener import listen_to_training
+from trainables.live_curves import LiveCurves
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.specs import upsampling
@@ -36,6 +38,7 @@ from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
 from trainables.store.state import State
+from trainables.training_curves import Curves, curves_file, curves_of, write_curves
 from trainables.unknown import NotScoredError, best_scores, classes_to_come, unknown_address, unknown_table
 
 
@@ -48,6 +51,7 @@ class Chain:
         before: an earlier chain of this process; clips, backbone and front end are reused where they are the same.
 
     Attributes:
+        curves: of the trainings of the last session.
         learner: the last one that was needed to compute a session; None if all sessions were in the store.
         record: of the trial so far.
         sessions: of the chain.
@@ -80,6 +84,7 @@ class Chain:
         if self._method.backbone:
             check_backbone(self._method, self._settings, self._features.backbone, config.backbone)
         self._store = StageStore(config.store)
+        self.curves: Curves = ()
         self.learner: Learner | None = None
         self._learned = 0  # sessions that the learner has learned
         self._addresses: list[str] = []
@@ -164,12 +169,13 @@ class Chain:
         started = time.perf_counter()
         if self._reads_embeddings_only():
             check_embeddings(self._features, self._table.clip_ids, session)
-        self._run(learner, session)
+        curves = self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
         stored, used = learner.parameter_counts()
         seconds = time.perf_counter() - started
-        stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes())
+        training = tuple(curve.model_dump(mode="json") for curve in curves)
+        stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes(), training)
         self._store.publish(stage, learner.state())
         return stage
 
@@ -205,12 +211,14 @@ class Chain:
         method = self._method
         return method.backbone and method.capabilities(self._settings) <= {"embed", "text"}
 
-    def _run(self, learner: Learner, session: Session) -> None:
-        """Learns the new classes of a session; forgets those that leave, if the method can."""
-        if session.classes:
-            learner.learn(session, self._generator(session.index))
-        for clips in session.leaving if learner.forgets else ():
-            learner.forget(clips)
+    def _run(self, learner: Learner, session: Session) -> Curves:
+        """Learns the new classes of a session; forgets those that leave, if the method can. The curves of training."""
+        with LiveCurves(self.folder, session.index) as live, listen_to_training(live):
+            if session.classes:
+                learner.learn(session, self._generator(session.index))
+            for clips in session.leaving if learner.forgets else ():
+                learner.forget(clips)
+        return live.curves()
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
@@ -317,6 +325,12 @@ class Chain:
             of_unknown = {"unknown": place.name, "unknown_sha256": predictions_digest(content)}
         else:
             place.remove()  # of an earlier launch, that could still compute it
+        self.curves = curves_of(stage.training)
+        of_training = {}
+        if self.curves:
+            content = write_curves(session.index, self.curves)
+            (self.folder / curves_file(session.index)).write(content)
+            of_training = {"training": curves_file(session.index), "training_sha256": predictions_digest(content)}
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -325,6 +339,7 @@ class Chain:
             predictions=name,
             predictions_sha256=predictions_digest(predictions),
             **of_unknown,
+            **of_training,
             seconds=stage.seconds,
             cached=cached,
             parameters_stored=stage.parameters_stored,

@@ -43,6 +43,7 @@ class SessionResults:
             "reused": record.cached,
             "session_seconds": record.seconds,
             "parameters_used": record.parameters_used,
+            "training": [curve.model_dump(mode="json") for curve in self._chain.curves],
             OBJECTIVE: so_far.aa,
             **{f"validation/{name}": getattr(so_far, name) for name in VALIDATION},
             "done": self._chain.done,

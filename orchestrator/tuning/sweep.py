@@ -17,6 +17,7 @@ from orchestrator.cluster.session import start_ray
 from orchestrator.monitoring.events import SweepEvents
 from orchestrator.monitoring.listener import Listener
 from orchestrator.monitoring.live_report import PAGE, LiveReport
+from orchestrator.monitoring.live_training import LiveTraining
 from orchestrator.monitoring.loggers import loggers
 from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
@@ -215,6 +216,8 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
     # the messages of --verbose would tear a live view apart
     plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
     console.print(f"report, updated after each session: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
+    if plain.is_terminal:
+        listeners.append(LiveTraining(folder))
     return [*listeners, SweepProgress(plain, costs, plan.sessions, ATTEMPTS)]
 
 
