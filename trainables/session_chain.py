@@ -54,6 +54,7 @@ class Chain:
         curves: of the trainings of the last session.
         learner: the last one that was needed to compute a session; None if all sessions were in the store.
         record: of the trial so far.
+        waited: seconds that the last session waited for another process that computed it.
         sessions: of the chain.
 
     Raises:
@@ -85,6 +86,7 @@ class Chain:
             check_backbone(self._method, self._settings, self._features.backbone, config.backbone)
         self._store = StageStore(config.store)
         self.curves: Curves = ()
+        self.waited = 0.0
         self.learner: Learner | None = None
         self._learned = 0  # sessions that the learner has learned
         self._addresses: list[str] = []
@@ -120,12 +122,14 @@ class Chain:
             self.record.save(self.folder)
         depends_on = self._depends_on(session, self._addresses[-1] if self._addresses else None)
         address = address_of(depends_on)
+        lease = self._store.lease(address)
         stage, cached = find_or_compute(
-            self._store.lease(address),
+            lease,
             find=lambda: self._store.find(address),
             compute=lambda: self._compute(session, address, depends_on),
         )
         self._addresses.append(address)
+        self.waited = lease.waited
         unknown = self._unknown(session.index, lambda classes: self._score_unknown(classes, session.index))
         return self._save_session(session, stage, unknown, cached=cached)
 

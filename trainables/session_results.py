@@ -42,6 +42,7 @@ class SessionResults:
             "sessions": len(self._chain.sessions),
             "reused": record.cached,
             "session_seconds": record.seconds,
+            "waited_seconds": self._chain.waited,
             "parameters_used": record.parameters_used,
             "training": [curve.model_dump(mode="json") for curve in self._chain.curves],
             OBJECTIVE: so_far.aa,

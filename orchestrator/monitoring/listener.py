@@ -33,6 +33,7 @@ class SessionResult:
         validation: validation metrics of the chain so far, by name; `aa` is the objective of the search.
         training: curves of the session's trainings; none if it trained nothing, or an earlier version computed it.
         epochs_before: epochs of all trainings of earlier sessions.
+        waited: seconds that the trial waited for another one that computed the session.
     """
 
     index: int
@@ -43,6 +44,7 @@ class SessionResult:
     validation: dict[str, float]
     training: Curves = ()
     epochs_before: int = 0
+    waited: float = 0.0
 
     @property
     def scalars(self) -> dict[str, float]:

@@ -2,14 +2,17 @@
 
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from orchestrator.monitoring.listener import Listener, RunningTraining, Status, TrialState
 from orchestrator.monitoring.progress import ROWS
-from orchestrator.results.run_folder import RunFolder
 from trainables.live_curves import live_interval
 from trainables.training_curves import LIVE_FILE, parse_curves
+
+if TYPE_CHECKING:  # it imports PyArrow
+    from orchestrator.results.run_folder import RunFolder
 
 
 class LiveTraining(Listener):
@@ -23,7 +26,7 @@ class LiveTraining(Listener):
         folder: of the run.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: "RunFolder") -> None:
         self._folder = folder
         self._running: dict[str, TrialState] = {}
         self._stopped = threading.Event()

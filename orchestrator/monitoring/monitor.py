@@ -153,4 +153,5 @@ def _session_result(result: dict[str, Any], epochs_before: int) -> SessionResult
         {"aa": result[OBJECTIVE], **validation},
         curves_of(result["training"]),
         epochs_before,
+        result["waited_seconds"],
     )

@@ -21,6 +21,7 @@ from orchestrator.monitoring.live_training import LiveTraining
 from orchestrator.monitoring.loggers import loggers
 from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
+from orchestrator.monitoring.ray_metrics import RayMetrics
 from orchestrator.monitoring.remaining_time import CostKey
 from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
@@ -192,7 +193,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
 def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once: int) -> list[Listener]:
     """Everything that follows the trials; also announces the sweep on the console or in the events."""
     config, folder = plan.config, plan.folder
-    listeners: list[Listener] = [LiveReport(folder, plan.benchmark)]
+    listeners: list[Listener] = [LiveReport(folder, plan.benchmark), RayMetrics(folder.path.name)]
     listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
     if config.share:
         listeners.append(StoreEviction(plan.store, config.store_size))

@@ -78,6 +78,7 @@ class TuneCalls:
             "session_seconds": 2.0,
             "parameters_used": 1000,
             "training": [CURVE],
+            "waited_seconds": 0.5,
             "validation_accuracy_mean": 0.5,
             "validation/final": 0.25,
             "val/prototype": 0.75,
@@ -140,7 +141,7 @@ def test_values_of_a_session() -> None:
     calls = TuneCalls(TuneMonitor([Results()])).start().session(0)
     accuracy = {"val/prototype": 0.75, "test/prototype": 1.0}
     curves = (TrainingCurve.model_validate_json(json.dumps(CURVE)),)
-    assert results == [SessionResult(0, False, 2.0, 1000, accuracy, {"aa": 0.5, "final": 0.25}, curves, 0)]
+    assert results == [SessionResult(0, False, 2.0, 1000, accuracy, {"aa": 0.5, "final": 0.25}, curves, 0, 0.5)]
     calls.session(1, cached=True).session(1)
     assert [(step, values["training/loss"]) for step, values in results[1].epochs] == [(3, 2.0), (4, 1.0)]
     assert len(results) == 2
