@@ -7,7 +7,7 @@ that the sweep's own process runs on. Ray puts `ray_` before each name, and `_to
 |---|---|---|
 | `earshot_validation_accuracy` | `configuration`, `seed` | mean over the sessions of a trial so far; of one |
 | `earshot_sessions` | `result`: `computed`, `cached` | completed sessions |
-| `earshot_session_seconds` | | histogram of the seconds of computed sessions |
+| `earshot_session_seconds` | | seconds that the computed sessions took |
 | `earshot_lease_wait_seconds` | | seconds that trials waited for another one that computed the same session |
 | `earshot_trials` | `status`: `finished`, `stopped`, `failed` | trials that ended |
 | `earshot_worker_deaths` | | workers that died, whose trials were started again |
@@ -21,10 +21,7 @@ from typing import TYPE_CHECKING
 from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
 
 if TYPE_CHECKING:
-    from ray.util.metrics import Counter, Gauge, Histogram
-
-SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0]
-"""Upper bounds of the histogram."""
+    from ray.util.metrics import Counter, Gauge
 
 
 class RayMetrics(Listener):
@@ -44,8 +41,8 @@ class RayMetrics(Listener):
             return
         tags = self._tags(trial)
         metrics.sessions.inc(1, {**tags, "result": "cached" if result.cached else "computed"})
-        if not result.cached:
-            metrics.seconds.observe(result.seconds, tags)
+        if not result.cached and result.seconds > 0:
+            metrics.seconds.inc(result.seconds, tags)
         if result.waited > 0:
             metrics.waits.inc(result.waited, tags)
         if math.isfinite(trial.validation):
@@ -79,13 +76,13 @@ class _Metrics:
 
     accuracy: "Gauge"
     sessions: "Counter"
-    seconds: "Histogram"
+    seconds: "Counter"
     waits: "Counter"
     trials: "Counter"
     deaths: "Counter"
 
     def __init__(self) -> None:
-        from ray.util.metrics import Counter, Gauge, Histogram
+        from ray.util.metrics import Counter, Gauge
 
         of_all = ("run", "method")
         self.accuracy = Gauge(
@@ -94,7 +91,8 @@ class _Metrics:
             (*of_all, "configuration", "seed"),
         )
         self.sessions = Counter("earshot_sessions", "Completed sessions.", (*of_all, "result"))
-        self.seconds = Histogram("earshot_session_seconds", "Seconds of a computed session.", SECONDS, of_all)
+        # no histogram: Ray passes on the middle of a bucket, so that the sum and the mean would be wrong
+        self.seconds = Counter("earshot_session_seconds", "Seconds that the computed sessions took.", of_all)
         self.waits = Counter(
             "earshot_lease_wait_seconds", "Seconds that trials waited for one that computed the same session.", of_all
         )
