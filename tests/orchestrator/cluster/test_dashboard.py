@@ -20,6 +20,7 @@ from tests.support.processes import descendants, free_ports, running, wait_for
 REPOSITORY = Path(__file__).parents[3]
 GRAFANA = REPOSITORY / "deploy" / "grafana-earshot.json"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
+ENDED = ("FAILED", "SUCCEEDED", "STOPPED")
 METRICS_PORT = "metrics-export-port"
 TOKEN = "0123456789abcdef" * 4
 SPACE = """
@@ -90,6 +91,7 @@ def head() -> Iterator[Head]:
         environment = {
             **inherited,
             "HOME": name,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
@@ -145,13 +147,16 @@ def test_a_job_in_the_dashboard_its_api_and_the_metrics(head: Head, tones: Path,
         ]
         return next((number for number, found in titles if found), None)
 
-    wait_for(lambda: worker() is not None or job() in ("FAILED", "SUCCEEDED"), 240)
+    def log() -> str:
+        return str(head.get("/api/jobs/mine/logs")["logs"])
+
+    wait_for(lambda: worker() is not None or job() in ENDED, 240)
+    victim = worker()
+    assert victim is not None, log()
     actors = head.get("/api/v0/actors?detail=1")["data"]["result"]["result"]
     trials = [actor for actor in actors if actor["class_name"] == "ChainTrial"]
     assert trials and {actor["repr_name"] for actor in trials} <= {"", "ChainTrial"}
     assert "ChainTrial" in {actor["repr_name"] for actor in trials}
-    victim = worker()
-    assert victim is not None
     os.kill(victim, signal.SIGKILL)
 
     expected = set(re.findall(r"\bray_\w+", GRAFANA.read_text()))
@@ -160,12 +165,11 @@ def test_a_job_in_the_dashboard_its_api_and_the_metrics(head: Head, tones: Path,
     def ended() -> bool:
         nonlocal missing
         missing = missing - set(re.findall(r"^(ray_\w+)\{", head.exported(), re.MULTILINE))
-        return not missing or job() in ("FAILED", "SUCCEEDED", "STOPPED")
+        return not missing or job() in ENDED
 
     wait_for(ended, 240)
-    wait_for(lambda: job() in ("FAILED", "SUCCEEDED", "STOPPED"), 240)
-    log = head.get("/api/jobs/mine/logs")["logs"]
-    assert job() == "SUCCEEDED", log
+    wait_for(lambda: job() in ENDED, 240)
+    assert job() == "SUCCEEDED", log()
     assert len(expected) == 6 and missing == set()
     assert {(trial, session) for trial, session, _ in head.lines()} == {
         (trial, session) for trial in {line[0] for line in head.lines()} for session in "123"
