@@ -1,5 +1,6 @@
 """The Tune trainable: one trial is one chain, one `step()` is one session. The only module here that imports Ray."""
 
+import math
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -69,7 +70,7 @@ class ChainTrial(tune.Trainable):
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
         result = self._results.after(record)
         cost = "cached" if record.cached else f"{record.seconds:.1f} s"
-        validation = f"validation {100 * result[OBJECTIVE]:.1f} %, "
+        validation = f"validation {100 * result[OBJECTIVE]:.1f} %, " if math.isfinite(result[OBJECTIVE]) else ""
         print(f"{chain.record.trial} {session}: {validation}{cost}", flush=True)  # to the worker's log
         return result
 

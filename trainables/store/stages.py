@@ -87,7 +87,7 @@ class StageStore:
             parameters_stored=description["parameters_stored"],
             parameters_used=description["parameters_used"],
             peak_bytes=description.get("peak_bytes"),
-            training=tuple(description.get("training", ())),
+            training=tuple(training) if isinstance(training := description.get("training"), list) else (),
         )
 
     def has(self, address: str) -> bool:
