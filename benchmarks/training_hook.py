@@ -80,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.training_hook`; exit status 0: measured, 1: a prediction differs, 2: an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--epochs", type=int, default=100, help="of every session")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=30, help="of every session")
+    parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args(arguments)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
