@@ -2,13 +2,14 @@
 
 from setuptools import find_packages, setup
 
-INSIDE = ("datasets", "trainables", "orchestrator", "search_spaces")
+INSIDE = ("datasets", "trainables", "orchestrator", "search_spaces", "recipes")
 
 setup(
     packages=["earshot", *(f"earshot.{name}" for name in find_packages(include=[f"{name}*" for name in INSIDE]))],
     package_dir={f"earshot.{name}": name for name in INSIDE},
     package_data={
         "earshot.search_spaces": ["*.yaml"],
+        "earshot.recipes": ["*.yaml"],
         "earshot.datasets.corpora": ["presets/*.yaml"],
         "earshot.trainables": ["weights/*/*"],
         "earshot.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js"],

@@ -5,9 +5,10 @@
     site-packages/earshot/trainables/       what a trial computes
     site-packages/earshot/orchestrator/     commands, sweeps, reports
     site-packages/earshot/search_spaces/    one YAML per method
+    site-packages/earshot/recipes/          one YAML per published setting
 
-A wheel that had `datasets` at its top level would overwrite the library of that name from Hugging Face. So the four
-packages lie in this folder, and `import earshot` puts the folder first in `sys.path`; in a checkout, where the four lie
+A wheel that had `datasets` at its top level would overwrite the library of that name from Hugging Face. So these
+packages lie in this folder, and `import earshot` puts the folder first in `sys.path`; in a checkout, where they lie
 beside this package, it puts the checkout first. Both libraries can be installed in one environment; one process uses
 one of them.
 
@@ -20,7 +21,7 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 ROOT = _HERE if (_HERE / "orchestrator").is_dir() else _HERE.parent
-"""The folder that `datasets`, `trainables`, `orchestrator` and `search_spaces` lie in."""
+"""The folder that `datasets`, `trainables`, `orchestrator`, `search_spaces` and `recipes` lie in."""
 
 _imported = sys.modules.get("datasets")
 if _imported is not None and not hasattr(_imported, "__earshot__"):

@@ -111,6 +111,7 @@ def _parser() -> CommandLine:
 def _add_values(command: argparse.ArgumentParser) -> None:
     """Adds the values that a shell can complete to the arguments of a command."""
     from datasets.benchmark.protocol import NAMED
+    from recipes.files import shipped as recipes
     from search_spaces.files import shipped as spaces
     from trainables.methods.registry import method_names
     from trainables.networks.shipped import shipped as backbones
@@ -120,6 +121,7 @@ def _add_values(command: argparse.ArgumentParser) -> None:
         "method": method_names(),
         "protocol": NAMED,
         "space": spaces(),
+        "recipe": recipes(),
         "backbone": (*backbones(), *RANDOM, RESNET),
     }
     for action in command._actions:

@@ -5,8 +5,9 @@
     earshot backbones     for --backbone
     earshot protocols     for --protocol
     earshot corpora       that `earshot prepare` reads
+    earshot recipes       published settings, for --recipe of a sweep
 
-Docs: docs/methods.md, docs/search.md, docs/backbone.md, docs/benchmarks.md.
+Docs: docs/methods.md, docs/search.md, docs/backbone.md, docs/benchmarks.md, docs/recipes.md.
 """
 
 import ast
@@ -93,6 +94,26 @@ def corpora() -> Rows:
     return rows
 
 
+def recipes() -> Rows:
+    """Every published setting, what the paper reports, and what has to be downloaded."""
+    from recipes.files import read_recipe, shipped
+
+    rows = []
+    for name, path in shipped().items():
+        recipe, settings = read_recipe(path)
+        rows.append(
+            {
+                "recipe": name,
+                "what it is": recipe.title,
+                "methods": ", ".join(settings["space"]),
+                "benchmark": settings["benchmark"],
+                "paper reports": str(recipe.reports),
+                "needs": ", ".join(recipe.needs),
+            }
+        )
+    return rows
+
+
 LISTS: dict[str, tuple[Callable[[], Rows], str, str]] = {
     "methods": (methods, "list the methods", "earshot sweep --method NAME"),
     "spaces": (spaces, "list the search spaces", "earshot sweep --space NAME"),
@@ -107,6 +128,11 @@ LISTS: dict[str, tuple[Callable[[], Rows], str, str]] = {
         "earshot sweep --protocol NAME; an empty cell: as many as the benchmark has",
     ),
     "corpora": (corpora, "list the corpora that prepare reads", "earshot prepare NAME --help"),
+    "recipes": (
+        recipes,
+        "list the published settings",
+        "earshot sweep --recipe NAME; where its benchmark is missing, it says how to make it",
+    ),
 }
 """Name of the list: its rows, a summary, and how the names are used."""
 

@@ -3,6 +3,7 @@
     earshot sweep                                        the demo
     earshot sweep --benchmark data/ls100 --method ede --protocol ffcac-25 --seeds 5 --trials 16
     earshot sweep --config sweep.yaml --budget 2h
+    earshot sweep --recipe ede-ls100
     earshot sweep --resume RUN
 
 A sweep that was interrupted is resumed by the same command, or by --resume: completed sessions are cached, not computed
@@ -80,7 +81,7 @@ def _error_event(events: "SweepEvents", output: _Output) -> Iterator[None]:
 def _run(options: argparse.Namespace, output: _Output, events: "SweepEvents | None") -> int:
     """Runs the sweep of a command line; returns its exit status."""
     config = command_line.configuration(options)
-    check_inputs(config)
+    check_inputs(config, command_line.prepare_commands(options))
     console = Console(stderr=True) if events else output_console()
     console.print("loading PyTorch, Ray and Optuna")
     from orchestrator.reporting.options import SUMMARY_WIDTH

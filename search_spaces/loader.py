@@ -10,7 +10,7 @@
 Settings that are not named have the default of the method.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,22 @@ def load_space(path: Path) -> tuple[MethodSpace, ...]:
     Raises:
         EarshotError: the file, a method, a setting or a value is invalid; names the key and what is allowed.
     """
+    return make_spaces(validated(_SpaceFile, read_yaml(path), str(path)).methods, f"{path}: methods")
+
+
+def make_spaces(methods: Mapping[str, dict[str, Any] | None], within: str) -> tuple[MethodSpace, ...]:
+    """Validates search spaces.
+
+    Args:
+        methods: method -> setting -> a value, or a distribution.
+        within: where they come from, for errors.
+
+    Raises:
+        EarshotError: a method, a setting or a value is invalid; names the key and what is allowed.
+    """
     spaces = []
-    for method, settings in validated(_SpaceFile, read_yaml(path), str(path)).methods.items():
-        where = f"{path}: methods.{method}"
+    for method, settings in methods.items():
+        where = f"{within}.{method}"
         model = find_method(method).Settings
         fixed: dict[str, Any] = {}
         varied: dict[str, BaseDistribution] = {}
@@ -102,7 +115,7 @@ def load_space(path: Path) -> tuple[MethodSpace, ...]:
             varied[key] = _checked(model, fixed, key, distribution, where)
         spaces.append(MethodSpace(method, fixed, varied))
     if not spaces:
-        raise EarshotError(f"{path}: methods: names no method")
+        raise EarshotError(f"{within}: names no method")
     return tuple(spaces)
 
 

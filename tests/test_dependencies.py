@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OURS = ("datasets", "trainables", "orchestrator", "search_spaces", "earshot")
+OURS = ("datasets", "trainables", "orchestrator", "search_spaces", "recipes", "earshot")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 UNLISTED = {"scaper": "scaper", "soxbindings": "scaper", "imageio_ffmpeg": "imageio-ffmpeg"}
 """Modules of the extras [fsd] and [ffmpeg], which need not be installed here."""

@@ -17,6 +17,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     "search_spaces/table.yaml",
+    "recipes/ede-ls100.yaml",
     "datasets/corpora/presets/esc50.yaml",
     "orchestrator/reporting/html/page.html.j2",
     "orchestrator/reporting/html/page.css",

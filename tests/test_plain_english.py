@@ -20,6 +20,7 @@ FOLDERS = (
     "trainables",
     "orchestrator",
     "search_spaces",
+    "recipes",
     "earshot",
     "benchmarks",
     "deploy",

@@ -37,6 +37,7 @@ WRONG_SWEEPS = {
     "choice": (["--search", "griid"], "did you mean 'grid'?"),
     "backbone": (["--backbone", f"{NOWHERE}.py:encoder"], "no such file"),
     "run": (["--resume", NOWHERE], "expected a run folder"),
+    "recipe": (["--recipe", "ede-ls10"], "did you mean 'ede-ls100'?"),
     "size": (["--store-size", "4XB"], "expected a size"),
 }
 

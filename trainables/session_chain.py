@@ -24,6 +24,7 @@ from trainables.live_curves import LiveCurves
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.specs import upsampling
+from trainables.record_file import RecordFile
 from trainables.records import (
     INDUCTIVE,
     PROTOCOL_HASH,
@@ -91,6 +92,7 @@ class Chain:
         self._learned = 0  # sessions that the learner has learned
         self._addresses: list[str] = []
         self.record = self._new_record()
+        self._file = RecordFile(self.folder)
 
     @property
     def protocol_hash(self) -> str:
@@ -119,7 +121,7 @@ class Chain:
         """Runs the next session: takes its stage from the store, or learns, scores and publishes it."""
         session = self.sessions[len(self._addresses)]
         if session.index == 0:
-            self.record.save(self.folder)
+            self._file.begin(self.record)
         depends_on = self._depends_on(session, self._addresses[-1] if self._addresses else None)
         address = address_of(depends_on)
         lease = self._store.lease(address)
@@ -144,7 +146,7 @@ class Chain:
         if stage is None:
             return None
         if session.index == 0:
-            self.record.save(self.folder)
+            self._file.begin(self.record)
         self._addresses.append(address)
         return self._save_session(session, stage, self._unknown(session.index, _not_stored), cached=True)
 
@@ -320,21 +322,15 @@ class Chain:
         name = f"session-{session.index:02d}.parquet"
         hashed = {PROTOCOL_HASH: self.protocol_hash.encode()}  # here, as chains of several protocols share stages
         predictions = parquet_bytes(stage.predictions.replace_schema_metadata(hashed))
-        (self.folder / name).write(predictions)
-        of_unknown = {}
+        content = None if unknown is None else parquet_bytes(unknown.replace_schema_metadata(hashed))
         place = self.folder / f"unknown-{session.index:02d}.parquet"
-        if unknown is not None:
-            content = parquet_bytes(unknown.replace_schema_metadata(hashed))
-            place.write(content)
-            of_unknown = {"unknown": place.name, "unknown_sha256": predictions_digest(content)}
-        else:
-            place.remove()  # of an earlier launch, that could still compute it
+        of_unknown = {} if content is None else {"unknown": place.name, "unknown_sha256": predictions_digest(content)}
         self.curves = curves_of(stage.training)
-        of_training = {}
-        if self.curves:
-            content = write_curves(session.index, self.curves)
-            (self.folder / curves_file(session.index)).write(content)
-            of_training = {"training": curves_file(session.index), "training_sha256": predictions_digest(content)}
+        file = self.folder / curves_file(session.index)
+        training = write_curves(session.index, self.curves) if self.curves else None
+        of_training = (
+            {} if training is None else {"training": file.name, "training_sha256": predictions_digest(training)}
+        )
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -350,13 +346,21 @@ class Chain:
             parameters_used=stage.parameters_used,
             peak_bytes=stage.peak_bytes,
         )
+        self._file.expect(self.record, record)
+        (self.folder / name).write(predictions)
+        if content is not None:
+            place.write(content)
+        else:
+            place.remove()  # of an earlier launch, that could still compute it
+        if training is not None:
+            file.write(training)
         self.record = self.record.model_copy(
             update={
                 "sessions": (*self.record.sessions, record),
                 "status": "finished" if self.done else "running",
             }
         )
-        self.record.save(self.folder)
+        self._file.save(self.record)
         return record
 
     def _depends_on(self, session: Session, parent: str | None) -> dict[str, Any]:

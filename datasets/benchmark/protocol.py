@@ -117,7 +117,7 @@ def by_name(value: Any) -> Any:
         return value
     name = fields["name"]
     if not isinstance(name, str) or (isinstance(value, str) and name not in NAMED):
-        raise ValueError(f"not known; {suggestion(str(name), NAMED)}")
+        raise ValueError(f"{name!r} is not known; {suggestion(str(name), NAMED)}")
     if name not in NAMED:
         return value
     changed = Protocol.model_validate({**NAMED[name].model_dump(), **fields})

@@ -36,8 +36,9 @@ def validated(model: type[Model], values: Any, where: str, as_flags: bool = Fals
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise EarshotError(f"{where}: no key '{key}'; {suggestion(key, model.model_fields)}") from None
-        found = "" if first["type"] == "missing" or not key else f", found {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
+        is_shown = first["type"] == "missing" or not key or message.startswith(f"{first['input']!r}")
+        found = "" if is_shown else f", found {first['input']!r}"
         name = f"--{key.replace('_', '-')}" if as_flags else key
         raise EarshotError(f"{where}: {f'{name}: ' if key else ''}{message[0].lower()}{message[1:]}{found}") from None
     if number := _boolean_as_number(values, result):

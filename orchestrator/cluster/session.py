@@ -21,8 +21,8 @@ from orchestrator.cluster.temp_dir import ray_folder
 from orchestrator.cluster.watchdog import Health, watchdog
 from trainables.networks.own_code import PLACES, OwnCode
 
-PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces")
-"""Our packages that workers import."""
+PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces", "recipes")
+"""Our packages, which workers get."""
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that these packages are in."""
 FORWARDED_VARIABLES = (

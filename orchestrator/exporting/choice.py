@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import printable
+from datasets.utils.suggestion import suggestion
+from datasets.utils.text import first_few, printable
 from orchestrator.results.choice import rank
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
@@ -101,8 +102,11 @@ def _by_prefix(names: Sequence[str], prefix: str) -> str:
     matches = [name for name in names if name.startswith(prefix)]
     if len(matches) == 1:
         return matches[0]
-    count = f"{len(matches)} matches" if matches else "no match"
-    shown = printable(", ".join(matches or names)[:300])
-    raise EarshotError(
-        f"trial '{printable(prefix)}': expected one with a finished session, found {count}; trials: {shown}"
-    )
+    shown = f"trial '{printable(prefix)}': expected one with a finished session, found"
+    if matches:
+        listed = first_few([printable(name) for name in matches])
+        raise EarshotError(f"{shown} {len(matches)} matches; trials: {listed}")
+    methods = dict.fromkeys(name.rsplit("-", 2)[0] for name in names)
+    similar = suggestion(prefix, (*methods, *names))
+    listed = first_few([printable(name) for name in names])
+    raise EarshotError(f"{shown} no match; {printable(similar) if similar.startswith('did') else f'trials: {listed}'}")

@@ -62,6 +62,8 @@ class TimeLeft:
     at_least: bool
 
     def __str__(self) -> str:
+        if self.at_least and self.seconds < 1:
+            return "time left unknown"
         return f"{'at least' if self.at_least else 'about'} {format_duration(self.seconds)} left"
 
 

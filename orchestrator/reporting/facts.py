@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from datasets.utils.humanize import format_duration
 from datasets.utils.text import one_line
 from orchestrator.reporting.formatting import MISSING, settings
 from orchestrator.results.backbones import Entry
 from orchestrator.results.ceilings import Ceilings, ceilings
+from orchestrator.results.choice import rank
 from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
@@ -128,8 +127,8 @@ def incomplete_trials(run: Run) -> list[IncompleteTrial]:
 
 
 def choices_of(run: Run) -> list[Choice]:
-    """The chosen configuration of each method, on each backbone, by name; transductive methods are last."""
-    return [run.best(label) for label in run.entries]
+    """The chosen configuration of each method, on each backbone, in the order of `orchestrator.results.choice.rank`."""
+    return sorted(map(run.best, run.entries), key=rank)
 
 
 def entry_header(run: Run) -> list[str]:
@@ -158,18 +157,6 @@ def protocol_line(run: Run) -> str:
     """'protocol 1a2b3c4d', to be written under a table."""
     hashes = run.protocol_hashes
     return f"protocol{'s' if len(hashes) > 1 else ''} {', '.join(hashes)}"
-
-
-def by_validation(choices: Sequence[Choice]) -> list[Choice]:
-    """Choices of each protocol and track in descending order of validation AA, the inductive ones first.
-
-    Those without validation predictions are the last of their track.
-    """
-
-    def rank(choice: Choice) -> tuple[str, str, bool, float]:
-        return choice.entry.protocol, choice.track, bool(np.isnan(choice.validation_aa)), -choice.validation_aa
-
-    return sorted(choices, key=rank)
 
 
 def name_with_track(entry: Entry) -> str:

@@ -62,7 +62,8 @@ def markdown_report(run: Run, estimates: Estimates, figures: Mapping[str, str]) 
         *_incomplete(run),
         "## Methods",
         *map(escape, notes(run, estimates, choices)),
-        "Test clips, default head, in percent; AA with its std (ddof 1) and 95 % t interval, cut to [0, 100].",
+        "Methods in descending order of validation AA. Test clips, default head, in percent; AA with its std (ddof 1)"
+        " and 95 % t interval, cut to [0, 100].",
         _methods(run, estimates, choices),
         *_embed(figures, {"accuracy": "Accuracy after each session, per method"}),
         *_differences(run, choices),

@@ -12,7 +12,6 @@ from datasets.utils.text import one_line, plural
 from orchestrator.reporting.facts import (
     benchmark_names,
     by_track,
-    by_validation,
     classes_counted,
     fewest_chains,
     limiting_ceilings,
@@ -26,7 +25,7 @@ from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.paired_tests import ALPHA, MAX_SEEDS, MIN_SEEDS_FOR_CLAIM
 from trainables.records import TRANSDUCTIVE
 
-CHOSEN = "configuration chosen by validation AA"
+CHOSEN = "configuration chosen by validation AA; methods in descending order of it"
 MEAN_STD = "mean ± std (ddof 1) over n chains"
 PROVISIONAL_MARK = "* provisional: no configuration has finished all its seeds"
 APART = (
@@ -72,8 +71,13 @@ def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     """The accuracy of the best method by validation, and of the next one; progress so far if none is complete.
 
     Methods of another track or protocol are named apart.
+
+    Args:
+        run: the run.
+        estimates: estimates of the run.
+        choices: of the run, the best first.
     """
-    groups = by_track([choice for choice in by_validation(choices) if not choice.provisional])
+    groups = by_track([choice for choice in choices if not choice.provisional])
     if not groups:
         done = sum(len(record.sessions) for record in run.trials.values())
         return f"No configuration has finished all its seeds yet: {plural(done, 'session')} so far."
@@ -191,7 +195,7 @@ def methods_caption(run: Run, chains: str) -> str:
         f"Accuracy (%) on {benchmark_names(run)} after each session, over all classes"
         f" {classes_counted(run)}. AA: mean over the sessions; PD:"
         f" first minus last session. Means over {chains}; AA and PD with the sample standard deviation. The"
-        " configuration of each method was chosen by its validation accuracy."
+        " configuration of each method was chosen by its validation accuracy, by which the methods are ordered."
         f" {sentence(protocol_line(run))}"
     )
 

@@ -18,7 +18,7 @@ from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.reporting.sentences import APART_SHORT, CHOSEN, MEAN_STD, PROVISIONAL_MARK, stopped_chains
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
-from trainables.records import INDUCTIVE
+from trainables.records import Track
 
 __all__ = ["SUMMARY_WIDTH", "summary_table"]
 
@@ -37,7 +37,7 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
     def with_sessions(shown: int) -> Table:
         columns = _aligned([_shortened(row, shown) for row in accuracies])
         rows = [[*first, column, *last] for (first, last), column in zip(others, columns, strict=True)]
-        return _table(run, rows, sum(choice.track == INDUCTIVE for choice in choices))
+        return _table(run, rows, [choice.track for choice in choices])
 
     table = first_that_fits(map(with_sessions, range(sessions, min(sessions, 2) - 1, -1)), width)
     captions = [protocol_line(run), CHOSEN, MEAN_STD]
@@ -47,8 +47,8 @@ def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
     return table
 
 
-def _table(run: Run, rows: list[list[str]], inductive: int) -> Table:
-    """The first `inductive` rows are those of inductive methods; an empty line separates them from the others."""
+def _table(run: Run, rows: list[list[str]], tracks: list[Track]) -> Table:
+    """The table; an empty line separates rows of one track from those of the other."""
     last = run.planned_sessions - 1
     table = Table(
         title=Text(f"{benchmark_names(run)}: accuracy on test clips (%)", style="bold"),
@@ -65,10 +65,10 @@ def _table(run: Run, rows: list[list[str]], inductive: int) -> Table:
     table.add_column("A_0" if last == 0 else f"A_0 .. A_{last}", no_wrap=True)
     for name in ("AA", "PD", "forget", "final"):
         table.add_column(name, justify="right", no_wrap=True)
-    for number, row in enumerate(rows, 1):
-        table.add_row(*map(Text, row))
-        if number == inductive < len(rows):
+    for row, track, before in zip(rows, tracks, [tracks[0], *tracks], strict=False):
+        if track != before:
             table.add_row()
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -51,9 +51,9 @@ def write_report(
     """
     run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(out) if out is not None else run.path / "report"
-    estimates, choices = Estimates(run), choices_of(run)
+    estimates = Estimates(run)
     grids = _grids(run, estimates)
-    figures = figures_of(run, estimates, choices)
+    figures = figures_of(run, estimates, [run.best(label) for label in run.entries])  # colours as on the page
     objectives = objectives_of(run)
     if len(objectives) > 1:
         compared = candidates(run, estimates, objectives)

@@ -50,11 +50,12 @@ class Choice:
         return self.entry.label
 
 
-def rank(choice: Choice) -> tuple[Track, int, bool, float, str]:
-    """Sorts the choices of a run: inductive ones first, those with more sessions first, by validation AA; ties by name.
+def rank(choice: Choice) -> tuple[str, Track, int, bool, float, str]:
+    """Sorts the choices of a run, in all of its outputs: by validation AA, ties by name.
 
-    The AA over fewer sessions is that of the easier ones.
+    Each protocol is apart, and in it the inductive methods come first. Those with more sessions come before others: the
+    AA over fewer sessions is that of the easier ones.
     """
     unknown = choice.n == 0
     value = 0.0 if unknown else -round(choice.validation_aa, 12)
-    return choice.track, -choice.sessions, unknown, value, choice.label
+    return choice.entry.protocol, choice.track, -choice.sessions, unknown, value, choice.label

@@ -159,7 +159,7 @@ class RunFolder:
         lease = self._take_lease()
         try:
             before = self.description()
-            self._check_same_sweep(json.loads(json.dumps(what)))
+            self.check_same_sweep(what)
             made = provenance(before.get("made"))
             described: dict[str, Any] = {
                 "what": what,
@@ -257,7 +257,17 @@ class RunFolder:
             time.sleep(POLL_SECONDS)
         return lease
 
-    def _check_same_sweep(self, what: dict[str, Any]) -> None:
+    def check_same_sweep(self, what: dict[str, Any], *, partial: bool = False) -> None:
+        """Checks that the folder, if it has a run, has that of a sweep.
+
+        Args:
+            what: everything that the results of the sweep depend on, or a part of it.
+            partial: whether it is a part.
+
+        Raises:
+            EarshotError: the folder has another sweep, or its record cannot be read.
+        """
+        what = json.loads(json.dumps(what))
         try:
             before = json.loads((self.path / "sweep.json").read_bytes())["what"]
         except FileNotFoundError:
@@ -266,7 +276,7 @@ class RunFolder:
             raise EarshotError(
                 f"{self.path / 'sweep.json'}: not the record of a sweep; choose another --name or remove the folder"
             ) from None
-        for key in sorted({*before, *what}):
+        for key in sorted({*what} if partial else {*before, *what}):
             if before.get(key) != what.get(key):
                 raise EarshotError(
                     f"{self.path}: holds another sweep ({key}: {_short(before.get(key))} -> {_short(what.get(key))}); "

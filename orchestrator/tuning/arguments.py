@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.benchmark.protocol import Protocol
+from datasets.benchmark.protocol import NAMED, Protocol
 from datasets.utils.cli import CommandLine, local_path
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import add_options
+from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable, typed_path
 from datasets.utils.validation import read_yaml, validated
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
+from recipes.files import Recipe, recipe_file, split_recipe
 from trainables.networks.specs import is_factory, split_options
 
 DEFAULTS = SweepConfig.model_fields
@@ -30,6 +32,7 @@ def parser(description: str | None = None) -> CommandLine:
     """
     command = CommandLine("orchestrator.sweep", usage="%(prog)s [--config FILE] [options]", description=description)
     command.add_argument("--config", type=local_path, metavar="FILE", help="YAML with any of these settings")
+    command.add_argument("--recipe", metavar="NAME", help="a published setting of earshot recipes, as --config")
     command.add_argument("--resume", metavar="RUN", help="resume a run: its folder, its name in --runs, or latest")
     groups = add_options(command, SweepConfig)
     add_options(groups["protocol"], Protocol, exclude={"name"}, show_defaults=False)
@@ -51,7 +54,7 @@ def configuration(options: argparse.Namespace) -> SweepConfig:
     Raises:
         EarshotError: a key or value is invalid.
     """
-    return validated(SweepConfig, _values(options), str(options.config or "command line"))
+    return validated(SweepConfig, _values(options), str(_config_file(options) or "command line"))
 
 
 def shows_json(options: argparse.Namespace) -> bool:
@@ -64,10 +67,12 @@ def shows_json(options: argparse.Namespace) -> bool:
 
 def _values(options: argparse.Namespace) -> dict[str, Any]:
     """The settings of the file or the resumed run, overridden by those of the command line."""
-    settings = {key: value for key, value in vars(options).items() if key not in ("config", "resume")}
-    if options.config and options.resume:
-        raise EarshotError("--resume: uses the configuration of the run, so it takes no --config")
-    values = _file(options.config) if options.config else {}
+    settings = {key: value for key, value in vars(options).items() if key not in ("config", "recipe", "resume")}
+    file = _config_file(options)
+    if file and options.resume:
+        option = "--config" if options.config else "--recipe"
+        raise EarshotError(f"--resume: uses the configuration of the run, so it takes no {option}")
+    values = _file(file)[1] if file else {}
     if options.resume:
         values = _stored(options.resume, settings.pop("runs", DEFAULTS["runs"].default))
         _check_address(values, settings)
@@ -77,15 +82,40 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
         changes["class_order"] = changes["class_order"].split(",")
     if changes:
         protocol = settings.get("protocol", values.get("protocol", "ffcac-25"))
+        if isinstance(protocol, str) and protocol not in NAMED:
+            raise EarshotError(f"protocol: {protocol!r} is not known; {suggestion(protocol, NAMED)}")
         settings["protocol"] = {**(protocol if isinstance(protocol, dict) else {"name": protocol}), **changes}
     return {**values, **settings}
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _config_file(options: argparse.Namespace) -> Path | None:
+    """The file of `--config` or `--recipe`."""
+    if not options.recipe:
+        return Path(options.config) if options.config else None
+    if options.config:
+        raise EarshotError("--recipe: is a configuration itself, so it takes no --config")
+    return recipe_file(options.recipe)
+
+
+def prepare_commands(options: argparse.Namespace) -> tuple[str, ...]:
+    """The commands that make the benchmark, where the configuration file is a recipe and the benchmark is its own.
+
+    Raises:
+        EarshotError: the file is invalid.
+    """
+    file = _config_file(options)
+    if not file or "benchmark" in vars(options):
+        return ()
+    recipe, _ = _file(file)
+    return recipe.prepare if recipe else ()
+
+
+def _file(path: Path) -> tuple[Recipe | None, dict[str, Any]]:
+    """What a configuration file says about a recipe, and its settings."""
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise EarshotError(f"{path}: expected settings with values, found {type(values).__name__}")
-    return values
+    return split_recipe(values, str(path))
 
 
 def resume_command(run: Path, config: SweepConfig) -> str:

@@ -37,6 +37,9 @@ Strategy = Literal["tpe", "random", "grid"]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Bytes = Annotated[int, BeforeValidator(parse_size)]
 
+Methods = dict[str, dict[str, Any] | None]
+"""A search space in a configuration: method -> its settings, as below `methods:` in a file of one."""
+
 ATTEMPTS = 4
 """How many times a trial is started whose worker process dies."""
 
@@ -69,8 +72,10 @@ class SweepConfig(BaseModel):
     method: Annotated[tuple[str, ...], EXPERIMENT] = Field(
         (), description="a method, with its own search space (may be repeated)"
     )
-    space: Annotated[Path | None, Setting("experiment", metavar="SPACE", affects_results=False)] = Field(
-        None, description="search space: a YAML file or a name (default: those of the methods, else the demo)"
+    space: Annotated[Path | Methods | None, Setting("experiment", metavar="SPACE", affects_results=False)] = Field(
+        None,
+        description="search space: a YAML file or a name; in a file also the methods with their settings (default: "
+        "those of the methods, else the demo)",
     )
     protocol: Annotated[AnyProtocol, Setting("protocol", metavar="NAME")] = Field(
         NAMED["ffcac-25"],

@@ -157,8 +157,7 @@ def _forecast(plan: Plan, search: MethodSearch) -> Forecast:
     configurations = [settings for proposed in rounds for settings in proposed]
     chains, record = _stages_of_chains(plan, search, configurations)
     sessions = {stage: index for chain in chains for index, stage in enumerate(chain)}
-    store = StageStore(plan.store)
-    missing = {stage for stage in sessions if not (plan.config.share and store.has(stage.address))}
+    missing = {stage for stage in sessions if not stage.cached}
     seconds = longest = None
     costs = _session_costs(plan.config.runs, record) if record else {}
     if all(sessions[stage] in costs for stage in missing):
@@ -188,10 +187,12 @@ class _Stage:
     Attributes:
         address: in the store.
         trial: the only trial that uses it, if trials share nothing; else empty.
+        cached: whether the store has it, and what clips of classes still to come get after it.
     """
 
     address: str
     trial: str
+    cached: bool
 
 
 def _stages_of_chains(
@@ -200,9 +201,15 @@ def _stages_of_chains(
     """The stages of each chain, session by session, and the record of one of the chains, if there is any."""
     stages: list[list[_Stage]] = []
     chain: Chain | None = None
+    share, store = plan.config.share, StageStore(plan.store)
+    cached: dict[str, bool] = {}
     for chain in chains_of(plan, search, configurations):
-        trial = "" if plan.config.share else chain.config.trial
-        stages.append([_Stage(address, trial) for address in chain.addresses(plan.config.chosen_device)])
+        trial = "" if share else chain.config.trial
+        addresses = chain.addresses(plan.config.chosen_device)
+        for index, address in enumerate(addresses):
+            if address not in cached:
+                cached[address] = share and store.has(address) and chain.has_unknown(index, address)
+        stages.append([_Stage(address, trial, cached[address]) for address in addresses])
     return stages, chain.record if chain else None
 
 
@@ -308,5 +315,6 @@ def _time_text(result: DryRun) -> str:
         if method.seconds is None
     ]
     if unknown:
-        return f"time unknown: no earlier run here has computed {', '.join(unknown)} on this benchmark"
+        names = ", ".join(unknown)
+        return f"time unknown: no earlier run here has computed {names} on this benchmark with this protocol"
     return "the time depends on how many trials fit into the cluster"

@@ -13,6 +13,7 @@ from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.dry_run import on_cpu
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import Job, SeededSearch
+from orchestrator.tuning.study_file import StudyFile
 from orchestrator.tuning.trials import TrialOutcomes
 from trainables.records import SessionRecord
 from trainables.session_chain import Chain
@@ -44,8 +45,13 @@ def run_in_process(
         tries a failed chain again and reports the reason.
     """
     outcomes = TrialOutcomes()
+    searches = plan.searches()
     search = SeededSearch(
-        plan.searches(), list(plan.config.seeds), lambda job: _trial_config(plan, job), lambda: budget.over
+        searches,
+        list(plan.config.seeds),
+        lambda job: _trial_config(plan, job),
+        lambda: budget.over,
+        StudyFile(plan, searches).add,
     )
     chain: Chain | None = None
     while isinstance(config := search.suggest(identifier := str(len(outcomes.names))), dict):

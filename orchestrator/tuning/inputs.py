@@ -1,13 +1,15 @@
 """Checks of the names in a configuration that need neither PyTorch nor Ray, so that typos are reported at once."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.benchmark.manifest import FILE_NAME
+from datasets.benchmark.manifest import FILE_NAME, Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import is_uri
+from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
 from search_spaces.files import space_file
 from trainables.methods.registry import method_names
@@ -15,22 +17,31 @@ from trainables.networks.own_code import OwnCode, find_code
 from trainables.networks.specs import is_factory
 
 
-def check_inputs(config: SweepConfig) -> None:
-    """Checks that the methods, the search space, the benchmark and the code of a network of the user's own exist.
+def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
+    """Checks that the methods, the search space, the benchmark and the code of a network of the user's own exist, and
+    that a run of the given name is not that of another sweep, as far as that can be known without the search space.
 
     A benchmark behind a URI is not checked, because that may take seconds.
 
+    Args:
+        config: of the sweep.
+        commands: that make its benchmark, where a recipe says so.
+
     Raises:
-        EarshotError: one of them does not exist.
+        EarshotError: one of them does not exist, or the name is taken.
     """
-    for method in config.method:
+    for method in (*config.method, *(config.space if isinstance(config.space, dict) else ())):
         if method not in method_names():
             raise EarshotError(f"method '{method}': not known; {suggestion(method, method_names())}")
-    if config.space is not None:
+    if isinstance(config.space, Path):
         space_file(config.space)
     own_code(config)
-    if not is_uri(config.benchmark):
-        find_benchmark(config)
+    if is_uri(config.benchmark):
+        return
+    benchmark = find_benchmark(config, commands)
+    if config.name is not None and (benchmark / FILE_NAME).size() is not None:
+        what = {**config.what(), "benchmark": Manifest.load(benchmark).fingerprint}
+        RunFolder((config.runs / config.name).absolute()).check_same_sweep(what, partial=True)
 
 
 def own_code(config: SweepConfig) -> list[OwnCode]:
@@ -42,8 +53,12 @@ def own_code(config: SweepConfig) -> list[OwnCode]:
     return [find_code(spec.name) for spec in config.backbones if is_factory(spec.name)]
 
 
-def find_benchmark(config: SweepConfig) -> Location:
+def find_benchmark(config: SweepConfig, commands: Sequence[str] = ()) -> Location:
     """The folder of the benchmark; that of the demo may not be prepared yet.
+
+    Args:
+        config: of the sweep.
+        commands: that make the benchmark, if they are known.
 
     Raises:
         EarshotError: there is none.
@@ -62,5 +77,5 @@ def find_benchmark(config: SweepConfig) -> Location:
     raise EarshotError(
         f"benchmark '{config.benchmark}': no {FILE_NAME} in {place} nor in {named}; "
         + (f"{similar} Or " if similar.startswith("did") else "")
-        + f"make it with: earshot prepare CORPUS --source DIR --out {named}"
+        + f"make it with: {'; '.join(commands) or f'earshot prepare CORPUS --source DIR --out {named}'}"
     )

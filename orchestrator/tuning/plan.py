@@ -11,6 +11,7 @@ from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
+from orchestrator.results.find_run import is_run
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.results.run_folder import RunFolder
 from orchestrator.tuning.config import SweepConfig
@@ -18,7 +19,7 @@ from orchestrator.tuning.inputs import find_benchmark as find_benchmark
 from orchestrator.tuning.search import MethodSearch
 from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_start
 from search_spaces.files import shipped, space_file
-from search_spaces.loader import MethodSpace, load_space
+from search_spaces.loader import MethodSpace, load_space, make_spaces
 from trainables.chain_config import ChainConfig
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.backbones.backbone import Backbone
@@ -133,9 +134,9 @@ class Plan:
 
     @property
     def space(self) -> Path | None:
-        """The file of the search space; None for those that are shipped with the package."""
+        """The file of the search space; None for those that are shipped or in the configuration itself."""
         space = self.config.space
-        return space if space is not None and space.is_file() else None
+        return space if isinstance(space, Path) and space.is_file() else None
 
 
 def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
@@ -147,11 +148,14 @@ def find_spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
     for method in config.method:
         find_method(method)
     if config.space is not None:
-        path = space_file(config.space)
-        spaces = load_space(path)
+        if isinstance(config.space, dict):
+            where, spaces = "space", make_spaces(config.space, "space")
+        else:
+            path = space_file(config.space)
+            where, spaces = f"{path}: methods", load_space(path)
         missing = [method for method in config.method if method not in {space.method for space in spaces}]
         if missing:
-            raise EarshotError(f"{path}: methods: has no '{missing[0]}', which --method asks for")
+            raise EarshotError(f"{where}: has no '{missing[0]}', which --method asks for")
         return tuple(space for space in spaces if not config.method or space.method in config.method)
     files = shipped()
     if config.method:
@@ -194,7 +198,7 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
     return config.model_copy(
         update={
             "benchmark": benchmark.address,
-            "space": space.resolve() if space is not None and space.exists() else space,
+            "space": space.resolve() if isinstance(space, Path) and space.exists() else space,
             "data": config.data.resolve(),
             "runs": config.runs.resolve(),
             "warm_start": tuple(map(str, earlier)),
@@ -241,9 +245,18 @@ def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
 
 
 def _name(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location, what: dict[str, Any]) -> str:
-    """The name of the run, derived from what its results depend on: the same sweep has the same name."""
+    """The name of the run, derived from what its results depend on: the same sweep has the same name.
+
+    'ls100-ede-3f2a91', or 'ls100-ede+2-3f2a91' with two more methods. A run that has the longer name of earlier
+    versions keeps it.
+    """
+    digest = address_of(what)
     methods = "+".join(space.method for space in spaces[:3]) + ("+" if len(spaces) > 3 else "")
-    return f"{benchmark.name}-{methods}-{config.protocol.name}-{address_of(what)[:8]}"
+    earlier = f"{benchmark.name}-{methods}-{config.protocol.name}-{digest[:8]}"
+    if is_run(config.runs / earlier):
+        return earlier
+    others = f"+{len(spaces) - 1}" if len(spaces) > 1 else ""
+    return f"{benchmark.name}-{spaces[0].method}{others}-{digest[:6]}"
 
 
 def _chains(

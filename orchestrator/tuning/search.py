@@ -96,6 +96,7 @@ class MethodSearch:
         self.space = space
         self.backbone = backbone
         self.objectives = tuple(objectives)
+        self.known = tuple(known)
         self._known = [configuration.chosen for configuration in known]
         self._grid = _grid(space, strategy, configurations, self._known)
         self.total = (configurations or 1) if self._grid is None else len(self._grid)
@@ -121,14 +122,12 @@ class MethodSearch:
     def tell(self, answers: Sequence[Answer]) -> None:
         """Takes the values of the round's configurations, in the order of `ask`."""
         for trial, answer in zip(self._open, answers, strict=False):
-            if isinstance(answer, tuple) and not any(map(math.isnan, answer)):
-                self._study.tell(trial, answer)
-            elif isinstance(answer, Pruned) and answer.curve and len(self.objectives) == 1:
+            state = state_of(answer, len(self.objectives))
+            if isinstance(answer, Pruned) and state == TrialState.PRUNED:
                 for sessions, value in sorted(answer.curve.items()):
                     trial.report(value, sessions)
-                self._study.tell(trial, state=TrialState.PRUNED)
-            else:
-                self._study.tell(trial, state=TrialState.FAIL)
+            values = answer if isinstance(answer, tuple) and state == TrialState.COMPLETE else None
+            self._study.tell(trial, values, state)
 
     def _propose(self) -> None:
         trial = self._study.ask(self.space.varied)
@@ -140,6 +139,17 @@ class MethodSearch:
             self._open.append(trial)
 
 
+def state_of(answer: Answer, objectives: int) -> TrialState:
+    """The state in which a configuration is reported to Optuna, which cannot prune with several objectives."""
+    if isinstance(answer, tuple) and not any(map(math.isnan, answer)):
+        return TrialState.COMPLETE
+    return TrialState.PRUNED if isinstance(answer, Pruned) and answer.curve and objectives == 1 else TrialState.FAIL
+
+
+RoundEnded = Callable[[MethodSearch, list[dict[str, Any]], list[Answer]], None]
+"""Is called with a search, the settings of the configurations of a round and their answers."""
+
+
 class SeededSearch(Searcher):
     """The searcher that Tune asks for trials: rounds of configurations of every method, each with every seed.
 
@@ -148,6 +158,7 @@ class SeededSearch(Searcher):
         seeds: triples; the value of an objective is the mean over them.
         trial_config: makes Tune's configuration of a trial.
         over: whether no more trials may start; called before each.
+        ended: called when all trials of a round have ended.
 
     Raises:
         EarshotError: nothing is left to try.
@@ -159,6 +170,7 @@ class SeededSearch(Searcher):
         seeds: list[SeedTriple],
         trial_config: Callable[[Job], dict[str, Any]],
         over: Callable[[], bool] = lambda: False,
+        ended: RoundEnded = lambda search, proposed, answers: None,
     ) -> None:
         super().__init__()
         self._trial_config = trial_config
@@ -168,7 +180,7 @@ class SeededSearch(Searcher):
         if not self.total:
             raise EarshotError("warm_start: all configurations of the space are known already; widen it")
         self._keys = [objective.key for objective in searches[0].objectives]
-        self._rounds = [_Round(search, seeds) for search in searches]
+        self._rounds = [_Round(search, seeds, ended) for search in searches]
         self._running: dict[str, tuple[_Round, int, _TrialValues]] = {}
 
     @property
@@ -249,8 +261,15 @@ class _Round:
         ended: whether the search has no more configurations.
     """
 
-    def __init__(self, search: MethodSearch, seeds: list[SeedTriple]) -> None:
+    def __init__(
+        self,
+        search: MethodSearch,
+        seeds: list[SeedTriple],
+        round_ended: RoundEnded,
+    ) -> None:
         self._search = search
+        self._round_ended = round_ended
+        self._proposals: list[dict[str, Any]] = []
         self._seeds = seeds
         self.jobs: deque[tuple[int, Job]] = deque()
         self.ended = False
@@ -261,11 +280,13 @@ class _Round:
         """Adds a trial of a configuration; after the last of the round, begins the next round."""
         self._values[index].append(values)
         if all(len(trials) == len(self._seeds) for trials in self._values):
-            self._search.tell([_answer(trials) for trials in self._values])
+            answers = [_answer(trials) for trials in self._values]
+            self._search.tell(answers)
+            self._round_ended(self._search, self._proposals, answers)
             self._next()
 
     def _next(self) -> None:
-        proposals = self._search.ask()
+        self._proposals = proposals = self._search.ask()
         self._values = [[] for _ in proposals]
         varied = tuple(self._search.space.varied)
         for index, settings in enumerate(proposals):

@@ -22,6 +22,7 @@ from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.config import ATTEMPTS, SweepConfig
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import Job, SeededSearch
+from orchestrator.tuning.study_file import StudyFile
 from trainables.records import TrialRecord
 from trainables.trial import ChainTrial
 
@@ -119,7 +120,10 @@ class _Fit:
         self._given_up = given_up
         self._budget = budget
         self._names: list[str] = []
-        self._search = SeededSearch(plan.searches(), list(plan.config.seeds), self._trial_config, lambda: budget.over)
+        searches = plan.searches()
+        ended = StudyFile(plan, searches).add
+        seeds = list(plan.config.seeds)
+        self._search = SeededSearch(searches, seeds, self._trial_config, lambda: budget.over, ended)
         self._scheduler = _scheduler(plan)
 
     def run(self, at_once: int, monitor: TuneMonitor) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces", "benchmarks")
+PACKAGES = ("datasets", "trainables", "orchestrator", "search_spaces", "recipes", "benchmarks")
 DOCUMENT = re.compile(r"(?<![\w/.])((?:docs/)[\w-]+\.md|[A-Z]{2,}\.md)\b")
 """A page of `docs/`, or a document in capitals, as those in the root of the repository."""
 

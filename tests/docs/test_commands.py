@@ -31,7 +31,7 @@ NOT_RUN = {
     r"^pip install|^docker ": "installs from a registry; the wheel is built and installed by tests/test_package.py",
     r"^(kubectl|sbatch|ssh|ray) ": "needs a cluster; tests/deploy and tests/orchestrator/cluster run stand-ins",
     r"^export RAY_AUTH": "sets the token of a cluster; tests/orchestrator/cluster/test_session.py starts one",
-    r"^(jq|tensorboard) ": "programs of others",
+    r"^(jq|tensorboard|optuna-dashboard) ": "programs of others",
     r"^(MLFLOW|WANDB)_|--log ": "trackers: tests/orchestrator/monitoring/test_loggers.py runs them",
     r"s3://|/nfs/|10\.0\.0\.10": "storage or nodes that are not here: tests/orchestrator/tuning",
     r"LibriSpeech/train-clean-100|NSYNTH|FSD_MIX_SED|ESC-50-master|speech_commands_v0": (
@@ -40,6 +40,7 @@ NOT_RUN = {
     r"earshot pretrain|trainables\.pretrain": "hours; tests/trainables/pretraining trains for a few steps and packs",
     r"--backbone (MIT/|laion/|microsoft/|owner/|pretrained/|encoder\.py)": "weights of others; test_backbones.py",
     r"--protocol cd-fcac-": "the mix of two whole benchmarks; tests/datasets/benchmark/test_cross_domain.py writes one",
+    r"--recipe ": "published recordings and weights of others; tests/recipes runs every recipe on written benchmarks",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
 TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}

@@ -9,6 +9,7 @@ from datasets.corpora.preset import preset_names
 from datasets.corpora.registry import corpora
 from orchestrator.__main__ import main
 from orchestrator.lists import LISTS
+from recipes.files import shipped as recipes
 from search_spaces.files import shipped as spaces
 from trainables.methods.registry import find_method, method_names
 from trainables.networks.backbones.registry import family_names
@@ -21,6 +22,7 @@ NAMES = {
     "backbones": {*backbones(), *RANDOM},
     "protocols": {*NAMED},
     "corpora": {*corpora(), *preset_names()},
+    "recipes": {*recipes()},
 }
 
 

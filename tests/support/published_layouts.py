@@ -29,10 +29,10 @@ def write_csv(path: Path, header: str, rows: Iterable[Sequence[object]], separat
     path.write_text("\n".join(lines) + "\n")
 
 
-def esc50(root: Path) -> None:
-    """Five classes; in each of five folds two recordings of one source and one of another."""
+def esc50(root: Path, classes: Sequence[tuple[str, int, bool]] = ESC) -> None:
+    """Each class has in each of five folds two recordings of one source and one of another."""
     rows = []
-    for label, (name, target, esc10) in enumerate(ESC):
+    for label, (name, target, esc10) in enumerate(classes):
         for fold in range(1, 6):
             for source, take in ((0, "A"), (0, "B"), (1, "A")):
                 recording = 100_000 + 1000 * target + 10 * fold + source

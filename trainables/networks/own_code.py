@@ -33,7 +33,7 @@ PLACES = "EARSHOT_CODE"
 after Python's path; and names of folders of copies, which are on Python's path."""
 
 INSTALLED = ("site-packages", "dist-packages")
-EARSHOT = ("datasets", "earshot", "orchestrator", "search_spaces", "trainables")
+EARSHOT = ("datasets", "earshot", "orchestrator", "recipes", "search_spaces", "trainables")
 
 _imported: dict[str, tuple[Path, str]] = {}
 """Modules of users' code that this process has imported: their files, and the SHA-256 of each at that time."""

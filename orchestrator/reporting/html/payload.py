@@ -4,7 +4,6 @@ Accuracies are fractions of one; a value that is undefined or not available yet 
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from datasets.utils.json_values import json_values
 from orchestrator.reporting import style
-from orchestrator.reporting.facts import benchmark_names, classes_leave, protocol_line, work
+from orchestrator.reporting.facts import benchmark_names, choices_of, classes_leave, protocol_line, work
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
@@ -41,12 +40,10 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
     methods = [_method(run, estimates, name, index) for index, name in enumerate(run.entries)]
-    order = sorted(
-        methods,
-        key=lambda m: (m["protocol"], m["track"], math.isnan(m["validation"]), -m["validation"], m["name"]),
-    )
-    for rank, method in enumerate(order):
-        method["rank"] = rank
+    ranks = {choice.label: rank for rank, choice in enumerate(choices_of(run))}
+    for method in methods:
+        method["rank"] = ranks[method["name"]]
+    order = sorted(methods, key=lambda method: ranks[method["name"]])
     limits = ceilings(run)
     data = {
         "name": run.name,

@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from datasets.benchmark.clips import Clip, ClipTable
+from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.cross_domain import CROSS_DOMAIN, DOMAINS
-from datasets.benchmark.manifest import ClassEntry, Manifest, SourceEntry, SplitCounts
 from datasets.benchmark.protocol import NAMED, AnyProtocol, Protocol, make_sessions
-from datasets.benchmark.shard_writer import write_shard
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from orchestrator.preparation.pipeline import prepare
 from tests.support.shards_without_ray import write_shards
+from tests.support.sized_benchmarks import SPLIT, write_benchmark
 from trainables.chain_config import ChainConfig
 from trainables.session_chain import Chain
-
-SPLIT = ("train",) * 5 + ("val", "test")
 
 
 def table(*parts: tuple[str, int]) -> ClipTable:
@@ -90,25 +87,6 @@ def test_a_change_is_in_the_name_and_another_order_is_an_error() -> None:
             adapter.validate_python({"name": "cd-fcac-n2l", "class_order": order})
     stored = NAMED["cd-fcac-n2l"].model_dump(mode="json")
     assert adapter.validate_python(stored) == Protocol.model_validate(stored) == NAMED["cd-fcac-n2l"]
-
-
-def write_benchmark(root: Path, classes: int, base: int, rate: int) -> Path:
-    """A benchmark of short noises at one sample rate, a class per level of the noise."""
-    (root / "shards").mkdir(parents=True)
-    random = np.random.default_rng(classes + base)
-    clips = [
-        Clip(f"{c:03d}-{i}", split, c, str(c), "a.wav", 0, (0.05 * random.standard_normal(rate // 10)).astype("f"))
-        for c in range(classes)
-        for i, split in enumerate(SPLIT)
-    ]
-    counts = SplitCounts(train=5, val=1, test=1)
-    Manifest(
-        name=root.name, corpus="test", settings={}, sample_rate=rate, num_samples=rate // 10, base_classes=base,
-        classes=tuple(ClassEntry(label=c, name=str(c), clips=counts) for c in range(classes)),
-        shards=(write_shard(root / "shards/00000.parquet", clips, rate),),
-        source=SourceEntry(fingerprint="-", files=1, rejected=0), versions={}, created="2026-01-01T00:00:00Z",
-    ).save(root)  # fmt: skip
-    return root
 
 
 def test_a_chain_over_a_prepared_mix(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ def test_the_best_by_validation_and_its_first_seed(write_trial: WriteTrial, tmp_
     with pytest.raises(EarshotError, match=r"trial 'e': expected one with a finished session, found 3 matches"):
         choose_trial(folder, "e")
     with pytest.raises(EarshotError, match=r"found no match; trials: ede-aaaaaaaa-s0, ede-bbbbbbbb-s10"):
-        choose_trial(folder, "../run")
+        choose_trial(folder, "../../run")
+    for name, similar in (("tean", "teen"), ("ede-bbbbbbbb-s20", "ede-bbbbbbbb-s2")):
+        with pytest.raises(EarshotError, match=f"found no match; did you mean '{similar}'\\?$"):
+            choose_trial(folder, name)
 
 
 def test_a_seed_by_number_or_by_validation(write_trial: WriteTrial, tmp_path: Path) -> None:

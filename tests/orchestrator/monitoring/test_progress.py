@@ -136,6 +136,7 @@ def test_the_time_left_is_a_lower_bound_until_every_method_has_run() -> None:
     """A floor that takes a second says nothing about a method that trains for an hour."""
     remaining = RemainingTime({"mfcc-ncm": 3, "ede": 2}, sessions=5)
     remaining.trial_ended("mfcc-ncm", 1.0, computed=5)
+    assert str(TimeLeft(0.4, at_least=True)) == "time left unknown"
     left = remaining.estimate([("mfcc-ncm", 0.5)])
     assert left == TimeLeft(0.5 + 1, at_least=True)
     assert str(left) == "at least 2 s left"

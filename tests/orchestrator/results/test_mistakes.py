@@ -1,12 +1,15 @@
 """Confident mistakes: from the stored predictions to the CSV file and the page."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.benchmark.shards import Shards
 from orchestrator.reporting.write import write_report
+from orchestrator.results.clip_sources import clip_sources
 from orchestrator.results.mistakes import confident_mistakes
 from orchestrator.results.run import Run
 from tests.support.chain_runs import seeds, write_run
@@ -22,7 +25,7 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run.load(root / "it")
 
 
-def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tmp_path: Path) -> None:
+def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tones: Path, tmp_path: Path) -> None:
     (configuration,) = run.configurations()
     wrong = []
     for record in run.of(configuration):
@@ -43,6 +46,12 @@ def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tmp_path: Path
     assert len(listed) == len(confident_mistakes(run, configuration, "nearest-mean")) > 6
     first = listed[0]
     assert (first["clip_id"], first["class"]) == (found[0].clip, f"tone {found[0].label}")
+    shards = Shards(tones)
+    position = shards.table.clip_ids.index(found[0].clip)
+    assert first["source"] == shards.sources[position] != ""
+    assert float(first["start_seconds"]) == pytest.approx(shards.starts[position] / 16_000, abs=1e-5)
+    elsewhere = replace(run, sweep={"where": {"benchmark": str(tmp_path)}})
+    assert clip_sources(elsewhere) == clip_sources(replace(run, sweep={})) == {}
     assert first["predicted_class"] == f"tone {found[0].prediction}"
     assert float(first["confidence"]) == pytest.approx(found[0].confidence, abs=1e-5)
     page = report.page.read_text(encoding="utf-8")

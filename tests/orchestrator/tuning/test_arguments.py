@@ -36,6 +36,8 @@ def test_options_of_the_protocol_change_the_named_one() -> None:
     assert parse(["--class-order", "3,1,2"]).protocol.class_order == (3, 1, 2)
     assert parse(["--base-shot", "all"]).protocol.base_shot == "all"
     assert parse(["--class-order", "seeded"]).protocol.name == "ffcac-25"
+    with pytest.raises(EarshotError, match=r"^protocol: 'ffcac25' is not known; did you mean 'ffcac-25'\?$"):
+        parse(["--protocol", "ffcac25", "--shot", "3"])
 
 
 def test_resume_finds_a_name_in_the_given_folder_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

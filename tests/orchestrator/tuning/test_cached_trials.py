@@ -11,6 +11,7 @@ from orchestrator.sweep import main
 from orchestrator.tuning.arguments import parse
 from orchestrator.tuning.budget import Budget
 from orchestrator.tuning.cached_trials import all_cached, run_cached_trials
+from orchestrator.tuning.dry_run import dry_run
 from orchestrator.tuning.plan import Plan, find_benchmark, find_spaces, make_plan
 from orchestrator.tuning.search import SeededSearch
 from tests.support.sweep_processes import PROTOCOL
@@ -128,8 +129,9 @@ def test_scores_of_classes_to_come_that_are_missing_are_left_to_the_workers(tone
     features = tmp_path / "runs" / "store" / "features"
     chain = Chain(its_plan.chain("mfcc-ncm", {"coefficients": 13}, (), its_plan.config.seeds[1]), tmp_path / "trial")
     missing = features / array_file(unknown_address(chain.addresses()[0], classes_to_come(chain.sessions, 0)))
+    assert [(one.stages, one.cached) for one in dry_run(its_plan).methods] == [(18, 18)]
     missing.unlink()
-    assert not all_cached(its_plan)
+    assert not all_cached(its_plan) and [one.cached for one in dry_run(its_plan).methods] == [17]
     with TuneMonitor([]) as monitor:
         assert run_cached_trials(its_plan, Budget(None), monitor) is None
     assert chain.step().cached and missing.is_file()

@@ -64,7 +64,7 @@ def test_nothing_is_written(
     assert main(sweep) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert ("ede 2 4 12 12 0 0 unknown" if options else "ede 2 4 12 10 2 0 unknown") in printed
-    assert "no earlier run here has computed ede, simplecil on this benchmark" in printed
+    assert "no earlier run here has computed ede, simplecil on this benchmark with this protocol" in printed
     assert "nothing was run and nothing written (--dry-run)" in printed
     assert sorted((tmp_path / "runs").rglob("*")) == before
 
