@@ -110,9 +110,9 @@ def head() -> Iterator[Head]:
                 stdout=log,
                 stderr=log,
             )
-        addresses = (f"http://127.0.0.1:{ports[option]}" for option in ("dashboard-port", METRICS_PORT))
+        dashboard, metrics = (f"http://127.0.0.1:{ports[option]}" for option in ("dashboard-port", METRICS_PORT))
         try:
-            head = Head(process, Path(name), *addresses, environment)
+            head = Head(process, Path(name), dashboard, metrics, environment)
             wait_for(lambda: process.poll() is not None or "ray_" in head.exported(), 120)
             assert process.poll() is None, (Path(name) / "log").read_text()
             yield head
