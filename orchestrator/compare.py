@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.metric not in MEASURES:
         raise EarshotError(f"--metric: no '{options.metric}'; {suggestion(options.metric, MEASURES)}")
     measure = MEASURES[options.metric]
-    folders = [find_run(name, options.runs) for name in names]
+    folders = [find_run(name, options.runs, chains=True) for name in names]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise EarshotError(f"{', '.join(names)}: expected different runs, found one twice")
 

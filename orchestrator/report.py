@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = validated(ReportOptions, given, "command line", as_flags=True)
     if len(names) > 1 and options.out is None:
         raise EarshotError(f"--out: expected a folder for the report of {len(names)} runs, found none")
-    folders = [find_run(name, options.runs) for name in names]
+    folders = [find_run(name, options.runs, chains=True) for name in names]
 
     from rich.text import Text
 

@@ -2,7 +2,8 @@
 
     earshot chain --config chain.yaml --out DIR
 
-DIR gets the same files as a trial of a sweep. A configuration:
+Prints the accuracy after each session. DIR gets the same files as a trial of a sweep; `earshot report DIR` makes tables
+and figures of them. A configuration:
 
     benchmark: data/mine
     method: ede
@@ -37,12 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = read_yaml(options.config)  # before the imports: a wrong path fails at once
     from trainables.chain_config import ChainConfig
     from trainables.session_chain import Chain
+    from trainables.session_results import SessionResults
 
-    chain = Chain(validated(ChainConfig, values, str(options.config)), options.out)
+    chain = Chain(validated(ChainConfig, values, str(options.config)), options.out.absolute())
+    results = SessionResults(chain)
     while not chain.done:
         record = chain.step()
-        result = "cached" if record.cached else f"{record.seconds:.1f} s"
-        print(f"session {record.index + 1}/{len(chain.sessions)}  {len(record.classes)} new classes  {result}")
+        result, head = results.after(record), chain.record.default_head
+        splits = {"validation": f"val/{head}", "test": f"test/{head}"}  # none of validation without such clips
+        accuracy = [f"{name} {100 * result[key]:.1f} %" for name, key in splits.items() if key in result]
+        cost = "cached" if record.cached else f"{record.seconds:.1f} s"
+        session = f"session {record.index + 1}/{len(chain.sessions)}"
+        print(f"{session}  {len(record.classes)} new classes  {', '.join(accuracy)}  {cost}", flush=True)
     print(options.out / "trial.json")
     return 0
 

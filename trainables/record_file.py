@@ -8,7 +8,7 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from trainables.records import SessionRecord, TrialRecord
 
-_SAME = ("stage", "predictions_sha256", "unknown_sha256")
+_SAME = ("stage", "predictions_sha256", "unknown_sha256", "training_sha256")
 
 
 class RecordFile:

@@ -3,6 +3,7 @@
     RUN/trials/TRIAL/trial.json           a `TrialRecord`
     RUN/trials/TRIAL/session-00.parquet   `SCORED_PREDICTIONS`: one row per clip and head, clips of all classes so far
     RUN/trials/TRIAL/unknown-00.parquet   `UNKNOWN`: the same for test clips of the classes that the next session brings
+    RUN/trials/TRIAL/training-00.json     `trainables.training_curves`: loss by epoch, of methods that train
 
 Reports are computed from these files alone. The record ends with its checksum and holds the SHA-256 of each of them, so
 that a changed digit in any is an error; those of earlier versions have neither checksums nor clips of unknown classes.
@@ -110,6 +111,9 @@ class SessionRecord(BaseModel):
         unknown: name of the file of clips of classes still to come; None if no class is, and in records of earlier
             versions.
         unknown_sha256: of that file.
+        training: name of the file of training curves; None if the method trained nothing in this session, if it was
+            cached by an earlier version, and in records of earlier versions.
+        training_sha256: of that file.
         seconds: wall time of learning and scoring, when the session was computed.
         cached: whether the stage was in the store already; `reused` in the file.
         parameters_stored: number of values that the learner stores.
@@ -127,6 +131,8 @@ class SessionRecord(BaseModel):
     predictions_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
     unknown: str | None = Field(None, exclude_if=lambda value: value is None)
     unknown_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
+    training: str | None = Field(None, exclude_if=lambda value: value is None)
+    training_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
     seconds: float
     cached: bool = Field(validation_alias=AliasChoices("reused", "cached"), serialization_alias="reused")
     parameters_stored: int
@@ -232,5 +238,5 @@ class TrialRecord(BaseModel):
 
 
 def predictions_digest(content: bytes) -> str:
-    """SHA-256 hex of a file of predictions."""
+    """SHA-256 hex of a file of a session."""
     return hashlib.sha256(content).hexdigest()

@@ -20,6 +20,8 @@ from trainables.chain_inputs import code_digest, inputs_of, open_features
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
 from trainables.learners.session_generator import session_generator
+from trainables.learners.training_listener import listen_to_training
+from trainables.live_curves import LiveCurves
 from trainables.memory_limit import PeakMemory
 from trainables.methods.registry import check_backbone, check_protocol, find_method
 from trainables.networks.specs import upsampling
@@ -39,6 +41,7 @@ from trainables.store.layout import address_of
 from trainables.store.lease import find_or_compute
 from trainables.store.stages import SCHEMA_VERSION, Stage, StageStore, parquet_bytes
 from trainables.store.state import State
+from trainables.training_curves import Curves, curves_file, curves_of, write_curves
 from trainables.unknown import NotScoredError, best_scores, classes_to_come, unknown_address, unknown_table
 
 
@@ -51,8 +54,10 @@ class Chain:
         before: an earlier chain of this process; clips, backbone and front end are reused where they are the same.
 
     Attributes:
+        curves: of the trainings of the last session.
         learner: the last one that was needed to compute a session; None if all sessions were in the store.
         record: of the trial so far.
+        waited: seconds that the last session waited for another process that computed it.
         sessions: of the chain.
 
     Raises:
@@ -84,6 +89,8 @@ class Chain:
         if self._method.backbone:
             check_backbone(self._method, self._settings, self._features.backbone, config.backbone)
         self._store = StageStore(config.store)
+        self.curves: Curves = ()
+        self.waited = 0.0
         self.learner: Learner | None = None
         self._learned = 0  # sessions that the learner has learned
         self._addresses: list[str] = []
@@ -120,12 +127,14 @@ class Chain:
             self._file.begin(self.record)
         depends_on = self._depends_on(session, self._addresses[-1] if self._addresses else None)
         address = address_of(depends_on)
+        lease = self._store.lease(address)
         stage, cached = find_or_compute(
-            self._store.lease(address),
+            lease,
             find=lambda: self._store.find(address),
             compute=lambda: self._compute(session, address, depends_on),
         )
         self._addresses.append(address)
+        self.waited = lease.waited
         unknown = self._unknown(session.index, lambda classes: self._score_unknown(classes, session.index))
         return self._save_session(session, stage, unknown, cached=cached)
 
@@ -169,12 +178,13 @@ class Chain:
         started = time.perf_counter()
         if self._reads_embeddings_only():
             check_embeddings(self._features, self._table.clip_ids, session)
-        self._run(learner, session)
+        curves = self._run(learner, session)
         self._learned = session.index + 1
         predictions = self._predict(learner, session.index)
         stored, used = learner.parameter_counts()
         seconds = time.perf_counter() - started
-        stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes())
+        training = tuple(curve.model_dump(mode="json") for curve in curves)
+        stage = Stage(address, depends_on, predictions, seconds, stored, used, peak.bytes(), training)
         self._store.publish(stage, learner.state())
         return stage
 
@@ -210,12 +220,14 @@ class Chain:
         method = self._method
         return method.backbone and method.capabilities(self._settings) <= {"embed", "text"}
 
-    def _run(self, learner: Learner, session: Session) -> None:
-        """Learns the new classes of a session; forgets those that leave, if the method can."""
-        if session.classes:
-            learner.learn(session, session_generator(self.config.seeds.initialisation, session.index))
-        for clips in session.leaving if learner.forgets else ():
-            learner.forget(clips)
+    def _run(self, learner: Learner, session: Session) -> Curves:
+        """Learns the new classes of a session; forgets those that leave, if the method can. The curves of training."""
+        with LiveCurves(self.folder, session.index) as live, listen_to_training(live):
+            if session.classes:
+                learner.learn(session, session_generator(self.config.seeds.initialisation, session.index))
+            for clips in session.leaving if learner.forgets else ():
+                learner.forget(clips)
+        return live.curves()
 
     def _predict(self, learner: Learner, index: int) -> pa.Table:
         """Per-clip predictions of every head for the clips of all classes that have come and not left."""
@@ -320,6 +332,12 @@ class Chain:
         content = None if unknown is None else parquet_bytes(unknown.replace_schema_metadata(hashed))
         place = self.folder / f"unknown-{session.index:02d}.parquet"
         of_unknown = {} if content is None else {"unknown": place.name, "unknown_sha256": predictions_digest(content)}
+        self.curves = curves_of(stage.training)
+        file = self.folder / curves_file(session.index)
+        training = write_curves(session.index, self.curves) if self.curves else None
+        of_training = (
+            {} if training is None else {"training": file.name, "training_sha256": predictions_digest(training)}
+        )
         record = SessionRecord(
             index=session.index,
             classes=session.labels,
@@ -328,6 +346,7 @@ class Chain:
             predictions=name,
             predictions_sha256=predictions_digest(predictions),
             **of_unknown,
+            **of_training,
             seconds=stage.seconds,
             cached=cached,
             parameters_stored=stage.parameters_stored,
@@ -340,6 +359,8 @@ class Chain:
             place.write(content)
         else:
             place.remove()  # of an earlier launch, that could still compute it
+        if training is not None:
+            file.write(training)
         self.record = self.record.model_copy(
             update={
                 "sessions": (*self.record.sessions, record),

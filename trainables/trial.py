@@ -1,5 +1,6 @@
 """The Tune trainable: one trial is one chain, one `step()` is one session. The only module here that imports Ray."""
 
+import math
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from ray import tune
 
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import one_line
+from datasets.utils.text import one_line, printable
 from trainables.chain_config import ChainConfig
 from trainables.memory_limit import MemoryWatch
 from trainables.session_chain import Chain
@@ -24,12 +25,22 @@ class ChainTrial(tune.Trainable):
         launch: identifies this launch of the sweep.
         memory: limit on the private memory of the process, bytes; None for no limit.
         given_up: why the sweep no longer tries this trial; empty if it does.
+        resources: what the trial asks Ray for: `cpu`, `gpu`, `memory`.
     """
 
     _chain: Chain | None
     _failure: str
     _results: SessionResults
     _watch: MemoryWatch
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> dict[str, float] | None:
+        """The resources of a trial. `tune.with_resources` would hide the name of this class from Ray's dashboard."""
+        return config.get("resources")
+
+    def __repr__(self) -> str:
+        """Constant, as an actor runs one trial after the other: the name of the actor in dashboard and logs."""
+        return "ChainTrial"
 
     def setup(self, config: dict[str, Any]) -> None:
         """Opens the chain; called once in a worker process."""
@@ -46,14 +57,22 @@ class ChainTrial(tune.Trainable):
         """Runs one session; returns its result (`trainables.session_results`), or why the trial failed."""
         if self._chain is None:
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
+        chain = self._chain
+        session = f"session {len(chain.record.sessions) + 1}/{len(chain.sessions)}"
+        set_process_title(f"ray::{chain.record.trial} {session}")
         try:
-            record = self._chain.step()
+            record = chain.step()
         except Exception as error:
             self._failure = reason(error)
             with suppress(OSError, EarshotError):  # often a full disk; the sweep records the failure at its end
-                self._chain.fail(self._failure)
+                chain.fail(self._failure)
+            print(f"{chain.record.trial} {session}: failed: {printable(self._failure)}", flush=True)
             return {"done": True, "failed": self._failure, OBJECTIVE: None}
-        return self._results.after(record)
+        result = self._results.after(record)
+        cost = "cached" if record.cached else f"{record.seconds:.1f} s"
+        validation = f"validation {100 * result[OBJECTIVE]:.1f} %, " if math.isfinite(result[OBJECTIVE]) else ""
+        print(f"{chain.record.trial} {session}: {validation}{cost}", flush=True)  # to the worker's log
+        return result
 
     def _open(self, config: dict[str, Any]) -> None:
         before, self._chain = self._chain, None
@@ -68,6 +87,16 @@ class ChainTrial(tune.Trainable):
                 self._watch.start()
         except Exception as error:
             self._failure = reason(error)
+
+
+def set_process_title(title: str) -> None:
+    """What `ps`, `top` and Ray's dashboard show for this process until the method of the actor returns.
+
+    A private API of Ray, which sets the titles of its workers with it; no other module here may import Ray.
+    """
+    import ray._raylet
+
+    ray._raylet.setproctitle(title)  # type: ignore[attr-defined]
 
 
 def reason(error: Exception) -> str:

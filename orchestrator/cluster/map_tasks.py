@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.text import printable
 from orchestrator.cluster.session import last_line, worker_options
 
 Item = TypeVar("Item")
@@ -44,6 +45,7 @@ def map_tasks(
     items: Iterable[Item],
     *arguments: Any,
     advice: str,
+    name: Callable[[Item], str] | None = None,
     per_cpu: int | None = None,
     **options: Any,
 ) -> Iterator[FinishedTask[Item, Result]]:
@@ -57,6 +59,7 @@ def map_tasks(
         items: consumed as tasks are submitted.
         arguments: the same for all tasks.
         advice: for the user whose worker failed, as "run the same command to resume".
+        name: of the task of an item, in Ray's dashboard and in the title of its process (default: the function's).
         per_cpu: how many tasks per CPU of the cluster are submitted at a time (default: all tasks at once). A few keep
             the workers busy; each submitted task takes memory in Ray.
         options: of `ray.remote`, such as `num_cpus`, `num_gpus` and `max_retries`.
@@ -65,13 +68,17 @@ def map_tasks(
 
     options |= worker_options()
     task = ray.remote(**options)(function) if options else ray.remote(function)
+
+    def submit(item: Item) -> Any:
+        return (task if name is None else task.options(name=printable(name(item)))).remote(*arguments, item)
+
     pending = iter(items)
     at_once = None if per_cpu is None else per_cpu * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    running = {task.remote(*arguments, item): item for item in islice(pending, at_once)}
+    running = {submit(item): item for item in islice(pending, at_once)}
     while running:
         for reference in ray.wait(list(running))[0]:
             item = running.pop(reference)
-            running.update((task.remote(*arguments, following), following) for following in islice(pending, 1))
+            running.update((submit(following), following) for following in islice(pending, 1))
             yield _finished(item, reference, advice)
 
 

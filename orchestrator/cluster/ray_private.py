@@ -1,6 +1,7 @@
 """The private APIs of Ray that this project uses, all of them in this file: check them when Ray is upgraded.
 
-Tested with Ray 2.60. Callers import Ray first, because importing it takes seconds.
+Tested with Ray 2.60. Callers import Ray first, because importing it takes seconds. `trainables.trial`, which may not
+import this file, sets the title of its process in the same way as `set_process_title`.
 """
 
 import os
@@ -12,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from datasets.utils.text import printable
 
 
 def local_options(folder: Path) -> dict[str, Any]:
@@ -104,6 +107,13 @@ def trials_with_variables(variables: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def set_process_title(title: str) -> None:
+    """What `ps`, `top` and Ray's dashboard show for this worker process until its task ends."""
+    import ray._raylet
+
+    ray._raylet.setproctitle(printable(title))  # type: ignore[attr-defined]
 
 
 def forget_wandb() -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from datasets.utils.text import one_line, printable
+from trainables.training_curves import Curves, TrainingCurve
 
 if TYPE_CHECKING:  # it imports PyTorch
     from trainables.chain_config import ChainConfig
 
 Status = Literal["finished", "stopped", "failed"]
 VALIDATION = "validation/"  # prefix of the validation metrics of a chain
+LOSS, LR = "training/loss", "training/lr"  # tags of the curves of training
 _LOGGER = logging.getLogger("earshot")
 
 
@@ -29,6 +31,9 @@ class SessionResult:
         parameters: used to classify.
         accuracy: by `val/HEAD` and `test/HEAD`, over all classes so far, as fractions of one.
         validation: validation metrics of the chain so far, by name; `aa` is the objective of the search.
+        training: curves of the session's trainings; none if it trained nothing, or an earlier version computed it.
+        epochs_before: epochs of all trainings of earlier sessions.
+        waited: seconds that the trial waited for another one that computed the session.
     """
 
     index: int
@@ -37,6 +42,9 @@ class SessionResult:
     parameters: int
     accuracy: dict[str, float]
     validation: dict[str, float]
+    training: Curves = ()
+    epochs_before: int = 0
+    waited: float = 0.0
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -44,6 +52,30 @@ class SessionResult:
         validation = {f"{VALIDATION}{name}": value for name, value in self.validation.items()}
         cost = {"cost/seconds": self.seconds, "cost/parameters": float(self.parameters)}
         return {tag: value for tag, value in {**self.accuracy, **validation, **cost}.items() if math.isfinite(value)}
+
+    @property
+    def epochs(self) -> list[tuple[int, dict[str, float]]]:
+        """Values to plot by epoch, by tag. Epochs are counted from the first of the trial, over all its trainings."""
+        points: list[tuple[int, dict[str, float]]] = []
+        before = self.epochs_before
+        for curve in self.training:
+            rows = zip(curve.epoch, curve.loss, curve.lr, strict=True)
+            points += [(before + epoch, {LOSS: loss, LR: lr}) for epoch, loss, lr in rows]
+            before += curve.epochs
+        return points
+
+
+@dataclass(frozen=True)
+class RunningTraining:
+    """How far the training is that a trial runs at the moment.
+
+    Attributes:
+        session: index of its session.
+        curve: so far.
+    """
+
+    session: int
+    curve: TrainingCurve
 
 
 @dataclass
@@ -59,6 +91,8 @@ class TrialState:
         planned: sessions of its chain; None until the first is completed.
         computed: how many of the completed sessions were computed, not cached.
         validation: mean validation accuracy over the sessions so far; NaN where there is none.
+        epochs: of all trainings in the completed sessions.
+        training: what the trial trains at the moment, if that is known.
         failure: why the trial failed; empty if it did not.
     """
 
@@ -70,6 +104,8 @@ class TrialState:
     planned: int | None = None
     computed: int = 0
     validation: float = math.nan
+    epochs: int = 0
+    training: RunningTraining | None = None
     failure: str = ""
 
     @property

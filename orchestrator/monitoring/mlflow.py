@@ -8,6 +8,8 @@ from typing import Any
 
 from orchestrator.monitoring.listener import BackgroundListener, SessionResult, Status, TrialState
 
+METRICS_PER_REQUEST = 1000  # MLflow's limit
+
 
 class MLflow(BackgroundListener):
     """One MLflow run per trial, in one experiment per sweep. A resumed sweep continues the same MLflow runs.
@@ -63,7 +65,7 @@ class MLflow(BackgroundListener):
         self._client.log_batch(self._runs[name], params=parameters)
 
     def session_finished(self, trial: TrialState, result: SessionResult) -> None:
-        """Logs the session, in one request."""
+        """Logs the session, in one request or a few."""
         self.submit(self._log_session, trial.name, result, int(time.time() * 1000))
 
     def _log_session(self, name: str, result: SessionResult, milliseconds: int) -> None:
@@ -72,8 +74,13 @@ class MLflow(BackgroundListener):
         if result.index < self._logged[name]:
             return
         values = {**result.scalars, "sessions": float(result.index + 1)}
-        metrics = [Metric(key, value, milliseconds, result.index) for key, value in values.items()]
-        self._client.log_batch(self._runs[name], metrics=metrics)
+        metrics = [
+            Metric(key, value, milliseconds, step)
+            for step, scalars in [*result.epochs, (result.index, values)]
+            for key, value in scalars.items()
+        ]
+        for first in range(0, len(metrics), METRICS_PER_REQUEST):
+            self._client.log_batch(self._runs[name], metrics=metrics[first : first + METRICS_PER_REQUEST])
 
     def trial_ended(self, trial: TrialState, status: Status) -> None:
         """Ends the run."""

@@ -10,6 +10,7 @@ from ray import tune
 from orchestrator.monitoring.listener import VALIDATION, Listener, SessionResult, Status, TrialState, warn_of_failure
 from trainables.chain_config import ChainConfig
 from trainables.session_results import OBJECTIVE
+from trainables.training_curves import curves_of
 
 ACCURACIES = ("val/", "test/")  # prefixes of accuracies in a result: `val/HEAD`, `test/HEAD`
 
@@ -82,7 +83,9 @@ class TuneMonitor(tune.Callback):
         state.failure = result.get("failed") or ""
         if "session" not in result or result["session"] < state.sessions:
             return  # a failure, or a session that was reported before the worker died
-        session = _session_result(result)
+        session = _session_result(result, state.epochs)
+        state.epochs += sum(curve.epochs for curve in session.training)
+        state.training = None
         state.sessions = session.index + 1
         state.planned = result["sessions"]
         state.computed += not session.cached
@@ -139,7 +142,7 @@ def _name(trial: Any) -> str:
     return str(trial.config["name"])
 
 
-def _session_result(result: dict[str, Any]) -> SessionResult:
+def _session_result(result: dict[str, Any], epochs_before: int) -> SessionResult:
     validation = {key.removeprefix(VALIDATION): v for key, v in result.items() if key.startswith(VALIDATION)}
     return SessionResult(
         result["session"],
@@ -148,4 +151,7 @@ def _session_result(result: dict[str, Any]) -> SessionResult:
         result["parameters_used"],
         {key: value for key, value in result.items() if key.startswith(ACCURACIES)},
         {"aa": result[OBJECTIVE], **validation},
+        curves_of(result["training"]),
+        epochs_before,
+        result["waited_seconds"],
     )

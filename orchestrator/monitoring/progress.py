@@ -2,7 +2,7 @@
 
     sessions  ━━━━━━━━━━━━━━━━━━━━━━━  131/240  4 min, about 3 min left
     26 of 48 trials ended, 2 running; 97 sessions computed, 34 cached (saved 5 min); 1 failed, 3 stopped
-      ede-1f0c22d4-s0             session 3 of 5     12 s  validation 41.2 %
+      ede-1f0c22d4-s0             session 3 of 5     12 s  validation 41.2 %, epoch 40 of 100, loss 0.31
       ede-1f0c22d4-s1             session 2 of 5      4 s  validation 44.9 %  attempt 2 of 4
 
 The view is removed at the end of the sweep; one line per failure and retry remains above it.
@@ -23,7 +23,7 @@ from rich.text import Text
 
 from datasets.utils.console import shows_live
 from datasets.utils.humanize import format_duration
-from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
+from orchestrator.monitoring.listener import Listener, RunningTraining, SessionResult, Status, TrialState
 from orchestrator.monitoring.remaining_time import CostKey, RemainingTime
 
 ROWS = 12  # trials shown at a time, at most
@@ -161,6 +161,7 @@ class SweepProgress(Listener):
         for trial in trials:
             session = min(trial.sessions + 1, self._sessions)
             notes = [] if math.isnan(trial.validation) else [f"validation {100 * trial.validation:.1f} %"]
+            notes += [_training(trial.training, session - 1)] if trial.training else []
             notes += [self._attempt(trial.attempt)] if trial.attempt > 1 else []
             rows.add_row(
                 Text(f"  {trial.name}"),
@@ -169,6 +170,19 @@ class SweepProgress(Listener):
                 ", ".join(notes),
             )
         return rows
+
+
+def _training(training: RunningTraining, session: int) -> str:
+    """How far a training is: `epoch 40 of 100, loss 0.31`.
+
+    Args:
+        training: may be that of an earlier session, which is repeated where its weights are no longer in the store.
+        session: index of the session that the trial computes.
+    """
+    curve = training.curve
+    _, _, part = curve.name.partition(", ")
+    again = "" if training.session == session else f"session {training.session + 1} again, "
+    return f"{again}{part and f'{part} '}epoch {curve.epoch[-1]} of {curve.epochs}, loss {curve.loss[-1]:.3g}"
 
 
 def _cost_key(trial: TrialState) -> CostKey:

@@ -36,7 +36,7 @@ class TensorBoard(BackgroundListener):
             self.submit(_start_file, self._file(trial), trial.hparams, time.time())
 
     def session_finished(self, trial: TrialState, result: SessionResult) -> None:
-        """Writes the scalars of the session."""
+        """Writes the scalars of the session, and the curves of its trainings."""
         self.submit(_append_scalars, self._file(trial), result, time.time())
 
     def trial_ended(self, trial: TrialState, status: Status) -> None:
@@ -69,8 +69,11 @@ def _append_scalars(path: Path, result: SessionResult, now: float) -> None:
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 
-    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in result.scalars.items()]
-    _append(path, Event(wall_time=now, step=result.index, summary=Summary(value=values)))
+    events = []
+    for step, scalars in [*result.epochs, (result.index, result.scalars)]:
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        events.append(Event(wall_time=now, step=step, summary=Summary(value=values)))
+    _append(path, *events)
 
 
 def _append_end(path: Path, status: Status, now: float) -> None:
@@ -92,12 +95,13 @@ def _append_hparams(path: Path, now: float, **data: Any) -> None:
     _append(path, Event(wall_time=now, summary=Summary(value=[value])))
 
 
-def _append(path: Path, event: "Event") -> None:
-    """Appends a record in TensorFlow's format: length, its checksum, content, its checksum."""
+def _append(path: Path, *events: "Event") -> None:
+    """Appends records in TensorFlow's format: length, its checksum, content, its checksum."""
     from tensorboardX.record_writer import masked_crc32c
 
-    content = event.SerializeToString()
-    length = struct.pack("<Q", len(content))
-    checksums = [struct.pack("<I", masked_crc32c(part)) for part in (length, content)]
     with path.open("ab") as file:
-        file.write(length + checksums[0] + content + checksums[1])
+        for event in events:
+            content = event.SerializeToString()
+            length = struct.pack("<Q", len(content))
+            checksums = [struct.pack("<I", masked_crc32c(part)) for part in (length, content)]
+            file.write(length + checksums[0] + content + checksums[1])

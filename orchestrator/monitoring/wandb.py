@@ -9,6 +9,8 @@ from typing import Any
 from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.listener import BackgroundListener, SessionResult, Status, TrialState
 
+SESSION, EPOCH = "session", "training/epoch"  # the horizontal axes
+
 
 class WeightsAndBiases(BackgroundListener):
     """One W&B run per trial, in one group per sweep. A resumed sweep continues the same W&B runs.
@@ -35,6 +37,7 @@ class WeightsAndBiases(BackgroundListener):
             )
         self._run, self._folder = run, folder.resolve()
         self._runs: dict[str, Any] = {}
+        self._rows: dict[str, int] = {}  # trial -> rows logged; W&B ignores those that an earlier launch has logged
 
     def trial_started(self, trial: TrialState) -> None:
         """Starts the run of the trial."""
@@ -58,13 +61,19 @@ class WeightsAndBiases(BackgroundListener):
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True),
         )
+        self._rows[name] = 0
+        self._runs[name].define_metric("*", step_metric=SESSION)
+        self._runs[name].define_metric("training/*", step_metric=EPOCH)
 
     def session_finished(self, trial: TrialState, result: SessionResult) -> None:
-        """Logs the session."""
+        """Logs the session, and the curves of its trainings."""
         self.submit(self._log_session, trial.name, result)
 
     def _log_session(self, name: str, result: SessionResult) -> None:
-        self._runs[name].log(result.scalars, step=result.index)
+        rows = [{EPOCH: step, **scalars} for step, scalars in result.epochs]
+        for row in [*rows, {SESSION: result.index, **result.scalars}]:
+            self._runs[name].log(row, step=self._rows[name])
+            self._rows[name] += 1
 
     def trial_ended(self, trial: TrialState, status: Status) -> None:
         """Ends the run."""

@@ -25,6 +25,7 @@ from datasets.utils.files import TEMPORARY_SUFFIX
 from datasets.utils.location import Location
 from datasets.utils.own_code import find_code
 from datasets.utils.text import printable
+from orchestrator.cluster.ray_private import set_process_title
 from orchestrator.cluster.session import last_line, start_ray, worker_options
 from orchestrator.preparation.duplicates import drop_duplicates, outdated
 from orchestrator.preparation.units import (
@@ -205,6 +206,7 @@ def _map_unit(row: dict[str, Any], job: Job) -> dict[str, Any]:
     content = json.loads(row["unit"])
     unit = Unit(content["name"], tuple(content["files"]), content["details"])
     place = job.out / shard_name(row["index"])
+    set_process_title(f"ray::prepare {unit.name}")  # tasks of Ray Data have the name of their operator
     try:
         # After a worker crash Ray repeats its whole block, of which some units are already finished.
         finished = read_finished(place, row["key"]) or write_unit(

@@ -140,7 +140,10 @@ def _render_all(job: _Job, todo: Sequence[str], workers: int | None, on_finished
     advice = "then run the same command to resume"
     with start_ray(cpus=workers):
         logging.getLogger("ray").setLevel(logging.ERROR)
-        for task in map_tasks(_render_one, todo, job, advice=advice, per_cpu=AHEAD, num_cpus=1, max_retries=RETRIES):
+        options = {"num_cpus": 1, "max_retries": RETRIES}
+        for task in map_tasks(
+            _render_one, todo, job, advice=advice, name=lambda file: f"render {file}", per_cpu=AHEAD, **options
+        ):
             if task.worker_died:
                 reason, failure = f"rendering it ended its worker {RETRIES + 1} times", ""
             else:

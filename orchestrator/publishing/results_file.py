@@ -186,7 +186,14 @@ def _rows(results: Results, configuration: Configuration) -> list[list[object]]:
             for split in ("val", "test")
             for name in CHAIN_METRICS
         ]
-        row: list[object] = [*first, seeds.order, seeds.support, seeds.initialisation, chain.status, chain.finished_sessions]
+        row: list[object] = [
+            *first,
+            seeds.order,
+            seeds.support,
+            seeds.initialisation,
+            chain.status,
+            chain.finished_sessions,
+        ]
         row += [chain.class_order, chain.draw, head, *values]
         row += [chain.seconds, chain.parameters_stored, chain.parameters_used]
         rows.append([*row, protocol.benchmark, protocol.fingerprint, protocol.hash])

@@ -24,13 +24,14 @@ LATEST = "latest"
 """In place of the name of a run: the one that began last."""
 
 
-def find_run(name: Path | str, runs: Path = RUNS, *, exact: bool = False) -> Path:
+def find_run(name: Path | str, runs: Path = RUNS, *, exact: bool = False, chains: bool = False) -> Path:
     """The folder of a run.
 
     Args:
         name: path of the folder, its name in `runs`, the beginning of one name only, or `latest`.
         runs: folder of runs.
         exact: whether the beginning of a name is not enough: for commands that write to the run.
+        chains: whether the folder may also be that of one chain (`earshot chain --out`), given by its path.
 
     Returns:
         The path as given, or `runs / name`; not made absolute.
@@ -41,6 +42,8 @@ def find_run(name: Path | str, runs: Path = RUNS, *, exact: bool = False) -> Pat
     for path in (Path(name), runs / name):
         if is_run(path):
             return path
+    if chains and is_chain(Path(name)):
+        return Path(name)
     found = run_folders(runs)
     if str(name) == LATEST and found:
         return found[-1]
@@ -59,6 +62,11 @@ def find_run(name: Path | str, runs: Path = RUNS, *, exact: bool = False) -> Pat
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run."""
     return (folder / "trials").is_dir() or (folder / "sweep.json").is_file()
+
+
+def is_chain(folder: Path) -> bool:
+    """Whether a folder is that of one chain, outside of a run."""
+    return not is_run(folder) and (folder / "trial.json").is_file()
 
 
 def run_folders(runs: Path = RUNS) -> list[Path]:

@@ -29,7 +29,9 @@ from orchestrator.results.run_folder import RESTORE
 from trainables import metrics
 from trainables.metrics import ChainScores, SessionPredictions
 from trainables.records import PREDICTIONS, RECOMPUTE, SCORES, UNKNOWN, TrialRecord, predictions_digest
+from trainables.training_curves import Curves, curves_file, parse_curves
 
+_DELETE = "delete the folder and run the sweep again"
 _NO_CLIPS = SessionPredictions(np.empty(0, np.int64), np.empty(0, np.int64))
 _PREDICTIONS_FILE = re.compile(r"session-[0-9]{2,}\.parquet")
 _UNKNOWN_FILE = re.compile(r"unknown-[0-9]{2,}\.parquet")
@@ -52,13 +54,21 @@ def load_sweep(path: Path) -> dict[str, Any]:
     return check_checksum(content, str(path), RESTORE)
 
 
-def load_record(folder: Path) -> TrialRecord:
+def load_record(folder: Path, *, named: bool = True) -> TrialRecord:
     """The record of a trial.
+
+    Args:
+        folder: of the trial.
+        named: whether the folder has the name of the trial, as in a run.
 
     Raises:
         EarshotError: it is missing, damaged, or inconsistent with itself or its folder.
     """
     record = TrialRecord.load(folder)
+    if named and record.trial != folder.name:
+        raise EarshotError(
+            f"{folder / 'trial.json'}: trial: expected the folder's name, found {record.trial!r}; {_DELETE}"
+        )
     _check_record(record, folder)
     return record
 
@@ -110,6 +120,25 @@ def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[
     if (record.default_head, "test") not in tables:
         raise EarshotError(f"{path}: expected test clips of head {record.default_head!r}, found none; {RECOMPUTE}")
     return tables
+
+
+def read_curves(record: TrialRecord, folder: Path, session: int) -> Curves:
+    """Curves of the trainings of a session; none if its record names no file of them.
+
+    Raises:
+        EarshotError: the file is missing, damaged or inconsistent with the record.
+    """
+    stored = record.sessions[session]
+    if stored.training is None:
+        return ()
+    path = folder / stored.training
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EarshotError(f"{path}: expected curves of training, found {_described(error)}; {RECOMPUTE}") from None
+    if stored.training_sha256 not in (None, predictions_digest(content)):
+        raise EarshotError(f"{path}: expected the file of trial.json, found another one; {RECOMPUTE}")
+    return parse_curves(content, str(path))[1]
 
 
 def read_predictions(
@@ -233,9 +262,7 @@ def _check(
 
 def _check_record(record: TrialRecord, folder: Path) -> None:
     """Checks constraints that the types of a record do not express."""
-    where, advice = folder / "trial.json", "delete the folder and run the sweep again"
-    if record.trial != folder.name:
-        raise EarshotError(f"{where}: trial: expected the folder's name, found {record.trial!r}; {advice}")
+    where, advice = folder / "trial.json", _DELETE
     if record.default_head not in record.heads:
         raise EarshotError(
             f"{where}: default_head: expected one of {list(record.heads)}, found {record.default_head!r}; {advice}"
@@ -263,6 +290,10 @@ def _check_record(record: TrialRecord, folder: Path) -> None:
         if session.unknown is not None and not _UNKNOWN_FILE.fullmatch(session.unknown):
             raise EarshotError(
                 f"{where}: unknown: expected a name like unknown-00.parquet, found {session.unknown!r}; {advice}"
+            )
+        if session.training not in (None, curves_file(session.index)):
+            raise EarshotError(
+                f"{where}: training: expected {curves_file(session.index)}, found {session.training!r}; {advice}"
             )
 
 

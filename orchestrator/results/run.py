@@ -24,6 +24,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
 from orchestrator.results.choice import Choice
+from orchestrator.results.find_run import is_chain
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
 from orchestrator.results.merging import (
     ambiguous,
@@ -70,7 +71,7 @@ class Run:
 
     @classmethod
     def load(cls, path: Path | str) -> "Run":
-        """Reads a run folder.
+        """Reads a run folder; or the folder of one chain (`earshot chain --out`), as a run of one trial.
 
         Raises:
             EarshotError: the folder does not exist or has no trials, or a file in it is missing, damaged or
@@ -79,21 +80,23 @@ class Run:
         path = Path(path)
         if not path.is_dir():
             raise EarshotError(f"{path}: no such folder; expected the run folder of a sweep")
-        folders = sorted(file.parent for file in path.glob("trials/*/trial.json"))
+        alone = is_chain(path)
+        folders = [path] if alone else sorted(file.parent for file in path.glob("trials/*/trial.json"))
         if not folders:
             raise EarshotError(
                 f"{path}: expected the record of at least one trial (trials/*/trial.json), found none;"
                 " name the folder that the sweep wrote to"
             )
         trials: dict[str, TrialRecord] = {}
+        by_name: dict[str, Path] = {}
         scores: dict[tuple[str, str, str], ChainScores] = {}
         for folder in folders:
-            record = load_record(folder)
+            record = load_record(folder, named=not alone)
             trials[record.trial] = record
+            by_name[record.trial] = folder
             for (head, split), chain in score_trial(record, folder).items():
                 scores[record.trial, head, split] = chain
         check_comparable(str(path), list(trials.values()), ("benchmark_fingerprint", "planned_sessions"))
-        by_name = {folder.name: folder for folder in folders}
         sweep = load_sweep(path / "sweep.json")
         name, backbones = path.resolve().name, backbones_of(sweep, trials)
         return cls(path, sweep, trials, scores, by_name, name, backbones, protocols_of(trials))

@@ -28,6 +28,7 @@ from orchestrator.results.find_run import RUNS, find_run
 from orchestrator.results.provenance import provenance, with_seconds
 from trainables.records import EXCEEDED_FILE, TrialRecord
 from trainables.store.lease import Lease
+from trainables.training_curves import LIVE_FILE
 
 RESTORE = (
     "put back a copy of it, or move the run's folder away and start the sweep again with its own command (completed "
@@ -194,6 +195,8 @@ class RunFolder:
             known = folder / "trial.json"
             digests = {} if known.exists() and known.read_bytes() == record else _digests(record)
             for file in files:
+                if file == LIVE_FILE:
+                    continue
                 path = folder / file
                 is_current = path.exists() and file_digest(path) == digests[file] if file in digests else path.exists()
                 if file != "trial.json" and not is_current:
@@ -216,7 +219,8 @@ class RunFolder:
         computed = cached = early = 0
         trials = self.path / "trials"
         for folder in sorted(trials.iterdir()) if trials.is_dir() else []:
-            (folder / EXCEEDED_FILE).unlink(missing_ok=True)
+            for name in (EXCEEDED_FILE, LIVE_FILE):
+                (folder / name).unlink(missing_ok=True)
             if folder.name not in names:
                 if complete:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -281,10 +285,11 @@ class RunFolder:
 
 
 def _digests(record: bytes) -> dict[str, str]:
-    """Name of each file of predictions in the contents of a trial.json -> its SHA-256, where the record has it."""
+    """Name of each file of a session in the contents of a trial.json -> its SHA-256, where the record has it."""
     try:
         sessions = json.loads(record)["sessions"]
-        return {s["predictions"]: s["predictions_sha256"] for s in sessions if "predictions_sha256" in s}
+        kinds = ("predictions", "training")
+        return {s[kind]: s[f"{kind}_sha256"] for s in sessions for kind in kinds if f"{kind}_sha256" in s}
     except (ValueError, KeyError, TypeError):
         return {}
 

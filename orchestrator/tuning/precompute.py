@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from datasets.benchmark.protocol import Session
+from datasets.utils.text import plural
 from orchestrator.cluster.map_tasks import map_tasks
 from orchestrator.tuning.plan import Plan
 from trainables.chain_config import ChainConfig
@@ -50,7 +51,8 @@ def embed(plan: Plan, at_once: int, progress: Callable[[int, int], None]) -> int
     ]
     options: dict[str, Any] = {"num_cpus": config.cpus_per_trial, "num_gpus": config.gpus_per_trial, "max_retries": 3}
     progress(done, total)
-    for task in map_tasks(_compute, parts, advice="", **options):  # a trial will meet the same error and report it
+    # a trial will meet the same error and report it
+    for task in map_tasks(_compute, parts, advice="", name=_task_name, **options):
         done += len(task.item[1])
         progress(done, total)
     return done
@@ -139,6 +141,11 @@ def _compute(work: tuple[dict[str, Any], Sequence[Group]]) -> None:
     for group in groups:
         for request in learner.requests(group):
             features.get(request)
+
+
+def _task_name(work: tuple[dict[str, Any], Sequence[Group]]) -> str:
+    chain, groups = work
+    return f"embed {chain['backbone']}, {plural(len(groups), 'group')} of clips"
 
 
 def _can_run(chain: ChainConfig) -> bool:

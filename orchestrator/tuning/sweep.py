@@ -18,9 +18,11 @@ from orchestrator.cluster.session import start_ray
 from orchestrator.monitoring.events import SweepEvents
 from orchestrator.monitoring.listener import Listener
 from orchestrator.monitoring.live_report import PAGE, LiveReport
+from orchestrator.monitoring.live_training import LiveTraining
 from orchestrator.monitoring.loggers import loggers
 from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
+from orchestrator.monitoring.ray_metrics import RayMetrics
 from orchestrator.monitoring.remaining_time import CostKey
 from orchestrator.monitoring.store_eviction import StoreEviction
 from orchestrator.preparation.pipeline import prepare
@@ -217,7 +219,7 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
 def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once: int) -> list[Listener]:
     """Everything that follows the trials; also announces the sweep on the console or in the events."""
     config, folder = plan.config, plan.folder
-    listeners: list[Listener] = [LiveReport(folder, plan.benchmark)]
+    listeners: list[Listener] = [LiveReport(folder, plan.benchmark), RayMetrics(folder.path.name)]
     listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
     if config.share:
         listeners.append(StoreEviction(plan.store, config.store_size))
@@ -241,6 +243,8 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
     # the messages of --verbose would tear a live view apart
     plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
     console.print(f"report, updated after each session: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
+    if plain.is_terminal:
+        listeners.append(LiveTraining(folder))
     return [*listeners, SweepProgress(plain, costs, plan.sessions, ATTEMPTS)]
 
 

@@ -157,6 +157,7 @@ class _Fit:
             "launch": self._launch,
             "memory": self._plan.config.memory_per_trial,
             "given_up": self._given_up.get(chain.trial, ""),
+            "resources": _resources(self._plan.config),
         }
 
     def _tuner(self, at_once: int, monitor: TuneMonitor, scratch: Path) -> tune.Tuner:
@@ -168,7 +169,7 @@ class _Fit:
         )
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # ours are in orchestrator.monitoring.loggers
         return tune.Tuner(
-            tune.with_resources(ChainTrial, _resources(config)),
+            ChainTrial,
             tune_config=tune.TuneConfig(
                 search_alg=self._search,
                 scheduler=self._scheduler,

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.monitoring.listener import Listener, SessionResult, Status, TrialState
 from trainables.chain_config import ChainConfig
+from trainables.training_curves import Curves, TrainingCurve
 
 
 def trial_name(seed: int, method: str = "ede") -> str:
@@ -40,10 +41,21 @@ class TrialEvents:
         self.state.began = time.monotonic()
         return self._notify(lambda listener: listener.trial_started(self.state))
 
-    def session(self, index: int, *, cached: bool = False, seconds: float = 2.0, value: float = 0.5) -> "TrialEvents":
+    def session(
+        self,
+        index: int,
+        *,
+        cached: bool = False,
+        seconds: float = 2.0,
+        value: float = 0.5,
+        training: Curves = (),
+    ) -> "TrialEvents":
         """A session is completed; all accuracies are `value`."""
         accuracy = {"val/prototype": value, "test/prototype": value}
-        result = SessionResult(index, cached, seconds, 1000 + index, accuracy, {"aa": value, "final": value})
+        validation = {"aa": value, "final": value}
+        before = self.state.epochs
+        result = SessionResult(index, cached, seconds, 1000 + index, accuracy, validation, training, before)
+        self.state.epochs += sum(curve.epochs for curve in training)
         self.state.sessions = index + 1
         self.state.planned = self._sessions
         self.state.computed += not cached
@@ -73,3 +85,10 @@ def finish(trial: TrialEvents, sessions: int = 3) -> TrialEvents:
     for index in range(sessions):
         trial.session(index)
     return trial.end()
+
+
+def curve(epochs: int, done: int | None = None, name: str = "session 2") -> TrainingCurve:
+    """A training whose loss is 1 / epoch, up to epoch `done`."""
+    epoch = tuple(range(1, (done or epochs) + 1))
+    loss = tuple(1 / number for number in epoch)
+    return TrainingCurve(name=name, epochs=epochs, epoch=epoch, loss=loss, lr=(0.1,) * len(epoch))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from datasets.benchmark.protocol import Session
 from datasets.utils.errors import EarshotError
 from trainables.learners.settings import Settings
+from trainables.learners.training_listener import Epoch, current_listener
 
 MIXUP_BETA = 10.0  # of the released EDE
 
@@ -116,7 +117,7 @@ def train(
     where: str,
     orders: Sequence[Sequence[int]] | None = None,
 ) -> None:
-    """Trains `modules` over shuffled batches.
+    """Trains `modules` over shuffled batches; reports each epoch (`trainables.learners.training_listener`).
 
     Args:
         loss: of a batch, from the row numbers of its clips (int64, on the device of the modules).
@@ -134,21 +135,27 @@ def train(
     parameters = [p for module in modules for p in module.train().parameters() if p.requires_grad]
     device = parameters[0].device
     optimiser = _optimiser(parameters, schedule)
+    listener = current_listener()
     for epoch in range(schedule.epochs):
+        total, lr = 0.0, schedule.lr_after(epoch)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.lr_after(epoch)
+            group["lr"] = lr
         order = torch.randperm(clips, generator=generator) if orders is None else torch.tensor(orders[epoch])
         for batch in order.to(device).split(schedule.batch_size):
             optimiser.zero_grad(set_to_none=True)
             with autocast():
                 value = loss(batch)
-            if not torch.isfinite(value):
+            number = value.item()
+            if not math.isfinite(number):
                 raise EarshotError(
-                    f"{where}, epoch {epoch + 1} of {schedule.epochs}: the loss is {value.item()}; "
+                    f"{where}, epoch {epoch + 1} of {schedule.epochs}: the loss is {number}; "
                     f"lower the learning rate ({schedule.lr:g})"
                 )
+            total += number * len(batch)
             value.backward()
             optimiser.step()
+        if listener is not None:
+            listener(Epoch(where, epoch + 1, schedule.epochs, total / clips, lr))
     optimiser.zero_grad(set_to_none=True)  # otherwise the gradients stay in memory as long as the network
 
 

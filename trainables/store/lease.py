@@ -48,12 +48,16 @@ class Lease:
         place: the lease file; its folder is created when first needed.
         seconds: how long `beat` may stay unchanged before the lease expires (default: `EARSHOT_LEASE_SECONDS`, or 60).
         now: the clock, in seconds, by which other owners' leases expire.
+
+    Attributes:
+        waited: seconds in `wait`.
     """
 
     def __init__(
         self, place: Location, seconds: float | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.place = place
+        self.waited = 0.0
         self.seconds = float(os.environ.get("EARSHOT_LEASE_SECONDS", "60")) if seconds is None else seconds
         self._now = now
         self._owner = uuid.uuid4().hex
@@ -92,6 +96,7 @@ class Lease:
     def wait(self) -> None:
         """Waits before the next attempt, longer each time."""
         time.sleep(self._pause)
+        self.waited += self._pause
         self._pause = min(2 * self._pause, POLL_SECONDS[1])
 
     def holder(self) -> dict[str, Any] | None:

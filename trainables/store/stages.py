@@ -48,6 +48,8 @@ class Stage:
         parameters_stored: number of values in the learner's state.
         parameters_used: number of values used to score a clip.
         peak_bytes: peak memory while it was computed; None if unknown.
+        training: curves of its trainings (`trainables.training_curves`), in JSON types; not in stages of earlier
+            versions.
     """
 
     address: str
@@ -57,6 +59,7 @@ class Stage:
     parameters_stored: int
     parameters_used: int
     peak_bytes: int | None = None
+    training: tuple[dict[str, Any], ...] = ()
 
 
 class StageStore:
@@ -84,6 +87,7 @@ class StageStore:
             parameters_stored=description["parameters_stored"],
             parameters_used=description["parameters_used"],
             peak_bytes=description.get("peak_bytes"),
+            training=tuple(training) if isinstance(training := description.get("training"), list) else (),
         )
 
     def has(self, address: str) -> bool:
@@ -138,6 +142,7 @@ class StageStore:
             "parameters_stored": stage.parameters_stored,
             "parameters_used": stage.parameters_used,
             "peak_bytes": stage.peak_bytes,
+            **({"training": stage.training} if stage.training else {}),
         }
         with self.shared_files.publish(stage_file(stage.address)) as temporary:
             temporary.write_text(json.dumps(with_checksum(description), indent=1) + "\n", encoding="utf-8")

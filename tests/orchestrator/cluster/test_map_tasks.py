@@ -25,6 +25,12 @@ def wait_for_file(file: Path, item: str) -> str:
     return item.upper()
 
 
+def name_of_task(item: str) -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_task_name())
+
+
 def fail(kind: str) -> str:
     if kind == "ours":
         raise EarshotError("x.parquet: expected a shard, found none; prepare it again")
@@ -38,6 +44,11 @@ def fail(kind: str) -> str:
 def test_every_item_is_processed_with_the_shared_arguments() -> None:
     tasks = list(map_tasks(add, range(5), 100, 10, advice=ADVICE))
     assert {task.item: task.result for task in tasks} == {item: 110 + item for item in range(5)}
+
+
+def test_a_task_has_the_name_of_its_item() -> None:
+    tasks = map_tasks(name_of_task, ["a", "b\n"], advice=ADVICE, name=lambda item: f"unit {item}")
+    assert {task.item: task.result for task in tasks} == {"a": "unit a", "b\n": "unit b\\n"}
 
 
 def test_no_items_give_no_tasks() -> None:

@@ -18,7 +18,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.listener import Listener
 from orchestrator.monitoring.loggers import TRACKERS, loggers
 from orchestrator.monitoring.tensorboard import TensorBoard
-from tests.support.trial_events import TrialEvents, finish
+from tests.support.trial_events import TrialEvents, curve, finish
 
 VARIED = {"settings": {"incremental_lr": 0.1, "head": "nme", "mixup": True, "base_epochs": 2}}
 TAGS = {
@@ -75,6 +75,16 @@ def test_tensorboard_plots_every_session_once(tensorboard: TensorBoard, tmp_path
     assert set(shown.Tags()["scalars"]) == TAGS
     assert [(event.step, event.value) for event in shown.Scalars("test/prototype")] == [(0, 0.75), (1, 0.5), (2, 0.25)]
     assert [event.value for event in shown.Scalars("cost/parameters")] == [1000, 1001, 1002]
+
+
+def test_tensorboard_plots_every_epoch_of_a_trial(tensorboard: TensorBoard, tmp_path: Path) -> None:
+    with tensorboard:
+        logged = trial(tensorboard).start().session(0, training=(curve(2), curve(1))).session(1)
+        logged.session(2, training=(curve(2),)).end()
+    losses = [(event.step, event.value) for event in plots(tmp_path, logged.name).Scalars("training/loss")]
+    assert losses == [(1, 1.0), (2, 0.5), (3, 1.0), (4, 1.0), (5, 0.5)]
+    assert [event.step for event in plots(tmp_path, logged.name).Scalars("training/lr")] == [1, 2, 3, 4, 5]
+    assert [event.step for event in plots(tmp_path, logged.name).Scalars("test/prototype")] == [0, 1, 2]
 
 
 def test_tensorboards_table_of_hyperparameters(tensorboard: TensorBoard, tmp_path: Path) -> None:
@@ -139,7 +149,8 @@ def test_mlflow_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for attempt in range(2):  # a resumed sweep continues the same MLflow runs
         _, mlflow = loggers(["mlflow"], "my-run", tmp_path, tmp_path / "events")
         with mlflow:
-            logged = trial(mlflow).start().session(0, cached=attempt > 0, value=0.75).worker_dies()
+            logged = trial(mlflow).start()
+            logged.session(0, cached=attempt > 0, value=0.75, training=(curve(50),) * 11).worker_dies()
             logged.start().session(1, value=0.25).session(2, value=0.5).end()
             trial(mlflow, seed=1).start().session(0).end("stopped")
             trial(mlflow, seed=2).start().end("failed", "the reason")
@@ -153,7 +164,9 @@ def test_mlflow_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
     assert runs["ede-1f0c22d4-s2"].data.tags["failure"] == "the reason"
     first = runs["ede-1f0c22d4-s0"]
-    assert set(first.data.metrics) == {*TAGS, "sessions"}
+    assert set(first.data.metrics) == {*TAGS, "sessions", "training/loss", "training/lr"}
+    losses = client.get_metric_history(first.info.run_id, "training/loss")
+    assert [point.step for point in losses] == list(range(1, 551))
     history = client.get_metric_history(first.info.run_id, "validation/aa")
     assert [(point.step, point.value) for point in history] == [(0, 0.75), (1, 0.25), (2, 0.5)]
     assert first.data.params["incremental_lr"] == "0.1"
@@ -174,13 +187,20 @@ def test_wandb_writes_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     _, wandb = loggers(["wandb"], "my-run", tmp_path, tmp_path / "events")
     with wandb:
         first, second = trial(wandb).start(), trial(wandb, seed=1).start()  # two runs at a time in one process
-        first.session(0, value=0.75)
+        first.session(0, value=0.75, training=(curve(3),))
         second.session(0, value=0.5).end()
         first.session(1, value=0.25).end("stopped")
     files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
     content = b"".join(path.read_bytes() for path in files)
-    for text in (b"ede-1f0c22d4-s0", b"ede-1f0c22d4-s1", b"my-run", b"validation/aa", b"incremental_lr"):
+    for text in (
+        b"ede-1f0c22d4-s0",
+        b"ede-1f0c22d4-s1",
+        b"my-run",
+        b"validation/aa",
+        b"incremental_lr",
+        b"training/loss",
+    ):
         assert text in content
     assert list(temporary.iterdir()) == []
 

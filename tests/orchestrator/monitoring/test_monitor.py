@@ -23,9 +23,11 @@ from orchestrator.monitoring.tensorboard import FILE, TensorBoard
 from tests.support.trial_events import chain_fields, trial_name
 from trainables.chain_config import ChainConfig
 from trainables.networks.specs import DEFAULT, BackboneSpec
+from trainables.training_curves import TrainingCurve
 from trainables.trial import ChainTrial
 
 PROTOCOL = {"name": "free", "base": 2, "way": 2, "shot": 3}
+CURVE = {"name": "it", "epochs": 2, "epoch": [1, 2], "loss": [2.0, 1.0], "lr": [0.1, 0.1]}
 SEEDS = {"dies": 0, "finishes": 1, "stopped": 2, "fails": 3}
 
 
@@ -75,6 +77,8 @@ class TuneCalls:
             "reused": cached,
             "session_seconds": 2.0,
             "parameters_used": 1000,
+            "training": [CURVE],
+            "waited_seconds": 0.5,
             "validation_accuracy_mean": 0.5,
             "validation/final": 0.25,
             "val/prototype": 0.75,
@@ -134,9 +138,13 @@ def test_values_of_a_session() -> None:
             assert (trial.computed, trial.validation) == (1, 0.5)
 
     results: list[SessionResult] = []
-    TuneCalls(TuneMonitor([Results()])).start().session(0)
+    calls = TuneCalls(TuneMonitor([Results()])).start().session(0)
     accuracy = {"val/prototype": 0.75, "test/prototype": 1.0}
-    assert results == [SessionResult(0, False, 2.0, 1000, accuracy, {"aa": 0.5, "final": 0.25})]
+    curves = (TrainingCurve.model_validate_json(json.dumps(CURVE)),)
+    assert results == [SessionResult(0, False, 2.0, 1000, accuracy, {"aa": 0.5, "final": 0.25}, curves, 0, 0.5)]
+    calls.session(1, cached=True).session(1)
+    assert [(step, values["training/loss"]) for step, values in results[1].epochs] == [(3, 2.0), (4, 1.0)]
+    assert len(results) == 2
 
 
 def test_sessions_are_reported_once_although_the_worker_died() -> None:

@@ -6,9 +6,10 @@ import re
 
 from rich.console import Console
 
+from orchestrator.monitoring.listener import RunningTraining
 from orchestrator.monitoring.progress import ROWS, SweepProgress
 from orchestrator.monitoring.remaining_time import RemainingTime, TimeLeft
-from tests.support.trial_events import TrialEvents, finish
+from tests.support.trial_events import TrialEvents, curve, finish
 from trainables.networks.specs import DEFAULT, BackboneSpec
 
 EDE = ("ede", BackboneSpec(DEFAULT))
@@ -59,6 +60,24 @@ def test_the_view_shows_running_trials_counts_and_the_time_left() -> None:
     assert [re.sub(r" +", " ", row) for row in rows] == [
         " ede-1f0c22d4-s1 session 3 of 3 0 s validation 25.0 %",
         " ede-1f0c22d4-s2 session 2 of 3 0 s validation 50.0 %, attempt 2 of 4",
+    ]
+
+
+def test_the_view_shows_how_far_a_training_is() -> None:
+    progress, _ = progress_of(terminal=True)
+    for seed, (session, shown) in enumerate(
+        [
+            (1, curve(100, 40, "session 1")),
+            (1, curve(5, 1, "session 1, boosting")),
+            (0, curve(3, 2, "base session")),  # again, as its weights are no longer in the store
+        ]
+    ):
+        trial = TrialEvents(progress, seed=seed).start().session(0)
+        trial.state.training = RunningTraining(session, shown)
+    assert [re.sub(r" +", " ", row).partition("%, ")[2] for row in view(progress)[2:]] == [
+        "epoch 40 of 100, loss 0.025",
+        "boosting epoch 1 of 5, loss 1",
+        "session 1 again, epoch 2 of 3, loss 0.5",
     ]
 
 

@@ -129,6 +129,21 @@ def test_changed_predictions_are_gathered_again(tmp_path: Path, write_trial: Cal
     assert Run.load(folder.path).scores[record.trial, "prototype", "test"].micro[0] == 0.25
 
 
+def test_the_training_of_a_running_session_is_not_gathered(
+    tmp_path: Path, write_trial: Callable[..., TrialRecord]
+) -> None:
+    record = write_trial("a-1", 0, [[0.5]])
+    shutil.move(tmp_path / "run", tmp_path / "storage")
+    (tmp_path / "storage/trials" / record.trial / "training.json").write_text("{}")
+    folder = RunFolder(tmp_path / "run", Location.of(tmp_path / "storage"))
+    folder.gather()
+    assert sorted(path.name for path in folder.trial(record.trial).iterdir()) == ["session-00.parquet", "trial.json"]
+    folder.shared = None
+    (folder.trial(record.trial) / "training.json").write_text("{}")  # of a worker that was killed
+    folder.close([record.trial], {}, [], complete=True)
+    assert not (folder.trial(record.trial) / "training.json").exists()
+
+
 def test_a_changed_digit_in_the_description_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
