@@ -4,19 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from datasets.utils.humanize import format_duration
 from datasets.utils.text import one_line
 from orchestrator.reporting.formatting import MISSING, settings
 from orchestrator.results.backbones import Entry
 from orchestrator.results.ceilings import Ceilings, ceilings
+from orchestrator.results.choice import rank
 from orchestrator.results.measures import FORMULAE
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
 from trainables.records import INDUCTIVE, TrialRecord
 
+MANY = 7
+"""Methods of a chart in which each can be followed."""
+FEW = 5
+"""Methods that a chart of more than `MANY` shows strongly."""
 _MOST_LABELS = 30  # of a class order that is shown
 _STATES = ("finished", "running", "failed", "stopped")
 _REASONS = {
@@ -163,13 +166,16 @@ def protocol_line(run: Run) -> str:
 def by_validation(choices: Sequence[Choice]) -> list[Choice]:
     """Choices of each protocol and track in descending order of validation AA, the inductive ones first.
 
-    Those without validation predictions are the last of their track.
+    Those of which fewer sessions are compared are behind the others of their track, and those without validation
+    predictions behind these.
     """
+    return sorted(choices, key=lambda choice: (choice.entry.protocol, rank(choice)))
 
-    def rank(choice: Choice) -> tuple[str, str, bool, float]:
-        return choice.entry.protocol, choice.track, bool(np.isnan(choice.validation_aa)), -choice.validation_aa
 
-    return sorted(choices, key=rank)
+def prominent(choices: Sequence[Choice]) -> list[Choice]:
+    """The choices that charts show strongly: all, or of more than `MANY` the best by validation."""
+    order = by_validation(choices)
+    return order if len(order) <= MANY else order[:FEW]
 
 
 def name_with_track(entry: Entry) -> str:
