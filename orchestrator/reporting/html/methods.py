@@ -3,34 +3,30 @@
 Accuracies are fractions of one; a value that is undefined or not available yet is NaN.
 """
 
-import math
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from orchestrator.reporting.facts import incomplete_reason
 from orchestrator.reporting.html.numbers import DIGITS, plain_estimate, rounded
+from orchestrator.reporting.series_styles import entry_style
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
 from orchestrator.statistics.variance_components import split_variance
+from trainables.records import TrialRecord
 
 CHAIN_METRICS_SHOWN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
 
 
 def plain_methods(run: Run, estimates: Estimates) -> list[dict[str, Any]]:
-    """The chosen configuration of each method with all its heads, by name; `rank` counts from 0, by validation AA."""
-    methods = [_method(run, estimates, name, index) for index, name in enumerate(run.entries)]
-    order = sorted(
-        methods,
-        key=lambda m: (m["protocol"], m["track"], math.isnan(m["validation"]), -m["validation"], m["name"]),
-    )
-    for rank, method in enumerate(order):
-        method["rank"] = rank
-    return methods
+    """The chosen configuration of each method with all its heads, by name."""
+    return [_method(run, estimates, name) for name in run.entries]
 
 
-def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, Any]:
+def _method(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
     choice = run.best(name)
     chosen = choice.configuration
     return {
@@ -39,16 +35,30 @@ def _method(run: Run, estimates: Estimates, name: str, index: int) -> dict[str, 
         "backbone": choice.backbone,
         "track": choice.track,
         "protocol": choice.entry.protocol,
+        "group": f"{choice.entry.protocol} {choice.track}",  # methods that are ranked together
         **({"classes": list(run.class_names(chosen))} if run.has_several_protocols else {}),
-        "colour": index,
+        **dataclasses.asdict(entry_style(choice.entry)),
         "configuration": chosen,
         "varied": dict(run.of(chosen)[0].varied),
         "head": run.default_head(chosen),
         "heads": {head: _head(run, estimates, chosen, head) for head in run.heads(name)},
-        "trials": len(run.of(chosen)),
+        "trials": [_trial(record) for record in run.of(chosen)],
         "provisional": choice.provisional,
-        "validation": rounded(choice.validation_aa),
         "candidates": choice.candidates,
+    }
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+    """A trial as the leaderboard unfolds it."""
+    computed = [session for session in record.sessions if not session.cached]
+    return {
+        "seeds": str(record.seeds),
+        "status": record.status,
+        "sessions": len(record.sessions),
+        "planned": record.planned_sessions,
+        "cached": len(record.sessions) - len(computed),
+        "seconds": rounded(sum(session.seconds for session in record.sessions)),
+        "reason": incomplete_reason(record),
     }
 
 
@@ -73,9 +83,8 @@ def _chains(run: Run, configuration: str, head: str) -> list[dict[str, Any]]:
     """AA of each complete chain, with its seeds."""
     rows = run.chains
     rows = rows[(rows["configuration"] == configuration) & (rows["head"] == head) & (rows["split"] == "test")]
-    seeds = ("order_seed", "support_seed", "initialisation_seed")
     return [
-        {"seeds": [int(row[seed]) for seed in seeds], "aa": rounded(row["aa"])}
+        {"seeds": str(run.trials[row["trial"]].seeds), "aa": rounded(row["aa"])}
         for row in rows[rows["complete"].astype(bool)].to_dict("records")
     ]
 

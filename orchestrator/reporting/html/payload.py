@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from datasets.utils.json_values import json_values
-from orchestrator.reporting import style
-from orchestrator.reporting.facts import benchmark_names, classes_leave, protocol_line
+from orchestrator.reporting.facts import (
+    FEW,
+    MANY,
+    benchmark_names,
+    choices_of,
+    classes_leave,
+    classes_used,
+    protocol_line,
+    ranked,
+)
 from orchestrator.reporting.html.methods import plain_methods
 from orchestrator.reporting.html.results import Results
 from orchestrator.reporting.html.sections import SECTIONS
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
-
-PALETTE = (*style.PALETTE[:-1], "#7F7F7F")  # black is invisible on a dark page
 
 
 def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
@@ -31,14 +37,14 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     first = next(iter(run.trials.values()))
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
-    methods = plain_methods(run, estimates)
+    methods, choices = plain_methods(run, estimates), choices_of(run)
+    heads = list(dict.fromkeys(head for method in methods for head in method["heads"]))
     shared = {
         "name": run.name,
         "benchmark": benchmark_names(run),
         "protocol": protocol_line(run),
         "several_protocols": run.has_several_protocols,
         "class_names": list(first.class_names),
-        "palette": PALETTE,
         "planned_sessions": run.planned_sessions,
         "session_classes": [list(labels) for labels in longest],
         "seen": run.classes_seen,
@@ -47,9 +53,15 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "methods": methods,
         "several_backbones": run.has_several_backbones,
         "has_transductive": run.has_transductive,
-        "heads": list(dict.fromkeys(head for method in methods for head in method["heads"])),
+        "heads": heads,
+        "order": {
+            head: [choice.label for choice in ranked(run, estimates, choices, head or None)] for head in ("", *heads)
+        },
+        "many": MANY,
+        "few": FEW,
+        "classes_used": classes_used(run),
     }
-    results = Results(run, estimates, methods)
+    results = Results(run, estimates, choices, methods)
     sections = {section.name: section.data(results) for section in SECTIONS}
     values: dict[str, Any] = json_values(shared | {name: data for name, data in sections.items() if data is not None})
     return values

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.results.run import Run
+from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
 
 
@@ -15,11 +15,13 @@ class Results:
     Attributes:
         run: the run.
         estimates: estimates of the run.
+        choices: the configuration of each method.
         methods: from `plain_methods`.
     """
 
     run: Run
     estimates: Estimates
+    choices: list[Choice]
     methods: list[dict[str, Any]]
 
     @property

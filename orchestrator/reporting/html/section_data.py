@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.reporting.facts import formulae, incomplete_trials, what_ran
+from orchestrator.reporting.facts import by_validation, formulae, incomplete_trials, what_ran
 from orchestrator.reporting.html.numbers import plain_estimate, rounded
 from orchestrator.reporting.html.results import Results
+from orchestrator.reporting.sentences import answer, answer_verdict, notes
 from orchestrator.results.ceilings import ceilings
 from orchestrator.results.mistakes import Mistake, confident_mistakes
 from orchestrator.results.objectives import Objective
@@ -20,6 +21,29 @@ from orchestrator.statistics.hyperparameter_importance import importances
 from orchestrator.statistics.pareto import candidates, objectives_of
 
 MISTAKES_SHOWN = 5  # of a method
+
+
+def answers(results: Results) -> dict[str, Any]:
+    """Head, '' for the default of each method -> the answer with that head; the notes are those of the default."""
+    run, estimates, choices = results.run, results.estimates, results.choices
+    heads = dict.fromkeys(head for method in results.methods for head in method["heads"])
+    shown = {
+        head: {
+            "text": answer(run, estimates, choices, head or None),
+            "verdict": answer_verdict(run, estimates, choices, head or None),
+        }
+        for head in ("", *heads)
+    }
+    return shown | {"": {**shown[""], "notes": notes(run, estimates, choices)}}
+
+
+def leaderboard(results: Results) -> dict[str, Any]:
+    """The scale of the bars of the intervals: around all means, so that a narrow interval can be seen."""
+    means = [head["chain"]["aa"]["mean"] for head in results.heads if head["chain"]["aa"]["n"]]
+    if not means:
+        return {"low": 0.0, "high": 1.0}
+    room = max(0.02, 0.1 * (max(means) - min(means)))
+    return {"low": max(0.0, min(means) - room), "high": min(1.0, max(means) + room)}
 
 
 def curves(results: Results) -> dict[str, Any] | None:
@@ -50,7 +74,8 @@ def seeds(results: Results) -> dict[str, Any] | None:
 
 def mistakes(results: Results) -> list[dict[str, Any]] | None:
     """The most confident mistakes of each method."""
-    order = sorted(results.methods, key=lambda method: method["rank"])
+    methods = {method["name"]: method for method in results.methods}
+    order = [methods[choice.label] for choice in by_validation(results.choices)]
     return [mistake for method in order for mistake in _mistakes(results.run, method)] or None
 
 

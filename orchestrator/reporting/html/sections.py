@@ -32,7 +32,8 @@ class Section:
 
 
 SECTIONS = (
-    Section("leaderboard", lambda results: {}),
+    Section("answer", section_data.answers),
+    Section("leaderboard", section_data.leaderboard),
     Section("curves", section_data.curves),
     Section("sides", section_data.sides),
     Section("forgetting", section_data.forgetting),

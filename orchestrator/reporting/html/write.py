@@ -11,20 +11,20 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from datasets.utils.files import write_files
 from datasets.utils.json_values import json_text
-from orchestrator.reporting.facts import choices_of
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
 from orchestrator.reporting.html.sections import SECTIONS
-from orchestrator.reporting.sentences import answer, notes
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
 RELOAD_SECONDS = 30  # between two reloads of a live page
-SCRIPTS = ("state", "text", "theme", "methods", "chart", "session_curves", "heatmap")
+PLOTLY = "vendor/plotly-cartesian.min.js"
+SCRIPTS = (
+    "state", "text", "theme", "methods", "chooser", "chart", "chart_tools", "session_curves", "heatmap",
+)  # fmt: skip
 """Scripts before those of the sections, in their order; they are one script in the page."""
 
 
@@ -57,21 +57,19 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data, choices = payload(run, estimates), choices_of(run)
+    data = payload(run, estimates)
     sections = [section.name for section in SECTIONS if section.name in data]
     script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(
         data=data,
         json=Markup(_script_safe_json(data)),
-        answer=answer(run, estimates, choices),
-        notes=notes(run, estimates, choices),
         sections=sections,
         live=live,
         reload=RELOAD_SECONDS,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(_joined(["page.css", *_of_sections(sections, "css")])),
         script=Markup(script),
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(_asset(PLOTLY)),
         hashes=" ".join(f"'sha256-{digest}'" for digest in (_plotly_digest(), _digest(script))),
     )
     return html
@@ -92,8 +90,14 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["on_scale"] = _on_scale
     environment.filters["percent"] = lambda value: MISSING if value is None else percent(value)
     return environment.get_template("page.html.j2")
+
+
+def _on_scale(value: float, scale: dict[str, float]) -> float:
+    """Where a value is between the ends of a scale, in [0, 1]."""
+    return round(min(1.0, max(0.0, (value - scale["low"]) / (scale["high"] - scale["low"]))), 4)
 
 
 @cache
@@ -113,7 +117,7 @@ def _joined(names: Sequence[str]) -> str:
 
 @cache
 def _plotly_digest() -> str:
-    return _digest(get_plotlyjs())
+    return _digest(_asset(PLOTLY))
 
 
 def _digest(script: str) -> str:

@@ -2,7 +2,8 @@
 
 addControl("head", "", { all: true });
 addControl("theme", "", { all: true });
-$("methods").addEventListener("change", (event) => { state.off[event.target.checked ? "delete" : "add"](event.target.value); changed(); });
+if (MANY) addControl("others", "faint", { all: true });
+else state.others = "hidden";
 window.addEventListener("hashchange", () => { readState(); show(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show());
 let width = window.innerWidth;
@@ -12,7 +13,7 @@ window.addEventListener("beforeprint", () => { ROOT.dataset.theme = "light"; SEC
 // A live page reloads itself, unless the reader is using a control or selecting text.
 if (ROOT.dataset.live === "yes") {
   setInterval(() => {
-    const busy = document.activeElement.matches("select, input[type=range]") || String(getSelection());
+    const busy = document.activeElement.matches("select, input:not([type=checkbox])") || String(getSelection());
     if (document.hidden || busy) return;
     const open = [...document.querySelectorAll("details[open]")].map((element) => element.closest("section").id);
     sessionStorage.setItem("open", JSON.stringify(open));

@@ -2,7 +2,7 @@ function drawClasses() {
   const row = focusedHead().classes[state.session] || [];
   const bars = row.map((v, c) => ({ v, c })).filter((bar) => bar.v !== null).sort((a, b) => b.v - a.v || a.c - b.c);
   draw("classes", bars.length ? [{
-    type: "bar", orientation: "h", x: bars.map((bar) => 100 * bar.v), y: bars.map((_, i) => i), marker: { color: colour(focused()) },
+    type: "bar", orientation: "h", x: bars.map((bar) => 100 * bar.v), y: bars.map((_, i) => i), marker: barStyle(focused()),
     customdata: bars.map((bar) => [safe(classNames()[bar.c]), sessionOf(bar.c)]),
     hovertemplate: "<b>%{customdata[0]}</b>: %{x:.1f} %<br>session %{customdata[1]}<extra></extra>",
   }] : [], {

@@ -1,7 +1,7 @@
 function drawCost() {
-  const rows = DATA.methods.map((m, i) => ({ m, cost: DATA.cost[i] })).filter(({ m, cost }) => !state.off.has(m.name) && cost.used !== null);
+  const rows = DATA.methods.map((m, i) => ({ m, cost: DATA.cost[i] })).filter(({ m, cost }) => isChosen(m) && cost.used !== null);
   draw("cost", rows.map(({ m, cost }) => ({
-    type: "bar", name: safe(m.name), x: cost.seconds.map((_, t) => t), y: cost.seconds, marker: { color: colour(m) }, hovertemplate: `<b>${safe(m.name)}</b><br>session %{x}: %{y:.2f} s<extra></extra>`,
+    type: "bar", name: safe(m.name), x: cost.seconds.map((_, t) => t), y: cost.seconds, marker: barStyle(m), hovertemplate: `<b>${safe(m.name)}</b><br>session %{x:.0f}: %{y:.2f} s<extra></extra>`,
   })), { xaxis: { title: { text: "session" }, dtick: 1 }, yaxis: { title: { text: "seconds" } } }, "No session is finished yet.");
   const number = (v) => (v === null || v === undefined ? "-" : Number(v).toLocaleString("en"));
   const memory = rows.some(({ cost }) => cost.memory);

@@ -1,6 +1,6 @@
 // The method and the session of the sections below.
 
-const focused = () => DATA.methods.find((method) => method.name === state.focus) || DATA.methods[0];
+const focused = () => methodOf(state.focus);
 const focusedHead = () => focused().heads[headOf(focused()) || focused().head];
 const classNames = () => focused().classes || DATA.class_names;
 
@@ -13,6 +13,6 @@ function drawDetails() {
   $("session-label").textContent = seen === null ? String(state.session) : `${state.session} (${seen} classes)`;
 }
 
-addControl("focus", [...DATA.methods].sort((a, b) => a.rank - b.rank)[0].name);
+addControl("focus", DATA.order[""][0]);
 addControl("session", DATA.planned_sessions - 1);
 addSection("details", drawDetails, ["session"]);

@@ -21,7 +21,7 @@ function drawParallel() {
     const part = level(row.validation.mean);
     return {
       type: "scatter", mode: "lines+markers", x: [...axes.map((_, i) => i), last], y: [...axes.map((axis) => axis.at(row.varied[axis.key])), part],
-      line: { color: colour(method), width: 1 + 2 * part }, marker: { size: 5, color: colour(method) }, opacity: 0.15 + 0.85 * part,
+      line: { color: method.colour, width: 1 + 2 * part }, marker: { size: 5, color: method.colour }, opacity: 0.15 + 0.85 * part,
       hovertemplate: `<b>${safe(row.name)}</b><br>${axes.map((axis) => `${safe(axis.key)} ${safe(settingText(row.varied[axis.key]))}`).join("<br>")}<br>validation AA ${percent(row.validation.mean)} %<extra></extra>`,
     };
   });

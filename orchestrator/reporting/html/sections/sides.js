@@ -1,15 +1,21 @@
 function drawSides() {
-  const methods = shown().filter((m) => result(m).sessions.novel.some((v) => v.mean !== null));
-  const traces = methods.flatMap((m) => [
-    curve(m, result(m).sessions.base, { hovertemplate: `<b>${safe(label(m))}</b>, base classes<br>session %{x}: %{y:.1f} %<extra></extra>` }),
-    curve(m, result(m).sessions.novel, {
-      line: { color: colour(m), width: 1.6, dash: "dot" }, marker: { symbol: symbol(m) + "-open", size: 8, color: colour(m) },
-      hovertemplate: `<b>${safe(label(m))}</b>, novel classes<br>session %{x}: %{y:.1f} %<extra></extra>`,
+  const of = (side) => (method) => result(method).sessions[side];
+  const methods = shown().filter((m) => of("novel")(m).some((v) => v.mean !== null));
+  const height = narrow() ? 320 : 440;
+  const range = methods.length ? span(methods.flatMap((m) => [of("base")(m), of("novel")(m)])) : [0, 100];
+  const traces = methods.toReversed().flatMap((m) => [
+    curve(m, of("base")(m), { hovertemplate: `<b>${safe(label(m))}</b>, base classes<br>${SESSION}: %{y:.1f} %<extra></extra>` }),
+    curve(m, of("novel")(m), {
+      line: { color: m.colour, width: 1.3, dash: m.dash }, marker: marker(m, { symbol: m.symbol + "-open" }),
+      hovertemplate: `<b>${safe(label(m))}</b>, novel classes<br>${SESSION}: %{y:.1f} %<extra></extra>`,
     }),
   ]);
-  draw("sides", traces, { xaxis: sessionsAxis(), yaxis: percentAxis("accuracy", [-3, 103]) }, DATA.planned_sessions < 2 ? "With one session, all classes are base classes." : none);
+  draw("sides", traces, {
+    height, margin: labelMargin(), xaxis: sessionsAxis(), yaxis: percentAxis("accuracy", range),
+    annotations: narrow() ? [] : endLabels(endsOf(methods, of("base")), range, height),
+  }, none);
   table("sides", "Base / novel accuracy (%)", ["method", ...DATA.seen.map((_, t) => `session ${t}`)],
-    methods.map((m) => [label(m), ...result(m).sessions.base.map((v, t) => `${percent(v.mean)} / ${percent(result(m).sessions.novel[t].mean)}`)]));
+    methods.map((m) => [label(m), ...of("base")(m).map((v, t) => `${percent(v.mean)} / ${percent(of("novel")(m)[t].mean)}`)]));
 }
 
 addSection("sides", drawSides);
