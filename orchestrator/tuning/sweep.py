@@ -22,6 +22,7 @@ from orchestrator.monitoring.monitor import TuneMonitor
 from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.remaining_time import CostKey
 from orchestrator.monitoring.store_eviction import StoreEviction
+from orchestrator.monitoring.sweep_state import SweepState
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.results.run_folder import TENSORBOARD, Tally
@@ -191,16 +192,16 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
 def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once: int) -> list[Listener]:
     """Everything that follows the trials; also announces the sweep on the console or in the events."""
     config, folder = plan.config, plan.folder
-    listeners: list[Listener] = [LiveReport(folder, plan.benchmark)]
-    listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
-    if config.share:
-        listeners.append(StoreEviction(plan.store, config.store_size))
     trials: Counter[str] = Counter()
     costs: dict[CostKey, int] = {}
     for search in plan.searches():
         count = search.total * len(config.seeds)
         trials[search.space.method] += count
         costs[search.space.method, search.backbone] = count
+    listeners: list[Listener] = [LiveReport(folder, plan.benchmark, SweepState(costs, plan.sessions, ATTEMPTS))]
+    listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
+    if config.share:
+        listeners.append(StoreEviction(plan.store, config.store_size))
     if events is not None:
         events.sweep_started(
             folder.path,

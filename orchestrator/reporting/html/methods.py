@@ -4,16 +4,17 @@ Accuracies are fractions of one; a value that is undefined or not available yet 
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from orchestrator.reporting.facts import incomplete_reason
+from orchestrator.reporting.facts import by_validation, incomplete_reason
 from orchestrator.reporting.html.numbers import DIGITS, plain_estimate, rounded
 from orchestrator.reporting.series_styles import entry_style
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.measures import MEASURES, SESSION_METRICS
-from orchestrator.results.run import Run
+from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
 from orchestrator.statistics.variance_components import split_variance
 from trainables.records import TrialRecord
@@ -21,16 +22,22 @@ from trainables.records import TrialRecord
 CHAIN_METRICS_SHOWN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
 
 
-def plain_methods(run: Run, estimates: Estimates) -> list[dict[str, Any]]:
-    """The chosen configuration of each method with all its heads, by name."""
-    return [_method(run, estimates, name) for name in run.entries]
+def plain_methods(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    """The chosen configuration of each method with all its heads, by name; `rank` counts all from 0, by validation.
+
+    Args:
+        run: the run.
+        estimates: estimates of the run.
+        choices: the configuration of each method.
+    """
+    ranks = {choice.label: rank for rank, choice in enumerate(by_validation(choices))}
+    return [_method(run, estimates, choice) | {"rank": ranks[choice.label]} for choice in choices]
 
 
-def _method(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
-    choice = run.best(name)
+def _method(run: Run, estimates: Estimates, choice: Choice) -> dict[str, Any]:
     chosen = choice.configuration
     return {
-        "name": name,
+        "name": choice.label,
         "method": choice.method,
         "backbone": choice.backbone,
         "track": choice.track,
@@ -41,7 +48,7 @@ def _method(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
         "configuration": chosen,
         "varied": dict(run.of(chosen)[0].varied),
         "head": run.default_head(chosen),
-        "heads": {head: _head(run, estimates, chosen, head) for head in run.heads(name)},
+        "heads": {head: _head(run, estimates, chosen, head) for head in run.heads(choice.label)},
         "trials": [_trial(record) for record in run.of(chosen)],
         "provisional": choice.provisional,
         "candidates": choice.candidates,

@@ -3,7 +3,7 @@
 Accuracies are fractions of one; a value that is undefined or not available yet is None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets.utils.json_values import json_values
@@ -24,12 +24,13 @@ from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
 
-def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
+def payload(run: Run, estimates: Estimates, progress: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The data of all charts and tables of the page, in JSON types.
 
     Args:
         run: the run.
         estimates: estimates of the run.
+        progress: of a sweep that is running.
 
     Returns:
         What all sections share, and the data of each section that has any, under its name.
@@ -37,7 +38,8 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
     first = next(iter(run.trials.values()))
     orders = {tuple(s.classes for s in record.sessions) for record in run.trials.values() if record.sessions}
     longest = max(orders, key=len, default=())
-    methods, choices = plain_methods(run, estimates), choices_of(run)
+    choices = choices_of(run)
+    methods = plain_methods(run, estimates, choices)
     heads = list(dict.fromkeys(head for method in methods for head in method["heads"]))
     shared = {
         "name": run.name,
@@ -61,7 +63,7 @@ def payload(run: Run, estimates: Estimates) -> dict[str, Any]:
         "few": FEW,
         "classes_used": classes_used(run),
     }
-    results = Results(run, estimates, choices, methods)
+    results = Results(run, estimates, choices, methods, progress)
     sections = {section.name: section.data(results) for section in SECTIONS}
     values: dict[str, Any] = json_values(shared | {name: data for name, data in sections.items() if data is not None})
     return values

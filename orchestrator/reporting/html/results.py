@@ -1,6 +1,6 @@
 """What the sections of the page are made from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,14 @@ class Results:
         estimates: estimates of the run.
         choices: the configuration of each method.
         methods: from `plain_methods`.
+        progress: of a sweep that is running; None for a run that is not.
     """
 
     run: Run
     estimates: Estimates
     choices: list[Choice]
     methods: list[dict[str, Any]]
+    progress: Mapping[str, Any] | None = None
 
     @property
     def heads(self) -> Iterator[dict[str, Any]]:

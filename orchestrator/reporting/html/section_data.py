@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.reporting.facts import by_validation, formulae, incomplete_trials, what_ran
+from orchestrator.reporting.facts import formulae, incomplete_trials, what_ran
 from orchestrator.reporting.html.numbers import plain_estimate, rounded
 from orchestrator.reporting.html.results import Results
 from orchestrator.reporting.sentences import answer, answer_verdict, notes
@@ -74,8 +74,7 @@ def seeds(results: Results) -> dict[str, Any] | None:
 
 def mistakes(results: Results) -> list[dict[str, Any]] | None:
     """The most confident mistakes of each method."""
-    methods = {method["name"]: method for method in results.methods}
-    order = [methods[choice.label] for choice in by_validation(results.choices)]
+    order = sorted(results.methods, key=lambda method: method["rank"])
     return [mistake for method in order for mistake in _mistakes(results.run, method)] or None
 
 

@@ -33,6 +33,7 @@ class Section:
 
 SECTIONS = (
     Section("answer", section_data.answers),
+    Section("progress", lambda results: results.progress),
     Section("leaderboard", section_data.leaderboard),
     Section("curves", section_data.curves),
     Section("sides", section_data.sides),

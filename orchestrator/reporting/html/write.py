@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -28,13 +28,14 @@ SCRIPTS = (
 """Scripts before those of the sections, in their order; they are one script in the page."""
 
 
-def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
+def write_page(run: Run, path: Path, *, progress: Mapping[str, Any] | None = None) -> Path:
     """Writes the page of a run.
 
     Args:
         run: the run.
         path: the file; its folder is created.
-        live: whether the run is still running: the page states it, and reloads itself.
+        progress: of a sweep that is running, from `SweepState.describe`: the page shows it, and reloads itself; None
+            for a run that is not.
 
     Returns:
         `path`.
@@ -42,29 +43,29 @@ def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
     Raises:
         EarshotError: the run folder was damaged since it was loaded, or the page cannot be written.
     """
-    write_files(path.parent, {path.name: page(run, Estimates(run), live=live).encode()})
+    write_files(path.parent, {path.name: page(run, Estimates(run), progress=progress).encode()})
     return path
 
 
-def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
+def page(run: Run, estimates: Estimates, *, progress: Mapping[str, Any] | None = None) -> str:
     """The page of a run as HTML.
 
     Args:
         run: the run.
         estimates: estimates of the run.
-        live: see `write_page`.
+        progress: see `write_page`.
 
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data = payload(run, estimates)
+    data = payload(run, estimates, progress)
     sections = [section.name for section in SECTIONS if section.name in data]
     script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(
         data=data,
         json=Markup(_script_safe_json(data)),
         sections=sections,
-        live=live,
+        live=progress is not None,
         reload=RELOAD_SECONDS,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(_joined(["page.css", *_of_sections(sections, "css")])),

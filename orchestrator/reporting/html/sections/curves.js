@@ -7,7 +7,7 @@ function drawCurves() {
   const opacity = methods.length > 3 ? 0.1 : 0.16;
   const traces = [
     ...(methods.length > DATA.many ? [] : methods.map((m) => band(m, series(m), opacity))),
-    ...others.map((m) => faintCurve(m, series(m))), ...methods.toReversed().map((m) => curve(m, series(m))),
+    ...others.map((m) => faintCurve(m, series(m))), ...methods.map((m, i) => curve(m, series(m), { zorder: methods.length - i })),
   ];
   const ends = endsOf(methods, series);
   const ceilings = DATA.curves.ceilings && state.measure === "micro" ? DATA.curves.ceilings.values : [];

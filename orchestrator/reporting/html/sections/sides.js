@@ -3,7 +3,7 @@ function drawSides() {
   const methods = shown().filter((m) => of("novel")(m).some((v) => v.mean !== null));
   const height = narrow() ? 320 : 440;
   const range = methods.length ? span(methods.flatMap((m) => [of("base")(m), of("novel")(m)])) : [0, 100];
-  const traces = methods.toReversed().flatMap((m) => [
+  const traces = methods.flatMap((m) => [
     curve(m, of("base")(m), { hovertemplate: `<b>${safe(label(m))}</b>, base classes<br>${SESSION}: %{y:.1f} %<extra></extra>` }),
     curve(m, of("novel")(m), {
       line: { color: m.colour, width: 1.3, dash: m.dash }, marker: marker(m, { symbol: m.symbol + "-open" }),

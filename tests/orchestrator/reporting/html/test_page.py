@@ -15,12 +15,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from orchestrator.monitoring.sweep_state import SweepState
 from orchestrator.reporting.html import write_page
 from orchestrator.reporting.html.payload import payload
 from orchestrator.results.ceilings import FILE_NAME
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from tests.support.run_folders import WriteTrial
+from tests.support.trial_events import TrialEvents
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 NAMES = ("<script>document.title='broken'</script>", '<b>bold</b> & "quoted"', "a|b", "é" * 40, "</script>", "'; x")
@@ -194,12 +196,9 @@ def test_ceilings_are_drawn(opened: Callable[..., webdriver.Chrome], run: Path):
 def test_the_data_of_a_method(run: Path):
     data: dict[str, Any] = payload(Run.load(run), Estimates(Run.load(run)))
     ede = data["methods"][0]
-    assert (ede["name"], ede["head"], list(ede["heads"]), ede["rank"]) == (
-        "ede",
-        "prototype",
-        ["prototype", "linear"],
-        0,
-    )
+    assert (ede["name"], ede["head"], list(ede["heads"])) == ("ede", "prototype", ["prototype", "linear"])
+    assert data["order"] == {"": ["ede", "icarl"], "prototype": ["ede", "icarl"], "linear": ["ede"]}
+    assert [(trial["seeds"], trial["status"], trial["sessions"]) for trial in ede["trials"]][0] == ("s0", "finished", 3)
     head = ede["heads"]["prototype"]
     assert [session["mean"] for session in head["sessions"]["micro"]] == pytest.approx([0.9, 0.75, 1.9 / 3], abs=1e-5)
     assert head["chain"]["aa"]["n"] == 3
@@ -243,11 +242,20 @@ def test_a_run_without_a_finished_configuration_has_a_page(
     chromium: webdriver.Chrome, write_trial: WriteTrial, tmp_path: Path
 ):
     write_trial("ede-00000001", 0, [[0.9]], planned=3, status="running")
-    page = write_page(Run.load(tmp_path / "run"), tmp_path / "live.html", live=True)
+    trial = TrialEvents()
+    state = SweepState({(trial.state.chain.method, trial.state.chain.backbone_spec): 2}, sessions=3, attempts=4)
+    TrialEvents(state, seed=1).start().end("failed", "<b>no memory</b>")
+    TrialEvents(state).start().session(0, seconds=30)
+    progress = state.describe(rows=30)
+    page = write_page(Run.load(tmp_path / "run"), tmp_path / "live.html", progress=progress)
     chromium.get(page.as_uri())
     WebDriverWait(chromium, 30).until(lambda d: d.execute_script("return document.documentElement.dataset.ready"))
     assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert "No configuration has finished all its seeds yet: 1 session so far." in chromium.page_source
     assert "running, as of 20" in chromium.find_element(By.CSS_SELECTOR, ".live").text.lower()
+    text = chromium.find_element(By.ID, "progress").text
+    assert "4 of 6 sessions" in text and "1 of 2 trials ended, 1 running" in text and " left" in text
+    assert "session 2 of 3" in text and "validation 50.0 %" in text and "<b>no memory</b>" in text
+    assert chromium.find_element(By.CSS_SELECTOR, "#progress progress").get_attribute("value") == "4"
     sections = [section.get_attribute("id") for section in chromium.find_elements(By.TAG_NAME, "section")]
     assert "curves" in sections and "seeds" not in sections and "forgetting" not in sections, "empty ones are left out"
