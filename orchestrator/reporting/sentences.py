@@ -90,12 +90,14 @@ def answer(run: Run, estimates: Estimates, choices: Sequence[Choice], head: str 
         return f"Average accuracy of the best method of each protocol and track: {'; '.join(apart)}."
     (best, *following), *others = groups
     aa, final = chains[best]["aa"], chains[best]["final"]
-    lower = following and chains[following[0]]["aa"].mean > aa.mean
+    validated = estimates.chain(best.configuration, _head(run, best, head), "val")["aa"].n > 0
+    lower = validated and following and chains[following[0]]["aa"].mean > aa.mean
     text = f"{one_line(best.label)}{', the best on validation clips,' if lower else ''} reaches an average accuracy of"
     text += f" {_accuracy(aa)} and a final accuracy of {percent(final.mean)} % after"
     text += f" {plural(run.planned_sessions, 'session')}"
     if following:
-        text += f"; next by validation is {one_line(following[0].label)} with {_accuracy(chains[following[0]]['aa'])}"
+        text += f"; next by {'validation' if validated else 'name'} is {one_line(following[0].label)} with"
+        text += f" {_accuracy(chains[following[0]]['aa'])}"
     for choice, *_ in others:
         text += f". Apart from these, {_with_track(choice)} reaches {_accuracy(chains[choice]['aa'])}"
     return text + "."
@@ -115,7 +117,7 @@ def answer_verdict(run: Run, estimates: Estimates, choices: Sequence[Choice], he
     groups = by_track([c for c in ranked(run, estimates, choices, head) if not c.provisional])
     if not groups or len(groups[0]) < 2 or run.has_several_protocols:
         return ""
-    group = [ComparedMethod(one_line(c.label), run, c, head or run.default_head(c.configuration)) for c in groups[0]]
+    group = [ComparedMethod(one_line(c.label), run, c, _head(run, c, head)) for c in groups[0]]
     try:
         comparisons = compare(group, MEASURES["aa"], against=group[0].label)
     except EarshotError:  # no seed in common
@@ -125,7 +127,11 @@ def answer_verdict(run: Run, estimates: Estimates, choices: Sequence[Choice], he
 
 
 def _chain(run: Run, estimates: Estimates, choice: Choice, head: str | None) -> dict[str, Estimate]:
-    return estimates.chain(choice.configuration, head or run.default_head(choice.configuration), "test")
+    return estimates.chain(choice.configuration, _head(run, choice, head), "test")
+
+
+def _head(run: Run, choice: Choice, head: str | None) -> str:
+    return head or run.default_head(choice.configuration)
 
 
 def _with_track(choice: Choice) -> str:

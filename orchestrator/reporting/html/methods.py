@@ -52,6 +52,7 @@ def _method(run: Run, estimates: Estimates, choice: Choice) -> dict[str, Any]:
         "trials": [_trial(record) for record in run.of(chosen)],
         "provisional": choice.provisional,
         "candidates": choice.candidates,
+        "validated": choice.n > 0,
     }
 
 

@@ -17,6 +17,7 @@ from datasets.utils.json_values import json_text
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
 from orchestrator.reporting.html.sections import SECTIONS
+from orchestrator.reporting.html.size_limit import within_limit
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
@@ -58,7 +59,7 @@ def page(run: Run, estimates: Estimates, *, progress: Mapping[str, Any] | None =
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data = payload(run, estimates, progress)
+    data = within_limit(payload(run, estimates, progress))
     sections = [section.name for section in SECTIONS if section.name in data]
     script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(

@@ -23,4 +23,4 @@ function choose(name, on) {
 
 // Bars have the colour of their method, and a pattern where a line would be dashed.
 const PATTERNS = { solid: "", dash: "/", dot: ".", dashdot: "x", longdash: "-" };
-const barStyle = (method) => ({ color: method.colour, pattern: { shape: PATTERNS[method.dash], fillmode: "overlay", fgcolor: css("--paper"), fgopacity: 1, size: 7, solidity: 0.3 } });
+const barStyle = (method) => ({ color: method.colour, pattern: { shape: PATTERNS[method.dash], fillmode: "overlay", fgcolor: css("--paper"), fgopacity: 1, size: 9, solidity: 0.2 } });

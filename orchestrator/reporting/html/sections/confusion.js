@@ -13,7 +13,7 @@ function drawConfusion() {
   draw("confusion", cells.length ? [heat(z, null, "true %{customdata[0]}, predicted %{customdata[1]}: %{z:.1f} %", { customdata: labels.map((a) => labels.map((b) => [safe(classNames()[a]), safe(classNames()[b])])) })] : [], {
     height: Math.min(900, Math.max(320, 150 + 18 * labels.length)), margin: { l: 60, r: 12, t: 8, b: 60 },
     xaxis: { ...axis, title: { text: "predicted class" }, tickangle: -60 }, yaxis: { ...axis, title: { text: "true class" }, autorange: "reversed" },
-  }, "This method has not finished this session.");
+  }, DATA.left_out.length ? "Left out to keep the page small, see the definitions; or not finished." : "This method has not finished this session.");
   const wrong = cells.filter(([i, j]) => i !== j).map(([i, j, n]) => [i, j, n / sums.get(i)]).sort((a, b) => b[2] - a[2]).slice(0, 30);
   table("confusion", `The ${wrong.length} most frequent confusions after session ${state.session}`, ["true class", "predicted class", "%"], wrong.map(([i, j, share]) => [classNames()[i], classNames()[j], percent(share)]));
 }

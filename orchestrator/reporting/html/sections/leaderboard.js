@@ -42,7 +42,7 @@ function drawLeaderboard() {
       row.hidden = !found(method) || (state.others === "hidden" && !isChosen(method)) || (state.head !== "" && head !== state.head)
         || (MANY && !isMain(entry) && !unfolded.has(main.get(method.name)?.row)); // other heads of many methods: with the trials
       row.classList.toggle("other", !isMain(entry));
-      row.querySelector(".rank").textContent = isMain(entry) ? ranks.get(method.group).indexOf(method.name) + 1 : "";
+      row.querySelector(".rank").textContent = isMain(entry) && (state.head ? entry.of.validation.n : method.validated) ? ranks.get(method.group).indexOf(method.name) + 1 : "";
       row.querySelector(".follow").setAttribute("aria-pressed", isChosen(method));
       const below = unfolded.get(row);
       if (below) below.hidden = row.hidden;
