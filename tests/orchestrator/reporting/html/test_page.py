@@ -312,7 +312,10 @@ def ranks_of(driver: webdriver.Chrome) -> list[tuple[str, str]]:
 
 def test_of_many_methods_the_best_are_followed_and_the_rest_faint(opened_many: Callable[..., webdriver.Chrome]):
     driver = opened_many()
-    drawn = "return document.getElementById('chart-curves').data.filter(t => t.name && !!t.meta === arguments[0]).map(t => t.name)"
+    drawn = (
+        "return document.getElementById('chart-curves').data"
+        ".filter(t => t.name && !!t.meta === arguments[0]).map(t => t.name)"
+    )
     assert driver.execute_script(drawn, False) == ["acil", "anacp", "aper", "cec", "ede"], "der is provisional"
     assert len(driver.execute_script(drawn, True)) == 5
     labels = "return document.getElementById('chart-curves').layout.annotations.map(label => label.text)"
@@ -329,12 +332,13 @@ def test_a_method_has_its_style_in_every_chart(opened_many: Callable[..., webdri
     style = method_style("ede")
     for chart in ("curves", "sides", "forgetting", "seeds", "cost"):
         colours = driver.execute_script(
-            f"return document.getElementById('chart-{chart}').data.filter(t => t.fill !== 'toself' && t.meta !== 'faint')"
-            ".map(t => t.marker.color)"
+            f"return document.getElementById('chart-{chart}').data"
+            ".filter(t => t.fill !== 'toself' && t.meta !== 'faint').map(t => t.marker.color)"
         )
         assert set(colours) == {style.colour}, chart
     line, symbol = driver.execute_script(
-        "const t = document.getElementById('chart-curves').data.find(t => t.name === 'ede'); return [t.line.dash, t.marker.symbol]"
+        "const t = document.getElementById('chart-curves').data.find(t => t.name === 'ede');"
+        "return [t.line.dash, t.marker.symbol]"
     )
     assert (line, symbol) == (style.dash, style.symbol)
 
@@ -410,7 +414,8 @@ def test_classes_are_those_of_the_protocol(opened_many: Callable[..., webdriver.
 def test_hover_text_has_no_tick_label(opened_many: Callable[..., webdriver.Chrome]):
     driver = opened_many()
     driver.execute_script(
-        "Plotly.Fx.hover('chart-curves', [{ curveNumber: document.getElementById('chart-curves').data.findIndex(t => t.name === 'acil'), pointNumber: 1 }])"
+        "const curve = document.getElementById('chart-curves').data.findIndex(t => t.name === 'acil');"
+        "Plotly.Fx.hover('chart-curves', [{ curveNumber: curve, pointNumber: 1 }])"
     )
     text = driver.execute_script("return document.querySelector('#chart-curves .hovertext').textContent")
     assert "session 1: 90.0 %" in text and "(" not in text
