@@ -37,11 +37,25 @@ def initialise(module: nn.Module, generator: torch.Generator, kind: Initialisati
     for name, parameter in sorted(module.named_parameters()):
         with torch.no_grad():
             if parameter.ndim > 1:
-                nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+                draw_normal(parameter, 0.02, generator)
             else:
                 parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
     if kind == "torch":
         initialise_linear_layers(module, generator)
+
+
+def draw_normal(parameter: Tensor, std: float, generator: torch.Generator) -> None:
+    """Fills a tensor from a normal distribution of mean 0, by the inverse of its distribution function.
+
+    These are the values of `torch.nn.init.trunc_normal_` in PyTorch 2.11, whose bounds of -2 and 2 are far outside. In
+    2.14 that function draws others from the same generator, and a seed must give the same weights in every version.
+
+    Args:
+        parameter: floating point, changed in place.
+        std: standard deviation.
+        generator: of the draw.
+    """
+    parameter.uniform_(-1, 1, generator=generator).erfinv_().mul_(std * math.sqrt(2.0)).clamp_(-2, 2)
 
 
 def initialise_linear_layers(module: nn.Module, generator: torch.Generator) -> None:

@@ -39,7 +39,7 @@ from trainables.networks.backbones.source import Source
 from trainables.networks.own_code import OwnCode, find_code
 from trainables.networks.specs import BackboneSpec, Capability, ClipFormat
 from trainables.networks.waves import WaveFrontEnd, WaveSpec
-from trainables.networks.weights import Initialisation, initialise_linear_layers, weights_digest
+from trainables.networks.weights import Initialisation, draw_normal, initialise_linear_layers, weights_digest
 
 EXAMPLE = "encoder.py:factory"
 MODEL_TYPES: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class OwnBackbone(TokenBackbone):
         if self.network is not None:
             _without_dropout(self.network)
         self.frontend = WaveFrontEnd(WaveSpec(rate), clips, device)
-        self.hears = rate
+        self.sample_rate = rate
         self.digest = weights_digest(self)
         provides: set[Capability] = {"embed"}
         if self._check_outputs():
@@ -256,7 +256,7 @@ class OwnPart(SpecialisedPart):
         for name, parameter in sorted(self.named_parameters()) if generator is not None else ():
             with torch.no_grad():
                 if parameter.ndim > 1:
-                    nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+                    draw_normal(parameter, 0.02, generator)
                 elif name.endswith("bias"):
                     parameter.zero_()
                 elif name.endswith("weight"):
