@@ -15,6 +15,6 @@ setup(
         f"{BELOW}.datasets.corpora": ["presets/*.yaml"],
         f"{BELOW}.trainables": ["weights/*/*"],
         f"{BELOW}.orchestrator.publishing": ["*.json", "*.yaml"],
-        f"{BELOW}.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js", "leaderboard.html.j2"],
+        f"{BELOW}.orchestrator.reporting.html": ["*.j2", "page.css", "scripts/*.js", "sections/*", "vendor/*"],
     },
 )

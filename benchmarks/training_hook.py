@@ -27,6 +27,7 @@ from datasets.utils.errors import EarshotError, error_line
 from datasets.utils.location import Location
 from trainables.chain_config import ChainConfig
 from trainables.learners.learner import Learner
+from trainables.learners.session_generator import session_generator
 from trainables.learners.training_listener import Epoch
 from trainables.session_chain import Chain
 from trainables.training_curves import CurveRecorder, Curves, write_curves
@@ -40,7 +41,7 @@ class PlainChain(Chain):
     """A chain whose trainings report to nobody."""
 
     def _run(self, learner: Learner, session: Session) -> Curves:
-        learner.learn(session, self._generator(session.index))
+        learner.learn(session, session_generator(self.config.seeds.initialisation, session.index))
         return ()
 
 

@@ -34,7 +34,9 @@ class ChainTrial(tune.Trainable):
     _watch: MemoryWatch
 
     @classmethod
-    def default_resource_request(cls, config: dict[str, Any]) -> dict[str, float] | None:
+    def default_resource_request(  # type: ignore[override]  # Ray also takes a dictionary
+        cls, config: dict[str, Any]
+    ) -> dict[str, float] | None:
         """The resources of a trial. `tune.with_resources` would hide the name of this class from Ray's dashboard."""
         return config.get("resources")
 

@@ -1,7 +1,7 @@
 """Facts about a run that several outputs state: the Markdown report, the page, the workbook, the tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets.utils.humanize import format_duration
@@ -11,11 +11,15 @@ from orchestrator.results.backbones import Entry
 from orchestrator.results.ceilings import Ceilings, ceilings
 from orchestrator.results.choice import rank
 from orchestrator.results.measures import FORMULAE
-from orchestrator.results.run import Choice, Run
+from orchestrator.results.run import Choice, Run, has_finished
 from orchestrator.statistics.estimates import Estimates
 from trainables.networks.specs import upsampling
 from trainables.records import INDUCTIVE, TrialRecord
 
+MANY = 7
+"""Methods of a chart in which each can be followed."""
+FEW = 5
+"""Methods that a chart of more than `MANY` shows strongly."""
 _MOST_LABELS = 30  # of a class order that is shown
 _STATES = ("finished", "running", "failed", "stopped")
 _REASONS = {
@@ -71,7 +75,7 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
     counts = [f"{states.count(state)} {state}" for state in _STATES if state in states or state != "stopped"]
     done = work(run)
     return [
-        ("benchmark", "; ".join(dict.fromkeys(f"{r.benchmark}, {_classes(r)}" for r in records))),
+        ("benchmark", "; ".join(dict.fromkeys(f"{r.benchmark}, {_classes(run, r)}" for r in records))),
         ("fingerprint of the data", "; ".join(dict.fromkeys(record.benchmark_fingerprint for record in records))),
         ("protocol", "; ".join(dict.fromkeys(_rules(record.protocol) for record in records))),
         ("protocol hash", ", ".join(run.protocol_hashes)),
@@ -99,9 +103,11 @@ def _rules(protocol: Mapping[str, Any]) -> str:
     return settings({**protocol, **short})
 
 
-def _classes(record: TrialRecord) -> str:
-    classes = len(record.class_names)
-    return f"{classes} {'class' if classes == 1 else 'classes'}"
+def _classes(run: Run, record: TrialRecord) -> str:
+    """'25 classes', or '10 of 25 classes' where the protocol uses some of them."""
+    classes, used = len(record.class_names), classes_used(run)
+    part = "" if used in (None, classes) else f"{used} of "
+    return f"{part}{classes} {'class' if classes == 1 else 'classes'}"
 
 
 def work(run: Run) -> Work:
@@ -119,11 +125,16 @@ def incomplete_trials(run: Run) -> list[IncompleteTrial]:
             record.trial,
             record.status,
             f"{len(record.sessions)} of {record.planned_sessions}",
-            record.error or _REASONS[record.stopped_by or record.status],
+            incomplete_reason(record),
         )
         for record in run.trials.values()
-        if record.status != "finished" or len(record.sessions) < record.planned_sessions
+        if not has_finished(record)
     ]
+
+
+def incomplete_reason(record: TrialRecord) -> str:
+    """Why a trial lacks sessions, as far as known; empty if it has all."""
+    return "" if has_finished(record) else record.error or _REASONS[record.stopped_by or record.status]
 
 
 def choices_of(run: Run) -> list[Choice]:
@@ -157,6 +168,32 @@ def protocol_line(run: Run) -> str:
     """'protocol 1a2b3c4d', to be written under a table."""
     hashes = run.protocol_hashes
     return f"protocol{'s' if len(hashes) > 1 else ''} {', '.join(hashes)}"
+
+
+def ranked(run: Run, estimates: Estimates, choices: Sequence[Choice], head: str | None = None) -> list[Choice]:
+    """The choices that have a head, ranked by the validation AA of that head.
+
+    Args:
+        run: the run.
+        estimates: estimates of the run.
+        choices: the configuration of each method.
+        head: the head; the default head of each method if None.
+    """
+    if head is None:
+        return sorted(choices, key=rank)
+
+    def of_head(choice: Choice) -> Choice:
+        value = estimates.chain(choice.configuration, head, "val")["aa"]
+        return replace(choice, validation_aa=value.mean, n=value.n)
+
+    having = [choice for choice in choices if head in run.heads(choice.label)]
+    return sorted(having, key=lambda choice: rank(of_head(choice)))
+
+
+def prominent(choices: Sequence[Choice]) -> list[Choice]:
+    """The choices that charts show strongly: all, or of more than `MANY` the best by validation."""
+    order = sorted(choices, key=rank)
+    return order if len(order) <= MANY else order[:FEW]
 
 
 def name_with_track(entry: Entry) -> str:
@@ -236,6 +273,23 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         for key, name in _PROVENANCE.items()
         if made.get(key) is not None
     ]
+
+
+def classes_used(run: Run) -> int | None:
+    """Number of classes that a complete chain introduces; None while it is unknown, and of several protocols."""
+    if run.has_several_protocols:
+        return None
+    counts = {_classes_of_chain(record) for record in run.trials.values() if record.sessions}
+    return next(iter(counts)) if len(counts) == 1 else None
+
+
+def _classes_of_chain(record: TrialRecord) -> int | None:
+    """Classes that the chain of a trial introduces in all planned sessions."""
+    missing = record.planned_sessions - len(record.sessions)
+    way = record.protocol.get("way")
+    if missing and (record.protocol.get("leave") or not isinstance(way, int)):
+        return None
+    return len({label for session in record.sessions for label in session.classes}) + missing * (way or 0)
 
 
 def classes_leave(run: Run) -> bool:

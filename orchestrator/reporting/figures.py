@@ -1,12 +1,12 @@
 """Figures of results: accuracy curves, one panel of heads per method, accuracy matrices, trade-offs.
 
-Functions take plain data and return a `matplotlib.figure.Figure` in the style of `orchestrator.reporting.style`. From
-the eighth series on, line styles differ too. Series are labelled at their ends instead of in a legend. The same data
-give the same bytes.
+Functions take plain data and return a `matplotlib.figure.Figure` in the style of `orchestrator.reporting.style`. Series
+have the styles of `orchestrator.reporting.series_styles`, and are labelled at their ends instead of in a legend. The
+same data give the same bytes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from datasets.utils.text import one_line
+from orchestrator.reporting.series_styles import SeriesStyle
 from orchestrator.reporting.style import (
     DPI,
     GRID,
     INK,
     NUMBER_POINTS,
-    PALETTE,
     SOFT,
     drawable,
     head,
@@ -31,12 +31,17 @@ from orchestrator.reporting.style import (
     text_width,
 )
 
-STROKES = ("-", "--", ":", "-.")
-MARKERS = "osD^vPX"
+STROKES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (9, 3))}
+"""Dashes of `series_styles` in Matplotlib."""
+MARKERS = {
+    "circle": "o", "square": "s", "diamond": "D", "triangle-down": "v", "triangle-up": "^", "pentagon": "p", "x": "X",
+    "cross": "P", "star": "*",
+}  # fmt: skip
+"""Symbols of `series_styles` in Matplotlib."""
 MATRIX_COLOURS = LinearSegmentedColormap.from_list(
     "earshot", ["#f5f9fd", "#cfe3f1", "#8fc1e0", "#3d93c6", "#0072B2", "#00456f"]
 )
-CEILING = -1
+CEILING = SeriesStyle(SOFT, "dash", "")
 """Style of the curve that shows the highest possible accuracy."""
 _LONGEST_NAME = 28  # characters
 
@@ -49,13 +54,15 @@ class Curve:
         name: label of the curve.
         mean: mean over chains of A_t as a fraction of one, [sessions]; NaN if no chain has finished the session.
         std: sample standard deviation, [sessions]; NaN if fewer than two chains have.
-        style: index into the palette, or `CEILING`; the same in all panels.
+        style: colour, dash and symbol, or `CEILING`.
+        faint: whether it is drawn in the background, without a band.
     """
 
     name: str
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
-    style: int
+    style: SeriesStyle
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,14 @@ class Cloud:
         x: one objective, [configurations].
         y: the other objective, [configurations].
         optimal: mask of the Pareto set, [configurations].
-        style: index into the palette.
+        style: colour, dash and symbol.
     """
 
     name: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     optimal: NDArray[np.bool_]
-    style: int
+    style: SeriesStyle
 
 
 @dataclass(frozen=True)
@@ -92,15 +99,10 @@ class Axis:
     percent: bool
 
 
-def with_bands(curves: int) -> bool:
-    """Whether a panel with this number of curves has bands; too many bands hide the lines."""
-    return curves <= len(PALETTE)
-
-
 def accuracy_curves(
     curves: Sequence[Curve], ticks: Sequence[str], title: str, subtitle: str, counted: str = "seen so far"
 ) -> Figure:
-    """Draws A_t of several methods in one panel: a line for the mean and, for few methods, a band of +- one std.
+    """Draws A_t of several methods in one panel: a line for the mean, a band of +- one std.
 
     Args:
         curves: one per method.
@@ -111,8 +113,6 @@ def accuracy_curves(
     """
     with own_settings():
         right = 0.52 + max(text_width(_label(curve), NUMBER_POINTS) for curve in curves)
-        if not with_bands(sum(curve.style != CEILING for curve in curves)):
-            curves = [replace(curve, std=np.full_like(curve.std, np.nan)) for curve in curves]
         width, height = max(5.4 + right, head_width(title, subtitle)), max(4.6, 2.2 + 0.25 * len(curves))
         figure = Figure(figsize=(width, height), dpi=DPI)
         axes = figure.add_axes((0.72 / width, 0.72 / height, (width - 0.72 - right) / width, 1 - 1.5 / height))
@@ -262,12 +262,14 @@ def _panel(axes: Axes, curves: Sequence[Curve], ticks: Sequence[str], limits: tu
     for order, curve in enumerate(curves):
         colour, line, marker = _line_style(curve.style)
         mean, std = 100 * curve.mean, 100 * curve.std
-        axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.13, linewidth=0, zorder=2)
+        if not curve.faint:
+            axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.13, linewidth=0, zorder=2)
         if sessions == 1:
             axes.errorbar(x, mean, np.nan_to_num(std), color=colour, capsize=4, linewidth=1.4, zorder=3 + order)
         axes.plot(
-            x, mean, color=colour, linestyle=line, marker=marker, markersize=4.6, markeredgecolor="white",
-            markeredgewidth=0.6, linewidth=1.9, zorder=3 + order, clip_on=False,
+            x, mean, color=colour, linestyle=line, marker=marker, markersize=3 if curve.faint else 4.6,
+            markeredgecolor="white", markeredgewidth=0.6, linewidth=1.0 if curve.faint else 1.9,
+            alpha=0.45 if curve.faint else 1, zorder=3 + order, clip_on=False,
         )  # fmt: skip
     pad = 0.06 * max(sessions - 1, 1)
     axes.set_xlim(-pad if sessions > 1 else -1, sessions - 1 + pad if sessions > 1 else 1)
@@ -302,7 +304,7 @@ class End:
     y: float
     text: str
     colour: str
-    stroke: str
+    stroke: Any
     alpha: float
 
 
@@ -351,9 +353,13 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Axis limits in percent: multiples of the step around all bands, within 0 to 100, at least 20 apart."""
+    """Axis limits in percent: multiples of the step around all means, within 0 to 100, at least 20 apart.
+
+    Of a single session, around the error bars. Bands of few chains would leave little room for the curves.
+    """
+    margins = [np.nan_to_num(curve.std) if len(curve.std) == 1 else np.zeros_like(curve.std) for curve in curves]
     spans = np.concatenate(
-        [100 * np.stack([c.mean - np.nan_to_num(c.std), c.mean + np.nan_to_num(c.std)]) for c in curves]
+        [100 * np.stack([c.mean - margin, c.mean + margin]) for c, margin in zip(curves, margins, strict=True)]
     )
     if np.isnan(spans).all():
         return 0.0, 100.0
@@ -371,12 +377,9 @@ def _step(span: float) -> int:
     return 5 if span <= 25 else 10 if span <= 55 else 20
 
 
-def _line_style(style: int) -> tuple[str, str, str]:
-    """Colour, line style and marker of an index into the palette."""
-    if style == CEILING:
-        return SOFT, "--", "None"
-    turn, colour = divmod(style, len(PALETTE))
-    return PALETTE[colour], STROKES[turn % len(STROKES)], MARKERS[(colour + 3 * turn) % len(MARKERS)]
+def _line_style(style: SeriesStyle) -> tuple[str, Any, str]:
+    """Colour, line style and marker, as Matplotlib calls them."""
+    return style.colour, STROKES[style.dash], MARKERS.get(style.symbol, "None")
 
 
 def _short(name: str) -> str:

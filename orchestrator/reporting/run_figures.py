@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from datasets.utils.text import one_line, plural
 from orchestrator.reporting import figures
-from orchestrator.reporting.facts import classes_counted, classes_leave, limiting_ceilings, name_with_track
+from orchestrator.reporting.facts import (
+    classes_counted,
+    classes_leave,
+    limiting_ceilings,
+    name_with_track,
+    prominent,
+)
+from orchestrator.reporting.series_styles import SeriesStyle, entry_style, head_style
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Choice, Run
@@ -29,8 +37,9 @@ def figures_of(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> dic
         return {}
     sessions = [str(t) for t in range(run.planned_sessions)]
     chains = f"over {_chains(run, shown)}"
-    panels = [(c.label, _head_curves(run, estimates, c, choices)) for c in shown]
-    spread = "mean, band of one std," if figures.with_bands(len(shown)) else "mean"
+    panels = [(c.label, _head_curves(run, estimates, c)) for c in shown]
+    few = len(prominent(choices))
+    spread = f"mean, band of one std{f' for the best {few} by validation' if few < len(shown) else ''},"
     clips_of = "present" if classes_leave(run) else "seen"
     drawn = {
         "accuracy": figures.accuracy_curves(
@@ -69,13 +78,14 @@ def trade_off(compared: Sequence[Candidate], objectives: Sequence[Objective]) ->
     """
     vertical, horizontal = objectives[:2]
     clouds = []
-    for style, label in enumerate(dict.fromkeys(candidate.entry.label for candidate in compared)):
-        members = [candidate for candidate in compared if candidate.entry.label == label]
+    for entry in dict.fromkeys(candidate.entry for candidate in compared):
+        members = [candidate for candidate in compared if candidate.entry == entry]
         y, x = (
             np.array([candidate.values[k].mean * (100 if objective.share else 1) for candidate in members])
             for k, objective in enumerate((vertical, horizontal))
         )
-        clouds.append(figures.Cloud(label, x, y, np.array([candidate.optimal for candidate in members]), style))
+        optimal = np.array([candidate.optimal for candidate in members])
+        clouds.append(figures.Cloud(entry.label, x, y, optimal, entry_style(entry)))
     which = "both objectives" if len(objectives) == 2 else f"all {len(objectives)} objectives"
     return figures.trade_off(
         clouds,
@@ -92,26 +102,28 @@ def _axis(objective: Objective) -> figures.Axis:
 
 
 def _method_curves(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[figures.Curve]:
-    """A curve per method with a finished session, and the ceiling, if any."""
-    curves = [
-        _curve(run, estimates, c.configuration, run.default_head(c.configuration), name_with_track(c.entry), style)
-        for style, c in enumerate(choices)
-        if run.reached(c.configuration)
-    ]
+    """A curve per method with a finished session, the prominent ones last and with bands, and the ceiling, if any."""
+    few = prominent(choices)
+    curves = []
+    for c in sorted(choices, key=lambda choice: choice in few):
+        if run.reached(c.configuration):
+            head, name, style = run.default_head(c.configuration), name_with_track(c.entry), entry_style(c.entry)
+            curves.append(replace(_curve(run, estimates, c.configuration, head, name, style), faint=c not in few))
     if limits := limiting_ceilings(run):
         values = np.array(limits.values)
         curves.append(figures.Curve("ceiling", values, np.full(len(values), np.nan), figures.CEILING))
     return curves
 
 
-def _head_curves(run: Run, estimates: Estimates, choice: Choice, choices: Sequence[Choice]) -> list[figures.Curve]:
-    """A curve per head of a method; a head has the same style in the panels of all methods."""
-    styles = list(dict.fromkeys(head for other in choices for head in run.heads(other.label)))
+def _head_curves(run: Run, estimates: Estimates, choice: Choice) -> list[figures.Curve]:
+    """A curve per head of a method."""
     heads = run.heads(choice.label)
-    return [_curve(run, estimates, choice.configuration, head, head, styles.index(head)) for head in heads]
+    return [_curve(run, estimates, choice.configuration, head, head, head_style(head)) for head in heads]
 
 
-def _curve(run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: int) -> figures.Curve:
+def _curve(
+    run: Run, estimates: Estimates, configuration: str, head: str, name: str, style: SeriesStyle
+) -> figures.Curve:
     values = [estimates.session(configuration, head, "test", t)["micro"] for t in range(run.planned_sessions)]
     return figures.Curve(name, np.array([v.mean for v in values]), np.array([v.std for v in values]), style)
 

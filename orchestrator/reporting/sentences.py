@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line, plural
 from orchestrator.reporting.facts import (
     benchmark_names,
@@ -16,11 +17,12 @@ from orchestrator.reporting.facts import (
     fewest_chains,
     limiting_ceilings,
     protocol_line,
+    ranked,
 )
 from orchestrator.reporting.formatting import percent
-from orchestrator.results.measures import Measure
+from orchestrator.results.measures import MEASURES, Measure
 from orchestrator.results.run import Choice, Run
-from orchestrator.statistics.comparison import ComparedMethod, Comparison
+from orchestrator.statistics.comparison import ComparedMethod, Comparison, compare, count_tested
 from orchestrator.statistics.estimates import Estimate, Estimates
 from orchestrator.statistics.paired_tests import ALPHA, MAX_SEEDS, MIN_SEEDS_FOR_CLAIM
 from trainables.records import TRANSDUCTIVE
@@ -67,7 +69,7 @@ SHEETS = (
 # --- a run
 
 
-def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
+def answer(run: Run, estimates: Estimates, choices: Sequence[Choice], head: str | None = None) -> str:
     """The accuracy of the best method by validation, and of the next one; progress so far if none is complete.
 
     Methods of another track or protocol are named apart.
@@ -75,28 +77,61 @@ def answer(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> str:
     Args:
         run: the run.
         estimates: estimates of the run.
-        choices: of the run, the best first.
+        choices: the configuration of each method.
+        head: head to evaluate, of the methods that have it; the default head of each method if None.
     """
-    groups = by_track([choice for choice in choices if not choice.provisional])
+    groups = by_track([c for c in ranked(run, estimates, choices, head) if not c.provisional])
     if not groups:
         done = sum(len(record.sessions) for record in run.trials.values())
         return f"No configuration has finished all its seeds yet: {plural(done, 'session')} so far."
+    chains = {choice: _chain(run, estimates, choice, head) for group in groups for choice in group}
     if run.has_several_protocols:
-        best = [group[0] for group in groups]
-        values = [estimates.chain(c.configuration, run.default_head(c.configuration), "test")["aa"] for c in best]
-        apart = (f"{_with_track(c)}: {_accuracy(value)}" for c, value in zip(best, values, strict=True))
+        apart = (f"{_with_track(group[0])}: {_accuracy(chains[group[0]]['aa'])}" for group in groups)
         return f"Average accuracy of the best method of each protocol and track: {'; '.join(apart)}."
-    complete, *others = groups
-    chains = [estimates.chain(c.configuration, run.default_head(c.configuration), "test") for c in complete[:2]]
-    text = f"{one_line(complete[0].label)} reaches an average accuracy of {_accuracy(chains[0]['aa'])}"
-    sessions = plural(run.planned_sessions, "session")
-    text += f" and a final accuracy of {percent(chains[0]['final'].mean)} % after {sessions}"
-    if len(complete) > 1:
-        text += f"; next by validation is {one_line(complete[1].label)} with {_accuracy(chains[1]['aa'])}"
+    (best, *following), *others = groups
+    aa, final = chains[best]["aa"], chains[best]["final"]
+    validated = estimates.chain(best.configuration, _head(run, best, head), "val")["aa"].n > 0
+    lower = validated and following and chains[following[0]]["aa"].mean > aa.mean
+    text = f"{one_line(best.label)}{', the best on validation clips,' if lower else ''} reaches an average accuracy of"
+    text += f" {_accuracy(aa)} and a final accuracy of {percent(final.mean)} % after"
+    text += f" {plural(run.planned_sessions, 'session')}"
+    if following:
+        text += f"; next by {'validation' if validated else 'name'} is {one_line(following[0].label)} with"
+        text += f" {_accuracy(chains[following[0]]['aa'])}"
     for choice, *_ in others:
-        value = estimates.chain(choice.configuration, run.default_head(choice.configuration), "test")["aa"]
-        text += f". Apart from these, {_with_track(choice)} reaches {_accuracy(value)}"
+        text += f". Apart from these, {_with_track(choice)} reaches {_accuracy(chains[choice]['aa'])}"
     return text + "."
+
+
+def answer_verdict(run: Run, estimates: Estimates, choices: Sequence[Choice], head: str | None = None) -> str:
+    """Whether the two methods that `answer` names first differ: the paired test, on the seeds that both have.
+
+    Empty with fewer than two complete methods, or of several protocols.
+
+    Args:
+        run: the run.
+        estimates: estimates of the run.
+        choices: the configuration of each method.
+        head: see `answer`.
+    """
+    groups = by_track([c for c in ranked(run, estimates, choices, head) if not c.provisional])
+    if not groups or len(groups[0]) < 2 or run.has_several_protocols:
+        return ""
+    group = [ComparedMethod(one_line(c.label), run, c, _head(run, c, head)) for c in groups[0]]
+    try:
+        comparisons = compare(group, MEASURES["aa"], against=group[0].label)
+    except EarshotError:  # no seed in common
+        return ""
+    between = next(one for one in comparisons if one.first == group[1].label)
+    return verdict(between, MEASURES["aa"], count_tested(comparisons))
+
+
+def _chain(run: Run, estimates: Estimates, choice: Choice, head: str | None) -> dict[str, Estimate]:
+    return estimates.chain(choice.configuration, _head(run, choice, head), "test")
+
+
+def _head(run: Run, choice: Choice, head: str | None) -> str:
+    return head or run.default_head(choice.configuration)
 
 
 def _with_track(choice: Choice) -> str:

@@ -25,6 +25,7 @@ from orchestrator.monitoring.progress import SweepProgress
 from orchestrator.monitoring.ray_metrics import RayMetrics
 from orchestrator.monitoring.remaining_time import CostKey
 from orchestrator.monitoring.store_eviction import StoreEviction
+from orchestrator.monitoring.sweep_state import SweepState
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.options import SUMMARY_WIDTH
 from orchestrator.reporting.write import write_report
@@ -219,16 +220,17 @@ def _run(plan: Plan, console: Console, events: SweepEvents | None, cluster: _Clu
 def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once: int) -> list[Listener]:
     """Everything that follows the trials; also announces the sweep on the console or in the events."""
     config, folder = plan.config, plan.folder
-    listeners: list[Listener] = [LiveReport(folder, plan.benchmark), RayMetrics(folder.path.name)]
-    listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
-    if config.share:
-        listeners.append(StoreEviction(plan.store, config.store_size))
     trials: Counter[str] = Counter()
     costs: dict[CostKey, int] = {}
     for search in plan.searches():
         count = search.total * len(config.seeds)
         trials[search.space.method] += count
         costs[search.space.method, search.backbone] = count
+    listeners: list[Listener] = [LiveReport(folder, plan.benchmark, SweepState(costs, plan.sessions, ATTEMPTS))]
+    listeners += [LiveTraining(folder), RayMetrics(folder.path.name)]
+    listeners += loggers(config.log, folder.path.name, config.runs, folder.path / TENSORBOARD)
+    if config.share:
+        listeners.append(StoreEviction(plan.store, config.store_size))
     if events is not None:
         events.sweep_started(
             folder.path,
@@ -243,8 +245,6 @@ def _listeners(plan: Plan, console: Console, events: SweepEvents | None, at_once
     # the messages of --verbose would tear a live view apart
     plain = Console(force_terminal=False, width=SUMMARY_WIDTH) if config.show == "verbose" else console
     console.print(f"report, updated after each session: {escape(typed_path(folder.path / PAGE))}", soft_wrap=True)
-    if plain.is_terminal:
-        listeners.append(LiveTraining(folder))
     return [*listeners, SweepProgress(plain, costs, plan.sessions, ATTEMPTS)]
 
 

@@ -9,6 +9,7 @@ from datasets.benchmark.shards import Shards
 from datasets.utils.checksum import with_checksum
 from datasets.utils.location import Location
 from orchestrator.monitoring.live_report import PAGE, LiveReport
+from orchestrator.monitoring.sweep_state import SweepState
 from orchestrator.results.ceilings import FILE_NAME, SharedClips, ceilings, save_shared_clips
 from orchestrator.results.provenance import commit, provenance
 from orchestrator.results.run import Run
@@ -20,10 +21,15 @@ from tests.support.trial_events import TrialEvents
 
 def test_the_page_is_written_while_a_sweep_runs(write_trial: WriteTrial, tones: Path, tmp_path: Path) -> None:
     write_trial("ede-00000001", 0, [[0.9]], planned=3, status="running")
-    with LiveReport(RunFolder(tmp_path / "run"), Location.of(tones)) as live:
+    trial = TrialEvents()
+    state = SweepState({(trial.state.chain.method, trial.state.chain.backbone_spec): 4}, sessions=3, attempts=4)
+    with LiveReport(RunFolder(tmp_path / "run"), Location.of(tones), state) as live:
+        TrialEvents(live, seed=7).start().end("failed", "no <memory> left")
         TrialEvents(live).start().session(0).session(1)  # the second follows at once: the page is not written again
     page = (tmp_path / "run" / PAGE).read_text(encoding="utf-8")
     assert 'data-live="yes"' in page and "1 session so far" in page
+    assert "no &lt;memory&gt; left" in page, "a failure is shown, as on the console"
+    assert "1 of 4 trials ended" in page
     assert json.loads((tmp_path / "run" / FILE_NAME).read_text())["shared"] == []
 
 

@@ -26,16 +26,19 @@ from orchestrator.reporting.figures import (
     trade_off,
 )
 from orchestrator.reporting.options import FORMATS
+from orchestrator.reporting.series_styles import METHODS, method_style
 from orchestrator.reporting.style import DPI, png, render
 
 NAN = float("nan")
+STYLES = [method_style(name) for name in METHODS]
 
 
 def curves(count: int, sessions: int) -> list[Curve]:
     """Falling curves that end close to each other."""
     steps = np.arange(sessions, dtype=np.float64)
     return [
-        Curve(f"method-{i}", 0.9 - 0.004 * i - 0.02 * steps, np.full(sessions, 0.01), style=i) for i in range(count)
+        Curve(f"method-{i}", 0.9 - 0.004 * i - 0.02 * steps, np.full(sessions, 0.01), method_style(f"method-{i}"))
+        for i in range(count)
     ]
 
 
@@ -71,7 +74,7 @@ def test_every_curve_is_labelled_at_its_end(count: int, sessions: int) -> None:
 @pytest.mark.parametrize(("count", "sessions"), [(1, 2), (2, 5), (5, 10)])
 def test_head_panels_share_the_axis_of_accuracy(count: int, sessions: int) -> None:
     heads = [
-        Curve(name, np.full(sessions, 0.8 - 0.1 * i), np.full(sessions, NAN), i)
+        Curve(name, np.full(sessions, 0.8 - 0.1 * i), np.full(sessions, NAN), STYLES[i])
         for i, name in enumerate(["prototype", "linear", "nme"])
     ]
     names = [f"method-{i}" for i in range(count)]
@@ -96,16 +99,16 @@ def test_matrices_of_any_size_are_readable(sessions: int) -> None:
 
 
 def test_the_label_of_a_curve_that_ends_early_names_the_session() -> None:
-    short = Curve("ede", np.array([0.9, 0.8, NAN]), np.full(3, NAN), 0)
-    complete = Curve("icarl", np.array([0.9, 0.8, 0.7]), np.full(3, NAN), 1)
+    short = Curve("ede", np.array([0.9, 0.8, NAN]), np.full(3, NAN), STYLES[0])
+    complete = Curve("icarl", np.array([0.9, 0.8, 0.7]), np.full(3, NAN), STYLES[1])
     subtitle = "a subtitle that is wider than the axes and the labels of the curves together, so the figure is widened"
     figure = accuracy_curves([short, complete], ticks(3), "Title", subtitle)
     assert_readable(figure, ["Title", subtitle, "ede  80.0 (session 1)", "icarl  70.0"])
 
 
 def test_the_line_is_the_mean_and_the_band_one_std() -> None:
-    curve = Curve("ede", np.array([0.9, 0.8, NAN]), np.array([0.05, NAN, NAN]), 0)
-    other = Curve("icarl", np.array([0.7, 0.6, 0.5]), np.array([0.1, 0.1, 0.1]), 1)
+    curve = Curve("ede", np.array([0.9, 0.8, NAN]), np.array([0.05, NAN, NAN]), STYLES[0])
+    other = Curve("icarl", np.array([0.7, 0.6, 0.5]), np.array([0.1, 0.1, 0.1]), STYLES[1])
     axes = accuracy_curves([curve, other], ["0", "1", "2"], "", "").axes[0]
     marked = [line for line in axes.lines if line.get_marker() != "None"]
     np.testing.assert_allclose(np.asarray(marked[0].get_ydata(), dtype=float), np.array([90, 80, NAN]))
@@ -115,7 +118,7 @@ def test_the_line_is_the_mean_and_the_band_one_std() -> None:
 
 @pytest.mark.parametrize("mean", [[0.0, 0.0], [1.0, 1.0], [NAN, NAN], [0.5, NAN]])
 def test_limits_with_extreme_and_missing_values(mean: list[float]) -> None:
-    figure = accuracy_curves([Curve("ede", np.array(mean), np.full(2, NAN), 0)], ticks(2), "Title", "x")
+    figure = accuracy_curves([Curve("ede", np.array(mean), np.full(2, NAN), STYLES[0])], ticks(2), "Title", "x")
     low, high = figure.axes[0].get_ylim()
     assert 0 <= low < high <= 100 and high - low >= 20
     assert_readable(figure, ["Title"])
@@ -124,7 +127,7 @@ def test_limits_with_extreme_and_missing_values(mean: list[float]) -> None:
 @pytest.mark.parametrize("name", ["$\\frac{", "a\nb", "%s {0} \\", "m" * 200])
 def test_names_are_not_parsed_as_mathematics_and_are_shortened(name: str) -> None:
     mean = np.array([0.9, 0.8])
-    figure = accuracy_curves([Curve(name, mean, mean * 0, 0)], ticks(2), "Title", "x")
+    figure = accuracy_curves([Curve(name, mean, mean * 0, STYLES[0])], ticks(2), "Title", "x")
     assert png(figure)
     shown = " ".join(name.split())
     shown = shown if len(shown) <= 28 else shown[:27] + "…"
@@ -165,9 +168,9 @@ def test_a_trade_off_fills_the_pareto_set_and_labels_methods_at_its_end(line: bo
     """Higher AA over fewer parameters: the front is constant up to the next point."""
     x, y = np.array([3e6, 1e6, 2e6]), np.array([60.0, 40.0, 30.0])
     clouds = [
-        Cloud("ede", x, y, np.array([True, True, False]), 0),
-        Cloud("icarl", x + 1e5, y + 0.1, np.array([True, True, False]), 1),
-        Cloud("empty set", np.full(1, NAN), np.full(1, NAN), np.array([False]), 2),
+        Cloud("ede", x, y, np.array([True, True, False]), STYLES[0]),
+        Cloud("icarl", x + 1e5, y + 0.1, np.array([True, True, False]), STYLES[1]),
+        Cloud("empty set", np.full(1, NAN), np.full(1, NAN), np.array([False]), STYLES[2]),
     ]
     axis = Axis("parameters", up=False, percent=False), Axis("validation AA (%)", up=True, percent=True)
     figure = trade_off(clouds, *axis, "Title", "explanation", line=line)
@@ -200,9 +203,17 @@ def test_spread_keeps_order_distance_and_range(values: list[float]) -> None:
         assert a == b or (a < b) == (x < y)
 
 
-@pytest.mark.parametrize(("count", "bands"), [(7, 7), (8, 0)])
-def test_many_curves_are_drawn_without_bands(count: int, bands: int) -> None:
-    curves = [Curve(f"method {i}", np.array([0.8, 0.5]) - 0.02 * i, np.full(2, 0.1), i) for i in range(count)]
+def test_curves_in_the_background_have_no_bands_and_thinner_lines() -> None:
+    style, mean = STYLES[0], np.array([0.8, 0.5])
+    curves = [Curve(f"method {i}", mean - 0.02 * i, np.full(2, 0.1), style, faint=i < 5) for i in range(8)]
     axes = accuracy_curves(curves, ticks(2), "Title", "x").axes[0]
     areas = [np.asarray(path.vertices) for band in axes.collections for path in band.get_paths()]
-    assert sum(len(area) > 0 and np.ptp(area[:, 1]) > 0 for area in areas) == bands
+    assert sum(len(area) > 0 and np.ptp(area[:, 1]) > 0 for area in areas) == 3
+    widths = [line.get_linewidth() for line in axes.lines if line.get_marker() == "o"]
+    assert len(widths) == 8 and max(widths[:5]) < min(widths[5:])
+
+
+def test_the_axis_fits_the_means_and_not_the_bands() -> None:
+    curve = Curve("ede", np.array([0.9, 0.8, 0.75]), np.full(3, 0.4), STYLES[0])
+    low, high = accuracy_curves([curve], ticks(3), "Title", "x").axes[0].get_ylim()
+    assert low >= 70 and high <= 95

@@ -15,12 +15,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from orchestrator.monitoring.sweep_state import SweepState
 from orchestrator.reporting.html import write_page
 from orchestrator.reporting.html.payload import payload
+from orchestrator.reporting.series_styles import method_style
 from orchestrator.results.ceilings import FILE_NAME
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from tests.support.run_folders import WriteTrial
+from tests.support.trial_events import TrialEvents
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 NAMES = ("<script>document.title='broken'</script>", '<b>bold</b> & "quoted"', "a|b", "é" * 40, "</script>", "'; x")
@@ -184,7 +187,7 @@ def test_the_page_can_be_printed(opened: Callable[..., webdriver.Chrome]):
 
 def test_ceilings_are_drawn(opened: Callable[..., webdriver.Chrome], run: Path):
     # session 0 brings labels 0 and 1, with ten test clips each; five of each have the same content
-    assert payload(Run.load(run), Estimates(Run.load(run)))["ceilings"] == {
+    assert payload(Run.load(run), Estimates(Run.load(run)))["curves"]["ceilings"] == {
         "values": [0.75, 0.875, pytest.approx(55 / 60, abs=1e-6)],
         "labels": 2,
     }
@@ -194,12 +197,11 @@ def test_ceilings_are_drawn(opened: Callable[..., webdriver.Chrome], run: Path):
 def test_the_data_of_a_method(run: Path):
     data: dict[str, Any] = payload(Run.load(run), Estimates(Run.load(run)))
     ede = data["methods"][0]
-    assert (ede["name"], ede["head"], list(ede["heads"]), ede["rank"]) == (
-        "ede",
-        "prototype",
-        ["prototype", "linear"],
-        0,
-    )
+    assert (ede["name"], ede["head"], list(ede["heads"])) == ("ede", "prototype", ["prototype", "linear"])
+    assert data["order"] == {"": ["ede", "icarl"], "prototype": ["ede", "icarl"], "linear": ["ede"]}
+    assert [(trial["seeds"], trial["status"], trial["sessions"]) for trial in ede["trials"]] == [
+        (f"s{seed}", "finished", 3) for seed in range(3)
+    ]
     head = ede["heads"]["prototype"]
     assert [session["mean"] for session in head["sessions"]["micro"]] == pytest.approx([0.9, 0.75, 1.9 / 3], abs=1e-5)
     assert head["chain"]["aa"]["n"] == 3
@@ -207,7 +209,6 @@ def test_the_data_of_a_method(run: Path):
     # best earlier minus last accuracy: 0.9 - 0.6 and 0.7 - 0.5
     assert [value["mean"] for value in head["forgetting"]] == pytest.approx([0.3, 0.2])
     assert sum(cell[2] for cell in head["confusion"][0]) == 3 * 20
-    assert data["work"]["sessions"] == 18
 
 
 @pytest.fixture(scope="module")
@@ -244,10 +245,177 @@ def test_a_run_without_a_finished_configuration_has_a_page(
     chromium: webdriver.Chrome, write_trial: WriteTrial, tmp_path: Path
 ):
     write_trial("ede-00000001", 0, [[0.9]], planned=3, status="running")
-    page = write_page(Run.load(tmp_path / "run"), tmp_path / "live.html", live=True)
+    trial = TrialEvents()
+    state = SweepState({(trial.state.chain.method, trial.state.chain.backbone_spec): 2}, sessions=3, attempts=4)
+    TrialEvents(state, seed=1).start().end("failed", "<b>no memory</b>")
+    TrialEvents(state).start().session(0, seconds=30)
+    progress = state.describe(rows=30)
+    page = write_page(Run.load(tmp_path / "run"), tmp_path / "live.html", progress=progress)
     chromium.get(page.as_uri())
     WebDriverWait(chromium, 30).until(lambda d: d.execute_script("return document.documentElement.dataset.ready"))
     assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert "No configuration has finished all its seeds yet: 1 session so far." in chromium.page_source
     assert "running, as of 20" in chromium.find_element(By.CSS_SELECTOR, ".live").text.lower()
-    assert chromium.find_element(By.ID, "empty-seeds").text == "No chain is complete yet."
+    text = chromium.find_element(By.ID, "progress").text
+    assert "4 of 6 sessions" in text and "1 of 2 trials ended, 1 running" in text and " left" in text
+    assert "session 2 of 3" in text and "validation 50.0 %" in text and "<b>no memory</b>" in text
+    assert chromium.find_element(By.CSS_SELECTOR, "#progress progress").get_attribute("value") == "4"
+    sections = [section.get_attribute("id") for section in chromium.find_elements(By.TAG_NAME, "section")]
+    assert "curves" in sections and "seeds" not in sections and "forgetting" not in sections, "empty ones are left out"
+
+
+@pytest.fixture(scope="module")
+def many(write_trial_to: WriteTrial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine methods and a transductive one; `acil` has another head that is better for `ranpac`; a trial failed."""
+    folder = tmp_path_factory.mktemp("many") / "run"
+    names = ("acil", "anacp", "aper", "cec", "der", "ede", "fact", "icarl", "ranpac")
+    for place, method in enumerate(names):
+        matrix = [[0.95 - 0.05 * place], [0.9 - 0.05 * place, 0.9 - 0.05 * place]]
+        heads = {"linear": [[0.5], [0.5, 0.5]] if method == "acil" else [[0.6], [0.6, 0.6]]}
+        for seed in range(2):
+            write_trial_to(
+                folder, f"{method}-0000000{place}", seed, matrix, heads=heads if method in ("acil", "ranpac") else {},
+                class_names=tuple(f"class {label}" for label in range(10)),
+            )  # fmt: skip
+    write_trial_to(
+        folder, "der-00000004", 2, [[0.7]], planned=2, status="failed", error="no <memory>",
+        class_names=tuple(f"class {label}" for label in range(10)),
+    )  # fmt: skip
+    write_trial_to(
+        folder, "tape-like-0000000a", 0, [[0.9], [0.8, 0.8]], track="transductive",
+        class_names=tuple(f"class {label}" for label in range(10)),
+    )  # fmt: skip
+    return write_page(Run.load(folder), folder / "report" / "report.html")
+
+
+@pytest.fixture
+def opened_many(chromium: webdriver.Chrome, many: Path) -> Callable[[str], webdriver.Chrome]:
+    def open_page(state: str = "") -> webdriver.Chrome:
+        size = {"width": 1200, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        chromium.get("about:blank")
+        chromium.get(f"{many.as_uri()}{state}")
+        WebDriverWait(chromium, 30).until(lambda d: d.execute_script("return document.documentElement.dataset.ready"))
+        return chromium
+
+    return open_page
+
+
+def ranks_of(driver: webdriver.Chrome) -> list[tuple[str, str]]:
+    """Rank and method of the visible rows that have a rank, in the order on the screen."""
+    rows = driver.execute_script(
+        "return [...document.querySelectorAll('.board tr[data-method]')].filter(row => !row.hidden)"
+        ".map(row => [row.querySelector('.rank').textContent, row.dataset.method])"
+    )
+    return [(rank, method) for rank, method in rows if rank]
+
+
+def test_of_many_methods_the_best_are_followed_and_the_rest_faint(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    drawn = (
+        "return document.getElementById('chart-curves').data"
+        ".filter(t => t.name && !!t.meta === arguments[0]).map(t => t.name)"
+    )
+    assert driver.execute_script(drawn, False) == ["acil", "anacp", "aper", "cec", "der"]
+    assert len(driver.execute_script(drawn, True)) == 5
+    labels = "return document.getElementById('chart-curves').layout.annotations.map(label => label.text)"
+    assert driver.execute_script(labels) == ["acil", "anacp", "aper", "cec", "der"]
+    driver.find_element(By.CSS_SELECTOR, "tr[data-method=ranpac] .follow").click()
+    assert "ranpac" in driver.execute_script(drawn, False) and "on=ranpac" in driver.current_url
+    assert "6 of 10 methods" in driver.find_element(By.ID, "followed").text
+    opened_many("#others=hidden&on=ede")
+    assert driver.execute_script(drawn, True) == [] and ranks_of(driver) == [("6", "ede")]
+
+
+def test_a_method_has_its_style_in_every_chart(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many("#on=ede")
+    style = method_style("ede")
+    for chart in ("curves", "sides", "forgetting", "seeds", "cost"):
+        colours = driver.execute_script(
+            f"return document.getElementById('chart-{chart}').data"
+            ".filter(t => t.fill !== 'toself' && t.meta !== 'faint').map(t => t.marker.color)"
+        )
+        assert set(colours) == {style.colour}, chart
+    line, symbol = driver.execute_script(
+        "const t = document.getElementById('chart-curves').data.find(t => t.name === 'ede');"
+        "return [t.line.dash, t.marker.symbol]"
+    )
+    assert (line, symbol) == (style.dash, style.symbol)
+
+
+def test_the_head_ranks_again(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    assert ranks_of(driver)[:2] == [("1", "acil"), ("2", "anacp")] and ranks_of(driver)[-1] == ("1", "tape-like")
+    assert driver.find_element(By.ID, "title").text.startswith("acil reaches")
+    assert driver.find_element(By.ID, "verdict").text.startswith("acil is ahead of anacp") is False
+    assert "anacp" in driver.find_element(By.ID, "verdict").text
+    Select(driver.find_element(By.ID, "head")).select_by_value("linear")
+    assert ranks_of(driver) == [("1", "ranpac"), ("2", "acil")]
+    assert driver.find_element(By.ID, "title").text.startswith("ranpac reaches an average accuracy of 60.0 %")
+    chips = driver.execute_script("return [...document.querySelectorAll('#methods input')].map(box => box.value)")
+    assert chips[:2] == ["ranpac", "acil"]
+
+
+def test_the_leaderboard_is_sorted_and_searched(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    button = driver.find_element(By.CSS_SELECTOR, "th[data-sort=aa] button")
+    driver.execute_script("arguments[0].focus()", button)
+    button.send_keys(Keys.ENTER)  # by keyboard alone
+    assert [method for _, method in ranks_of(driver)][:2] == ["acil", "anacp"]
+    assert driver.find_element(By.CSS_SELECTOR, "th[data-sort=aa]").get_attribute("aria-sort") == "descending"
+    button.send_keys(Keys.ENTER)
+    assert ranks_of(driver)[0] == ("9", "ranpac"), "the rank stays that by validation"
+    assert ranks_of(driver)[-1][1] == "tape-like", "tracks stay apart"
+    driver.find_element(By.ID, "search").send_keys("ci")
+    assert {method for _, method in ranks_of(driver)} == {"acil"}
+    assert driver.find_element(By.ID, "matches").text == "1 of 10 methods"
+    assert "sort=aa" in driver.current_url and "search=ci" in driver.current_url
+
+
+def test_a_row_unfolds_into_its_trials(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    driver.find_element(By.CSS_SELECTOR, "tr[data-method=der] .unfold").click()
+    text = driver.find_element(By.CSS_SELECTOR, "tr.trials").text
+    assert "der-00000004" in text and "lr 0.1" in text
+    assert "s2 failed 1/2 1.5 - no <memory>" in text and "s0 finished 2/2 3.0" in text
+    driver.find_element(By.CSS_SELECTOR, "tr[data-method=der] .unfold").click()
+    assert driver.find_elements(By.CSS_SELECTOR, "tr.trials") == []
+
+
+def test_a_chart_is_zoomed_and_reset(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    height = "const [a, b] = document.getElementById('chart-curves')._fullLayout.yaxis.range; return b - a"
+    before = driver.execute_script(height)
+    driver.find_element(By.CSS_SELECTOR, "[data-chart=curves] [data-tool=in]").click()
+    assert driver.execute_script(height) == pytest.approx(0.7 * before)
+    driver.find_element(By.CSS_SELECTOR, "[data-chart=curves] [data-tool=reset]").click()
+    assert driver.execute_script(height) == pytest.approx(before)
+
+
+def test_a_chart_is_downloaded(opened_many: Callable[..., webdriver.Chrome], tmp_path: Path):
+    driver = opened_many("#theme=dark")
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        driver.find_element(By.CSS_SELECTOR, f"[data-chart=curves] [data-tool={form}]").click()
+        file = tmp_path / f"run-curves.{form}"
+        WebDriverWait(driver, 60).until(lambda _, file=file: file.exists())
+        assert file.read_bytes().startswith(start) and file.stat().st_size > 5_000
+    assert b"Accuracy after each session" in (tmp_path / "run-curves.svg").read_bytes()
+    assert driver.execute_script("return document.documentElement.dataset.theme") == "dark", "as before"
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_classes_are_those_of_the_protocol(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    assert driver.find_element(By.CSS_SELECTOR, ".eyebrow").text == "demo · 2 sessions · 4 classes", "of 10"
+    assert "demo, 4 of 10 classes" in driver.find_element(By.ID, "ran").text
+
+
+def test_hover_text_has_no_tick_label(opened_many: Callable[..., webdriver.Chrome]):
+    driver = opened_many()
+    driver.execute_script(
+        "const curve = document.getElementById('chart-curves').data.findIndex(t => t.name === 'acil');"
+        "Plotly.Fx.hover('chart-curves', [{ curveNumber: curve, pointNumber: 1 }])"
+    )
+    text = driver.execute_script("return document.querySelector('#chart-curves .hovertext').textContent")
+    assert "session 1: 90.0 %" in text and "(" not in text

@@ -1,0 +1,81 @@
+"""Keeps the data of the page below a limit, for runs with many methods, sessions, classes or configurations.
+
+What is left out is what can best be missed, in this order, and the page says so; the CSV files have all of it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from datasets.utils.json_values import json_text
+
+LIMIT = 300_000
+"""Characters of the data; with the plotting library, scripts and tables the page is then below 2 MB."""
+CONFIGURATIONS = 200
+"""Configurations that remain, those with the highest validation AA."""
+
+Data = dict[str, Any]
+
+
+def within_limit(data: Data, limit: int = LIMIT) -> Data:
+    """The data of the page without parts that would make it too large; `left_out` has a sentence for each.
+
+    Args:
+        data: from `payload`; parts of it are replaced.
+        limit: characters of the data as JSON, at most; with many methods the rest may still be larger.
+    """
+    left_out: list[str] = []
+    size = _size(data)
+    for sentence, reduce in _STEPS:
+        if size <= limit:
+            break
+        reduce(data)
+        before, size = size, _size(data)
+        left_out += [sentence] if size < before else []
+    return data | {"left_out": left_out}
+
+
+def _size(data: Data) -> int:
+    return len(json_text(data, separators=(",", ":")))
+
+
+def _configurations(data: Data) -> None:
+    """Keeps the best."""
+    rows = data.get("parallel", [])
+    rows.sort(key=lambda row: -1.0 if row["validation"]["mean"] is None else -row["validation"]["mean"] - 1)
+    del rows[CONFIGURATIONS:]
+
+
+def _last_session(*keys: str, default: bool) -> Callable[[Data], None]:
+    """Keeps the last finished session of lists with one item for each, of the default head or of the other heads."""
+
+    def reduce(data: Data) -> None:
+        for method in data["methods"]:
+            for name, head in method["heads"].items():
+                if (name == method["head"]) == default:
+                    for key in keys:
+                        head[key][:-1] = [[] for _ in head[key][:-1]]
+
+    return reduce
+
+
+def _other_heads(data: Data) -> None:
+    """Keeps the default head of each method."""
+    for method in data["methods"]:
+        method["heads"] = {method["head"]: method["heads"][method["head"]]}
+    data["heads"] = list(dict.fromkeys(method["head"] for method in data["methods"]))
+    for head in list(data["order"]):
+        if head and head not in data["heads"]:
+            del data["order"][head], data["answer"][head]
+        elif head:
+            data["order"][head] = [m["name"] for m in data["methods"] if m["head"] == head]
+            data["order"][head].sort(key=data["order"][""].index)
+
+
+_STEPS: tuple[tuple[str, Callable[[Data], None]], ...] = (
+    (f"configurations other than the {CONFIGURATIONS} best by validation AA", _configurations),
+    ("confusions of other heads before their last session", _last_session("confusion", default=False)),
+    ("confusions before the last session", _last_session("confusion", default=True)),
+    ("heads other than the default of each method", _other_heads),
+    ("accuracies of classes before the last session", _last_session("classes", default=True)),
+)
+"""(what is left out, how), in this order."""
