@@ -11,6 +11,6 @@ setup(
         "earshot.search_spaces": ["*.yaml"],
         "earshot.datasets.corpora": ["presets/*.yaml"],
         "earshot.trainables": ["weights/*/*"],
-        "earshot.orchestrator.reporting.html": ["page.html.j2", "page.css", "page.js"],
+        "earshot.orchestrator.reporting.html": ["*.j2", "page.css", "scripts/*.js", "sections/*"],
     },
 )

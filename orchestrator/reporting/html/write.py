@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -14,14 +15,17 @@ from plotly.offline import get_plotlyjs
 
 from datasets.utils.files import write_files
 from datasets.utils.json_values import json_text
-from orchestrator.reporting.facts import choices_of, formulae, incomplete_trials, what_ran
+from orchestrator.reporting.facts import choices_of
 from orchestrator.reporting.formatting import MISSING, percent
 from orchestrator.reporting.html.payload import payload
+from orchestrator.reporting.html.sections import SECTIONS
 from orchestrator.reporting.sentences import answer, notes
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
 RELOAD_SECONDS = 30  # between two reloads of a live page
+SCRIPTS = ("state", "text", "theme", "methods", "chart", "session_curves", "heatmap")
+"""Scripts before those of the sections, in their order; they are one script in the page."""
 
 
 def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
@@ -53,19 +57,19 @@ def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data, script, choices = payload(run, estimates), _asset("page.js"), choices_of(run)
+    data, choices = payload(run, estimates), choices_of(run)
+    sections = [section.name for section in SECTIONS if section.name in data]
+    script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(
         data=data,
         json=Markup(_script_safe_json(data)),
         answer=answer(run, estimates, choices),
         notes=notes(run, estimates, choices),
-        facts=what_ran(run),
-        incomplete=incomplete_trials(run),
-        formulae=formulae(run),
+        sections=sections,
         live=live,
         reload=RELOAD_SECONDS,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        style=Markup(_asset("page.css")),
+        style=Markup(_joined(["page.css", *_of_sections(sections, "css")])),
         script=Markup(script),
         plotly=Markup(get_plotlyjs()),
         hashes=" ".join(f"'sha256-{digest}'" for digest in (_plotly_digest(), _digest(script))),
@@ -95,6 +99,16 @@ def _template() -> Any:
 @cache
 def _asset(name: str) -> str:
     return (files("orchestrator.reporting.html") / name).read_text(encoding="utf-8")
+
+
+def _of_sections(sections: Sequence[str], suffix: str) -> list[str]:
+    """Those files that exist of the sections."""
+    folder = files("orchestrator.reporting.html") / "sections"
+    return [f"sections/{name}.{suffix}" for name in sections if (folder / f"{name}.{suffix}").is_file()]
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join(map(_asset, names))
 
 
 @cache

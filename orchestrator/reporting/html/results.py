@@ -1,0 +1,33 @@
+"""What the sections of the page are made from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.results.run import Run
+from orchestrator.statistics.estimates import Estimates
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run, its estimates, and its methods as plain data.
+
+    Attributes:
+        run: the run.
+        estimates: estimates of the run.
+        methods: from `plain_methods`.
+    """
+
+    run: Run
+    estimates: Estimates
+    methods: list[dict[str, Any]]
+
+    @property
+    def heads(self) -> Iterator[dict[str, Any]]:
+        """Every head of every method."""
+        return (head for method in self.methods for head in method["heads"].values())
+
+    @property
+    def any_session(self) -> bool:
+        """Whether a chosen configuration has finished a session."""
+        return any(self.run.reached(method["configuration"]) for method in self.methods)

@@ -1,0 +1,27 @@
+// Last: the controls of the whole page, and the first drawing.
+
+addControl("head", "", { all: true });
+addControl("theme", "", { all: true });
+$("methods").addEventListener("change", (event) => { state.off[event.target.checked ? "delete" : "add"](event.target.value); changed(); });
+window.addEventListener("hashchange", () => { readState(); show(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show());
+let width = window.innerWidth;
+window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; show(); } });
+window.addEventListener("beforeprint", () => { ROOT.dataset.theme = "light"; SECTIONS.forEach((section) => section.draw()); });
+
+// A live page reloads itself, unless the reader is using a control or selecting text.
+if (ROOT.dataset.live === "yes") {
+  setInterval(() => {
+    const busy = document.activeElement.matches("select, input[type=range]") || String(getSelection());
+    if (document.hidden || busy) return;
+    const open = [...document.querySelectorAll("details[open]")].map((element) => element.closest("section").id);
+    sessionStorage.setItem("open", JSON.stringify(open));
+    location.reload();
+  }, Number(ROOT.dataset.reload) * 1000);
+}
+
+for (const id of JSON.parse(sessionStorage.getItem("open") || "[]")) $(id)?.querySelector("details")?.setAttribute("open", "");
+sessionStorage.removeItem("open");
+readState();
+show();
+ROOT.dataset.ready = "yes";
