@@ -5,7 +5,7 @@
 
 Writes to RUN/report/ (or DIR) and prints the table of methods:
 
-    report.html        interactive page with all results; self-contained
+    report.html        interactive page with all results; self-contained, with some clips of the benchmark
     report.md          what ran, how configurations were chosen, tables, figures
     methods.tex        a row per method: accuracy after each session, AA, PD; the usual layout of papers (booktabs)
     methods.md         the same in Markdown
@@ -26,6 +26,9 @@ Figures are written as SVG too, and as PDF with `--format png svg pdf`. The CSV 
 cell is a value that is undefined or not available yet. Their last column is the protocol hash; runs with different
 ones are in one report only with `--mixed`, as rows of their own. Of each method, the configuration with the highest
 validation AA is shown; its accuracy on test clips is reported once and never used to choose.
+
+Whoever gets report.html can hear the clips in it; --audio 0 leaves them out. They are read from the benchmark, if it is
+still in the local folder where the sweep read it. The pages that a sweep writes itself have none.
 """
 
 import sys
@@ -33,7 +36,9 @@ from collections.abc import Sequence
 
 from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.errors import EarshotError
-from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH
+from datasets.utils.options import add_options
+from datasets.utils.validation import validated
+from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH, PageOptions
 from orchestrator.results.find_run import add_mixed_argument, add_run_arguments, find_run
 
 
@@ -43,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if len(options.run) > 1 and options.out is None:
         raise EarshotError(f"--out: expected a folder for the report of {len(options.run)} runs, found none")
+    given = {name: value for name, value in vars(options).items() if name in PageOptions.model_fields}
+    page_options = validated(PageOptions, given, "command line", as_flags=True)
     folders = [find_run(name, options.runs) for name in options.run]
 
     from rich.text import Text
@@ -53,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from orchestrator.results.run import Run
 
     run = Run.merged([Run.load(folder) for folder in folders], mixed=options.mixed)
-    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)))
+    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)), audio=page_options.audio)
     console = output_console(SUMMARY_WIDTH)
     console.print(summary_table(run, console.width))
     console.print(Text(f"report: {paths}"), soft_wrap=True)
@@ -70,6 +77,7 @@ def parser() -> CommandLine:
         "--format", nargs="+", choices=FORMATS, default=DEFAULT_FORMATS, metavar="FORMAT",
         help=f"formats of the figures: {', '.join(FORMATS)} (default: {' '.join(DEFAULT_FORMATS)})",
     )  # fmt: skip
+    add_options(command, PageOptions)
     return command
 
 

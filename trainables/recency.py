@@ -1,7 +1,7 @@
 """Recency bias: errors that go to the classes learned last, and how many would if errors had no preference.
 
-A classifier that is trained on the newest classes alone tends to predict them for clips of older ones, which a confusion
-matrix in the order of sessions shows as a dark band at its right edge.
+A classifier that is trained on the newest classes alone tends to predict them for clips of older ones, which shows as a
+band at the right edge of a confusion matrix in the order of sessions.
 """
 
 from collections.abc import Collection, Sequence

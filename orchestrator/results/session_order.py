@@ -30,7 +30,8 @@ def places(run: Run, configuration: str) -> Places:
     """The places of all classes that a chain of a configuration has learned."""
     records = run.of(configuration)
     sizes = [
-        max(len(r.sessions[t].classes) for r in records if t < len(r.sessions)) for t in range(run.reached(configuration))
+        max(len(r.sessions[t].classes) for r in records if t < len(r.sessions))
+        for t in range(run.reached(configuration))
     ]
     ends = np.cumsum(sizes, dtype=int)
     begins = tuple(int(end) - size for end, size in zip(ends, sizes, strict=True))

@@ -1,16 +1,84 @@
-"""Confusion matrices of the page, in a bounded number of cells."""
+"""The section of confusion by session: matrices in the order of sessions, in a bounded number of cells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from orchestrator.reporting.html.numbers import plain_estimate, rounded
+from orchestrator.reporting.html.results import Results
+from orchestrator.results.mistakes import most_confused
+from orchestrator.results.session_order import places, session_confusion
 
 CELLS = 40_000
 """Cells of all matrices of a page, at most: about 200 kB. With more, the smallest cells of the largest are left out."""
 
 FREQUENT = 15
 """Confusions of a matrix that are listed."""
+
+_Key = tuple[str, str, int]  # configuration, head, session
+
+
+def confusion(results: Results) -> dict[str, Any] | None:
+    """Confusion by session of every head of each method after each session, summed over chains; None without any.
+
+    Args:
+        results: what the page is made from.
+
+    Returns:
+        Name of the method -> `begins`: the first place of each session, `labels`: the class in each place (None if it
+        differs between chains), and `heads`: name -> for each session its matrix (see `sparse`), `frequent`
+        confusions (see `most_confused`), and `recency` with what is `expected`.
+    """
+    if not results.any_session:
+        return None
+    run = results.run
+    chosen = {method["name"]: method["configuration"] for method in results.methods}
+    counts: dict[_Key, NDArray[np.int64]] = {}
+    frequent: dict[_Key, Any] = {}
+    for name, configuration in chosen.items():
+        for head in run.heads(name):
+            for t in range(run.reached(configuration)):
+                counts[configuration, head, t] = session_confusion(run, configuration, head, t)
+                frequent[configuration, head, t] = most_confused(run.confusion(configuration, head, t), FREQUENT)
+    kept = _kept(counts, {configuration: run.reached(configuration) - 1 for configuration in chosen.values()})
+    data = {}
+    for name, configuration in chosen.items():
+        order = places(run, configuration)
+        heads = {
+            head: [
+                {**sparse(matrix, kept[key]), "frequent": frequent[key], **_recency(results, *key)}
+                for key, matrix in counts.items()
+                if key[:2] == (configuration, head)
+            ]
+            for head in run.heads(name)
+        }
+        data[name] = {"begins": order.begins, "labels": order.labels, "heads": heads}
+    return data
+
+
+def _recency(results: Results, configuration: str, head: str, session: int) -> dict[str, Any]:
+    estimates = results.estimates.session(configuration, head, "test", session)
+    return {
+        "recency": plain_estimate(estimates["recency"]),
+        "expected": rounded(estimates["recency_expected"].mean),
+    }
+
+
+def _kept(counts: Mapping[_Key, NDArray[np.int64]], last: Mapping[str, int]) -> dict[_Key, int]:
+    """Cells that each matrix keeps: half of all for those after the last sessions, the others for the earlier ones.
+
+    Args:
+        counts: the matrices.
+        last: configuration -> its last session.
+    """
+    cells = {key: int(np.count_nonzero(matrix)) for key, matrix in counts.items()}
+    latest = [key for key in counts if key[2] == last[key[0]]]
+    earlier = [key for key in counts if key[2] != last[key[0]]]
+    kept = dict(zip(latest, limits([cells[key] for key in latest], CELLS // 2), strict=True))
+    rest = CELLS - sum(kept.values())
+    return kept | dict(zip(earlier, limits([cells[key] for key in earlier], rest), strict=True))
 
 
 def limits(cells: Sequence[int], budget: int) -> list[int]:

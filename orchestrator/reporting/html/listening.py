@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from orchestrator.reporting.html.page_clips import PageClips
+from orchestrator.reporting.html.results import Results
 from orchestrator.results.mistakes import Mistake, confident_mistakes, frequent_confusions
 from orchestrator.results.run import Run
 
@@ -20,12 +21,11 @@ _DIGITS = 4
 Row = dict[str, Any]
 
 
-def listening(run: Run, audio: int) -> dict[str, Any] | None:
+def listening(results: Results) -> dict[str, Any] | None:
     """Mistakes of the chosen configuration of each method, default head, after the last session; None without any.
 
     Args:
-        run: the run.
-        audio: bytes that clips may take in the page; 0 for none.
+        results: what the page is made from.
 
     Returns:
         `confusions` and `mistakes`: method -> rows, whose `clip` and `heard` are indices of `clips`; `bytes` of their
@@ -34,12 +34,13 @@ def listening(run: Run, audio: int) -> dict[str, Any] | None:
     Raises:
         EarshotError: a file of predictions was removed or damaged since the run was loaded.
     """
-    chosen = {label: run.best(label).configuration for label in run.entries}
+    run = results.run
+    chosen = {method["name"]: method["configuration"] for method in results.methods}
     confusions = {label: _confusions(run, configuration) for label, configuration in chosen.items()}
     mistakes = {label: _confident(run, configuration) for label, configuration in chosen.items()}
     if not any((*confusions.values(), *mistakes.values())):
         return None
-    clips = PageClips(run, audio)
+    clips = PageClips(run, results.audio)
     by_rank = zip_longest(*confusions.values(), *mistakes.values())
     for row, trial, mistake in filter(None, chain.from_iterable(by_rank)):
         row |= {"clip": clips.add(trial, mistake.clip), "heard": clips.add_support(trial, mistake.prediction)}
@@ -48,7 +49,7 @@ def listening(run: Run, audio: int) -> dict[str, Any] | None:
         "mistakes": {label: [row for row, *_ in rows] for label, rows in mistakes.items()},
         "clips": clips.clips,
         "bytes": clips.used,
-        "wanted": audio > 0,
+        "wanted": results.audio > 0,
         "reason": clips.reason,
     }
 

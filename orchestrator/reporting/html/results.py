@@ -16,11 +16,13 @@ class Results:
         run: the run.
         estimates: estimates of the run.
         methods: from `plain_methods`.
+        audio: bytes that clips of the benchmark may take in the page; 0 for none.
     """
 
     run: Run
     estimates: Estimates
     methods: list[dict[str, Any]]
+    audio: int = 0
 
     @property
     def heads(self) -> Iterator[dict[str, Any]]:

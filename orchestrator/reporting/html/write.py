@@ -24,17 +24,18 @@ from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
 RELOAD_SECONDS = 30  # between two reloads of a live page
-SCRIPTS = ("state", "text", "theme", "methods", "chart", "session_curves", "heatmap")
+SCRIPTS = ("state", "text", "theme", "methods", "chart", "session_curves", "heatmap", "spectrogram")
 """Scripts before those of the sections, in their order; they are one script in the page."""
 
 
-def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
+def write_page(run: Run, path: Path, *, live: bool = False, audio: int = 0) -> Path:
     """Writes the page of a run.
 
     Args:
         run: the run.
         path: the file; its folder is created.
         live: whether the run is still running: the page states it, and reloads itself.
+        audio: see `page`.
 
     Returns:
         `path`.
@@ -42,22 +43,23 @@ def write_page(run: Run, path: Path, *, live: bool = False) -> Path:
     Raises:
         EarshotError: the run folder was damaged since it was loaded, or the page cannot be written.
     """
-    write_files(path.parent, {path.name: page(run, Estimates(run), live=live).encode()})
+    write_files(path.parent, {path.name: page(run, Estimates(run), live=live, audio=audio).encode()})
     return path
 
 
-def page(run: Run, estimates: Estimates, *, live: bool = False) -> str:
+def page(run: Run, estimates: Estimates, *, live: bool = False, audio: int = 0) -> str:
     """The page of a run as HTML.
 
     Args:
         run: the run.
         estimates: estimates of the run.
         live: see `write_page`.
+        audio: bytes that clips of the benchmark may take in the page; 0 for none.
 
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data, choices = payload(run, estimates), choices_of(run)
+    data, choices = payload(run, estimates, audio), choices_of(run)
     sections = [section.name for section in SECTIONS if section.name in data]
     script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(
