@@ -1,8 +1,8 @@
 """Reference pages of the site, generated from the code whenever the site is built, so that they cannot become outdated.
 
 MkDocs calls `on_files`; the pages are not stored as files. It calls `on_config` first, which adds the page of each
-method to the navigation: those are files (`python -m benchmarks.method_pages` writes them), and the page of each module,
-by package and room.
+method to the navigation: those are files (`python -m benchmarks.method_pages` writes them), and the page of each
+module, by package and room.
 """
 
 import argparse

@@ -27,8 +27,8 @@ cell is a value that is undefined or not available yet. Their last column is the
 ones are in one report only with `--mixed`, as rows of their own. Of each method, the configuration with the highest
 validation AA is shown; its accuracy on test clips is reported once and never used to choose.
 
-Anyone who has report.html can hear the clips in it; --audio 0 leaves them out. They are read from the benchmark, if it is
-still in the local folder where the sweep read it. The pages that a sweep writes itself have none.
+Anyone who has report.html can hear the clips in it; --audio 0 leaves them out. They are read from the benchmark, if it
+is still in the local folder where the sweep read it. The pages that a sweep writes itself have none.
 """
 
 import sys

@@ -94,3 +94,32 @@ class ReadBenchmark:
         """
         classes = (clips for session in self.sessions(record) for clips in session.classes)
         return next((clips.support for clips in classes if clips.label == label), ())
+
+
+class Benchmarks:
+    """The benchmarks of the trials of a run, each opened once.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._opened: dict[Path, ReadBenchmark | EarshotError] = {}
+
+    def of(self, trial: str) -> ReadBenchmark:
+        """The benchmark of a trial.
+
+        Raises:
+            EarshotError: see `ReadBenchmark.of`.
+        """
+        folder = self._run.folders[trial].parent
+        if folder not in self._opened:
+            try:
+                self._opened[folder] = ReadBenchmark.of(self._run, self._run.trials[trial])
+            except EarshotError as error:
+                self._opened[folder] = error
+        opened = self._opened[folder]
+        if isinstance(opened, EarshotError):
+            raise opened
+        return opened

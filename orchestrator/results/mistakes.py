@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.results.loading import read_predictions
 from orchestrator.results.run import Run
-from trainables.records import SCORES, SeedTriple
+from trainables.records import SCORES, SeedTriple, TrialRecord
 
 COUNT = 20
 """Mistakes of a chain that are listed."""
@@ -99,6 +99,22 @@ def frequent_confusions(run: Run, configuration: str, head: str, count: int) -> 
         Confusion(label, prediction, clips, total, *_example(wrong, label, prediction))
         for label, prediction, clips, total in pairs
     ]
+
+
+def answers(run: Run, record: TrialRecord, head: str) -> dict[str, int]:
+    """The prediction of a trial for each test clip after its last finished session: clip -> label.
+
+    Args:
+        run: the run.
+        record: of the trial.
+        head: name of the head.
+
+    Raises:
+        EarshotError: a file of predictions was removed or damaged since the run was loaded.
+    """
+    table = read_predictions(record, run.folders[record.trial], len(record.sessions) - 1, with_clips=True)
+    rows = table.filter(pc.and_(pc.equal(table["split"], "test"), pc.equal(table["head"], head)))
+    return dict(zip(rows["clip_id"].to_pylist(), rows["prediction"].to_pylist(), strict=True))
 
 
 def most_confused(counts: NDArray[np.int64], count: int) -> list[tuple[int, int, int, int]]:

@@ -40,7 +40,7 @@ def listening(results: Results) -> dict[str, Any] | None:
     mistakes = {label: _confident(run, configuration) for label, configuration in chosen.items()}
     if not any((*confusions.values(), *mistakes.values())):
         return None
-    clips = PageClips(run, results.audio)
+    clips = PageClips(run, results.benchmarks, results.audio)
     by_rank = zip_longest(*confusions.values(), *mistakes.values())
     for row, trial, mistake in filter(None, chain.from_iterable(by_rank)):
         row |= {"clip": clips.add(trial, mistake.clip), "heard": clips.add_support(trial, mistake.prediction)}

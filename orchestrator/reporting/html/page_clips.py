@@ -1,12 +1,11 @@
 """Clips of the benchmark inside the page, within a budget of bytes."""
 
 import base64
-from pathlib import Path
 from typing import Any
 
 from datasets.audio.web_audio import encode_for_web
 from datasets.utils.errors import EarshotError
-from orchestrator.results.benchmark import ReadBenchmark
+from orchestrator.results.benchmark import Benchmarks, ReadBenchmark
 from orchestrator.results.run import Run
 
 
@@ -15,6 +14,7 @@ class PageClips:
 
     Args:
         run: the run.
+        benchmarks: of its trials.
         budget: bytes that their audio may take in the page; with 0 no benchmark is opened.
 
     Attributes:
@@ -23,7 +23,7 @@ class PageClips:
         reason: why there is no audio of a benchmark; None if all could be read.
     """
 
-    def __init__(self, run: Run, budget: int) -> None:
+    def __init__(self, run: Run, benchmarks: Benchmarks, budget: int) -> None:
         self.clips: list[dict[str, Any]] = []
         self.used = 0
         self.reason: str | None = None
@@ -31,7 +31,7 @@ class PageClips:
         self._budget = budget
         self._is_full = False
         self._indices: dict[tuple[str, str], int] = {}
-        self._benchmarks: dict[Path, ReadBenchmark | None] = {}
+        self._benchmarks = benchmarks
 
     def add(self, trial: str, clip: str) -> int:
         """The index of a clip that a trial has scored."""
@@ -73,10 +73,10 @@ class PageClips:
 
     def _benchmark(self, trial: str) -> ReadBenchmark | None:
         """The benchmark of a trial; None if it cannot be read, or no audio is wanted."""
-        folder = self._run.folders[trial].parent
-        if self._budget and folder not in self._benchmarks:
-            try:
-                self._benchmarks[folder] = ReadBenchmark.of(self._run, self._run.trials[trial])
-            except EarshotError as error:
-                self._benchmarks[folder], self.reason = None, str(error)
-        return self._benchmarks.get(folder)
+        if not self._budget:
+            return None
+        try:
+            return self._benchmarks.of(trial)
+        except EarshotError as error:
+            self.reason = str(error)
+            return None

@@ -18,13 +18,14 @@ from orchestrator.statistics.estimates import Estimates
 PALETTE = (*style.PALETTE[:-1], "#7F7F7F")  # black is invisible on a dark page
 
 
-def payload(run: Run, estimates: Estimates, audio: int = 0) -> dict[str, Any]:
+def payload(run: Run, estimates: Estimates, audio: int = 0, *, live: bool = False) -> dict[str, Any]:
     """The data of all charts and tables of the page, in JSON types.
 
     Args:
         run: the run.
         estimates: estimates of the run.
         audio: bytes that clips of the benchmark may take; 0 for none.
+        live: whether the run is still running: what takes long is left out.
 
     Returns:
         What all sections share, and the data of each section that has any, under its name.
@@ -50,7 +51,7 @@ def payload(run: Run, estimates: Estimates, audio: int = 0) -> dict[str, Any]:
         "has_transductive": run.has_transductive,
         "heads": list(dict.fromkeys(head for method in methods for head in method["heads"])),
     }
-    results = Results(run, estimates, methods, audio)
+    results = Results(run, estimates, methods, audio, live)
     sections = {section.name: section.data(results) for section in SECTIONS}
     values: dict[str, Any] = json_values(shared | {name: data for name, data in sections.items() if data is not None})
     return values

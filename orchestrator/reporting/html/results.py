@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from orchestrator.results.benchmark import Benchmarks
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
@@ -17,12 +19,14 @@ class Results:
         estimates: estimates of the run.
         methods: from `plain_methods`.
         audio: bytes that clips of the benchmark may take in the page; 0 for none.
+        live: whether the run is still running, so that the page is written often.
     """
 
     run: Run
     estimates: Estimates
     methods: list[dict[str, Any]]
     audio: int = 0
+    live: bool = False
 
     @property
     def heads(self) -> Iterator[dict[str, Any]]:
@@ -33,3 +37,8 @@ class Results:
     def any_session(self) -> bool:
         """Whether a chosen configuration has finished a session."""
         return any(self.run.reached(method["configuration"]) for method in self.methods)
+
+    @cached_property
+    def benchmarks(self) -> Benchmarks:
+        """The benchmarks of the trials."""
+        return Benchmarks(self.run)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.reporting.html import confusion, listening, section_data
+from orchestrator.reporting.html import confusion, embedding_map, listening, section_data
 from orchestrator.reporting.html.results import Results
 
 
@@ -41,6 +41,7 @@ SECTIONS = (
     Section("classes", section_data.of_one_method),
     Section("confusion", confusion.confusion),
     Section("listening", listening.listening),
+    Section("map", embedding_map.embedding_map),
     Section("seeds", section_data.seeds),
     Section("importance", section_data.importance),
     Section("parallel", section_data.configurations),

@@ -59,7 +59,7 @@ def page(run: Run, estimates: Estimates, *, live: bool = False, audio: int = 0) 
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data, choices = payload(run, estimates, audio), choices_of(run)
+    data, choices = payload(run, estimates, audio, live=live), choices_of(run)
     sections = [section.name for section in SECTIONS if section.name in data]
     script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(
