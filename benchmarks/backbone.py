@@ -26,7 +26,7 @@ import argparse
 import copy
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,8 @@ import torch
 from torch import Tensor, nn
 
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
+from datasets.utils.errors import EarshotError
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
@@ -204,7 +205,8 @@ def _points(value: Estimate) -> str:
     return f"{100 * value.mean:+.1f} ({100 * value.low:.1f} to {100 * value.high:.1f})"
 
 
-def main(arguments: list[str] | None = None) -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.backbone`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backbone", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
@@ -219,19 +221,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=20)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        for name, (corpus, settings) in CORPORA.items() if not options.benchmark else ():
-            source = None if corpus == "demo" else options.shared / "corpora" / name
-            prepare(corpus, source, options.out / name, settings)
-        for place in options.benchmark or [options.out / name for name in CORPORA]:
-            shards = Shards(place)
-            classes = len(shards.table.class_names)
-            rows = rows_of(shards, options.backbone or ["earshot-tiny"], options.shots, options.draws)
-            print(f"\n### {shards.manifest.name}: {classes} classes, chance {100 / classes:.1f} %\n")
-            print(scores_table(rows, 1 / classes), flush=True)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    for name, (corpus, settings) in CORPORA.items() if not options.benchmark else ():
+        source = None if corpus == "demo" else options.shared / "corpora" / name
+        prepare(corpus, source, options.out / name, settings)
+    for place in options.benchmark or [options.out / name for name in CORPORA]:
+        shards = Shards(place)
+        classes = len(shards.table.class_names)
+        rows = rows_of(shards, options.backbone or ["earshot-tiny"], options.shots, options.draws)
+        print(f"\n### {shards.manifest.name}: {classes} classes, chance {100 / classes:.1f} %\n")
+        print(scores_table(rows, 1 / classes), flush=True)
     return 0
 
 

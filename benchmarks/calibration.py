@@ -11,6 +11,7 @@ with the one that `export` fitted to the validation clips.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.exporting.export import export
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.formatting import percent
@@ -82,29 +83,26 @@ def _confidence(scores: Tensor, columns: Tensor) -> tuple[str, str]:
     return percent(float(confidences.mean())), percent(error)
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.calibration`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--corpus", action="append", choices=list(CORPORA), help="may be repeated (default: both)")
     parser.add_argument("--method", action="append", help="may be repeated (default: six without exemplars)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     header = ["method", ">train clips", ">accuracy", ">T", ">confidence, T = 1", ">ECE, T = 1", ">confidence", ">ECE"]
-    try:
-        for name in options.corpus or CORPORA:
-            corpus, settings = CORPORA[name]
-            benchmark = options.out / name
-            prepare(corpus, options.shared / "corpora" / name, benchmark, settings)
-            folder, shards = RunFolder((options.out / "calibration" / name).resolve()), Shards(benchmark)
-            cells: list[list[object]] = []
-            for method in options.method or METHODS:
-                model = options.out / "models" / f"{name}-{method}"
-                cells += rows(folder, trial(folder, benchmark.resolve(), method), method, model, shards)
-            print(f"\n### {name}\n\n{table(header, cells)}")
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    for name in options.corpus or CORPORA:
+        corpus, settings = CORPORA[name]
+        benchmark = options.out / name
+        prepare(corpus, options.shared / "corpora" / name, benchmark, settings)
+        folder, shards = RunFolder((options.out / "calibration" / name).resolve()), Shards(benchmark)
+        cells: list[list[object]] = []
+        for method in options.method or METHODS:
+            model = options.out / "models" / f"{name}-{method}"
+            cells += rows(folder, trial(folder, benchmark.resolve(), method), method, model, shards)
+        print(f"\n### {name}\n\n{table(header, cells)}")
     return 0
 
 

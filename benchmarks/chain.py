@@ -36,7 +36,7 @@ from benchmarks.clips import write_clips
 from benchmarks.plain import COST, ERROR, WAYS, Measured, run_in_process
 from datasets.benchmark.manifest import SplitCounts
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from trainables.chain_config import ChainConfig
 from trainables.learners.learner import Learner
 from trainables.methods.registry import find_method, methods
@@ -235,6 +235,7 @@ def write_patches(folder: Path) -> None:
             ASTModel(config).save_pretrained(folder)
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.chain`."""
     options = _parser().parse_args(arguments)
@@ -254,35 +255,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backbone = options.backbone
     results: list[Compared] = []
     rejected: dict[str, str] = {}
-    try:
-        names = list(methods()) if "all" in options.method else [find_method(name).name for name in options.method]
-        write_clips(benchmark, classes, clips, options.seconds)
-        if backbone == PATCHES:
-            backbone = str(options.out / PATCHES)
-            write_patches(Path(backbone))
-        with tempfile.TemporaryDirectory(prefix="work-", dir=options.out) as work:
-            for name in names:
-                config = ChainConfig(
-                    benchmark=str(benchmark),
-                    method=name,
-                    settings=settings_for(find_method(name), options.epochs) | dict(options.set),
-                    protocol=protocol,
-                    backbone=backbone,
-                    threads=options.threads,
-                )
-                try:
-                    results.append(compare(config, options.ways, Path(work), count=options.count))
-                except ChainError as error:
-                    rejected[name] = str(error)
-                    continue
-                if options.each:
-                    console.print(session_by_session(results[-1]))
-                console.print(
-                    f"{name}: {', '.join(f'{way} {run.seconds:.1f} s' for way, run in results[-1].runs.items())}"
-                )
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    names = list(methods()) if "all" in options.method else [find_method(name).name for name in options.method]
+    write_clips(benchmark, classes, clips, options.seconds)
+    if backbone == PATCHES:
+        backbone = str(options.out / PATCHES)
+        write_patches(Path(backbone))
+    with tempfile.TemporaryDirectory(prefix="work-", dir=options.out) as work:
+        for name in names:
+            config = ChainConfig(
+                benchmark=str(benchmark),
+                method=name,
+                settings=settings_for(find_method(name), options.epochs) | dict(options.set),
+                protocol=protocol,
+                backbone=backbone,
+                threads=options.threads,
+            )
+            try:
+                results.append(compare(config, options.ways, Path(work), count=options.count))
+            except ChainError as error:
+                rejected[name] = str(error)
+                continue
+            if options.each:
+                console.print(session_by_session(results[-1]))
+            console.print(f"{name}: {', '.join(f'{way} {run.seconds:.1f} s' for way, run in results[-1].runs.items())}")
     epochs = "published epochs" if options.epochs is None else f"{options.epochs} epochs"
     sizes = f"{options.sessions} sessions, base {protocol.base}, way {protocol.way}, shot {protocol.shot}"
     clip = f"{options.queries} queries of {options.seconds:g} s a class"

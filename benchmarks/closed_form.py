@@ -12,7 +12,7 @@ with the prototypes that they refine as the reference.
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ import torch
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol, make_sessions
 from datasets.benchmark.shards import Shards
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from orchestrator.statistics.estimates import estimate
@@ -124,7 +124,8 @@ def open_corpus(name: str, options: argparse.Namespace) -> Features:
     return open_features(config)[0]
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.closed_form`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.closed_form", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
@@ -133,22 +134,18 @@ def main() -> int:
     parser.add_argument("--shot", type=int, default=5)
     parser.add_argument("--split", choices=("validation", "query"), default="query")
     parser.add_argument("--transductive", action="store_true", help="transductive methods instead of the others")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows = TRANSDUCTIVE_ROWS if options.transductive else ROWS
     protocol = Protocol(base=5, way=5, shot=options.shot, class_order="seeded")
     torch.set_num_threads(1)
     columns: list[list[str]] = [[] for _ in rows]
-    try:
-        for name in CORPORA:
-            features = open_corpus(name, options)
-            reference = average_accuracies(Row(REFERENCE), features, protocol, options.seeds, options.split)
-            for row, line in zip(rows, columns, strict=True):
-                same = row.method == REFERENCE
-                value = reference if same else average_accuracies(row, features, protocol, options.seeds, options.split)
-                line += cells(value, reference)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    for name in CORPORA:
+        features = open_corpus(name, options)
+        reference = average_accuracies(Row(REFERENCE), features, protocol, options.seeds, options.split)
+        for row, line in zip(rows, columns, strict=True):
+            same = row.method == REFERENCE
+            value = reference if same else average_accuracies(row, features, protocol, options.seeds, options.split)
+            line += cells(value, reference)
     header = ["method", "values", *(cell for name in CORPORA for cell in (f">{name}", f">over {REFERENCE}"))]
     print(table(header, [[row.method, row.values, *line] for row, line in zip(rows, columns, strict=True)]))
     return 0

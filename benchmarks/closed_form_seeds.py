@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from benchmarks.methods import CORPORA
 from benchmarks.rows import Row, rows_table
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 
 METHODS = ("slda", "klda", "gkeal", "fecam", "anacp")
@@ -75,6 +75,7 @@ def row(way: str, cost: Cost) -> Row:
     }
 
 
+@as_program
 def main(words: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.closed_form_seeds`."""
     parser = argparse.ArgumentParser(
@@ -97,9 +98,6 @@ def main(words: Sequence[str] | None = None) -> int:
             folder = arguments.out / way.replace(" ", "-")
             shutil.rmtree(folder, ignore_errors=True)
             costs[way] = run(way, folder, benchmark, methods, arguments.seeds)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -38,7 +38,7 @@ from benchmarks.parity import (
 )
 from benchmarks.released_ede import ReleasedEDE
 from datasets.benchmark.protocol import Session
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.reporting.markdown import table
 from trainables.learners.features import Features
 from trainables.methods.ede import EDE, EDESettings
@@ -149,6 +149,7 @@ def results_table(results: dict[str, Result]) -> str:
     return table(["way", ">CPU s", ">plain / this", ">last session, CPU s", ">equal to the release"], rows)
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.ede_chain`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ede_chain", description=__doc__.splitlines()[0])
@@ -157,16 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sessions", type=int, help="only the first ones (default: all 6)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        ways = Ways(options.shared, options.sessions)
-        results: dict[str, Result] = {}
-        for name in ways.names:
-            with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=options.out) as store:
-                results[name] = ways.run(name, Path(store))
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    ways = Ways(options.shared, options.sessions)
+    results: dict[str, Result] = {}
+    for name in ways.names:
+        with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=options.out) as store:
+            results[name] = ways.run(name, Path(store))
     print(results_table(results))
     return 0
 

@@ -11,13 +11,13 @@ and initialisation. Chains that FOLDER already has are read, not computed again.
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.methods import CORPORA, difference
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.markdown import table
@@ -108,7 +108,8 @@ def accuracy_table(run: Run, configurations: dict[str, str]) -> str:
     return table(["", ">n", ">validation AA", ">test AA", f">test AA over {REFERENCE}"], lines)
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.ede_prototypes`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ede_prototypes", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
@@ -117,18 +118,14 @@ def main() -> int:
     names = [*CORPORA, DEMO]
     parser.add_argument("--corpus", action="append", choices=names, help="may be repeated (default: all)")
     parser.add_argument("--row", action="append", choices=list(ROWS), help="may be repeated (default: all)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows = [REFERENCE, *(row for row in options.row or ROWS if row != REFERENCE)]
-    try:
-        for name in options.corpus or names:
-            folder = benchmark(name, options.shared, options.out)
-            run = options.out / "runs" / name
-            configurations = run_chains(folder, run, options.out / "store", rows, options.seeds)
-            print(f"\n### {name}\n")
-            print(accuracy_table(Run.load(run), configurations))
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    for name in options.corpus or names:
+        folder = benchmark(name, options.shared, options.out)
+        run = options.out / "runs" / name
+        configurations = run_chains(folder, run, options.out / "store", rows, options.seeds)
+        print(f"\n### {name}\n")
+        print(accuracy_table(Run.load(run), configurations))
     return 0
 
 

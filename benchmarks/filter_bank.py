@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.rows import Row, rows_table
 from benchmarks.timing import wall_seconds
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from trainables.learners.features import BATCH
 from trainables.networks.device import pick_device
 from trainables.networks.kaldi_filter_bank import RATE, KaldiFilterBank
@@ -53,6 +53,7 @@ def measure(device: torch.device, repeats: int, sizes: Sequence[tuple[float, int
         }
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.filter_bank`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.filter_bank", description=__doc__.splitlines()[0])
@@ -61,12 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=15, help="(default: 15)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        rows = list(measure(pick_device(options.device), options.repeats))
-    except EarshotError as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
-    print(rows_table(rows))
+    print(rows_table(list(measure(pick_device(options.device), options.repeats))))
     return 0
 
 

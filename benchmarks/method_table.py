@@ -15,6 +15,7 @@ Without `--write` the tables are printed only; `--read` runs nothing and uses th
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.candidates import CONFIGURATIONS, candidates
@@ -31,7 +32,7 @@ from benchmarks.table_chains import (
     run_all,
     units,
 )
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from trainables import metrics
 from trainables.methods.registry import find_method
 
@@ -87,7 +88,8 @@ def _percent(value: float) -> float:
     return round(100 * value, 2)
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.method_table`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.method_table",
@@ -104,19 +106,15 @@ def main() -> int:
     parser.add_argument("--encoder", action="append", choices=list(ENCODERS), help="may be repeated (default: all)")
     parser.add_argument("--read", action="store_true", help="run nothing, use the chains that FOLDER has")
     parser.add_argument("--write", action="store_true", help="write the tables and the pages of the documentation")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.write and (options.corpus or options.method or options.encoder):
         parser.error("--write: expected all corpora, methods and encoders, found a selection")
     out, corpora = options.out.resolve(), options.corpus or list(NAMES)
     work = units(out, options.encoder or list(ENCODERS), corpora, options.method or list(measured_methods()))
-    try:
-        if not options.read:
-            prepare_corpora(options.shared, out, corpora)
-            run_all(work, options.seeds, options.few, options.workers)
-        table = collect(work, options.seeds)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    if not options.read:
+        prepare_corpora(options.shared, out, corpora)
+        run_all(work, options.seeds, options.few, options.workers)
+    table = collect(work, options.seeds)
     print(method_tables(table))
     if lines := incomplete(table, work):
         print("\n".join(f"incomplete: {line}" for line in lines), file=sys.stderr)

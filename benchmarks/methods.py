@@ -13,11 +13,12 @@ methods run, not how good they are.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.facts import name_with_track
 from orchestrator.reporting.formatting import mean_std, percent
@@ -111,7 +112,8 @@ def differences_table(runs: dict[str, Run]) -> str:
     return table(header, [[*row[:3], *row[3]] for row in rows])
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.methods`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
@@ -121,18 +123,14 @@ def main() -> int:
     parser.add_argument("--method", action="append", help="may be repeated (default: all)")
     parser.add_argument("--space", default="table", help="search space, or its YAML file (default: table)")
     parser.add_argument("--differences", action="store_true", help="EDE's departures from the release instead")
-    options = parser.parse_args()
-    try:
-        for name in options.corpus or CORPORA:
-            print(f"\n### {name}\n")
-            if options.differences:
-                kinds = ("kaldi", "reference")
-                print(differences_table({kind: run(name, "ede-differences", kind, options) for kind in kinds}))
-            else:
-                print(methods_table(run(name, options.space, "reference", options)))
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    options = parser.parse_args(arguments)
+    for name in options.corpus or CORPORA:
+        print(f"\n### {name}\n")
+        if options.differences:
+            kinds = ("kaldi", "reference")
+            print(differences_table({kind: run(name, "ede-differences", kind, options) for kind in kinds}))
+        else:
+            print(methods_table(run(name, options.space, "reference", options)))
     return 0
 
 

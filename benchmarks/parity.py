@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from datasets.benchmark.protocol import ClassClips, Session
 from datasets.corpora.librispeech import LibriSpeech, LibriSpeechOptions
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.reporting.markdown import table
 from trainables.learners.features import Features
 from trainables.learners.learner import Learner
@@ -216,17 +216,14 @@ def _numbers(name: str) -> tuple[int, ...]:
     return tuple(int(number) for number in name.split("_"))
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.parity`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
     parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    try:
-        sessions = repeat(options.shared, options.out / "features")
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    options = parser.parse_args(arguments)
+    sessions = repeat(options.shared, options.out / "features")
     totals = {what: (sum(s[what][0] for s in sessions), sum(s[what][1] for s in sessions)) for what in sessions[0]}
     rows = [
         [name, *(f"{equal} of {count}" for equal, count in row.values())]

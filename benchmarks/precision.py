@@ -10,6 +10,7 @@ head (docs/methods.md).
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from trainables.chain_config import ChainConfig
@@ -76,20 +77,17 @@ def average_accuracy(rows: np.ndarray) -> float:
     return float(np.mean([100 * right[rows[:, 0] == session].mean() for session in np.unique(rows[:, 0])]))
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.precision`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    try:
-        corpus, settings = CORPORA[CORPUS]
-        prepare(corpus, options.shared / "corpora" / CORPUS, options.out / CORPUS, settings)
-        found = {way: [predictions(way, seed, options) for seed in range(options.seeds)] for way in WAYS}
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    options = parser.parse_args(arguments)
+    corpus, settings = CORPORA[CORPUS]
+    prepare(corpus, options.shared / "corpora" / CORPUS, options.out / CORPUS, settings)
+    found = {way: [predictions(way, seed, options) for seed in range(options.seeds)] for way in WAYS}
     rows: list[list[object]] = []
     exact = found["float32"]
     for way, chains in found.items():

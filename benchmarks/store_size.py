@@ -22,7 +22,7 @@ from torch import Tensor
 from benchmarks.chain import settings_for
 from benchmarks.rows import Row, rows_table
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from trainables.chain_config import ChainConfig
 from trainables.chain_inputs import open_features
@@ -119,6 +119,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         }
 
 
+@as_program
 def main(words: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.store_size`."""
     parser = argparse.ArgumentParser(
@@ -135,18 +136,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--backbone", default="earshot-tiny")
     options = parser.parse_args(words)
     options.method = options.method or METHODS
-    try:
-        if options.benchmark is None:
-            options.benchmark = options.out / "demo"
-            prepare("demo", None, options.benchmark)
-        torch.set_num_threads(1)
-        print(rows_table(list(measure(options))))
-        spectrogram, embedding = per_clip(options)
-        times = f"spectrogram {spectrogram * 1e3:.2f} ms, embedding by {options.backbone} {embedding * 1e3:.2f} ms"
-        print(f"\na clip: {times}")
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    if options.benchmark is None:
+        options.benchmark = options.out / "demo"
+        prepare("demo", None, options.benchmark)
+    torch.set_num_threads(1)
+    print(rows_table(list(measure(options))))
+    spectrogram, embedding = per_clip(options)
+    times = f"spectrogram {spectrogram * 1e3:.2f} ms, embedding by {options.backbone} {embedding * 1e3:.2f} ms"
+    print(f"\na clip: {times}")
     return 0
 
 

@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import torch
 from transformers import ASTConfig, ASTModel
 
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 from trainables.records import TrialRecord
@@ -102,7 +103,8 @@ def run(mode: str, arguments: argparse.Namespace) -> Measured:
     )
 
 
-def main(words: list[str] | None = None) -> int:
+@as_program
+def main(words: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.sweep`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -120,9 +122,6 @@ def main(words: list[str] | None = None) -> int:
         prepare("demo", None, arguments.out / "demo")
         backbone(arguments.out / "backbone", arguments.depth, arguments.width)
         measured = {mode: run(mode, arguments) for mode in OPTIONS}
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -11,13 +11,13 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.watch import CommandError, Cost, watch
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.markdown import table
 
@@ -114,7 +114,8 @@ def run(arguments: argparse.Namespace) -> tuple[Cost, Driver, list[dict[str, Any
     return cost, driver, list(events(log))
 
 
-def main(words: list[str] | None = None) -> int:
+@as_program
+def main(words: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.trials`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.trials", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -127,9 +128,6 @@ def main(words: list[str] | None = None) -> int:
     try:
         prepare("demo", None, arguments.out / "demo", CLIPS)
         cost, driver, log = run(arguments)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ are means over the sessions after which classes come, and over the seeds.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
-from datasets.utils.errors import EarshotError, error_line
+from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.formatting import percent
 from orchestrator.reporting.markdown import table
@@ -73,7 +74,8 @@ def _row(validation: pd.DataFrame, test: pd.DataFrame, unknown: pd.DataFrame) ->
     return [*areas, float((test["highest"] >= threshold).mean()), float((unknown["highest"] < threshold).mean())]
 
 
-def main() -> int:
+@as_program
+def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.unknown`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.unknown", description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EARSHOT_SHARED", "../shared")))
@@ -81,20 +83,16 @@ def main() -> int:
     parser.add_argument("--corpus", action="append", choices=list(CORPORA), help="may be repeated (default: both)")
     parser.add_argument("--method", action="append", help="may be repeated (default: seven that train nothing)")
     parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args()
-    try:
-        for name in options.corpus or CORPORA:
-            corpus, settings = CORPORA[name]
-            prepare(corpus, options.shared / "corpora" / name, options.out / name, settings)
-            cells: list[list[object]] = []
-            for method in options.method or METHODS:
-                chains = [measured(options.out / name, method, seed, options.out) for seed in range(options.seeds)]
-                means = np.mean([np.mean(rows, axis=0) for rows in chains], axis=0)
-                cells.append([method, *map(percent, means)])
-            print(f"\n### {name}\n\n{table(HEADER, cells)}", flush=True)
-    except (EarshotError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        return 2
+    options = parser.parse_args(arguments)
+    for name in options.corpus or CORPORA:
+        corpus, settings = CORPORA[name]
+        prepare(corpus, options.shared / "corpora" / name, options.out / name, settings)
+        cells: list[list[object]] = []
+        for method in options.method or METHODS:
+            chains = [measured(options.out / name, method, seed, options.out) for seed in range(options.seeds)]
+            means = np.mean([np.mean(rows, axis=0) for rows in chains], axis=0)
+            cells.append([method, *map(percent, means)])
+        print(f"\n### {name}\n\n{table(HEADER, cells)}", flush=True)
     return 0
 
 

@@ -6,15 +6,15 @@
 Exit status: 0 success, 1 findings matched --fail-on, 2 error, 130 interrupted.
 """
 
-import argparse
 import io
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,16 +22,49 @@ from rich.text import Text
 from datasets.benchmark.audit import Audit
 from datasets.corpora.corpus import Corpus, CorpusOptions
 from datasets.corpora.registry import corpora
-from datasets.utils.cli import CommandLine, as_program, positive
+from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.console import error_console, output_console, progress_bar
 from datasets.utils.errors import EarshotError
-from datasets.utils.options import add_options
+from datasets.utils.options import Option, add_options
 from datasets.utils.text import is_uri, plural, printable
+from datasets.utils.validation import validated
 from orchestrator.auditing.findings import KINDS, NOTHING, Finding, findings, merged_ceilings, percent
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "bold red", "unknown": "yellow"}
 _MAX_SESSIONS = 8  # columns in a row of ceilings
-_COMMON = ("benchmark", "protocol", "order_seed", "out", "fail_on", "workers")
+
+
+def _kinds(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [kind for kind in kinds if kind not in (*KINDS, "any")]
+    if unknown or not kinds:
+        raise ValueError(f"expected any or some of {', '.join(KINDS)}")
+    return kinds
+
+
+class AuditOptions(BaseModel):
+    """Options of the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: Annotated[tuple[str, ...], Option(metavar="NAME")] = Field(
+        (), description="ceilings under this protocol, such as ffcac-25; may be repeated (default: all that fit)"
+    )
+    order_seed: int | None = Field(
+        None, ge=0, lt=2**63, description="draw the order of the classes (default: the published order)"
+    )
+    out: Annotated[Path | None, Option(metavar="DIR")] = Field(
+        None, description="write audit.md, audit.json, clips.csv, audit.png and audit.svg (default: only print)"
+    )
+    fail_on: Annotated[tuple[str, ...], BeforeValidator(_kinds), Option(metavar="KIND[,KIND]", repeatable=False)] = (
+        Field(
+            (),
+            description=f"exit with status 1 if there is such a finding: any, {', '.join(KINDS)} (default: status 0)",
+        )
+    )
+    workers: int | None = Field(None, ge=1, description="processes that measure audio (default: one per core)")
 
 
 @as_program
@@ -42,16 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # names of classes and "±" on a terminal without UTF-8
     listed = listed_corpora()
     corpus = listed.get(words[0]) if words else None
-    options = vars(parser(corpus).parse_args(words))
-    common = {key: options.pop(key) for key in _COMMON}
-    facts = _audit(common, corpus, options, listed)
+    given = vars(parser(corpus).parse_args(words))
+    name = given.pop("benchmark")
+    common = {key: given.pop(key) for key in AuditOptions.model_fields if key in given}
+    options = validated(AuditOptions, common, "command line", as_flags=True)
+    facts = _audit(name, options, corpus, given, listed)
     results = findings(facts)
-    failed = _failed_kinds(results, common["fail_on"])
+    failed = _failed_kinds(results, options.fail_on)
     files: Sequence[Path] = ()
-    if common["out"]:
+    if options.out:
         from orchestrator.auditing.files import write_files  # imports matplotlib: about a second
 
-        files = write_files(facts, results, common["out"])
+        files = write_files(facts, results, options.out)
     with suppress(SystemExit):  # raised by Rich if the reader of the pipe exits early, such as `head`
         _print_audit(facts, results, files, output_console())
     if failed:
@@ -83,66 +118,21 @@ def parser(corpus: Corpus[Any] | None = None) -> CommandLine:
         help="folder or URI of a prepared benchmark, or a corpus with published lists "
         "(its name comes first; a folder of that name is ./NAME)",
     )
-    made.add_argument(
-        "--protocol",
-        action="append",
-        metavar="NAME",
-        help="ceilings under this protocol, such as ffcac-25; may be repeated (default: all that fit)",
-    )
-    made.add_argument(
-        "--order-seed", type=_seed, metavar="N", help="draw the order of the classes (default: the published order)"
-    )
-    made.add_argument(
-        "--out",
-        type=_folder,
-        metavar="DIR",
-        help="write audit.md, audit.json, clips.csv, audit.png and audit.svg (default: only print)",
-    )
-    made.add_argument(
-        "--fail-on",
-        type=_kinds,
-        default=(),
-        metavar="KIND[,KIND]",
-        help=f"exit with status 1 if there is such a finding: any, {', '.join(KINDS)} (default: exit with 0)",
-    )
-    made.add_argument(
-        "--workers", type=positive, metavar="N", help="processes that measure audio (default: one per core)"
-    )
+    add_options(made, AuditOptions)
     if corpus is not None:
         of_prepare = tuple(CorpusOptions.model_fields)  # of the audio, which lists do not have
         add_options(made.add_argument_group(f"options of {corpus.name}"), corpus.options_type, exclude=of_prepare)
     return made
 
 
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [kind for kind in kinds if kind not in (*KINDS, "any")]
-    if unknown or not kinds:
-        value = printable(unknown[0] if unknown else text)
-        raise argparse.ArgumentTypeError(f"expected any or some of {', '.join(KINDS)}, found {value!r}")
-    return kinds
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to {2**63 - 1}, found {printable(text)!r}")
-    return int(text)
-
-
-def _folder(text: str) -> Path:
-    if not text or is_uri(text):
-        value = "a URI; copy the files there afterwards" if text else "nothing"
-        raise argparse.ArgumentTypeError(f"expected a folder on this machine, found {value}")
-    return Path(text)
-
-
 def _audit(
-    common: dict[str, Any],
+    name: str,
+    options: AuditOptions,
     corpus: Corpus[Any] | None,
-    options: dict[str, Any],
+    of_corpus: dict[str, Any],
     listed: Iterable[str],
 ) -> Audit:
-    name, protocols, order_seed = common["benchmark"], common["protocol"], common["order_seed"]
+    protocols = options.protocol or None
     if corpus is None and not is_uri(name) and not Path(name).exists():
         raise EarshotError(
             f"{printable(name)}: expected a prepared benchmark or one of {', '.join(listed)}, found neither"
@@ -152,16 +142,16 @@ def _audit(
     from orchestrator.preparation.pipeline import resolve_options
 
     if corpus is not None:
-        clips = corpus.listing(resolve_options(corpus, options))
+        clips = corpus.listing(resolve_options(corpus, of_corpus))
         if clips is None:
             raise EarshotError(
                 f"{name}: there are no published lists for these options; prepare the corpus and audit its folder"
             )
-        return audit_listing(name, clips, protocols, order_seed)
+        return audit_listing(name, clips, protocols, options.order_seed)
     shards = Shards(name)
     description = f"measuring clips of {shards.manifest.name}"
     with progress_bar(description, len(shards.table), unit="clips") as listener:
-        return audit(shards, protocols, order_seed, common["workers"], listener)
+        return audit(shards, protocols, options.order_seed, options.workers, listener)
 
 
 def _failed_kinds(results: Sequence[Finding], fail_on: Sequence[str]) -> list[str]:

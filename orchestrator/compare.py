@@ -13,21 +13,47 @@ class order, support draw), unless `--mixed` is given; then each row shows it.
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
-from orchestrator.results.find_run import add_mixed_argument, add_run_arguments, find_run
+from datasets.utils.options import JSON, Option, add_options
+from datasets.utils.suggestion import suggestion
+from datasets.utils.validation import validated
+from orchestrator.results.find_run import SeveralRunsOptions, add_run_arguments, find_run
 from orchestrator.results.measures import MEASURES
+
+
+class CompareOptions(SeveralRunsOptions):
+    """Options of the command line."""
+
+    method: Annotated[tuple[str, ...], Option(several=True, metavar="NAME")] = Field(
+        (), description="methods to compare (default: all)"
+    )
+    against: Annotated[str | None, Option(metavar="NAME")] = Field(
+        None, description="compare all others with this method (default: every two of a track)"
+    )
+    head: Annotated[str | None, Option(metavar="NAME")] = Field(
+        None, description="head of all methods (default: the default head of each)"
+    )
+    metric: Annotated[str, Option(metavar="NAME")] = Field("aa", description=f"one of {', '.join(MEASURES)}")
+    as_json: Annotated[bool, JSON] = Field(False, description="print JSON with fractions of one instead of text")
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `earshot compare`; exit status 0: compared, 2: bad input."""
-    options = parser().parse_args(arguments)
+    given = vars(parser().parse_args(arguments))
+    names = given.pop("run")
+    options = validated(CompareOptions, given, "command line", as_flags=True)
+    if options.metric not in MEASURES:
+        raise EarshotError(f"--metric: no '{options.metric}'; {suggestion(options.metric, MEASURES)}")
     measure = MEASURES[options.metric]
-    folders = [find_run(name, options.runs) for name in options.run]
+    folders = [find_run(name, options.runs) for name in names]
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise EarshotError(f"{', '.join(options.run)}: expected different runs, found one twice")
+        raise EarshotError(f"{', '.join(names)}: expected different runs, found one twice")
 
     from datasets.utils.console import output_console
     from datasets.utils.json_values import json_text
@@ -36,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from orchestrator.statistics.comparison import compare, compared_methods
 
     compared = compared_methods(
-        [Run.load(folder) for folder in folders], options.method or (), options.head, mixed=options.mixed
+        [Run.load(folder) for folder in folders], options.method, options.head, mixed=options.mixed
     )
     comparisons = compare(compared, measure, options.against)
-    if options.json:
+    if options.as_json:
         print(json_text(as_json(compared, comparisons, measure), indent=1))
     else:
         print_comparison(compared, comparisons, measure, output_console())
@@ -50,18 +76,7 @@ def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.compare", description=__doc__)
     add_run_arguments(command)
-    add_mixed_argument(command)
-    command.add_argument(
-        "--method", nargs="+", action="extend", metavar="NAME", help="methods to compare (default: all)"
-    )
-    command.add_argument(
-        "--against", metavar="NAME", help="compare all others with this method (default: every two of a track)"
-    )
-    command.add_argument("--head", metavar="NAME", help="head of all methods (default: the default head of each)")
-    command.add_argument(
-        "--metric", choices=tuple(MEASURES), default="aa", metavar="NAME", help=f"{', '.join(MEASURES)} (default: aa)"
-    )
-    command.add_argument("--json", action="store_true", help="print JSON with fractions of one instead of text")
+    add_options(command, CompareOptions)
     return command
 
 

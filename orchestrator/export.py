@@ -23,13 +23,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.options import Option, add_options
 from datasets.utils.validation import validated
 from orchestrator.exporting.output_folder import KEEP, check_output
-from orchestrator.results.find_run import add_runs_argument
+from orchestrator.results.find_run import RunsOptions
 from orchestrator.results.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ MOVED = "inputs that have moved since the sweep"
 SWITCH = Option(negatable=False)
 
 
-class ExportOptions(BaseModel):
+class ExportOptions(RunsOptions):
     """Options of the command line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     out: Annotated[Path, Option(metavar="DIR")] = Field(description="new folder for the model")
     seed: str | None = Field(
@@ -79,10 +77,10 @@ class ExportOptions(BaseModel):
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot export`."""
     given = vars(parser().parse_args(arguments))
-    run, trial, runs = (given.pop(name) for name in ("run", "trial", "runs"))
+    run, trial = given.pop("run"), given.pop("trial")
     options = validated(ExportOptions, given, "command line", as_flags=True)
     check_output(options.out, force=options.force)  # before the imports: a wrong path fails at once
-    folder = RunFolder.find(run, runs)
+    folder = RunFolder.find(run, options.runs)
     from orchestrator.exporting.export import Overrides, export
 
     overrides = Overrides(options.benchmark, options.backbone, options.store, options.trust_remote_code)
@@ -109,7 +107,6 @@ def parser() -> CommandLine:
     command.add_argument("run", metavar="RUN", help="run folder of a sweep, its name in --runs, or latest")
     command.add_argument("trial", metavar="TRIAL", nargs="?", default="best", help="see above (default: best)")
     add_options(command, ExportOptions)
-    add_runs_argument(command)
     return command
 
 

@@ -26,7 +26,7 @@ from rich.text import Text
 from datasets.utils.cli import CommandLine, as_program, local_path
 from datasets.utils.console import progress_bar
 from datasets.utils.json_values import json_text
-from datasets.utils.options import Option, add_options
+from datasets.utils.options import JSON, Option, add_options
 from datasets.utils.text import plural, printable
 from datasets.utils.validation import validated
 from trainables.inference.description import Description
@@ -66,13 +66,14 @@ class PredictOptions(BaseModel):
     )
     unknown: Annotated[bool, SWITCH] = Field(True, description="never answer 'none of these'")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where networks run")
+    as_json: Annotated[bool, JSON] = Field(False, description="print one JSON document instead of tables")
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot predict`."""
     given = vars(parser().parse_args(arguments))
-    folder, paths, as_json = (given.pop(name) for name in ("model", "recording", "json"))
+    folder, paths = given.pop("model"), given.pop("recording")
     options = validated(PredictOptions, given, "command line", as_flags=True)
     description = Description.load(folder)  # before the imports: a wrong path fails at once
     from datasets.audio.recordings import RejectedError
@@ -107,15 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 recordings.append({"file": name, "error": reason})
                 continue
             recordings.append({"file": name, "error": None, **asdict(prediction)})
-            if not as_json:
+            if not options.as_json:
                 _print_prediction(name, prediction, console)
     if batch:
         for index, prediction in zip(batch, classify_together(model, list(batch.values()), **shown), strict=True):
             recordings[index] |= asdict(prediction)
-            if not as_json:
+            if not options.as_json:
                 _print_prediction(recordings[index]["file"], prediction, console)
         print(_one_batch(description, batch.values()), file=sys.stderr)
-    if as_json:
+    if options.as_json:
         threshold = description.threshold(head) if options.unknown else None
         header = _json_header(folder, description, head, threshold)
         header |= {"track": TRANSDUCTIVE} if model.transductive else {}
@@ -131,7 +132,6 @@ def parser() -> CommandLine:
         "recording", nargs="+", metavar="PATH", help="recordings that libsndfile reads, or folders of them"
     )
     add_options(command, PredictOptions)
-    command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     return command
 
 

@@ -33,24 +33,46 @@ is still in the local folder where the sweep read it. The pages that a sweep wri
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
-from datasets.utils.cli import CommandLine, as_program, local_path
+from pydantic import BeforeValidator, Field
+
+from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
-from datasets.utils.options import add_options
+from datasets.utils.options import Option, add_options
 from datasets.utils.validation import validated
-from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH, PageOptions
-from orchestrator.results.find_run import add_mixed_argument, add_run_arguments, find_run
+from orchestrator.reporting.options import AUDIO, DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH, Format, parse_budget
+from orchestrator.results.find_run import SeveralRunsOptions, add_run_arguments, find_run
+
+
+class ReportOptions(SeveralRunsOptions):
+    """Options of the command line."""
+
+    out: Annotated[Path | None, Option(metavar="DIR")] = Field(
+        None, description="folder of the report (default: RUN/report)"
+    )
+    format: Annotated[tuple[Format, ...], Option(several=True, metavar="FORMAT")] = Field(
+        DEFAULT_FORMATS,
+        description=f"formats of the figures: {', '.join(FORMATS)} (default: {' '.join(DEFAULT_FORMATS)})",
+    )
+    audio: Annotated[int, BeforeValidator(parse_budget), Option(metavar="SIZE")] = Field(
+        AUDIO,
+        ge=0,
+        description="bytes of clips of the benchmark in report.html, to listen to mistakes; 0 leaves them out "
+        "(default: 2MB)",
+    )
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `earshot report`; exit status 0: written, 2: bad input."""
-    options = parser().parse_args(arguments)
-    if len(options.run) > 1 and options.out is None:
-        raise EarshotError(f"--out: expected a folder for the report of {len(options.run)} runs, found none")
-    given = {name: value for name, value in vars(options).items() if name in PageOptions.model_fields}
-    page_options = validated(PageOptions, given, "command line", as_flags=True)
-    folders = [find_run(name, options.runs) for name in options.run]
+    given = vars(parser().parse_args(arguments))
+    names = given.pop("run")
+    options = validated(ReportOptions, given, "command line", as_flags=True)
+    if len(names) > 1 and options.out is None:
+        raise EarshotError(f"--out: expected a folder for the report of {len(names)} runs, found none")
+    folders = [find_run(name, options.runs) for name in names]
 
     from rich.text import Text
 
@@ -60,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from orchestrator.results.run import Run
 
     run = Run.merged([Run.load(folder) for folder in folders], mixed=options.mixed)
-    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)), audio=page_options.audio)
+    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)), audio=options.audio)
     console = output_console(SUMMARY_WIDTH)
     console.print(summary_table(run, console.width))
     console.print(Text(f"report: {paths}"), soft_wrap=True)
@@ -71,13 +93,7 @@ def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.report", description=__doc__)
     add_run_arguments(command)
-    add_mixed_argument(command)
-    command.add_argument("--out", type=local_path, metavar="DIR", help="folder of the report (default: RUN/report)")
-    command.add_argument(
-        "--format", nargs="+", choices=FORMATS, default=DEFAULT_FORMATS, metavar="FORMAT",
-        help=f"formats of the figures: {', '.join(FORMATS)} (default: {' '.join(DEFAULT_FORMATS)})",
-    )  # fmt: skip
-    add_options(command, PageOptions)
+    add_options(command, ReportOptions)
     return command
 
 

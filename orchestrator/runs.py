@@ -10,25 +10,35 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError, error_line
 from datasets.utils.location import Location
+from datasets.utils.options import JSON, add_options
 from datasets.utils.text import one_line, plural, printable
-from orchestrator.results.find_run import RUNS, add_runs_argument, began, run_folders
+from datasets.utils.validation import validated
+from orchestrator.results.find_run import RUNS, RunsOptions, began, run_folders
+
+
+class ListOptions(RunsOptions):
+    """Options of the command line."""
+
+    as_json: Annotated[bool, JSON] = Field(False, description="print JSON instead of a table")
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`earshot runs`."""
-    options = parser().parse_args(arguments)
+    options = validated(ListOptions, vars(parser().parse_args(arguments)), "command line", as_flags=True)
     if not options.runs.is_dir() and options.runs != RUNS:
         shown = printable(str(options.runs))
         raise EarshotError(f"{shown}: expected a folder of runs, found none; give it with --runs")
     folders = run_folders(options.runs)[::-1]
     rows = [_row(folder) for folder in folders]
-    if options.json:
+    if options.as_json:
         from datasets.utils.json_values import json_text
 
         print(json_text(rows, indent=1))
@@ -40,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> CommandLine:
     """The parser of the command line."""
     command = CommandLine("orchestrator.runs", description=__doc__)
-    add_runs_argument(command)
-    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_options(command, ListOptions)
     return command
 
 

@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -32,8 +33,10 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.humanize import format_duration, format_size
 from datasets.utils.json_values import json_text
 from datasets.utils.location import Location
+from datasets.utils.options import JSON, Option, add_options
 from datasets.utils.text import is_uri, plural, printable
-from orchestrator.results.find_run import RUNS, add_runs_argument
+from datasets.utils.validation import validated
+from orchestrator.results.find_run import RUNS, RunsOptions
 from orchestrator.results.run_folder import RunFolder
 from trainables.store.eviction import KEEP_USED_SECONDS, Eviction, evict
 from trainables.store.inventory import list_local_copy, list_store
@@ -42,24 +45,56 @@ from trainables.store.summary import summarize
 from trainables.store.verification import remove_damaged, verify
 
 STORE = "store"  # the folder of the store in the folder of runs
+SWITCH = Option(negatable=False)
+TIME = Option(metavar="TIME")
+Seconds = Annotated[float, BeforeValidator(humanize.parse_duration)]
+
+
+class ListOptions(RunsOptions):
+    """Options of `earshot stages ls`."""
+
+    stages: Annotated[bool, SWITCH] = Field(False, description="one line per stage")
+    as_json: Annotated[bool, JSON] = Field(False, description="one JSON document instead of tables")
+
+
+class EvictOptions(RunsOptions):
+    """Options of `earshot stages gc`."""
+
+    max_size: Annotated[int | None, BeforeValidator(humanize.parse_size), Option(metavar="SIZE")] = Field(
+        None, description="evict the least recently used until the store fits, as 20GB"
+    )
+    unused_for: Annotated[Seconds | None, TIME] = Field(None, description="evict what was not used for so long, as 30d")
+    keep_used: Annotated[Seconds, TIME] = Field(
+        KEEP_USED_SECONDS,
+        description="keep what was used within this time (default: 1h; less only while no sweep runs)",
+    )
+    dry_run: Annotated[bool, SWITCH] = Field(False, description="show what would be removed, and remove nothing")
+
+
+class VerifyOptions(RunsOptions):
+    """Options of `earshot stages verify`."""
+
+    remove: Annotated[bool, SWITCH] = Field(False, description="remove damaged files, so that they are computed again")
 
 
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
-    options = parser().parse_args(arguments)
-    place = find_store(options.place if options.place is not None else str(options.runs / STORE), options.runs)
-    status: int = options.run(options, place, output_console(), error_console())
+    given = vars(parser().parse_args(arguments))
+    run, model, name = (given.pop(key) for key in ("run", "options", "place"))
+    options = validated(model, given, "command line", as_flags=True)
+    place = find_store(name if name is not None else str(options.runs / STORE), options.runs)
+    status: int = run(options, place, output_console(), error_console())
     return status
 
 
-def _ls(options: argparse.Namespace, place: Location, console: Console, errors: Console) -> int:
+def _ls(options: ListOptions, place: Location, console: Console, errors: Console) -> int:
     inventory = list_store(place)
     summary = summarize(inventory, inventory.stages())
     copy = list_local_copy(inventory.place)
     if copy is not None:
         summary["copy"] = {"place": str(copy.place), "size": copy.size}
-    if options.json:
+    if options.as_json:
         print(json_text(summary, indent=1))
         return 0
     with suppress(SystemExit):  # raised by Rich if the reader exits early, such as `head`
@@ -135,7 +170,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _gc(options: argparse.Namespace, place: Location, console: Console, errors: Console) -> int:
+def _gc(options: EvictOptions, place: Location, console: Console, errors: Console) -> int:
     evictions = evict(
         place,
         options.max_size,
@@ -170,7 +205,7 @@ def _format_eviction(eviction: Eviction, dry_run: bool) -> str:
     return f"{eviction.place}: {sizes}; {', '.join(counts)} {verb}"
 
 
-def _verify(options: argparse.Namespace, place: Location, console: Console, errors: Console) -> int:
+def _verify(options: VerifyOptions, place: Location, console: Console, errors: Console) -> int:
     inventory = list_store(place)
     with progress_bar("verifying", inventory.size, of_bytes=True, console=errors) as progress:
         verification = verify(inventory, progress)
@@ -200,30 +235,14 @@ def parser() -> CommandLine:
         description=__doc__,
     )
     verbs = command.add_subparsers(required=True, metavar="ls|gc|verify")
-    ls = _add_verb(verbs, "ls", _ls, "list the contents of a store by method and session")
-    ls.add_argument("--stages", action="store_true", help="one line per stage")
-    ls.add_argument("--json", action="store_true", help="one JSON document instead of tables")
-    gc = _add_verb(verbs, "gc", _gc, "remove files left behind by crashed processes, and the least recently used ones")
-    gc.add_argument(
-        "--max-size", type=_bytes, metavar="SIZE", help="evict the least recently used until the store fits, as 20GB"
-    )
-    gc.add_argument("--unused-for", type=_duration, metavar="TIME", help="evict what was not used for so long, as 30d")
-    gc.add_argument(
-        "--keep-used",
-        type=_duration,
-        default=KEEP_USED_SECONDS,
-        metavar="TIME",
-        help="keep what was used within this time (default: 1h; less only while no sweep runs)",
-    )
-    gc.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
-    check = _add_verb(verbs, "verify", _verify, "compare every file with its checksum")
-    check.add_argument("--remove", action="store_true", help="remove damaged files, so that they are computed again")
+    _add_verb(verbs, "ls", _ls, ListOptions, "list the contents of a store by method and session")
+    removes = "remove files left behind by crashed processes, and the least recently used ones"
+    _add_verb(verbs, "gc", _gc, EvictOptions, removes)
+    _add_verb(verbs, "verify", _verify, VerifyOptions, "compare every file with its checksum")
     return command
 
 
-def _add_verb(
-    verbs: Any, name: str, run: Callable[[argparse.Namespace, Location, Console, Console], int], text: str
-) -> argparse.ArgumentParser:
+def _add_verb(verbs: Any, name: str, run: Callable[..., int], options: type[RunsOptions], text: str) -> None:
     examples = "\n".join(line for line in str(__doc__).splitlines() if line.startswith(f"    earshot stages {name} "))
     verb: argparse.ArgumentParser = verbs.add_parser(
         name,
@@ -232,9 +251,8 @@ def _add_verb(
         epilog=f"examples:\n{examples}",
     )
     verb.add_argument("place", metavar="PLACE", nargs="?", help=f"store, run or URI (default: {STORE} in --runs)")
-    add_runs_argument(verb)
-    verb.set_defaults(run=run)
-    return verb
+    add_options(verb, options)
+    verb.set_defaults(run=run, options=options)
 
 
 def find_store(name: str, runs: Path = RUNS) -> Location:
@@ -267,21 +285,6 @@ def find_store(name: str, runs: Path = RUNS) -> Location:
         f"{printable(str(Location.of(name)))}: expected a store (a folder with stages/), a run of a sweep or a URI, "
         "found no store; check the name"
     )
-
-
-def _bytes(text: str) -> int:
-    return int(_quantity(humanize.parse_size, text))
-
-
-def _duration(text: str) -> float:
-    return float(_quantity(humanize.parse_duration, text))
-
-
-def _quantity(read: Callable[[str], Any], text: str) -> Any:
-    try:
-        return read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}, found {printable(text)!r}") from None
 
 
 if __name__ == "__main__":

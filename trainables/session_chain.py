@@ -299,9 +299,9 @@ class Chain:
         )
 
     def _upsampled(self) -> tuple[int, int] | None:
-        hears = self._features.backbone.hears if self._method.backbone else None
+        expected = self._features.backbone.sample_rate if self._method.backbone else None
         rate = self._features.frontend.sample_rate
-        return (rate, hears) if upsampling(rate, hears) and hears else None
+        return (rate, expected) if upsampling(rate, expected) and expected else None
 
     def _save_session(self, session: Session, stage: Stage, unknown: pa.Table | None, *, cached: bool) -> SessionRecord:
         """Writes the predictions of a session and adds the session to the trial's record."""

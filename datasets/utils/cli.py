@@ -162,7 +162,8 @@ def _version() -> str:
 def local_path(text: str) -> Path:
     """Converts an argument to a path on this machine (`type` of an option)."""
     if not text or is_uri(text):
-        raise argparse.ArgumentTypeError(f"expected a path on this machine, found {printable(text)!r}")
+        found = "a URI, which may contain a key" if text else "nothing"  # so it is not shown
+        raise argparse.ArgumentTypeError(f"expected a path on this machine, found {found}")
     return Path(text)
 
 

@@ -27,9 +27,11 @@ class Option:
 
     Attributes:
         group: title of the group in the help; "": the options of the parser itself.
+        flag: the option's name, without dashes (default: the field's).
         metavar: placeholder of the value in the help (default: from the type).
         repeatable: whether a field of several values takes one per option, given several times; else all in one text,
             which the model splits.
+        several: whether a field of several values takes any number after one option, `--FIELD A B`.
         negatable: whether a truth value also has a `--no-FIELD`, for models that a file can set; else the option sets
             what is not the default, `--FIELD` or `--no-FIELD`.
         switches: value -> help text: each of these values has a flag `--VALUE` that takes no argument, in place of
@@ -37,10 +39,16 @@ class Option:
     """
 
     group: str = ""
+    flag: str | None = None
     metavar: str | None = None
     repeatable: bool = True
+    several: bool = False
     negatable: bool = True
     switches: tuple[tuple[str, str], ...] = ()
+
+
+JSON = Option(flag="json", negatable=False)
+"""Of a field `as_json`, for commands that can print JSON."""
 
 
 def add_options(
@@ -78,7 +86,7 @@ def _add(group: Any, name: str, field: FieldInfo, option: Option, *, show_defaul
         for value, text in option.switches:
             group.add_argument(f"--{value}", action="store_const", const=value, help=text, **common)
         return
-    flag = name.replace("_", "-")
+    flag = option.flag or name.replace("_", "-")
     if field.annotation is bool and not option.negatable:
         text = _help(field, show_default=False)
         action = "store_false" if field.default else "store_true"
@@ -96,8 +104,11 @@ def _value(name: str, field: FieldInfo, option: Option) -> dict[str, Any]:
     keywords: dict[str, Any] = {}
     if get_origin(kind) is tuple and option.repeatable:
         kind, keywords["action"] = get_args(kind)[0], "append"
+        if option.several:
+            keywords |= {"action": "extend", "nargs": "+"}
     if get_origin(kind) is Literal:
-        return {**keywords, "choices": [str(choice) for choice in get_args(kind)]}
+        placeholder = {"metavar": option.metavar} if option.metavar else {}
+        return {**keywords, **placeholder, "choices": [str(choice) for choice in get_args(kind)]}
     kinds = {get_args(part)[0] if get_origin(part) is Annotated else part for part in (kind, *get_args(kind))}
     if Path in kinds:
         return {**keywords, "type": local_path, "metavar": option.metavar or "PATH"}

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from datasets.benchmark.audit import Audit, Ceiling, examine, protocol_ceiling
+from datasets.benchmark.audit import Audit, examine
+from datasets.benchmark.ceiling import Ceiling, protocol_ceiling
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.protocol import NAMED
 from datasets.benchmark.shards import Shards

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from datasets.benchmark.audit import Audit, Ceiling, Shared
+from datasets.benchmark.audit import Audit, Shared
+from datasets.benchmark.ceiling import Ceiling
 from datasets.benchmark.measures import CLIPPED_RUN, NEAR_SILENT_DB
 from datasets.utils.text import first_few, one_line, plural, printable
 

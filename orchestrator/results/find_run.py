@@ -5,9 +5,12 @@ from argparse import ArgumentParser
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from datasets.utils.cli import local_path
+from pydantic import BaseModel, ConfigDict, Field
+
 from datasets.utils.errors import EarshotError
+from datasets.utils.options import Option
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import first_few, printable
 
@@ -76,19 +79,24 @@ def began(run: Path) -> datetime:
     return datetime.fromtimestamp(run.stat().st_mtime, UTC)
 
 
-def add_mixed_argument(command: ArgumentParser) -> None:
-    """Adds `--mixed` to a command that has several runs in one table.
+class RunsOptions(BaseModel):
+    """Options of every command that finds runs by their names."""
 
-    Args:
-        command: its parser.
-    """
-    command.add_argument(
-        "--mixed", action="store_true", help="allow runs with different protocol hashes, shown in a column 'protocol'"
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: Annotated[Path, Option(metavar="DIR")] = Field(RUNS, description="folder of runs")
+
+
+class SeveralRunsOptions(RunsOptions):
+    """Options of every command that shows several runs together."""
+
+    mixed: Annotated[bool, Option(negatable=False)] = Field(
+        False, description="allow runs with different protocol hashes, shown in a column 'protocol'"
     )
 
 
 def add_run_arguments(command: ArgumentParser) -> None:
-    """Adds `RUN ...` and `--runs DIR` to a command that reads one or more runs.
+    """Adds `RUN ...` to a command that reads one or more runs.
 
     Args:
         command: its parser.
@@ -98,16 +106,4 @@ def add_run_arguments(command: ArgumentParser) -> None:
         nargs="+",
         metavar="RUN",
         help="run folder of a sweep, finished or not, its name in --runs or the beginning of it, or latest",
-    )
-    add_runs_argument(command)
-
-
-def add_runs_argument(command: ArgumentParser) -> None:
-    """Adds `--runs DIR` to a command.
-
-    Args:
-        command: its parser.
-    """
-    command.add_argument(
-        "--runs", type=local_path, default=RUNS, metavar="DIR", help=f"folder of runs (default: {RUNS})"
     )

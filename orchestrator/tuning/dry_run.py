@@ -147,7 +147,7 @@ def _upsampling(plan: Plan) -> dict[str, str]:
     missed = []
     for spec in plan.config.backbones:
         backbone = load_backbone(spec, ClipFormat(rate, manifest.num_samples))
-        if text := upsampling(rate, backbone.hears):
+        if text := upsampling(rate, backbone.sample_rate):
             missed.append(text if len(plan.config.backbones) == 1 else f"{spec.short().name}: {text}")
     return {"sample rate": "; ".join(missed)} if missed else {}
 

@@ -288,7 +288,7 @@ def _checked_backbones(
         described[str(spec.short(config.backbone_parts))] = {
             "family": backbone.family,
             "dim": backbone.dim,
-            "sample_rate": backbone.hears,
+            "sample_rate": backbone.sample_rate,
             "digest": backbone.digest,
         }
     return described

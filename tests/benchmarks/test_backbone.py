@@ -41,7 +41,7 @@ def test_every_row_uses_the_same_draws(resemblyzer: str, tones: Path) -> None:
 
 def test_resemblyzer_is_an_own_network(resemblyzer: str) -> None:
     backbone = load_backbone(BackboneSpec(resemblyzer), ClipFormat(RATE, 32_000))
-    assert (backbone.dim, backbone.hears, backbone.provides) == (256, RATE, {"embed", "tune"})
+    assert (backbone.dim, backbone.sample_rate, backbone.provides) == (256, RATE, {"embed", "tune"})
     waves = torch.randn(3, 32_000, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         embedded = backbone.embed(1e-4 * waves)

@@ -279,18 +279,18 @@ def test_lists_without_audio(command: Command, shared: Path, tmp_path: Path) -> 
         ),
         (
             ["PLANTED", "--order-seed", str(2**63)],
-            "(?s).*--order-seed: expected a number from 0 to 9223372036854775807",
+            "(?s).*--order-seed: .*less than 9223372036854775808, found",
         ),
-        (["PLANTED", "--order-seed", "-1"], "(?s).*--order-seed: expected a number from 0 to "),
+        (["PLANTED", "--order-seed", "-1"], "(?s).*--order-seed: .*greater than or equal to 0, found '-1'"),
         (
             ["nowhere", "--out", "s3://key:secret@x/y"],
-            "(?s).*--out: expected a folder on this machine, found a URI; .*$",
+            "(?s).*--out: expected a path on this machine, found a URI, .*$",
         ),
-        (["nowhere", "--out", ""], "(?s).*--out: expected a folder on this machine, found nothing$"),
+        (["nowhere", "--out", ""], "(?s).*--out: expected a path on this machine, found nothing$"),
         (["PLANTED", "--fail-on", ","], "(?s).*--fail-on: expected any or some of labels, .* found ','"),
         (["PLANTED", "--out", "FILE/x"], "error: .*/x: expected a folder to write to, found: "),
         (["PLANTED", "--fail-on", "label"], "(?s).*--fail-on: expected any or some of labels, .* found 'label'"),
-        (["PLANTED", "--workers", "0"], "(?s).*--workers: expected at least 1, found '0'"),
+        (["PLANTED", "--workers", "0"], "(?s).*--workers: .*greater than or equal to 1, found '0'"),
         (["PLANTED", "--meta", "x"], "error: no option --meta; .*"),
         ([], "(?s).*BENCHMARK"),
     ],
@@ -348,4 +348,4 @@ def test_seeded_class_order(command: Command, planted: Path) -> None:
 def test_help_of_every_published_list_has_its_options(name: str, command: Command) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0 and f"options of {name}" in out and "--meta" in out
-    assert parser().parse_args(["x"]).protocol is None
+    assert "protocol" not in parser().parse_args(["x"])

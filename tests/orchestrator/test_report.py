@@ -530,7 +530,7 @@ def test_what_an_upsampled_corpus_lacks_is_a_fact(run_dir: Path, write_trial: Wr
     record.model_copy(update={"upsampled": (16_000, 48_000)}).save(run_dir / "trials" / record.trial)
     write_trial("icarl-0000000b", 0, [[0.9], [0.8, 0.6]])
     facts = dict(what_ran(Run.load(run_dir)))
-    assert facts["sample rate"] == "16000 Hz; the backbone's is 48000 Hz: it hears nothing above 8000 Hz"
+    assert facts["sample rate"] == "16000 Hz; the backbone's is 48000 Hz: the clips have nothing above 8000 Hz"
 
 
 def test_a_changed_digit_of_the_ceilings_is_one_line(

@@ -247,6 +247,8 @@ def test_a_place_without_a_store_is_an_error(
     "flags", [["--max-size", "0"], ["--max-size", "much"], ["--unused-for", "-1d"], ["--max", "1"]]
 )
 def test_sizes_and_durations_are_checked(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["gc", *flags])
-    assert exit_.value.code == 2 and "error: " in capsys.readouterr().err.splitlines()[-1]
+    try:
+        status = main(["gc", *flags])
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status == 2 and capsys.readouterr().err.splitlines()[-1].startswith("error: ")

@@ -271,7 +271,7 @@ def test_code_that_comes_with_weights_runs_if_the_user_names_its_revision(
         with pytest.raises(EarshotError, match=message):
             load_backbone(BackboneSpec(name, trust_remote_code=revision), clips)
     backbone = load_backbone(BackboneSpec(name, trust_remote_code=LOCAL_CODE), clips)
-    assert (backbone.family, backbone.hears, backbone.dim) == ("remote", 8_000, 12)
+    assert (backbone.family, backbone.sample_rate, backbone.dim) == ("remote", 8_000, 12)
 
     changed = tmp_path / "changed"
     write_remote(changed)

@@ -41,16 +41,16 @@ Padding = Literal["model", "none"]
 """To which length clips are padded: that which the model was trained with, or their own."""
 
 
-def upsampling(rate: int, hears: int | None) -> str:
+def upsampling(rate: int, expected: int | None) -> str:
     """What a backbone of a higher sample rate than the clips' misses; empty for any other.
 
     Args:
         rate: of the clips, Hz.
-        hears: the backbone's, Hz; None where it has none.
+        expected: the backbone's, Hz; None where it has none.
     """
-    if hears is None or hears <= rate:
+    if expected is None or expected <= rate:
         return ""
-    return f"{rate} Hz; the backbone's is {hears} Hz: it hears nothing above {rate // 2} Hz"
+    return f"{rate} Hz; the backbone's is {expected} Hz: the clips have nothing above {rate // 2} Hz"
 
 
 LOCAL_CODE = "local"

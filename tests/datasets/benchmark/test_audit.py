@@ -14,15 +14,14 @@ from datasets.benchmark.audit import (
     Audit,
     Balance,
     LabelPair,
-    accuracy_ceilings,
     balance,
     class_loudness,
     examine,
     label_pairs,
-    protocol_ceiling,
     repeats,
     shared,
 )
+from datasets.benchmark.ceiling import accuracy_ceilings, protocol_ceiling
 from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.listing import Listing
 from datasets.benchmark.measures import Measures, measure

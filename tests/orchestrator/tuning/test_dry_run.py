@@ -119,6 +119,6 @@ def test_a_backbone_of_a_higher_sample_rate_is_announced(tones: Path, tmp_path: 
     more = ("--method", "simplecil", "--backbone", f"{encoder}:Encoder")
     facts = forecast([*arguments(tones, tmp_path / "runs"), *more]).facts  # on random-tiny, too
     assert facts["sample rate"] == (
-        "encoder.py:Encoder: 16000 Hz; the backbone's is 48000 Hz: it hears nothing above 8000 Hz"
+        "encoder.py:Encoder: 16000 Hz; the backbone's is 48000 Hz: the clips have nothing above 8000 Hz"
     )
     assert "sample rate" not in forecast(arguments(tones, tmp_path / "runs")).facts

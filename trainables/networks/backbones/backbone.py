@@ -67,7 +67,7 @@ class Backbone(nn.Module, ABC):
         frontend: waveforms to inputs.
         factory: what an export needs to restore it; empty where the family restores it alone.
         trust_remote_code: the revision of the code that came with it, if it has run.
-        hears: the sample rate that the encoder was made for, Hz; None where any is.
+        sample_rate: the sample rate that the encoder was made for, Hz; None where any is.
         text: its text tower; None where it has none, and in exports.
     """
 
@@ -79,7 +79,7 @@ class Backbone(nn.Module, ABC):
     provides: frozenset[Capability]
     factory: str = ""
     trust_remote_code: str | None = None
-    hears: int | None = None
+    sample_rate: int | None = None
     text: TextTower | None = None
 
     @property

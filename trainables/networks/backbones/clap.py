@@ -133,7 +133,7 @@ class ClapBackbone(Backbone):
         self.model = model
         self.frontend = frontend
         self.text = text
-        self.hears = frontend.spec.sampling_rate
+        self.sample_rate = frontend.spec.sampling_rate
         self.dim = model.config.projection_dim
         self.provides = PROVIDES if text is None else PROVIDES | {"text"}
         config, spec = model.config, frontend.spec

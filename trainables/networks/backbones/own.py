@@ -91,7 +91,7 @@ class OwnBackbone(TokenBackbone):
         if self.network is not None:
             _without_dropout(self.network)
         self.frontend = WaveFrontEnd(WaveSpec(rate), clips, device)
-        self.hears = rate
+        self.sample_rate = rate
         self.digest = weights_digest(self)
         provides: set[Capability] = {"embed"}
         if self._check_outputs():

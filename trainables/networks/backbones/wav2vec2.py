@@ -57,7 +57,7 @@ class Wav2Vec2Backbone(LayeredBackbone):
     def __init__(self, model: Any, layer: Layer, frontend: WaveFrontEnd) -> None:
         super().__init__(model, layer)
         self.frontend = frontend
-        self.hears = frontend.spec.rate
+        self.sample_rate = frontend.spec.rate
         self.dim = model.config.hidden_size
         self._stable = bool(getattr(model.config, "do_stable_layer_norm", False))
         if int(model._get_feat_extract_output_lengths(frontend.num_samples)) < 1:

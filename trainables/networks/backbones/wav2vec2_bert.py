@@ -112,7 +112,7 @@ class Wav2Vec2BertBackbone(LayeredBackbone):
     def __init__(self, model: Any, spec: BackboneSpec, frontend: FilterBankFrontEnd) -> None:
         super().__init__(model, spec.layer)
         self.frontend = frontend
-        self.hears = kaldi_filter_bank.RATE
+        self.sample_rate = kaldi_filter_bank.RATE
         self.dim = model.config.hidden_size
         if self.encoder.embed_positions is not None:
             self.provides = self.provides - {"tokens"}

@@ -143,7 +143,7 @@ class WhisperBackbone(LayeredBackbone):
     def __init__(self, model: Any, spec: BackboneSpec, frontend: WhisperFrontEnd) -> None:
         super().__init__(model, spec.layer)
         self.frontend = frontend
-        self.hears = frontend.spec.rate
+        self.sample_rate = frontend.spec.rate
         self.dim = model.config.d_model
         self.digest = weights_digest(self)
 

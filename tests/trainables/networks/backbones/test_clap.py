@@ -75,7 +75,7 @@ def test_an_embedding_is_that_of_transformers(fused: bool, tmp_path: Path) -> No
         expected = model.get_audio_features(inputs.input_features, is_longer=torch.zeros(3, 1, dtype=torch.bool))
         names = model.get_text_features(**texts)
     torch.testing.assert_close(embedded, expected.pooler_output, atol=1e-5, rtol=1e-5)
-    assert backbone.text is not None and backbone.hears == 48_000
+    assert backbone.text is not None and backbone.sample_rate == 48_000
     torch.testing.assert_close(backbone.text.embed(TEXTS), names.pooler_output, atol=1e-5, rtol=1e-5)
     assert torch.equal(backbone.text.embed(TEXTS[1:]), backbone.text.embed(TEXTS)[1:])
     assert not torch.isclose(*backbone.text.embed(TEXTS)).all()
