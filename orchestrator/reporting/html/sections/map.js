@@ -24,7 +24,7 @@ function mapTraces(map, predictions) {
   const of = (label) => (bySession ? sessions.get(label) : label);
   const legend = groups.length <= 12;
   const points = groups.map((group) => {
-    const indices = map.labels.map((_, i) => i).filter((i) => of(map.labels[i]) === group);
+    const indices = map.labels.map((_, i) => i).filter((i) => of(map.labels[i]) === group).sort((a, b) => wrong(a) - wrong(b)); // the legend shows the first
     return {
       type: "scatter", mode: "markers", name: bySession ? `session ${group}` : short(name(group), 20), showlegend: legend,
       x: indices.map((i) => map.x[i]), y: indices.map((i) => map.y[i]),
