@@ -1,7 +1,8 @@
 """Reference pages of the site, generated from the code whenever the site is built, so that they cannot become outdated.
 
 MkDocs calls `on_files`; the pages are not stored as files. It calls `on_config` first, which adds the page of each
-method to the navigation: those are files (`python -m benchmarks.method_pages` writes them).
+method to the navigation: those are files (`python -m benchmarks.method_pages` writes them), and the page of each
+module, by package and room.
 """
 
 import argparse
@@ -16,26 +17,28 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mkdocs.structure.files import File
 
+PACKAGES = ("datasets", "trainables", "orchestrator")
+
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # `mkdocs build` does not add it
     sys.path.insert(0, str(ROOT))
 
 
 def on_config(config: Any) -> Any:
-    """Adds the pages of methods to the section 'Reference' of the navigation."""
+    """Adds the pages of methods and of modules to the section 'Reference' of the navigation."""
     from trainables.methods.registry import method_names
 
     pages = [{name: f"methods/{name}.md"} for name in method_names()]
     for section in config["nav"]:
-        section.get("Reference", []).append({"Methods one by one": pages})
+        if "Reference" in section:
+            section["Reference"] += [{"Methods one by one": pages}, *({name: _navigation(name)} for name in PACKAGES)]
     return config
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds the generated pages."""
     pages = {"commands": commands(), "configuration": configuration(), "methods": methods(), "corpora": corpora()}
-    for package in ("datasets", "trainables", "orchestrator"):
-        pages[package] = modules(package)
+    pages |= {_page(name): module(name) for package in PACKAGES for name in module_names(package)}
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
@@ -105,15 +108,36 @@ def corpora() -> str:
     return "\n\n".join(parts)
 
 
-def modules(package: str) -> str:
-    """The public names of every module of a package."""
+def module_names(package: str) -> list[str]:
+    """The modules of a package, sorted."""
     path = importlib.import_module(package).__path__
-    names = sorted(
-        module.name
-        for module in pkgutil.walk_packages(path, f"{package}.")
-        if not module.ispkg and not module.name.endswith("__main__")
+    return sorted(
+        found.name
+        for found in pkgutil.walk_packages(path, f"{package}.")
+        if not found.ispkg and not found.name.endswith("__main__")
     )
-    return "\n\n".join([f"# {package}", *(f"::: {name}" for name in names)])
+
+
+def module(name: str) -> str:
+    """The public names of a module; in a search they come after the pages that explain."""
+    options = "    options:\n      show_root_heading: false"
+    return f"---\nsearch:\n  boost: 0.5\n---\n\n# {name}\n\n::: {name}\n{options}"
+
+
+def _page(name: str) -> str:
+    """`datasets.audio.recordings` -> `datasets/audio/recordings`, below `reference/`."""
+    return name.replace(".", "/")
+
+
+def _navigation(package: str) -> list[Any]:
+    """Pages of the modules of a package, then its rooms with theirs."""
+    entries: list[Any] = []
+    rooms: dict[str, list[Any]] = {}
+    for name in module_names(package):
+        *room, last = name.split(".")[1:]
+        page = {last: f"reference/{_page(name)}.md"}
+        (rooms.setdefault(".".join(room), []) if room else entries).append(page)
+    return entries + [{room: pages} for room, pages in rooms.items()]
 
 
 def _fields(model: Any) -> str:

@@ -5,7 +5,7 @@
 
 Writes to RUN/report/ (or DIR) and prints the table of methods:
 
-    report.html        interactive page with all results; self-contained
+    report.html        interactive page with all results; self-contained, with some clips of the benchmark
     report.md          what ran, how configurations were chosen, tables, figures
     results.json       everything that a citation needs, versioned: docs/results.md
     ro-crate-metadata.json   the folder as an RO-Crate: its files, the software, the papers of what ran
@@ -29,6 +29,9 @@ Figures are written as SVG too, and as PDF with `--format png svg pdf`. The CSV 
 cell is a value that is undefined or not available yet. Their last column is the protocol hash; runs with different
 ones are in one report only with `--mixed`, as rows of their own. Of each method, the configuration with the highest
 validation AA is shown; its accuracy on test clips is reported once and never used to choose.
+
+Anyone who has report.html can hear the clips in it; --audio 0 leaves them out. They are read from the benchmark, if it
+is still in the local folder where the sweep read it. The pages that a sweep writes itself have none.
 """
 
 import sys
@@ -36,13 +39,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.errors import EarshotError
 from datasets.utils.options import Option, add_options
 from datasets.utils.validation import validated
-from orchestrator.reporting.options import DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH, Format
+from orchestrator.reporting.options import AUDIO, DEFAULT_FORMATS, FORMATS, SUMMARY_WIDTH, Format, parse_budget
 from orchestrator.results.find_run import SeveralRunsOptions, add_run_arguments, find_run
 
 
@@ -55,6 +58,12 @@ class ReportOptions(SeveralRunsOptions):
     format: Annotated[tuple[Format, ...], Option(several=True, metavar="FORMAT")] = Field(
         DEFAULT_FORMATS,
         description=f"formats of the figures: {', '.join(FORMATS)} (default: {' '.join(DEFAULT_FORMATS)})",
+    )
+    audio: Annotated[int, BeforeValidator(parse_budget), Option(metavar="SIZE")] = Field(
+        AUDIO,
+        ge=0,
+        description="bytes of clips of the benchmark in report.html, to listen to mistakes; 0 leaves them out "
+        "(default: 2MB)",
     )
 
 
@@ -76,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from orchestrator.results.run import Run
 
     run = Run.merged([Run.load(folder) for folder in folders], mixed=options.mixed)
-    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)))
+    paths = write_report(run, options.out, tuple(dict.fromkeys(options.format)), audio=options.audio)
     console = output_console(SUMMARY_WIDTH)
     console.print(summary_table(run, console.width))
     console.print(Text(f"report: {paths}"), soft_wrap=True)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trainables.recency import errors_to_newest, newest_classes
 from trainables.unknown_score import auroc
 
 Floats = NDArray[np.float64]
@@ -150,6 +151,8 @@ class ChainScores:
             has left.
         unknown_auroc: AUROC of the unknown score after session t, float64 [T + 1]; NaN where no class is to come, and
             for predictions without such clips.
+        recency: share of the errors that go to the newest classes, float64 [T + 1]; see `errors_to_newest`.
+        recency_expected: what that share would be if errors had no preference, float64 [T + 1].
     """
 
     matrix: Floats
@@ -162,6 +165,8 @@ class ChainScores:
     ece: Floats
     residual: Floats
     unknown_auroc: Floats
+    recency: Floats
+    recency_expected: Floats
 
     @property
     def harmonic(self) -> Floats:
@@ -206,22 +211,24 @@ def score_chain(
     session_of = session_of_labels(classes)
     matrix = np.full((planned, planned), np.nan)
     micro, macro, base, novel, top5, ece, residual, unknown = (np.full(planned, np.nan) for _ in range(8))
+    recency = np.full((planned, 2), np.nan)
     clips = np.zeros(planned, dtype=np.int64)
     gone: set[int] = set()
-    known = 0  # classes that have come and not left
+    known: set[int] = set()  # classes that have come and not left
     for t, scored in enumerate(sessions):
         labels = np.asarray(scored.labels, dtype=np.int64)
         predictions = np.asarray(scored.predictions, dtype=np.int64)
         is_base = session_of[labels] == 0
         gone |= set(left[t]) if left else set()
-        known += len(classes[t]) - (len(left[t]) if left else 0)
+        known = (known | set(classes[t])) - gone
+        recency[t] = errors_to_newest(labels, predictions, newest_classes(classes[: t + 1]), known)
         matrix[t] = accuracy_row(labels, predictions, session_of, planned)
         micro[t] = accuracy(labels, predictions)
         macro[t] = macro_accuracy(labels, predictions)
         base[t] = accuracy(labels[is_base], predictions[is_base])
         novel[t] = accuracy(labels[~is_base], predictions[~is_base])
         clips[t] = len(labels)
-        if scored.in_top5 is not None and known > 5 and len(labels):
+        if scored.in_top5 is not None and len(known) > 5 and len(labels):
             top5[t] = float(np.mean(np.asarray(scored.in_top5, dtype=float)))
         if scored.confidences is not None:
             ece[t] = expected_calibration_error(scored.confidences, labels == predictions)
@@ -229,7 +236,7 @@ def score_chain(
             residual[t] = float(np.isin(predictions, list(gone)).mean())
         if scored.scores is not None and scored.unknown_scores is not None:
             unknown[t] = auroc(scored.scores, scored.unknown_scores)
-    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece, residual, unknown)
+    return ChainScores(matrix, micro, macro, base, novel, clips, top5, ece, residual, unknown, *recency.T)
 
 
 def average_accuracy(accuracies: ArrayLike) -> float:

@@ -1,12 +1,11 @@
 """The inputs of a trial that is exported: benchmark, front end and backbone, found again and verified."""
 
-from pathlib import Path
-
 from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 from datasets.utils.own_code import is_code
-from datasets.utils.text import is_uri, printable
+from datasets.utils.text import printable
+from orchestrator.results import benchmark
 from orchestrator.results.run_folder import RunFolder
 from trainables.learners.learner import Learner
 from trainables.methods.registry import check_backbone
@@ -32,15 +31,10 @@ def find_benchmark(folder: RunFolder, record: TrialRecord, override: str | None)
             )
         return override
     where = folder.where()
+    found = benchmark.find_benchmark(where, record.benchmark_fingerprint)
+    if found is not None:
+        return found
     location = str(where.get("benchmark", ""))
-    in_data = [] if not location or is_uri(location) else [str(Path(str(where.get("data", "data"))) / location)]
-    for candidate in [location, *in_data] if location else []:
-        try:
-            manifest = Manifest.load(candidate)
-        except EarshotError:
-            continue
-        if manifest.fingerprint == record.benchmark_fingerprint:
-            return candidate
     raise EarshotError(
         f"benchmark {printable(record.benchmark)}: not found where the sweep read it"
         f"{f' ({Location.of(location)})' if location else ''}, with fingerprint "

@@ -75,6 +75,7 @@ def markdown_report(run: Run, estimates: Estimates, figures: Mapping[str, str]) 
         "Chosen configurations, test clips, default head, in percent; mean and std over chains.",
         _all_metrics(run, estimates, choices),
         *_unknown(run, estimates, choices),
+        *_recency(run, estimates, choices),
         *(["## Accuracy matrices", *_embed(figures, matrices)] if matrices else []),
         "## Configurations",
         "Default head, in percent; the chosen configurations are in bold.",
@@ -226,6 +227,26 @@ def _unknown(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[
         text,
         _results(run, [*entry_header(run), "head", *(f">session {t}" for t in sessions), ">mean"], rows),
     ]
+
+
+def _recency(run: Run, estimates: Estimates, choices: Sequence[Choice]) -> list[str]:
+    """Share of the errors that go to the newest classes, after the last session; nothing without later sessions."""
+    rows: list[list[object]] = []
+    for choice in choices:
+        name, head = choice.configuration, run.default_head(choice.configuration)
+        last = estimates.session(name, head, "test", run.planned(name) - 1)
+        if last["recency"].n:
+            count = chain_count(run, name, last["recency"].n)
+            values = [mean_std(last["recency"]), percent(last["recency_expected"].mean)]
+            rows.append([*entry_cells(run, choice.entry), head, count, *values])
+    if not rows:
+        return []
+    text = (
+        "Errors after the last session that go to the newest classes, in percent of all errors, and what would be"
+        " expected if errors had no preference. Default head, test clips; mean and std over chains."
+    )
+    header = [*entry_header(run), "head", ">n", ">to the newest classes", ">expected"]
+    return ["## Recency bias", text, _results(run, header, rows)]
 
 
 def _hyperparameters(run: Run) -> list[str]:

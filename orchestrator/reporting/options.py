@@ -1,6 +1,8 @@
-"""Options of reports; imports nothing, so that command lines can offer them without loading what computes."""
+"""Options of reports; imports nothing heavy, so that command lines can offer them without loading what computes."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from datasets.utils.humanize import parse_size
 
 Format = Literal["png", "svg", "pdf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -9,3 +11,11 @@ DEFAULT_FORMATS: tuple[Format, ...] = ("png", "svg")
 
 SUMMARY_WIDTH = 110
 """Columns of the summary table if the output is not a terminal."""
+
+AUDIO = 2_000_000
+"""Bytes that clips may take in the page that `earshot report` writes, unless another number is given."""
+
+
+def parse_budget(value: Any) -> Any:
+    """A size in bytes, or 0; see `parse_size`."""
+    return 0 if isinstance(value, str) and value.strip() in ("0", "0B") else parse_size(value)

@@ -42,7 +42,11 @@ class ReportPaths:
 
 
 def write_report(
-    run: Run | Path | str, out: Path | str | None = None, formats: Sequence[Format] = DEFAULT_FORMATS
+    run: Run | Path | str,
+    out: Path | str | None = None,
+    formats: Sequence[Format] = DEFAULT_FORMATS,
+    *,
+    audio: int = 0,
 ) -> ReportPaths:
     """Writes the report of a run; docs/report.md lists the files.
 
@@ -50,6 +54,7 @@ def write_report(
         run: the run, or its folder.
         out: folder to write to; RUN/report if None.
         formats: formats of the figures.
+        audio: bytes that clips of the benchmark may take in the page; 0 for none.
 
     Raises:
         EarshotError: the run folder is missing or damaged, or the report cannot be written.
@@ -78,7 +83,7 @@ def write_report(
         "tables.xlsx": xlsx(_sheets(run, grids), _read_me(run)),
         **images,
         "report.md": markdown_report(run, estimates, {name: f"{name}.{formats[0]}" for name in figures}).encode(),
-        "report.html": page(run, estimates).encode(),
+        "report.html": page(run, estimates, audio=audio).encode(),
     }
     files[METADATA] = ro_crate(results, used_by(run, read_benchmark=False), files, _day(run))
     write_files(folder, files, advice="name another with --out")

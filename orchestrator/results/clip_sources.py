@@ -2,7 +2,7 @@
 
 from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from datasets.utils.location import Location
+from orchestrator.results.benchmark import find_benchmark
 from orchestrator.results.run import Run
 
 
@@ -12,15 +12,14 @@ def clip_sources(run: Run) -> dict[str, tuple[str, float]]:
     Empty where the benchmark is not on this machine, was made again otherwise, or cannot be read: a report is written
     all the same.
     """
-    where = run.sweep.get("where")
-    address = where.get("benchmark") if isinstance(where, dict) else None
-    if not isinstance(address, str):
+    where, fingerprints = run.sweep.get("where"), {record.benchmark_fingerprint for record in run.trials.values()}
+    if not isinstance(where, dict) or len(fingerprints) > 1:
         return {}
     try:
-        place = Location.of(address)
-        shards = Shards(place) if place.local is not None else None
-        if shards is None or {r.benchmark_fingerprint for r in run.trials.values()} != {shards.manifest.fingerprint}:
+        found = find_benchmark(where, fingerprints.pop(), local=True)
+        if found is None:
             return {}
+        shards = Shards(found)
         seconds = (shards.starts / shards.manifest.sample_rate).tolist()
         return dict(zip(shards.table.clip_ids, zip(shards.sources, seconds, strict=True), strict=True))
     except (EarshotError, OSError):

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 ACCURACIES = ("micro", "macro", "base", "novel", "harmonic")
-SESSION_METRICS = (*ACCURACIES, "unknown_auroc")
+SESSION_METRICS = (*ACCURACIES, "unknown_auroc", "recency", "recency_expected")
 COST = ("seconds", "parameters_stored", "parameters_used")
 
 
@@ -93,6 +93,11 @@ FORMULAE = (
         "how often a test clip of a known class has a higher unknown score (its highest score) than one of a class that"
         " the next session brings, ties counted by half: 50 % for a score that does not separate them; mean over the"
         " sessions after which classes come; undefined for runs of earlier versions",
+    ),
+    (
+        "recency",
+        "share of the errors that go to the classes of the last session that brought any; expected: what that share"
+        " would be if an error were each of the other classes with the same probability; undefined in session 0",
     ),
     (
         "intransigence",

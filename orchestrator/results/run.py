@@ -328,7 +328,7 @@ class Run:
         """
         classes = len(self.class_names(configuration))
         counts = np.zeros((classes, classes), np.int64)
-        for scored in self._predictions(configuration, head, session, split):
+        for _, scored in self.predictions(configuration, head, session, split):
             counts += metrics.confusion(scored.labels, scored.predictions, classes)
         return counts
 
@@ -348,16 +348,18 @@ class Run:
         classes = len(self.class_names(configuration))
         sums, chains = (np.zeros((self.planned_sessions, classes)) for _ in range(2))
         for t in range(self.reached(configuration)):
-            for scored in self._predictions(configuration, head, t, split):
+            for _, scored in self.predictions(configuration, head, t, split):
                 for label, accuracy in metrics.class_accuracies(scored.labels, scored.predictions).items():
                     sums[t, label] += accuracy
                     chains[t, label] += 1
         return np.divide(sums, chains, out=np.full_like(sums, np.nan), where=chains > 0)
 
-    def _predictions(self, configuration: str, head: str, session: int, split: str) -> list[SessionPredictions]:
-        """Those of each chain that has finished the session."""
-        tables = (self._read(r.trial, session) for r in self.of(configuration) if session < len(r.sessions))
-        return [table[head, split] for table in tables if (head, split) in table]
+    def predictions(
+        self, configuration: str, head: str, session: int, split: str
+    ) -> list[tuple[TrialRecord, SessionPredictions]]:
+        """Those of each chain that has finished the session, with its record; read again from the run folder."""
+        tables = ((r, self._read(r.trial, session)) for r in self.of(configuration) if session < len(r.sessions))
+        return [(record, table[head, split]) for record, table in tables if (head, split) in table]
 
     @functools.cached_property
     def _read(self) -> Callable[[str, int], dict[tuple[str, str], SessionPredictions]]:

@@ -1,5 +1,6 @@
 """The site builds without a warning, needs no network, and its reference is the code's."""
 
+import json
 import os
 import re
 import subprocess
@@ -48,7 +49,29 @@ def test_the_reference_is_generated_from_the_code(site: Path) -> None:
     assert all(name in reference["methods"] for name in methods())
     assert all(key in reference["methods"] for method in methods().values() for key in method.Settings.model_fields)
     assert all(name in reference["corpora"] for name in corpora())
-    assert "The accuracy matrix" in reference["trainables"] or "score_chain" in reference["trainables"]
+    metrics = text_of(site / "reference/trainables/metrics.html")
+    assert "score_chain" in metrics and "errors_to_newest" not in metrics
+
+
+def test_every_module_has_a_page_in_the_navigation(site: Path) -> None:
+    start = (site / "reference/trainables/metrics.html").read_text("utf-8")
+    for package in ("datasets", "trainables", "orchestrator"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.stem not in ("__init__", "__main__"):
+                page = site / "reference" / path.relative_to(ROOT).with_suffix(".html")
+                assert page.stat().st_size < 400_000, page
+    assert 'href="records.html"' in start  # its neighbour
+    longest = max((site / "reference").rglob("*.html"), key=lambda page: page.stat().st_size)
+    assert longest.parent == site / "reference", f"{longest}: the page of a module is longer than all tables"
+
+
+def test_a_search_finds_how_to_add_a_method(site: Path) -> None:
+    documents = json.loads((site / "search/search_index.json").read_text("utf-8"))["docs"]
+    found = [one for one in documents if re.search("add a method", one["title"], re.IGNORECASE)]
+    assert [one["location"] for one in found] == ["extending.html#add-a-method"]
+    reference = [one for one in documents if re.match("reference/(datasets|trainables|orchestrator)/", one["location"])]
+    assert len(reference) > 100 and {one["boost"] for one in reference} == {0.5}
+    assert found[0]["boost"] > 1  # modules with the same words come after it
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -10,8 +10,6 @@ and by networks that change from session to session. A frozen network reads a cl
 computed from the waveforms, batch by batch, and not stored (docs/performance.md).
 """
 
-import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from trainables.networks.backbones.backbone import Backbone, TokenBackbone, WaveTransform
 from trainables.store.arrays import ArrayRows, ArrayStore, ConcatRows, Rows
+from trainables.store.layout import feature_address
 
 BATCH = 32  # clips a forward pass: fixed, because the last bits of a float depend on it
 TOKENS: type[np.floating] = np.float16  # how token maps are stored; the effect is measured in docs/methods.md
@@ -258,18 +257,16 @@ class Features:
         *,
         shared: bool,
     ) -> FeatureRequest:
-        depends_on = {
-            "schema": 2,
-            "kind": kind,
-            "weights": digest,
-            "frontend": str(self.frontend.spec),
-            "data": self._data,
-            "clips": positions,
-            "precision": self.precision,
-            "device": self.device.type,
-            **({"code": self._code} if self._code and not self._is_common(kind, digest) else {}),
-        }
-        address = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        address = feature_address(
+            kind,
+            weights=digest,
+            frontend=str(self.frontend.spec),
+            data=self._data,
+            clips=positions,
+            precision=self.precision,
+            device=self.device.type,
+            code="" if self._is_common(kind, digest) else self._code,
+        )
         return FeatureRequest(address, len(positions), batches, shared)
 
     def _is_common(self, kind: str, digest: str) -> bool:

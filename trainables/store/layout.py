@@ -1,7 +1,9 @@
 """Addresses and file names of the store; imports no PyTorch."""
 
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from datasets.utils.checksum import check_checksum, json_digest
@@ -63,6 +65,44 @@ def trailer(checksum: int) -> bytes:
 
 
 FEATURES = "features"  # the folder of embeddings in a store
+
+
+def feature_address(
+    kind: str,
+    *,
+    weights: str,
+    frontend: str,
+    data: str,
+    clips: Sequence[int],
+    precision: str,
+    device: str,
+    code: str = "",
+) -> str:
+    """The address of an array about a group of clips.
+
+    Args:
+        kind: names the array and its type, `pooled float32`.
+        weights: digest of all weights between the clips and the array; empty if there are none.
+        frontend: of the network.
+        data: fingerprint of the benchmark.
+        clips: positions of the clips, in the order of the rows.
+        precision: `float32` or `bf16`.
+        device: type of the device that it is computed on.
+        code: digest of the method's code, for arrays of a method that is not part of Earshot.
+    """
+    depends_on = {
+        "schema": 2,
+        "kind": kind,
+        "weights": weights,
+        "frontend": frontend,
+        "data": data,
+        "clips": clips,
+        "precision": precision,
+        "device": device,
+        **({"code": code} if code else {}),
+    }
+    # with the spaces that `address_of` leaves out: stores have arrays at these addresses
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
 
 def embedding_file(address: str) -> str:

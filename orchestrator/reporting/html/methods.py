@@ -14,12 +14,13 @@ from orchestrator.reporting.html.numbers import DIGITS, plain_estimate, rounded
 from orchestrator.reporting.series_styles import entry_style
 from orchestrator.results.chain_metrics import mean_matrix
 from orchestrator.results.choice import rank as rank_of
-from orchestrator.results.measures import MEASURES, SESSION_METRICS
+from orchestrator.results.measures import ACCURACIES, MEASURES
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates, estimate
 from orchestrator.statistics.variance_components import split_variance
 from trainables.records import TrialRecord
 
+SESSION_METRICS_SHOWN = (*ACCURACIES, "unknown_auroc")
 CHAIN_METRICS_SHOWN = ("aa", "aa_macro", "final", "pd", "forgetting", "bwt")
 
 
@@ -77,13 +78,12 @@ def _head(run: Run, estimates: Estimates, chosen: str, head: str) -> dict[str, A
     chain = estimates.chain(chosen, head, "test")
     matrices = run.matrices(chosen, head)
     return {
-        "sessions": {name: [plain_estimate(session[name]) for session in sessions] for name in SESSION_METRICS},
+        "sessions": {name: [plain_estimate(session[name]) for session in sessions] for name in SESSION_METRICS_SHOWN},
         "chain": {name: plain_estimate(chain[name]) for name in CHAIN_METRICS_SHOWN},
         "validation": plain_estimate(estimates.chain(chosen, head, "val")["aa"]),
         "matrix": np.round(mean_matrix(matrices), DIGITS),
         "forgetting": [plain_estimate(value) for value in _forgetting(matrices)],
         "classes": np.round(run.class_accuracies(chosen, head), DIGITS),
-        "confusion": [_sparse(run.confusion(chosen, head, t)) for t in range(run.reached(chosen))],
         "chains": _chains(run, chosen, head),
         "variance": _variance(run, chosen, head),
     }
@@ -113,8 +113,3 @@ def _forgetting(matrices: np.ndarray) -> list[Estimate]:
     best = [np.max(complete[:, j:last, j], axis=1) for j in range(last)]
     within = MEASURES["forgetting"].range
     return [estimate(best[j] - complete[:, last, j], within=within) for j in range(last)]
-
-
-def _sparse(counts: np.ndarray) -> list[list[int]]:
-    """[true label, predicted label, clips] of the nonzero cells."""
-    return [[int(i), int(j), int(counts[i, j])] for i, j in np.argwhere(counts)]

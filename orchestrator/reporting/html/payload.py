@@ -24,13 +24,16 @@ from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 
 
-def payload(run: Run, estimates: Estimates, progress: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def payload(
+    run: Run, estimates: Estimates, audio: int = 0, progress: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The data of all charts and tables of the page, in JSON types.
 
     Args:
         run: the run.
         estimates: estimates of the run.
-        progress: of a sweep that is running.
+        audio: bytes that clips of the benchmark may take; 0 for none.
+        progress: of a sweep that is running: what takes long is left out.
 
     Returns:
         What all sections share, and the data of each section that has any, under its name.
@@ -63,7 +66,7 @@ def payload(run: Run, estimates: Estimates, progress: Mapping[str, Any] | None =
         "few": FEW,
         "classes_used": classes_used(run),
     }
-    results = Results(run, estimates, choices, methods, progress)
+    results = Results(run, estimates, choices, methods, audio, progress)
     sections = {section.name: section.data(results) for section in SECTIONS}
     values: dict[str, Any] = json_values(shared | {name: data for name, data in sections.items() if data is not None})
     return values

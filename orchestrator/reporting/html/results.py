@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from orchestrator.results.benchmark import Benchmarks
 from orchestrator.results.run import Choice, Run
 from orchestrator.statistics.estimates import Estimates
 
@@ -17,13 +19,15 @@ class Results:
         estimates: estimates of the run.
         choices: the configuration of each method.
         methods: from `plain_methods`.
-        progress: of a sweep that is running; None for a run that is not.
+        audio: bytes that clips of the benchmark may take in the page; 0 for none.
+        progress: of a sweep that is running, so that the page is written often; None for a run that is not.
     """
 
     run: Run
     estimates: Estimates
     choices: list[Choice]
     methods: list[dict[str, Any]]
+    audio: int = 0
     progress: Mapping[str, Any] | None = None
 
     @property
@@ -35,3 +39,8 @@ class Results:
     def any_session(self) -> bool:
         """Whether a chosen configuration has finished a session."""
         return any(self.run.reached(method["configuration"]) for method in self.methods)
+
+    @cached_property
+    def benchmarks(self) -> Benchmarks:
+        """The benchmarks of the trials."""
+        return Benchmarks(self.run)

@@ -1,4 +1,4 @@
-"""What single sections of the page need beside the methods: configurations, mistakes, costs, ceilings.
+"""What single sections of the page need beside the methods: configurations, costs, ceilings.
 
 Each function takes `Results` and gives data in JSON types, or None if the section would be empty.
 """
@@ -13,14 +13,11 @@ from orchestrator.reporting.html.numbers import plain_estimate, rounded
 from orchestrator.reporting.html.results import Results
 from orchestrator.reporting.sentences import answer, answer_verdict, notes
 from orchestrator.results.ceilings import ceilings
-from orchestrator.results.mistakes import Mistake, confident_mistakes
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.statistics.estimates import Estimates
 from orchestrator.statistics.hyperparameter_importance import importances
 from orchestrator.statistics.pareto import candidates, objectives_of
-
-MISTAKES_SHOWN = 5  # of a method
 
 
 def answers(results: Results) -> dict[str, Any]:
@@ -70,12 +67,6 @@ def of_one_method(results: Results) -> dict[str, Any] | None:
 def seeds(results: Results) -> dict[str, Any] | None:
     """Nothing more."""
     return {} if any(head["chains"] for head in results.heads) else None
-
-
-def mistakes(results: Results) -> list[dict[str, Any]] | None:
-    """The most confident mistakes of each method."""
-    order = sorted(results.methods, key=lambda method: method["rank"])
-    return [mistake for method in order for mistake in _mistakes(results.run, method)] or None
 
 
 def importance(results: Results) -> dict[str, dict[str, float]] | None:
@@ -143,26 +134,6 @@ def _configuration(run: Run, estimates: Estimates, name: str) -> dict[str, Any]:
         "validation": plain_estimate(estimates.chain(name, head, "val")["aa"]),
         "test": plain_estimate(estimates.chain(name, head, "test")["aa"]),
     }
-
-
-def _mistakes(run: Run, method: dict[str, Any]) -> list[dict[str, Any]]:
-    """The most confident mistakes of a method, and in how many chains each occurs; the first chain is the one shown."""
-    names = run.class_names(method["configuration"])
-    chains: dict[tuple[str, int], list[Mistake]] = {}
-    for mistake in confident_mistakes(run, method["configuration"], method["head"]):
-        chains.setdefault((mistake.clip, mistake.prediction), []).append(mistake)
-    return [
-        {
-            "method": method["name"],
-            "seeds": str(mistake.seeds),
-            "clip": mistake.clip,
-            "class": names[mistake.label],
-            "predicted": names[mistake.prediction],
-            "confidence": rounded(mistake.confidence),
-            "chains": count,
-        }
-        for mistake, count in [(found[0], len(found)) for found in chains.values()][:MISTAKES_SHOWN]
-    ]
 
 
 def _objective(objective: Objective) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.reporting.html import section_data
+from orchestrator.reporting.html import confusion, embedding_map, listening, section_data
 from orchestrator.reporting.html.results import Results
 
 
@@ -41,8 +41,9 @@ SECTIONS = (
     Section("details", section_data.of_one_method),
     Section("matrix", section_data.of_one_method),
     Section("classes", section_data.of_one_method),
-    Section("confusion", section_data.of_one_method),
-    Section("mistakes", section_data.mistakes),
+    Section("confusion", confusion.confusion),
+    Section("listening", listening.listening),
+    Section("map", embedding_map.embedding_map),
     Section("seeds", section_data.seeds),
     Section("importance", section_data.importance),
     Section("parallel", section_data.configurations),

@@ -35,7 +35,8 @@ def within_limit(data: Data, limit: int = LIMIT) -> Data:
 
 
 def _size(data: Data) -> int:
-    return len(json_text(data, separators=(",", ":")))
+    """Without the clips, which have a limit of their own."""
+    return len(json_text({key: data[key] for key in data if key != "listening"}, separators=(",", ":")))
 
 
 def _configurations(data: Data) -> None:
@@ -58,10 +59,25 @@ def _last_session(*keys: str, default: bool) -> Callable[[Data], None]:
     return reduce
 
 
+def _last_confusion(*, default: bool) -> Callable[[Data], None]:
+    """Keeps the confusions after the last session, of the default head or of the other heads."""
+
+    def reduce(data: Data) -> None:
+        for method in data["methods"]:
+            for name, sessions in data.get("confusion", {}).get(method["name"], {}).get("heads", {}).items():
+                if (name == method["head"]) == default:
+                    sessions[:-1] = [None for _ in sessions[:-1]]
+
+    return reduce
+
+
 def _other_heads(data: Data) -> None:
     """Keeps the default head of each method."""
     for method in data["methods"]:
         method["heads"] = {method["head"]: method["heads"][method["head"]]}
+        if method["name"] in data.get("confusion", {}):
+            confusion = data["confusion"][method["name"]]
+            confusion["heads"] = {method["head"]: confusion["heads"][method["head"]]}
     data["heads"] = list(dict.fromkeys(method["head"] for method in data["methods"]))
     for head in list(data["order"]):
         if head and head not in data["heads"]:
@@ -73,8 +89,9 @@ def _other_heads(data: Data) -> None:
 
 _STEPS: tuple[tuple[str, Callable[[Data], None]], ...] = (
     (f"configurations other than the {CONFIGURATIONS} best by validation AA", _configurations),
-    ("confusions of other heads before their last session", _last_session("confusion", default=False)),
-    ("confusions before the last session", _last_session("confusion", default=True)),
+    ("the maps of the clips", lambda data: data.pop("map", None)),
+    ("confusions of other heads before their last session", _last_confusion(default=False)),
+    ("confusions before the last session", _last_confusion(default=True)),
     ("heads other than the default of each method", _other_heads),
     ("accuracies of classes before the last session", _last_session("classes", default=True)),
 )

@@ -24,12 +24,12 @@ from orchestrator.statistics.estimates import Estimates
 RELOAD_SECONDS = 30  # between two reloads of a live page
 PLOTLY = "vendor/plotly-cartesian.min.js"
 SCRIPTS = (
-    "state", "text", "theme", "methods", "chooser", "chart", "chart_tools", "session_curves", "heatmap",
+    "state", "text", "theme", "methods", "chooser", "chart", "chart_tools", "session_curves", "heatmap", "spectrogram",
 )  # fmt: skip
 """Scripts before those of the sections, in their order; they are one script in the page."""
 
 
-def write_page(run: Run, path: Path, *, progress: Mapping[str, Any] | None = None) -> Path:
+def write_page(run: Run, path: Path, *, progress: Mapping[str, Any] | None = None, audio: int = 0) -> Path:
     """Writes the page of a run.
 
     Args:
@@ -37,6 +37,7 @@ def write_page(run: Run, path: Path, *, progress: Mapping[str, Any] | None = Non
         path: the file; its folder is created.
         progress: of a sweep that is running, from `SweepState.describe`: the page shows it, and reloads itself; None
             for a run that is not.
+        audio: see `page`.
 
     Returns:
         `path`.
@@ -44,22 +45,23 @@ def write_page(run: Run, path: Path, *, progress: Mapping[str, Any] | None = Non
     Raises:
         EarshotError: the run folder was damaged since it was loaded, or the page cannot be written.
     """
-    write_files(path.parent, {path.name: page(run, Estimates(run), progress=progress).encode()})
+    write_files(path.parent, {path.name: page(run, Estimates(run), progress=progress, audio=audio).encode()})
     return path
 
 
-def page(run: Run, estimates: Estimates, *, progress: Mapping[str, Any] | None = None) -> str:
+def page(run: Run, estimates: Estimates, *, progress: Mapping[str, Any] | None = None, audio: int = 0) -> str:
     """The page of a run as HTML.
 
     Args:
         run: the run.
         estimates: estimates of the run.
         progress: see `write_page`.
+        audio: bytes that clips of the benchmark may take in the page; 0 for none.
 
     Raises:
         EarshotError: the run folder was damaged since it was loaded.
     """
-    data = within_limit(payload(run, estimates, progress))
+    data = within_limit(payload(run, estimates, audio, progress))
     sections = [section.name for section in SECTIONS if section.name in data]
     script = _joined([*(f"scripts/{name}.js" for name in SCRIPTS), *_of_sections(sections, "js"), "scripts/start.js"])
     html: str = _template().render(

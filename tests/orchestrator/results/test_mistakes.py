@@ -1,17 +1,21 @@
-"""Confident mistakes: from the stored predictions to the CSV file and the page."""
+"""Mistakes: from the stored predictions to the CSV file and the page."""
 
 import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from datasets.benchmark.shards import Shards
+from orchestrator.reporting.html.payload import payload
 from orchestrator.reporting.write import write_report
 from orchestrator.results.clip_sources import clip_sources
-from orchestrator.results.mistakes import confident_mistakes
+from orchestrator.results.mistakes import confident_mistakes, frequent_confusions, most_confused
 from orchestrator.results.run import Run
+from orchestrator.statistics.estimates import Estimates
 from tests.support.chain_runs import seeds, write_run
 from tests.support.run_folders import WriteTrial
 
@@ -54,8 +58,38 @@ def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tones: Path, t
     assert clip_sources(elsewhere) == clip_sources(replace(run, sweep={})) == {}
     assert first["predicted_class"] == f"tone {found[0].prediction}"
     assert float(first["confidence"]) == pytest.approx(found[0].confidence, abs=1e-5)
-    page = report.page.read_text(encoding="utf-8")
-    assert "Confident mistakes" in page and page.count('<tr data-method="mfcc-ncm"><th scope="row">') == 5
+    assert 'id="listening-mistakes"' in report.page.read_text(encoding="utf-8")
+    data = payload(run, Estimates(run))["listening"]
+    shown = [(data["clips"][row["clip"]]["name"], row["predicted"]) for row in data["mistakes"]["mfcc-ncm"]]
+    assert shown == list(dict.fromkeys((row["clip_id"], row["predicted_class"]) for row in listed))[:5]
+
+
+def test_the_most_frequent_confusions_with_the_clip_that_most_chains_confuse(run: Run) -> None:
+    (configuration,) = run.configurations()
+    frames = [
+        pq.read_table(run.folders[record.trial] / record.sessions[-1].predictions).to_pandas()
+        for record in run.of(configuration)
+    ]
+    frame = pd.concat(frames, keys=range(2), names=["chain"]).reset_index("chain")
+    frame = frame[frame["split"] == "test"]
+    wrong = frame[frame["label"] != frame["prediction"]]
+    sizes = wrong.groupby(["label", "prediction"]).size()
+    found = frequent_confusions(run, configuration, "nearest-mean", 4)
+    assert [one.clips for one in found] == sorted(sizes, reverse=True)[:4]
+    for one in found:
+        rows = wrong[(wrong["label"] == one.label) & (wrong["prediction"] == one.prediction)]
+        assert (one.clips, one.total) == (len(rows), (frame["label"] == one.label).sum())
+        chains = rows.groupby("clip_id").size()
+        assert one.chains == chains.max() == chains[one.example.clip]
+        most = rows[rows["clip_id"].map(chains) == one.chains]
+        assert one.example.confidence == pytest.approx(most["confidence"].max())
+
+
+def test_confusions_are_relative_to_the_clips_of_the_true_class() -> None:
+    """By hand: 3 of 4 clips, then 5 of 10; equal shares in the order of the labels."""
+    counts = np.array([[5, 0, 5], [3, 1, 0], [1, 1, 0]])
+    assert most_confused(counts, 9) == [(1, 0, 3, 4), (0, 2, 5, 10), (2, 0, 1, 2), (2, 1, 1, 2)]
+    assert most_confused(counts, 1) == [(1, 0, 3, 4)]
 
 
 def test_predictions_without_probabilities_have_no_list(write_trial: WriteTrial, tmp_path: Path) -> None:
@@ -65,5 +99,5 @@ def test_predictions_without_probabilities_have_no_list(write_trial: WriteTrial,
     old = Run.load(tmp_path / "run")
     assert confident_mistakes(old, "ede-aaaaaaaa", "prototype") == []
     page = write_report(old, tmp_path / "out", formats=("svg",)).page.read_text(encoding="utf-8")
-    assert "Confident mistakes" not in page
+    assert '"mistakes":{"ede":[]}' in page
     assert len((tmp_path / "out/mistakes.csv").read_text(encoding="utf-8").splitlines()) == 1
