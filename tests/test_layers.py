@@ -65,6 +65,7 @@ ALLOWED = {
         "orchestrator.publishing",
         "orchestrator.statistics",
         "orchestrator.results",
+        "trainables",
         "datasets",
     ],
     "orchestrator.reporting": [

@@ -79,7 +79,7 @@ def test_ranked_by_validation_accuracy_with_test_accuracy_beside(
 
 def test_the_same_run_again_adds_nothing(board: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = board.read_bytes()
-    assert main(["add", str(run), "--to", str(board), "--by", "Somebody else"]) == 0
+    assert main(["add", str(run), "--to", str(board), "--by", "Someone else"]) == 0
     assert "2 rows of this run" in capsys.readouterr().out and board.read_bytes() == before
 
 

@@ -32,11 +32,11 @@ def runs(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_front_matter_has_the_results_of_the_chain(runs: Path, tmp_path: Path) -> None:
-    model = export(RunFolder(runs / "it"), "best", tmp_path / "model", hub_dataset="somebody/tones")
+    model = export(RunFolder(runs / "it"), "best", tmp_path / "model", hub_dataset="someone/tones")
     card = ModelCard.load(tmp_path / "model" / "README.md")
     data = card.data.to_dict()
     assert (data["library_name"], data["pipeline_tag"], data["datasets"]) == (
-        "earshot", "audio-classification", ["somebody/tones"]
+        "earshot", "audio-classification", ["someone/tones"]
     )  # fmt: skip
     assert "simplecil" in data["tags"] and "base_model" not in data and data["metrics"] == ["accuracy"]
     run = Run.load(runs / "it")
@@ -52,13 +52,13 @@ def test_the_front_matter_has_the_results_of_the_chain(runs: Path, tmp_path: Pat
     assert "@misc{aper2023," in card.text and "@misc{earshot," in card.text and "earshot predict DIR" in card.text
     (file,) = (tmp_path / "model" / ".eval_results").iterdir()
     (entry,) = parse_eval_result_entries(yaml.safe_load(file.read_text(encoding="utf-8")))
-    assert (file.name, entry.dataset_id, entry.value) == ("somebody--tones.yaml", "somebody/tones", average)
+    assert (file.name, entry.dataset_id, entry.value) == ("someone--tones.yaml", "someone/tones", average)
     assert entry.notes is not None and f"protocol hash {model.protocol_hash}" in entry.notes
 
 
 def test_an_earlier_session_has_its_own_results_and_force_replaces_the_card(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    export(RunFolder(runs / "it"), "best", out, hub_dataset="somebody/tones")
+    export(RunFolder(runs / "it"), "best", out, hub_dataset="someone/tones")
     model = export(RunFolder(runs / "it"), "best", out, session=1, force=True)
     assert not (out / ".eval_results").exists()  # no data set of the hub was named
     scores = Run.load(runs / "it").scores[model.trial, model.default_head, "test"]
@@ -70,7 +70,7 @@ def test_an_earlier_session_has_its_own_results_and_force_replaces_the_card(runs
 
 
 def test_a_chain_that_was_not_scored_has_no_results(runs: Path, tmp_path: Path) -> None:
-    export(RunFolder(runs / "it"), "best", tmp_path / "model", train_on_all=True, hub_dataset="somebody/tones")
+    export(RunFolder(runs / "it"), "best", tmp_path / "model", train_on_all=True, hub_dataset="someone/tones")
     card = ModelCard.load(tmp_path / "model" / "README.md")
     assert card.data.eval_results is None and "was not measured" in card.text
     assert not (tmp_path / "model" / ".eval_results").exists()
