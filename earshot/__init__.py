@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from datasets.utils.errors import EarshotError
     from earshot.benchmark import Benchmark, open_benchmark, prepare
     from earshot.best import Best
+    from earshot.classifier import Classifier
     from earshot.launch import sweep
     from earshot.model import Model, load_model
     from earshot.predictions import Predictions
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Benchmark",
     "Best",
+    "Classifier",
     "EarshotError",
     "Model",
     "Predictions",
@@ -74,6 +76,7 @@ __all__ = [
 _MODULES = {
     "Benchmark": "earshot.benchmark",
     "Best": "earshot.best",
+    "Classifier": "earshot.classifier",
     "EarshotError": "datasets.utils.errors",
     "Model": "earshot.model",
     "Predictions": "earshot.predictions",

@@ -52,6 +52,7 @@ class Best:
         benchmark: str | Path | None = None,
         backbone: str | None = None,
         trust_remote_code: str | None = None,
+        method: str = "",
         store: str | Path | None = None,
     ) -> Model:
         """Writes one of its chains to a self-contained folder, as `earshot export` does, and loads the folder.
@@ -68,6 +69,7 @@ class Best:
             force: replace an existing export.
             benchmark, backbone, store: where these are, if they have moved since the sweep.
             trust_remote_code: the revision whose code may run, of a backbone that comes with its own.
+            method: FILE.py:CLASS or MODULE:CLASS of a method that is not one of Earshot.
 
         Raises:
             EarshotError: no session is finished, an input is missing, or `out` contains other files.
@@ -88,13 +90,13 @@ class Best:
                 session=session,
                 train_on_all=train_on_all,
                 keep=KEEP if known is None else known,
-                overrides=Overrides(given, backbone, store, trust_remote_code),
+                overrides=Overrides(given, backbone, store, trust_remote_code, method),
                 device=device,
                 force=force,
             )
         has_code = backbone is not None and (is_code(backbone) or trust_remote_code is not None)
         code = backbone if backbone is not None and has_code else ""
-        return load_model(out, device=device, backbone=code, trust_remote_code=trust_remote_code)
+        return load_model(out, device=device, backbone=code, trust_remote_code=trust_remote_code, method=method)
 
     def __repr__(self) -> str:
         where = f" on {self.backbone}" if self.backbone else ""

@@ -1,6 +1,8 @@
 """A trained chain in use."""
 
+import os
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,6 +10,7 @@ from datasets.utils.console import error_console, progress_bar
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from earshot.predictions import Predictions, RecordingPrediction
+from earshot.process import settings_restored
 from earshot.recordings import recording_files_of
 
 if TYPE_CHECKING:
@@ -21,15 +24,16 @@ class Model:
 
     Args:
         path: its folder.
-        loaded: what `trainables.inference.exported_model.load_model` has read from it.
+        read: reads it (`trainables.inference.exported_model.load_model`).
 
     Attributes:
         path: absolute path of the folder.
     """
 
-    def __init__(self, path: Path, loaded: "ExportedModel") -> None:
+    def __init__(self, path: Path, read: "Callable[[Path], ExportedModel]") -> None:
         self.path = path.absolute()
-        self._loaded = loaded
+        self._read = read
+        self._loaded = read(path)
 
     @property
     def description(self) -> "Description":
@@ -123,6 +127,60 @@ class Model:
         found.sort(key=lambda one: one.index)
         return Predictions([_result(one, names.get(one.file, one.file)) for one in found])
 
+    def teach(self, classes: Mapping[str, Any], out: str | Path, *, force: bool = False) -> "Model":
+        """Learns new classes together, as `earshot teach` does.
+
+        Args:
+            classes: name of a new class -> its recordings: a path of a file or of a folder, or several.
+            out: new folder for the changed model; this one stays as it is.
+            force: replace an existing export.
+
+        Returns:
+            The changed model.
+
+        Raises:
+            EarshotError: the method cannot be taught, a name is no new one, recordings cannot be read or are too few,
+                or `out` contains other files.
+        """
+        from trainables.inference.recording_clips import clip_options, cut_classes
+        from trainables.inference.teaching import teach
+
+        def change(model: "ExportedModel") -> None:
+            groups = [(name, paths_of(recordings)) for name, recordings in classes.items()]
+            teach(model, cut_classes(clip_options(model.description), groups))
+
+        return self._changed(change, Path(out), force=force)
+
+    def forget(self, classes: str | Sequence[str], out: str | Path, *, force: bool = False) -> "Model":
+        """Forgets classes exactly, as `earshot forget` does.
+
+        Args:
+            classes: name of a class, or several.
+            out, force: as of `teach`.
+
+        Returns:
+            The changed model.
+
+        Raises:
+            EarshotError: the method cannot forget, the model does not know a class or would know none, or `out`
+                contains other files.
+        """
+        from trainables.inference.teaching import forget
+
+        names = [classes] if isinstance(classes, str) else list(classes)
+        return self._changed(lambda model: forget(model, names), Path(out), force=force)
+
+    def _changed(self, change: "Callable[[ExportedModel], None]", out: Path, *, force: bool) -> "Model":
+        from orchestrator.exporting.output_folder import check_output
+        from trainables.inference.teaching import write_changed
+
+        check_output(out, force=force)
+        with settings_restored():
+            model = self._read(self.path)
+            change(model)
+            write_changed(model, self.path, out, replace=force)
+        return Model(out, self._read)
+
     def __repr__(self) -> str:
         return f"Model({str(self.path)!r}: {self._summary()})"
 
@@ -152,6 +210,7 @@ def load_model(
     device: Literal["cpu", "cuda"] = "cpu",
     backbone: str = "",
     trust_remote_code: str | None = None,
+    method: str = "",
 ) -> Model:
     """Reads a model that `earshot export` or `Best.export` has written. Runs no code from the folder.
 
@@ -161,6 +220,7 @@ def load_model(
         backbone: MODULE:FUNCTION or FILE.py:FUNCTION that makes the model's backbone, if that is a network of your own;
             the name or folder of a backbone with code of its own.
         trust_remote_code: the revision of the latter, whose code may run, as you.
+        method: FILE.py:CLASS or MODULE:CLASS of the model's method, if it is not one of Earshot.
 
     Raises:
         EarshotError: the folder has no model, or it is damaged or does not fit the methods of this installation.
@@ -172,4 +232,13 @@ def load_model(
     from trainables.inference import exported_model
     from trainables.networks.device import pick_device
 
-    return Model(folder, exported_model.load_model(folder, pick_device(device), backbone, trust_remote_code))
+    def read(place: Path) -> "ExportedModel":
+        return exported_model.load_model(place, pick_device(device), backbone, trust_remote_code, method)
+
+    return Model(folder, read)
+
+
+def paths_of(recordings: Any) -> list[str]:
+    """Paths of recordings or folders as text, of one or of several."""
+    several = [recordings] if isinstance(recordings, str | os.PathLike) else list(recordings)
+    return [os.fspath(path) for path in several]

@@ -32,7 +32,7 @@ print("classes of the answers:", answers.names)
 def test_the_page_about_the_library(tmp_path: Path) -> None:
     write_sounds(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 9
     (tmp_path / "page.py").write_text("\n".join([BEFORE, *blocks, AFTER]))
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with tempfile.TemporaryDirectory(prefix="er-") as folder:  # paths of Ray's sockets are limited

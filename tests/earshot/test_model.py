@@ -69,3 +69,21 @@ def test_errors_are_recorded_on_request(model: earshot.Model, clips: dict[str, P
     assert answers[1].name is None and "cannot be opened" in str(answers[1].error)
     assert list(answers.table["file"]) == [str(clips["0-11"]), "nowhere.wav"]
     assert "error: cannot be opened" in repr(answers)
+
+
+def test_a_model_is_taught_and_forgets_in_new_folders(
+    model: earshot.Model, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    before = (model.path / "model.json").read_bytes()
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    for seed in range(3):
+        soundfile.write(noise / f"{seed}.wav", np.random.default_rng(seed).uniform(-0.3, 0.3, 16_000), 16_000)
+    wider = model.teach({"noise": noise}, tmp_path / "wider")
+    assert wider.classes == (*model.classes, "noise") and wider.path == tmp_path / "wider"
+    assert wider.predict(noise / "0.wav", top=1).names == ["noise"]
+    again = wider.forget("noise", tmp_path / "again")
+    assert again.classes == model.classes and again.description.history[-1].action == "forgotten"
+    assert (model.path / "model.json").read_bytes() == before
+    with pytest.raises(earshot.EarshotError, match="contains an export already"):
+        model.forget(model.classes[0], tmp_path / "again")

@@ -41,7 +41,9 @@ def test_values_of_cells(cells: list[Any]) -> None:
     _, bench, run, chains, figure, predictions = cells
     assert "meow" in shown(bench, "text/html")
     assert "fecam" in shown(run, "text/html") and "AA" in shown(run, "text/html")
-    assert shown(chains, "text/html").count("<tr") == 1 + 12
+    text = shown(chains, "text/html")
+    seeds, values, trials = 2, 5, 8  # values of slda's space; of the larger one of fecam as many trials as by default
+    assert (text.count("<td>slda</td>"), text.count("<td>fecam</td>")) == (seeds * values, seeds * trials)
     assert shown(figure, "image/png").startswith("iVBOR")
     assert "array 0" in shown(predictions, "text/html") and "meow" in shown(predictions, "text/html")
 

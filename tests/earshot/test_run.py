@@ -89,7 +89,7 @@ def test_best(run: earshot.Run) -> None:
             {"protocol": {"base": 1}},
             "earshot.sweep: protocol.base: input should be greater than or equal to 2, found 1",
         ),
-        ({"protocol": "fcacc"}, "earshot.sweep: protocol: not known; did you mean 'fcac'?"),
+        ({"protocol": "fcacc"}, "earshot.sweep: protocol: 'fcacc' is not known; did you mean 'fcac'?"),
         ({"seeds": 0}, "earshot.sweep: seeds: must be at least 1"),
         ({"benchmark": "nowhere"}, "benchmark 'nowhere': no manifest.json in nowhere"),
     ],
