@@ -51,7 +51,9 @@ class ChangeOptions(BaseModel):
         if (self.out is not None) == self.in_place:
             raise EarshotError("command line: expected either --out NEW or --in-place")
         if self.out is None:
-            return Path(os.path.realpath(model))  # not a link to it
+            real = Path(os.path.realpath(model))  # not a link to it
+            check_output(real, force=True)  # other files in the folder would be lost
+            return real
         check_output(self.out, force=self.force)
         return self.out
 

@@ -43,6 +43,8 @@ def check_inputs(config: SweepConfig, commands: Sequence[str] = ()) -> None:
     benchmark = find_benchmark(config, commands)
     if config.name is not None and (benchmark / FILE_NAME).size() is not None:
         what = {**config.what(), "benchmark": Manifest.load(benchmark).fingerprint}
+        if not set(config.method) <= set(method_names()):
+            del what["method"]  # the names of methods from outside are known when they are imported
         RunFolder((config.runs / config.name).absolute()).check_same_sweep(what, partial=True)
 
 

@@ -22,6 +22,7 @@ from orchestrator.tuning.warm_start import WarmStart, find_earlier_run, warm_sta
 from search_spaces.files import shipped, space_file, space_of
 from search_spaces.loader import MethodSpace, default_space, load_space, make_spaces
 from trainables.chain_config import ChainConfig
+from trainables.methods.outside import digest_of
 from trainables.methods.registry import check_backbone, check_protocol
 from trainables.networks.backbones.backbone import Backbone
 from trainables.networks.backbones.registry import load_backbone
@@ -176,8 +177,18 @@ def _spaces(config: SweepConfig) -> tuple[MethodSpace, ...]:
         return tuple(space for space in spaces if not asked or (space.method, space.code) in asked)
     if not defaults:
         return load_space(shipped()["demo"])
-    files = [(default, space_of(default.method)) for default in defaults]
-    return tuple(space for default, file in files for space in (load_space(file) if file else (default,)))
+    return tuple(space for default in defaults for space in _space_of(default))
+
+
+def _space_of(default: MethodSpace) -> tuple[MethodSpace, ...]:
+    """The search space with the name of a method; for a method from outside only if it varies the same code."""
+    file = space_of(default.method)
+    spaces = load_space(file) if file else (default,)
+    if not default.code:
+        return spaces
+    return tuple(space for space in spaces if (space.method, space.code) == (default.method, default.code)) or (
+        default,
+    )
 
 
 def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> Plan:
@@ -216,13 +227,20 @@ def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> 
     return config.model_copy(
         update={
             "benchmark": benchmark.address,
-            "space": space.resolve() if isinstance(space, Path) and space.exists() else space,
+            "space": space.resolve() if isinstance(space, Path) and space.exists() else _absolute_methods(space),
             "data": config.data.resolve(),
             "runs": config.runs.resolve(),
             "warm_start": tuple(map(str, earlier)),
             "storage": Location.of(config.storage).address if config.storage else None,
         }
     )
+
+
+def _absolute_methods(space: Any) -> Any:
+    """A search space in the configuration itself, with absolute paths of the code of its methods."""
+    if not isinstance(space, dict):
+        return space
+    return {absolute_code(name) if is_code(name) else name: settings for name, settings in space.items()}
 
 
 def _absolute_backbone(text: str) -> str:
@@ -252,6 +270,7 @@ def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
             "method": space.method,
             "fixed": space.fixed,
             "varied": {key: str(distribution) for key, distribution in sorted(space.varied.items())},
+            **({"code": digest_of(space.code)} if space.code else {}),
         }
         for space in spaces
     ]

@@ -20,7 +20,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.tuning.plan import Plan
 from orchestrator.tuning.search import Answer, MethodSearch, Pruned, state_of
-from trainables.methods.registry import find_method
 
 FILE_NAME = "optuna.log"
 """In the run folder."""
@@ -108,7 +107,7 @@ class StudyFile:
 
 def study_name(plan: Plan, search: MethodSearch) -> str:
     """'ede', or 'ede+wavlm-base-plus@layer=6' where the sweep has several backbones."""
-    several = len(plan.config.backbones) > 1 and search.backbone and find_method(search.space.method).backbone
+    several = len(plan.config.backbones) > 1 and search.backbone and search.space.learner.backbone
     name = str(search.backbone.short(plan.config.backbone_parts)) if several and search.backbone else ""
     return "+".join(filter(None, (search.space.method, name)))
 

@@ -19,6 +19,7 @@ from orchestrator.results.objectives import Objective
 from orchestrator.results.run import Run, has_finished
 from orchestrator.results.run_folder import RunFolder
 from search_spaces.loader import MethodSpace
+from trainables.methods.outside import digest_of
 from trainables.records import SeedTriple, TrialRecord
 
 COMPARED_KEYS = ("benchmark", "protocol", "frontend", "precision")
@@ -142,7 +143,9 @@ def _configurations_inside(
     """The configurations of a run on a backbone that lie inside a space, as varied settings and trials, by name."""
     inside = []
     model = space.learner.Settings
-    names = {record.configuration for record in run.trials.values() if record.method == space.method}
+    code = digest_of(space.code) if space.code else ""
+    records_of_code = [r for r in run.trials.values() if (r.method_code.sha256 if r.method_code else "") == code]
+    names = {record.configuration for record in records_of_code if record.method == space.method}
     for name in sorted(names) if space.varied else ():
         records = run.of(name)
         if run.backbones[records[0].trial] != backbone:
