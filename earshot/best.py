@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from datasets.utils.errors import EarshotError
 from datasets.utils.text import plural
 from earshot.model import Model, load_model
 from earshot.process import settings_restored
@@ -54,6 +55,7 @@ class Best:
         trust_remote_code: str | None = None,
         method: str = "",
         store: str | Path | None = None,
+        hub_dataset: str | None = None,
     ) -> Model:
         """Writes one of its chains to a self-contained folder, as `earshot export` does, and loads the folder.
 
@@ -70,10 +72,14 @@ class Best:
             benchmark, backbone, store: where these are, if they have moved since the sweep.
             trust_remote_code: the revision whose code may run, of a backbone that comes with its own.
             method: FILE.py:CLASS or MODULE:CLASS of a method that is not one of Earshot.
+            hub_dataset: OWNER/NAME of the benchmark on the Hugging Face hub, for the model card.
 
         Raises:
-            EarshotError: no session is finished, an input is missing, or `out` contains other files.
+            EarshotError: no session is finished, an argument is not valid, an input is missing, or `out` contains
+                other files.
         """
+        if known is not None and not 0 < known <= 1:
+            raise EarshotError(f"known: expected a fraction above 0 and at most 1, found {known}")
         import torch  # noqa: F401 - before the settings are saved, of which the number of its threads is one
 
         from datasets.utils.own_code import is_code
@@ -93,6 +99,7 @@ class Best:
                 overrides=Overrides(given, backbone, store, trust_remote_code, method),
                 device=device,
                 force=force,
+                hub_dataset=hub_dataset,
             )
         has_code = backbone is not None and (is_code(backbone) or trust_remote_code is not None)
         code = backbone if backbone is not None and has_code else ""

@@ -11,7 +11,6 @@ It is the same engine as that of the commands: a chain outside of a run (`traina
 """
 
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -22,6 +21,8 @@ import numpy as np
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
+from earshot.labels import class_array, class_values, distinct_classes
+from earshot.recordings import recording_paths
 from trainables.networks.specs import DEFAULT
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Classifier:
 
     Args:
         method: as of `earshot sweep --method`; `earshot methods` lists them.
-        backbone: as of `--backbone`; not used by methods without one.
+        backbone: as of `--backbone`, such as `NAME@layer=6`; not used by methods without one.
         sample_rate: of the clips, Hz; recordings at another rate are resampled. Also the rate of arrays, unless a
             function is given another.
         clip_seconds: length of a clip.
@@ -127,8 +128,9 @@ class Classifier:
         known = {label_of[value]: one for value, one in zip(values, classes, strict=True) if value in label_of}
         if known:
             return self._add_clips(values, classes, known)
-        teach(self.model_, classes)
-        self._add(values, classes)
+        with self._undone_on_error():
+            teach(self.model_, classes)
+            self._add(values, classes)
         return self
 
     def forget(self, classes: Sequence[Any]) -> Self:
@@ -142,8 +144,9 @@ class Classifier:
         self._check_fitted()
         if isinstance(classes, str):
             raise EarshotError(f"forget: expected a list of classes, found the text {printable(repr(classes))}")
-        forget(self.model_, [str(value) for value in classes])
-        self._forget_values()
+        with self._undone_on_error():
+            forget(self.model_, [str(value) for value in classes])
+            self._forget_values()
         return self
 
     def predict(self, X: Recordings, *, sample_rate: int | None = None) -> np.ndarray:  # noqa: N803
@@ -157,7 +160,7 @@ class Classifier:
             EarshotError: recordings cannot be read.
         """
         labels = [prediction.classes[0].label for prediction in self._predictions(X, sample_rate)]
-        return _array([self._values[label] for label in labels])
+        return class_array([self._values[label] for label in labels])
 
     def predict_proba(self, X: Recordings, *, sample_rate: int | None = None) -> np.ndarray:  # noqa: N803
         """Probabilities of the classes, `[recordings, classes]` in the order of `classes_`; arguments as of `predict`.
@@ -176,7 +179,7 @@ class Classifier:
     def score(self, X: Recordings, y: Sequence[Any], *, sample_rate: int | None = None) -> float:  # noqa: N803
         """Accuracy: the fraction of recordings that get the class in `y`; arguments as of `fit`."""
         predicted = self.predict(X, sample_rate=sample_rate)
-        return float(np.mean([one == other for one, other in zip(predicted.tolist(), _values(y), strict=True)]))
+        return float(np.mean([one == other for one, other in zip(predicted.tolist(), class_values(y), strict=True)]))
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Writes the model to a new or empty folder, for `load` and the commands predict, teach and forget.
@@ -190,10 +193,22 @@ class Classifier:
         write_changed(self.model_, None, Path(folder), replace=False)
 
     @classmethod
-    def load(cls, folder: str | PathLike[str], *, device: str = "cpu") -> Self:
+    def load(
+        cls,
+        folder: str | PathLike[str],
+        *,
+        device: str = "cpu",
+        backbone: str = "",
+        trust_remote_code: str | None = None,
+        method: str = "",
+    ) -> Self:
         """A classifier from a folder that `save`, `earshot export` or `earshot teach` has written.
 
         Its classes are texts. `fit` starts again with the same parameters.
+
+        Args:
+            folder: of the model.
+            device, backbone, trust_remote_code, method: as of `earshot.load_model`.
 
         Raises:
             EarshotError: the folder holds no model, or a damaged one.
@@ -201,11 +216,11 @@ class Classifier:
         from trainables.inference.exported_model import load_model
         from trainables.networks.device import pick_device
 
-        model = load_model(Path(folder), pick_device(device))
+        model = load_model(Path(folder), pick_device(device), backbone, trust_remote_code, method)
         description = model.description
         classifier = cls(
-            description.method,
-            backbone=description.backbone.name if description.backbone else DEFAULT,
+            method or description.method,
+            backbone=str(description.backbone_spec(backbone, trust_remote_code) or DEFAULT),
             sample_rate=description.sample_rate,
             clip_seconds=description.num_samples / description.sample_rate,
             loudness=description.loudness,
@@ -247,9 +262,13 @@ class Classifier:
         from trainables.inference.new_model import NewModel
         from trainables.networks.specs import BackboneSpec
 
+        try:
+            backbone = BackboneSpec("").parse(str(self.backbone))
+        except ValueError as error:
+            raise EarshotError(f"Classifier: backbone {printable(str(error))}") from None
         names = ("sample_rate", "clip_seconds", "loudness")
         options = validated(FileClipOptions, {name: getattr(self, name) for name in names}, "Classifier")
-        return NewModel(self.method, self.settings, BackboneSpec(self.backbone), options, self.seed, self.device)
+        return NewModel(self.method, self.settings, backbone, options, self.seed, self.device)
 
     def _cut(
         self,
@@ -261,38 +280,15 @@ class Classifier:
         """The classes in y, sorted, and their recordings."""
         from trainables.inference.recording_clips import cut_classes
 
-        values = _values(y)
-        with self._paths(X, sample_rate) as paths:
+        values = class_values(y)
+        with recording_paths(X, sample_rate or self.sample_rate) as paths:
             if len(paths) != len(values):
                 raise EarshotError(f"y: expected a class of each of the {len(paths)} recordings, found {len(values)}")
-            classes: list[Any] = np.unique(_array(values)).tolist()
+            classes = distinct_classes(values)
             groups = [
                 (value, [path for path, one in zip(paths, values, strict=True) if one == value]) for value in classes
             ]
             return classes, cut_classes(options, [(str(value), own) for value, own in groups])
-
-    @contextmanager
-    def _paths(self, X: Recordings, sample_rate: int | None) -> Iterator[list[str]]:  # noqa: N803
-        """Paths of recordings; arrays are in temporary files during the block."""
-        import soundfile
-
-        if isinstance(X, str | PathLike):
-            raise EarshotError(f"X: expected a list of recordings, found one path, {printable(str(X))}")
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for index, one in enumerate(X):
-                if isinstance(one, str | PathLike):
-                    paths.append(str(one))
-                    continue
-                samples = np.asarray(one)
-                if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
-                    raise EarshotError(
-                        f"X[{index}]: expected a path, or an array of samples: [samples], float in [-1, 1]; found "
-                        f"{samples.dtype} {list(samples.shape)}"
-                    )
-                paths.append(str(Path(folder, f"array-{index}.wav")))
-                soundfile.write(paths[-1], samples.astype(np.float32), sample_rate or self.sample_rate, subtype="FLOAT")
-            yield paths
 
     def _predictions(self, X: Recordings, sample_rate: int | None) -> "list[Prediction]":  # noqa: N803
         """A prediction with all classes for each recording."""
@@ -302,7 +298,7 @@ class Classifier:
         top = len(self._described().classes)
         results: list[Any] = []
         problems: list[str] = []
-        with self._paths(X, sample_rate) as paths:
+        with recording_paths(X, sample_rate or self.sample_rate) as paths:
             for path in paths:
                 try:
                     if self.model_.transductive:
@@ -331,17 +327,30 @@ class Classifier:
         if reason or any(label not in self._kept for label in known):
             reason = reason or "a classifier that was loaded does not have the earlier clips"
             raise EarshotError(f"class {printable(repr(name))}: known already, and no clips can be added: {reason}")
-        merged = {label: _joined(self._kept[label], one) for label, one in known.items()}
+        merged = {label: self._kept[label].joined(one) for label, one in known.items()}
         by_name = {one.name: one for one in merged.values()}
         classes = [by_name.get(one.name, one) for one in classes]
         if len(known) == len(description.classes):
             self._fit(learn_first(self._new_model(), classes), values, classes)
             return self
-        forget(self.model_, [one.name for one in known.values()])
-        self._forget_values()
-        teach(self.model_, classes)
-        self._add(values, classes)
+        with self._undone_on_error():
+            forget(self.model_, [one.name for one in known.values()])
+            self._forget_values()
+            teach(self.model_, classes)
+            self._add(values, classes)
         return self
+
+    @contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        """After an error in the block the model and its classes are as before."""
+        before = self.model_.learner.state(), self.model_.description, dict(self._values), dict(self._kept)
+        try:
+            yield
+        except BaseException:
+            state, self.model_.description, self._values, self._kept = before
+            self.model_.learner.load(state)
+            self._set_classes()
+            raise
 
     def _fit(self, model: "ExportedModel", values: list[Any], classes: "list[ClassRecordings]") -> None:
         """Takes over a new model."""
@@ -364,7 +373,7 @@ class Classifier:
         self._set_classes()
 
     def _set_classes(self) -> None:
-        self.classes_ = _array([self._values[entry.label] for entry in self.model_.description.classes])
+        self.classes_ = class_array([self._values[entry.label] for entry in self.model_.description.classes])
 
     def _described(self) -> Any:
         self._check_fitted()
@@ -373,22 +382,3 @@ class Classifier:
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise EarshotError("Classifier: nothing was learned yet; call fit first")
-
-
-def _values(y: Sequence[Any]) -> list[Any]:
-    """The classes of recordings as plain Python values."""
-    return [value.item() if isinstance(value, np.generic) else value for value in y]
-
-
-def _array(values: Sequence[Any]) -> np.ndarray:
-    """Classes as an array: of numbers or texts where all are, else of objects."""
-    kinds = {type(value) for value in values}
-    return np.array(values, dtype=None if len(kinds) == 1 else object)
-
-
-def _joined(first: "ClassRecordings", second: "ClassRecordings") -> "ClassRecordings":
-    """The recordings of a class that came in two parts."""
-    from trainables.inference.recording_clips import ClassRecordings
-
-    clips = np.concatenate([first.clips, second.clips])
-    return ClassRecordings(first.name, clips, (*first.files, *second.files), (*first.rates, *second.rates))

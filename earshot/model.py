@@ -172,10 +172,11 @@ class Model:
 
     def _changed(self, change: "Callable[[ExportedModel], None]", out: Path, *, force: bool) -> "Model":
         from orchestrator.exporting.output_folder import check_output
+        from trainables.inference.model_folder import model_lock
         from trainables.inference.teaching import write_changed
 
         check_output(out, force=force)
-        with settings_restored():
+        with settings_restored(), model_lock(self.path, lambda: None):
             model = self._read(self.path)
             change(model)
             write_changed(model, self.path, out, replace=force)

@@ -1,6 +1,8 @@
 """Recordings that a caller gives as paths or as arrays."""
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from os import PathLike, fspath
 from pathlib import Path
@@ -48,6 +50,39 @@ def recording_files_of(
         paths.append(str(path))
         names[str(path)] = name
     return list(recording_files(paths)), names
+
+
+@contextmanager
+def recording_paths(X: Any, rate: int) -> Iterator[list[str]]:  # noqa: N803
+    """Paths of recordings, one of each; arrays are in temporary files during the block.
+
+    Args:
+        X: paths of files, or arrays of samples: `[samples]`, floating-point numbers with a full scale of 1.
+        rate: of arrays, Hz.
+
+    Raises:
+        EarshotError: it is one path, or an array has another form or type.
+    """
+    import numpy as np
+    import soundfile
+
+    if isinstance(X, str | PathLike):
+        raise EarshotError(f"X: expected a list of recordings, found one path, {printable(str(X))}")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for index, one in enumerate(X):
+            if isinstance(one, str | PathLike):
+                paths.append(str(one))
+                continue
+            samples = np.asarray(one)
+            if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+                raise EarshotError(
+                    f"X[{index}]: expected a path, or an array of samples: [samples], float in [-1, 1]; found "
+                    f"{samples.dtype} {list(samples.shape)}"
+                )
+            paths.append(str(Path(folder, f"array-{index}.wav")))
+            soundfile.write(paths[-1], samples.astype(np.float32), rate, subtype="FLOAT")
+        yield paths
 
 
 def _is_one(recordings: Any) -> bool:

@@ -14,6 +14,7 @@ from datasets.utils.errors import EarshotError
 from earshot.classifier import Classifier
 from orchestrator.teach import main as teach_main
 from tests.support.chain_runs import write_clips
+from tests.support.outside_code import write_examples
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 0.4
@@ -121,6 +122,71 @@ def test_the_example_of_the_page(
     assert Classifier.load("models/classifier").classes_.tolist() == ["cats", "owls"]
 
 
+def test_more_clips_of_a_class_that_cannot_be_learned_change_nothing(
+    tone: dict[int, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, first = {0: "cat", 2: "dog", 4: "owl"}, slice(0, 4)
+    classifier = Classifier(clip_seconds=SECONDS)
+    classifier.fit([path for label in names for path in tone[label][first]], np.repeat(list(names.values()), 4))
+    x, before = tone[0][5:7], classifier.predict_proba(tone[0])
+    description = classifier.model_.description
+    for wrong in ("a/b", "Dog"):
+        with pytest.raises(EarshotError, match=f"class '{wrong}'"):
+            classifier.partial_fit(x, ["cat", wrong])
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for change in (lambda: classifier.partial_fit(x, ["cat", "new"]), lambda: classifier.forget(["dog"])):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("trainables.inference.teaching._check_thresholds", interrupted)  # the last step of both
+            change()
+    assert classifier.classes_.tolist() == ["cat", "dog", "owl"] and classifier.model_.description == description
+    assert np.array_equal(classifier.predict_proba(tone[0]), before)
+    classifier.partial_fit(x, ["cat", "new"])
+    assert [one.clips for one in classifier.model_.description.history[-1].classes] == [5, 1]
+
+
+def test_options_of_a_backbone_are_those_of_a_loaded_model(tone: dict[int, list[Path]], tmp_path: Path) -> None:
+    x, y = both(tone, [0, 3], slice(0, 3))
+    text = "random-tiny@frontend=reference,pool=cls"
+    classifier = Classifier("simplecil", backbone=text, clip_seconds=SECONDS).fit(x, y)
+    backbone = classifier.model_.description.backbone
+    assert backbone is not None and (backbone.name, backbone.pool) == ("random-tiny", "cls")
+    classifier.save(tmp_path / "model")
+    loaded = Classifier.load(tmp_path / "model")
+    assert loaded.get_params() == classifier.get_params()
+    expected = classifier.predict_proba(x)
+    assert np.array_equal(loaded.fit(x, y).predict_proba(x), expected)
+    assert not np.allclose(
+        Classifier("simplecil", backbone="random-tiny", clip_seconds=SECONDS).fit(x, y).predict_proba(x), expected
+    )
+
+
+def test_a_method_and_a_network_from_outside(
+    tone: dict[int, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_examples(tmp_path / "project"))
+    code = {"method": "mymethod.py:MyLearner", "backbone": "encoder.py:encoder"}
+    x, y = both(tone, [0, 3], slice(0, 3))
+    classifier = Classifier(**code, clip_seconds=SECONDS).fit(x, y)
+    description = classifier.model_.description
+    assert description.method_code is not None and description.method_code.name == code["method"]
+    assert (description.method, description.trial) == ("mine", "mine-s0")
+    classifier.save(tmp_path / "model")
+    loaded = Classifier.load(tmp_path / "model", **code)
+    expected = classifier.predict_proba(x)
+    assert np.array_equal(loaded.predict_proba(x), expected)
+    assert np.array_equal(loaded.fit(x, y).predict_proba(x), expected)
+    for wrong, message in (
+        ({}, "code that a file names is not run; give it: --method mymethod.py:MyLearner"),
+        ({"method": "ede"}, "method 'ede': one of Earshot, but .* was made with 'mine' of mymethod.py:MyLearner"),
+        ({"method": code["method"]}, "--backbone"),
+    ):
+        with pytest.raises(EarshotError, match=message):
+            Classifier.load(tmp_path / "model", **wrong)  # type: ignore[arg-type]
+
+
 def test_bad_input_changes_nothing(tone: dict[int, list[Path]], tmp_path: Path) -> None:
     x, y = both(tone, [0, 3], slice(0, 3))
     with pytest.raises(EarshotError, match="nothing was learned yet; call fit first"):
@@ -130,6 +196,8 @@ def test_bad_input_changes_nothing(tone: dict[int, list[Path]], tmp_path: Path) 
         ({"shrinkag": 1}, "method slda: no key 'shrinkag'; did you mean 'shrinkage'"),
         ({"clip_seconds": -1}, "Classifier: clip_seconds: input should be greater than or equal to 0.1"),
         ({"backbone": str(tmp_path / "none")}, "none"),
+        ({"backbone": "random-tiny@layr=2"}, "Classifier: backbone 'random-tiny': has no option 'layr'"),
+        ({"backbone": "random-tiny@layer=2"}, "--layer 2: backbone 'random-tiny'"),
     ):
         with pytest.raises(EarshotError, match=message):
             Classifier(**parameters).fit(x, y)  # type: ignore[arg-type]
@@ -144,6 +212,7 @@ def test_bad_input_changes_nothing(tone: dict[int, list[Path]], tmp_path: Path) 
         ([np.zeros(10, np.int16)], ["cat"], "float in"),
         ([np.full(9_000, np.nan)], ["cat"], "holds NaN or infinite samples"),
         (x[:2], ["cat", "Cat"], "class 'cat': known already as 'Cat'"),
+        (x[:2], [1, "a"], "y: expected texts only, or numbers only; found int and str"),
     ):
         with pytest.raises(EarshotError, match=message):
             classifier.partial_fit(wrong_x, wrong_y)

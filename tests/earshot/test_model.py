@@ -1,7 +1,9 @@
 """Models from Python: files, folders and arrays, errors, what a notebook shows."""
 
 import json
+import multiprocessing
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import soundfile
 import earshot
 from earshot.predictions import Predictions, RecordingPrediction
 from orchestrator import predict
+from trainables.inference.model_folder import model_lock
 
 
 def test_untrusted_names_are_escaped() -> None:
@@ -87,3 +90,40 @@ def test_a_model_is_taught_and_forgets_in_new_folders(
     assert (model.path / "model.json").read_bytes() == before
     with pytest.raises(earshot.EarshotError, match="contains an export already"):
         model.forget(model.classes[0], tmp_path / "again")
+
+
+def test_two_processes_teach_a_model_in_its_folder_and_nothing_is_lost(
+    model: earshot.Model, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(model.path, tmp_path / "one")
+    one = earshot.load_model(tmp_path / "one")
+    files = {f"class {label}": [str(clips[f"{label}-{number}"]) for number in range(11, 14)] for label in (0, 1)}
+    fork = multiprocessing.get_context("fork")
+    processes = [
+        fork.Process(target=one.teach, args=({name: paths}, one.path), kwargs={"force": True})
+        for name, paths in files.items()
+    ]
+    with model_lock(one.path, lambda: pytest.fail("nobody holds the lock")):
+        for process in processes:
+            process.start()
+        processes[0].join(0.5)
+        assert earshot.load_model(one.path).classes == model.classes  # both wait
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert set(earshot.load_model(one.path).classes) == {*model.classes, *files}
+
+
+def test_the_card_of_an_export_and_a_wrong_fraction(run: earshot.Run, tmp_path: Path) -> None:
+    best = run.best("slda")
+    for known in (2, 0, float("nan")):
+        with pytest.raises(
+            earshot.EarshotError, match=f"^known: expected a fraction above 0 and at most 1, found {known}$"
+        ):
+            best.export(tmp_path / "wrong", known=known)
+    with pytest.raises(earshot.EarshotError, match="expected OWNER/NAME"):
+        best.export(tmp_path / "wrong", hub_dataset="tones")
+    assert list(tmp_path.iterdir()) == []
+    best.export(tmp_path / "model", known=1, hub_dataset="someone/tones")
+    (results,) = (tmp_path / "model" / ".eval_results").iterdir()
+    assert "someone/tones" in results.read_text()

@@ -12,7 +12,7 @@ from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from trainables.inference.history import Digest, HistoryEntry
-from trainables.networks.specs import FrontEndSpec, Layer, Padding, Pool
+from trainables.networks.specs import BackboneSpec, FrontEndSpec, Layer, Padding, Pool
 from trainables.records import MethodCode, SeedTriple
 
 SCHEMA_VERSION: Literal[4] = 4
@@ -227,6 +227,20 @@ class Description(_Frozen):
     def threshold(self, head: str) -> float | None:
         """Below which unknown score a sound is of none of the classes; None without thresholds."""
         return self.thresholds.heads[head].value if self.thresholds is not None else None
+
+    def backbone_spec(self, code: str = "", trust_remote_code: str | None = None) -> BackboneSpec | None:
+        """The pretrained network with its options, to train another model; None for methods without one.
+
+        Args:
+            code: that the user has given instead of the name; code that an export names is never run.
+            trust_remote_code: the revision of the latter.
+        """
+        if (entry := self.backbone) is None:
+            return None
+        frontend = FrontEndSpec(kind=self.frontend.kind)
+        if frontend.resolved(self.sample_rate, self.num_samples) != self.frontend:
+            frontend = self.frontend  # a window of its own
+        return BackboneSpec(code or entry.name, frontend, entry.layer, entry.pool, entry.padding, trust_remote_code)
 
     def save(self, folder: Path) -> None:
         """Writes `folder/model.json`, with its checksum."""

@@ -14,7 +14,7 @@ that are larger than this machine's memory are rejected by their headers, before
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from datasets.benchmark.protocol import ClassClips, Session
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import one_line, printable
 from datasets.utils.validation import validated
+from trainables.inference.batch_clips import NOT_KEPT, BatchCache, BatchClips
 from trainables.inference.description import (
     BACKBONE_FILES,
     EXPORT_AGAIN,
@@ -48,8 +49,10 @@ from trainables.networks.backbones.registry import family_names, find_family, lo
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec
 from trainables.records import MethodCode
-from trainables.store.arrays import ArrayStore
 from trainables.store.state import State
+
+ATTEMPTS = 3
+"""How often `load_model` starts over, if other processes replace the folder meanwhile."""
 
 
 class ExportedModel:
@@ -60,7 +63,7 @@ class ExportedModel:
         learner: of the method.
     """
 
-    def __init__(self, description: Description, learner: Learner, clips: "BatchClips", cache: "BatchCache") -> None:
+    def __init__(self, description: Description, learner: Learner, clips: BatchClips, cache: BatchCache) -> None:
         self.description = description
         self.learner = learner
         self._clips = clips
@@ -246,6 +249,26 @@ def load_model(
         EarshotError: the folder holds no export, or it is damaged or does not fit the methods of this installation.
     """
     description = Description.load(folder)
+    for _ in range(ATTEMPTS):
+        try:
+            return _load(folder, description, device, code, trust_remote_code, method)
+        except (EarshotError, OSError):
+            current = Description.load(folder)
+            if current == description:
+                raise
+            description = current  # another process has replaced the folder: its files are those of this description
+    return _load(folder, description, device, code, trust_remote_code, method)
+
+
+def _load(
+    folder: Path,
+    description: Description,
+    device: torch.device | str,
+    code: str,
+    trust_remote_code: str | None,
+    method: str,
+) -> ExportedModel:
+    """The model of a description, from the files beside it."""
     shown = printable(str(folder / FILE_NAME))
     source = description.method_code or MethodCode(name="", sha256="")
     method_code = recorded_code(description.method, source.name, source.sha256, method, shown)
@@ -299,62 +322,6 @@ def _check_method(description: Description, method: type[Learner], shown: str) -
         )
     if any((name in description.files) != method.backbone for name in BACKBONE_FILES):
         raise EarshotError(f"{shown}: files: expected {' and '.join(BACKBONE_FILES)} with a backbone; {EXPORT_AGAIN}")
-
-
-NOT_KEPT = -1
-"""Position of a clip that a learner has learned from and that no file has."""
-
-
-class BatchClips:
-    """The clips of one batch. Positions are never reused, so cached features cannot leak between batches."""
-
-    fingerprint = ""  # nothing is stored beyond a batch
-
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.class_names: Mapping[int, str] = {}  # only learning reads them
-        self._waves: np.ndarray = np.empty((0, 0), np.float32)
-        self._first = 0
-
-    def replace(self, waves: np.ndarray) -> tuple[int, ...]:
-        """Replaces the batch by `[clips, samples]`; returns the positions of the new clips."""
-        self._first += len(self._waves)
-        self._waves = waves
-        return tuple(range(self._first, self._first + len(waves)))
-
-    def audio(self, positions: Sequence[int]) -> np.ndarray:
-        """`[clips, samples]`.
-
-        Raises:
-            EarshotError: a clip is not kept.
-        """
-        if NOT_KEPT in positions:
-            raise EarshotError(
-                "cannot be forgotten exactly: its statistics are merged with those of other classes, and its "
-                "clips are not in the model; run the chain without the class"
-            )
-        rows: np.ndarray = self._waves[[position - self._first for position in positions]]
-        return rows
-
-
-class BatchCache(ArrayStore):
-    """Caches network outputs within a batch: EDE requests the shared features once for every part."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self._arrays: dict[str, np.ndarray] = {}
-
-    def get(
-        self, address: str, count: int, batches: Callable[[], Iterator[np.ndarray]], *, shared: bool = False
-    ) -> np.ndarray:
-        """The array at `address`."""
-        if address not in self._arrays:
-            self._arrays[address] = super().get(address, count, batches, shared=shared)
-        return self._arrays[address]
-
-    def clear(self) -> None:
-        """Removes all arrays."""
-        self._arrays.clear()
 
 
 def _backbone(

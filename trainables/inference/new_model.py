@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from datasets.corpora.file_clips import FileClipOptions
 from datasets.utils.validation import validated
+from trainables.inference.batch_clips import BatchCache, BatchClips
 from trainables.inference.description import (
     Description,
     ExportedBackbone,
@@ -15,17 +17,18 @@ from trainables.inference.description import (
     ExportedClass,
     Training,
 )
-from trainables.inference.exported_model import BatchCache, BatchClips, ExportedModel
+from trainables.inference.exported_model import ExportedModel
 from trainables.inference.recording_clips import ClassRecordings
 from trainables.inference.teaching_checks import check_counts, check_new_names
 from trainables.learners.features import Features
-from trainables.methods.registry import check_backbone, find_method
+from trainables.methods.outside import digest_of
+from trainables.methods.registry import check_backbone, find_method, method_code
 from trainables.networks.backbones.backbone import Backbone, WaveTransform
 from trainables.networks.backbones.registry import load_backbone
 from trainables.networks.device import pick_device
 from trainables.networks.frontend import FrontEnd
 from trainables.networks.specs import BackboneSpec, ClipFormat, FrontEndSpec, last_parts
-from trainables.records import SeedTriple
+from trainables.records import MethodCode, SeedTriple
 
 CORPUS = "folder"
 """Recordings are cut as those of this corpus."""
@@ -36,7 +39,7 @@ class NewModel:
     """What a new model is made of.
 
     Attributes:
-        method: its name.
+        method: its name, or the code of one that is not of Earshot.
         settings: of the method; the rest are its defaults.
         backbone: the pretrained network, for methods that use one.
         clips: how recordings are cut.
@@ -69,11 +72,12 @@ def learn_first(new: NewModel, classes: Sequence[ClassRecordings]) -> ExportedMo
         EarshotError: the method, its settings, the backbone or the names of classes are not valid, there are too few
             classes or clips, or training diverges.
     """
-    method = find_method(new.method)
-    settings = validated(method.Settings, new.settings, f"method {new.method}")
+    code = method_code(new.method)
+    method = find_method(new.method, code)
+    settings = validated(method.Settings, new.settings, f"method {method.name}")
     needs = method.needs(settings)
     check_new_names([one.name for one in classes], ())
-    check_counts(new.method, needs, {one.name: len(one.clips) for one in classes}, first=True)
+    check_counts(method.name, needs, {one.name: len(one.clips) for one in classes}, first=True)
     device, options = pick_device(new.device), new.clips
     clip_format = ClipFormat(options.sample_rate, options.num_samples)
     backbone: Backbone | None = None
@@ -90,7 +94,8 @@ def learn_first(new: NewModel, classes: Sequence[ClassRecordings]) -> ExportedMo
     count = sum(len(one.clips) for one in classes)
     seeds = SeedTriple(order=new.seed, support=new.seed, initialisation=new.seed)
     description = Description(
-        method=new.method,
+        method=method.name,
+        method_code=MethodCode(name=Path(code).name, sha256=digest_of(code)) if code else None,
         version=method.version,
         settings=settings.model_dump(mode="json"),
         notes={},
@@ -106,8 +111,8 @@ def learn_first(new: NewModel, classes: Sequence[ClassRecordings]) -> ExportedMo
         benchmark=new.benchmark(),
         protocol={},
         seeds=seeds,
-        trial=f"{new.method}-{seeds}",
-        configuration=new.method,
+        trial=f"{method.name}-{seeds}",
+        configuration=method.name,
         session=0,
         planned_sessions=1,
         stage=None,

@@ -49,6 +49,11 @@ class ClassRecordings:
     files: tuple[LearnedFile, ...]
     rates: tuple[int, ...]
 
+    def joined(self, more: "ClassRecordings") -> "ClassRecordings":
+        """With more recordings of the same class."""
+        clips = np.concatenate([self.clips, more.clips])
+        return ClassRecordings(self.name, clips, (*self.files, *more.files), (*self.rates, *more.rates))
+
 
 def cut_classes(options: FileClipOptions, paths_by_class: Iterable[tuple[str, Sequence[str]]]) -> list[ClassRecordings]:
     """Reads and cuts the recordings of classes.

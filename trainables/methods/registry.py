@@ -105,6 +105,11 @@ def recorded_code(name: str, source: str, digest: str, given: str, shown: str) -
             f"not run; give it: --method {printable(source)}"
         )
     code = method_code(given or name)
+    if not code:
+        raise EarshotError(
+            f"method '{given or name}': one of Earshot, but {shown} was made with '{printable(name)}' of "
+            f"{printable(source)}; give its code: --method {printable(source)}"
+        )
     if (found := outside.digest_of(code)) != digest:
         raise EarshotError(
             f"method '{code}': its code differs from that of {shown} (expected SHA-256 {digest[:12]}..., found "

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ import torch
 from datasets.benchmark.shards import Shards
 from datasets.utils.checksum import with_checksum
 from datasets.utils.errors import EarshotError
+from datasets.utils.files import exchange
 from orchestrator.exporting.export import export
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import methods_on_an_ast, write_run
-from trainables.inference.description import FILE_NAME
+from trainables.inference.description import FILE_NAME, Description
 from trainables.inference.exported_model import load_model
+from trainables.inference.recording_clips import ClassRecordings
+from trainables.inference.teaching import teach, write_changed
+from trainables.inference.tensor_sizes import check_sizes
 from trainables.records import TrialRecord
 
 
@@ -109,6 +113,30 @@ def test_errors_name_the_damaged_file(exported: Callable[[Path], Path], tmp_path
     elif damage != "missing":
         (folder / name).write_bytes(content if damage == "changed" else content[:-9])
     assert f"{name}: not " in error(folder)
+
+
+@pytest.mark.parametrize(("times", "works"), [(1, True), (2, True), (99, False)])
+def test_a_model_that_is_replaced_while_it_is_read(
+    exported: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, works: bool
+) -> None:
+    folder, taught = exported(tmp_path / "model"), tmp_path / "taught"
+    model = load_model(folder)
+    samples = np.random.default_rng(0).uniform(-0.1, 0.1, (2, model.description.num_samples)).astype(np.float32)
+    teach(model, [ClassRecordings("noise", samples, (), ())])
+    write_changed(model, folder, taught, replace=False)
+    replaced = []
+
+    def check(place: Path, names: Iterable[str]) -> None:
+        if len(replaced) < times:  # as teach --in-place does, between model.json and the other files
+            replaced.append(place)
+            exchange(taught, folder)
+        check_sizes(place, names)
+
+    monkeypatch.setattr("trainables.inference.exported_model.check_sizes", check)
+    if works:
+        assert load_model(folder).description == Description.load(folder)
+    else:
+        assert "not the exported file (its SHA-256 differs)" in error(folder)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.utils.errors import EarshotError
 from trainables.learners.transductive_learner import TransductiveLearner
-from trainables.methods.registry import find_method, method_names, methods
+from trainables.methods.registry import find_method, method_names, methods, recorded_code
 
 ROOM = {"trainables.methods.outside", "trainables.methods.registry"}
 """What finding a method imports of the room, whichever it is."""
@@ -45,6 +45,13 @@ def test_an_error_suggests_the_name_of_a_method() -> None:
 def test_other_files_and_spellings_are_no_methods(name: str) -> None:
     with pytest.raises(EarshotError, match=f"method '{name}': not known"):
         find_method(name)
+
+
+def test_a_method_of_earshot_for_a_model_of_one_from_outside() -> None:
+    with pytest.raises(EarshotError) as caught:
+        recorded_code("mine", "mine.py:My", "0" * 64, "ede", "model.json")
+    expected = "method 'ede': one of Earshot, but model.json was made with 'mine' of mine.py:My; give its code: "
+    assert str(caught.value) == f"{expected}--method mine.py:My"
 
 
 def test_names_and_unknown_names_import_neither_a_method_nor_pytorch() -> None:
