@@ -20,7 +20,7 @@ class ClipSources:
     def of(self, trial: str, clip: str) -> tuple[str, float]:
         """The recording in which a clip starts, and its start in the stream that it was cut from, in seconds.
 
-        `UNKNOWN` where the benchmark of the trial is not on this machine, was made again otherwise, or cannot be read: a
+        `UNKNOWN` where the benchmark of the trial is not on this machine, was made again otherwise, or is damaged: a
         report is written all the same.
         """
         try:
