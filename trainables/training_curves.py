@@ -83,10 +83,10 @@ class CurveRecorder:
         points = self._trainings[-1]
         if points and not self._is_kept(points[-1]):
             points.pop()  # it was the last one
-        points.append(epoch)
-        if len(points) > POINTS:
+        if len(points) == POINTS:  # before the epoch is added: another thread never sees more
             self._strides[-1] *= 2
-            points[:] = [*filter(self._is_kept, points[:-1]), epoch]
+            points[:] = filter(self._is_kept, points)
+        points.append(epoch)
 
     def _is_kept(self, point: Epoch) -> bool:
         """Whether an epoch of the current training is kept where it is not the last one."""

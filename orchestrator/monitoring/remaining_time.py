@@ -45,7 +45,8 @@ class _Method:
         """Seconds of a trial, the mean of those that ended, else the sum over sessions; whether that is all of it."""
         if self.trials:
             return self.trials.value, True
-        known = [self.sessions[index].value for index in range(sessions) if index in self.sessions]
+        means = (self.sessions.get(index) for index in range(sessions))
+        known = [mean.value for mean in means if mean]  # one that another thread has just added is empty
         return sum(known), len(known) == sessions
 
 

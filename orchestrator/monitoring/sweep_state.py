@@ -116,7 +116,8 @@ class SweepState(Listener):
         """Session, time and notes of a running trial."""
         session = min(trial.sessions + 1, self._sessions)
         notes = [] if math.isnan(trial.validation) else [f"validation {100 * trial.validation:.1f} %"]
-        notes += [_training_text(trial.training, session - 1)] if trial.training else []
+        training = trial.training  # read once: another thread sets it to None
+        notes += [_training_text(training, session - 1)] if training else []
         notes += [self._attempt(trial.attempt)] if trial.attempt > 1 else []
         seconds = time.monotonic() - trial.began
         return f"session {session} of {self._sessions}", format_duration(seconds), ", ".join(notes)

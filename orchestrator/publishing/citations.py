@@ -109,17 +109,21 @@ def of_backbone(name: str, family: str | None) -> Cited:
     return Cited(f"backbone {printable(name)}", keys, "" if keys else "not known: cite the paper of its weights")
 
 
-def of_corpus(benchmark: str, corpus: str | None) -> Cited:
+def of_corpus(benchmark: str, corpus: str | None, *, given: bool = False) -> Cited:
     """The papers of what a benchmark was prepared from.
 
     Args:
         benchmark: its name.
         corpus: name of the corpus or preset; None if it is not recorded.
+        given: whether the name was given with --corpus.
     """
     keys = citations().corpora.get(corpus or "", ())
-    remark = "" if keys else "not known: name it with --corpus, or cite its publication"
     if corpus == "demo":
         remark = "synthetic, made by Earshot"
+    elif given:
+        remark = "" if keys else "nothing is known of its recordings: cite their publication"
+    else:
+        remark = "" if keys else "not known: name it with --corpus, or cite its publication"
     return Cited(
         f"benchmark {printable(benchmark)}" + (f", corpus {printable(corpus)}" if corpus else ""), keys, remark
     )

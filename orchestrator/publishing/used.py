@@ -1,15 +1,13 @@
 """What a run used that has authors: methods, backbones, corpora, Earshot."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
-from datasets.utils.text import is_uri
 from orchestrator.publishing.citations import EARSHOT, Cited, of_backbone, of_corpus, of_method, preset_of
 from orchestrator.publishing.portable import portable_name
 from orchestrator.results.backbones import NONE
+from orchestrator.results.benchmark import find_benchmark
 from orchestrator.results.run import Run
 from trainables.records import TrialRecord
 
@@ -31,23 +29,18 @@ def used_by(run: Run, corpora: Sequence[str] = (), *, read_benchmark: bool = Tru
     by_benchmark = {record.benchmark_fingerprint: record for _, record in sorted(run.trials.items())}
     for record in by_benchmark.values():
         names = dict.fromkeys(corpora or (_corpora(run, record) if read_benchmark else (record.corpus,)))
-        found += [of_corpus(record.benchmark, name) for name in names]
+        found += [of_corpus(record.benchmark, name, given=bool(corpora)) for name in names]
     return found
 
 
 def _corpora(run: Run, record: TrialRecord) -> Iterator[str | None]:
     """Corpora of the benchmark of a trial: as its manifest says, where that is still there, else as its record does."""
     where = run.sweep.get("where")
-    where = where if isinstance(where, dict) else {}
-    place = str(where.get("benchmark", ""))
-    places = [place] if not place or is_uri(place) else [place, str(Path(str(where.get("data", "data"))) / place)]
-    for candidate in filter(None, places):
-        with suppress(EarshotError):
-            manifest = Manifest.load(candidate)
-            if manifest.fingerprint == record.benchmark_fingerprint:
-                yield from _prepared_from(manifest)
-                return
-    yield record.corpus
+    found = find_benchmark(where if isinstance(where, dict) else {}, record.benchmark_fingerprint)
+    if found is None:
+        yield record.corpus
+    else:
+        yield from _prepared_from(Manifest.load(found))
 
 
 def _prepared_from(manifest: Manifest) -> Iterator[str]:

@@ -13,9 +13,9 @@ import numpy as np
 from orchestrator.reporting.facts import chain_count, choices_of
 from orchestrator.reporting.formatting import MISSING
 from orchestrator.results.backbones import Entry
-from orchestrator.results.clip_sources import clip_sources
+from orchestrator.results.clip_sources import ClipSources
 from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
-from orchestrator.results.mistakes import confident_mistakes
+from orchestrator.results.mistakes import confident_mistakes, trial_of
 from orchestrator.results.objectives import Objective
 from orchestrator.results.run import SCORED_SPLITS, Choice, Run
 from orchestrator.statistics.estimates import Estimate, Estimates
@@ -178,14 +178,14 @@ def confusion_grid(run: Run) -> Grid:
 
 
 def mistake_grid(run: Run) -> Grid:
-    """One row per confident mistake of each chain after the last session; see `confident_mistakes` and `clip_sources`.
+    """One row per confident mistake of each chain after the last session; see `confident_mistakes` and `ClipSources`.
 
     Chosen configurations, default head, test clips.
     """
     header = (*_header(run), "configuration", "head", "order_seed", "support_seed", "initialisation_seed")
     header += ("clip_id", "label", "class", "predicted", "predicted_class", "confidence", "source", "start_seconds")
     rows = []
-    sources = clip_sources(run)
+    sources = ClipSources(run)
     for choice in choices_of(run):
         names = run.class_names(choice.configuration)
         head = run.default_head(choice.configuration)
@@ -195,7 +195,7 @@ def mistake_grid(run: Run) -> Grid:
             row += [seeds.order, seeds.support, seeds.initialisation]
             row += [mistake.clip, mistake.label, names[mistake.label]]
             row += [mistake.prediction, names[mistake.prediction], mistake.confidence]
-            rows.append((*row, *sources.get(mistake.clip, ("", float("nan")))))
+            rows.append((*row, *sources.of(trial_of(run, choice.configuration, mistake), mistake.clip)))
     return Grid(header, tuple(rows))
 
 

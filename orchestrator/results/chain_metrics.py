@@ -1,7 +1,7 @@
 """Tables of the metrics of a run: one row per session, one row per chain."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.results.backbones import Entry
 from orchestrator.results.measures import CHAIN_METRICS, COST, SESSION_METRICS
 from trainables import metrics
-from trainables.metrics import ChainScores
+from trainables.metrics import ChainScores, SessionPredictions
 from trainables.records import SeedTriple, TrialRecord
 
 _TRIAL = ("trial", "configuration", "method", "backbone", "protocol")
@@ -111,3 +111,31 @@ def mean_matrix(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     counts = defined.sum(axis=0)
     sums = np.where(defined, matrices, 0).sum(axis=0)
     return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+
+
+def mean_class_accuracies(
+    tables: Iterable[tuple[int, Mapping[tuple[str, str], SessionPredictions]]], sessions: int, classes: int
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Accuracy of each class after each session, mean over chains, by head and split: float64 [sessions, classes].
+
+    Args:
+        tables: the session and the predictions by head and split, for each chain and session.
+        sessions: number of planned sessions.
+        classes: number of classes.
+
+    Returns:
+        The accuracies; NaN where no chain has clips of the class.
+    """
+    sums: dict[tuple[str, str], NDArray[np.float64]] = {}
+    chains: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for t, table in tables:
+        for key, scored in table.items():
+            if key not in sums:
+                sums[key], chains[key] = (np.zeros((sessions, classes)) for _ in range(2))
+            for label, accuracy in metrics.class_accuracies(scored.labels, scored.predictions).items():
+                sums[key][t, label] += accuracy
+                chains[key][t, label] += 1
+    return {
+        key: np.divide(total, chains[key], out=np.full_like(total, np.nan), where=chains[key] > 0)
+        for key, total in sums.items()
+    }

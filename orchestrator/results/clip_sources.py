@@ -1,26 +1,34 @@
 """Where the clips of a run come from: recording and start, from its benchmark if that is on this machine."""
 
-from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
-from orchestrator.results.benchmark import find_benchmark
+from orchestrator.results.benchmark import Benchmarks
 from orchestrator.results.run import Run
 
+UNKNOWN = ("", float("nan"))
 
-def clip_sources(run: Run) -> dict[str, tuple[str, float]]:
-    """Clip id -> the recording in which the clip starts, and its start in the stream that it was cut from, in seconds.
 
-    Empty where the benchmark is not on this machine, was made again otherwise, or cannot be read: a report is written
-    all the same.
+class ClipSources:
+    """Where clips come from, by trial: the trials of merged runs may have been trained on several benchmarks.
+
+    Args:
+        run: the run.
     """
-    where, fingerprints = run.sweep.get("where"), {record.benchmark_fingerprint for record in run.trials.values()}
-    if not isinstance(where, dict) or len(fingerprints) > 1:
-        return {}
-    try:
-        found = find_benchmark(where, fingerprints.pop(), local=True)
-        if found is None:
-            return {}
-        shards = Shards(found)
-        seconds = (shards.starts / shards.manifest.sample_rate).tolist()
-        return dict(zip(shards.table.clip_ids, zip(shards.sources, seconds, strict=True), strict=True))
-    except (EarshotError, OSError):
-        return {}
+
+    def __init__(self, run: Run) -> None:
+        self._benchmarks = Benchmarks(run)
+
+    def of(self, trial: str, clip: str) -> tuple[str, float]:
+        """The recording in which a clip starts, and its start in the stream that it was cut from, in seconds.
+
+        `UNKNOWN` where the benchmark of the trial is not on this machine, was made again otherwise, or is damaged: a
+        report is written all the same.
+        """
+        try:
+            benchmark = self._benchmarks.of(trial)
+            position = benchmark.position(clip)
+        except (EarshotError, OSError):
+            return UNKNOWN
+        if position is None:
+            return UNKNOWN
+        shards = benchmark.shards
+        return shards.sources[position], float(shards.starts[position] / shards.manifest.sample_rate)

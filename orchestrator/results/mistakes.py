@@ -101,6 +101,11 @@ def frequent_confusions(run: Run, configuration: str, head: str, count: int) -> 
     ]
 
 
+def trial_of(run: Run, configuration: str, mistake: Mistake) -> str:
+    """Name of the trial of a configuration that makes a mistake."""
+    return next(record.trial for record in run.of(configuration) if record.seeds == mistake.seeds)
+
+
 def answers(run: Run, record: TrialRecord, head: str) -> dict[str, int]:
     """The prediction of a trial for each test clip after its last finished session: clip -> label.
 

@@ -11,7 +11,7 @@ sessions that they finished, and only for those. `Run.merged` combines several c
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
-from orchestrator.results.chain_metrics import chain_table, has_finished, session_table
+from orchestrator.results.chain_metrics import chain_table, has_finished, mean_class_accuracies, session_table
 from orchestrator.results.choice import Choice
 from orchestrator.results.find_run import is_chain
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
@@ -328,8 +328,9 @@ class Run:
         """
         classes = len(self.class_names(configuration))
         counts = np.zeros((classes, classes), np.int64)
-        for _, scored in self.predictions(configuration, head, session, split):
-            counts += metrics.confusion(scored.labels, scored.predictions, classes)
+        for _, tables in self.predictions(configuration, session):
+            if scored := tables.get((head, split)):
+                counts += metrics.confusion(scored.labels, scored.predictions, classes)
         return counts
 
     def class_accuracies(self, configuration: str, head: str, split: str = "test") -> NDArray[np.float64]:
@@ -345,28 +346,33 @@ class Run:
         Raises:
             EarshotError: a file of predictions was removed or damaged since the run was loaded.
         """
-        classes = len(self.class_names(configuration))
-        sums, chains = (np.zeros((self.planned_sessions, classes)) for _ in range(2))
-        for t in range(self.reached(configuration)):
-            for _, scored in self.predictions(configuration, head, t, split):
-                for label, accuracy in metrics.class_accuracies(scored.labels, scored.predictions).items():
-                    sums[t, label] += accuracy
-                    chains[t, label] += 1
-        return np.divide(sums, chains, out=np.full_like(sums, np.nan), where=chains > 0)
-
-    def predictions(
-        self, configuration: str, head: str, session: int, split: str
-    ) -> list[tuple[TrialRecord, SessionPredictions]]:
-        """Those of each chain that has finished the session, with its record; read again from the run folder."""
-        tables = ((r, self._read(r.trial, session)) for r in self.of(configuration) if session < len(r.sessions))
-        return [(record, table[head, split]) for record, table in tables if (head, split) in table]
+        shape = self.planned_sessions, len(self.class_names(configuration))
+        return self._class_accuracies(configuration).get((head, split), np.full(shape, np.nan)).copy()
 
     @functools.cached_property
-    def _read(self) -> Callable[[str, int], dict[tuple[str, str], SessionPredictions]]:
-        """Reads the predictions of a trial after a session; cached, because each head is requested in turn."""
-        return functools.lru_cache(maxsize=64)(
-            lambda trial, session: read_session(self.trials[trial], self.folders[trial], session)
-        )
+    def _class_accuracies(self) -> Callable[[str], dict[tuple[str, str], NDArray[np.float64]]]:
+        """Configuration -> `class_accuracies` by head and split: each file is read once for all of them."""
+
+        def read(configuration: str) -> dict[tuple[str, str], NDArray[np.float64]]:
+            sessions = range(self.reached(configuration))
+            tables = ((t, table) for t in sessions for _, table in self.predictions(configuration, t))
+            return mean_class_accuracies(tables, self.planned_sessions, len(self.class_names(configuration)))
+
+        return functools.cache(read)
+
+    def predictions(
+        self, configuration: str, session: int
+    ) -> Iterator[tuple[TrialRecord, dict[tuple[str, str], SessionPredictions]]]:
+        """The record of each chain that has finished the session, and its predictions by head and split.
+
+        Read again from the run folder, one chain after the other.
+
+        Raises:
+            EarshotError: a file of predictions was removed or damaged since the run was loaded.
+        """
+        for record in self.of(configuration):
+            if session < len(record.sessions):
+                yield record, read_session(record, self.folders[record.trial], session)
 
     def is_complete(self, configuration: str) -> bool:
         """Whether a configuration has a finished chain for every seed of its method and backbone."""

@@ -42,27 +42,46 @@ def places(run: Run, configuration: str) -> Places:
     return Places(begins, tuple(next(iter(labels)) if len(labels) == 1 else None for labels in found))
 
 
-def session_confusion(run: Run, configuration: str, head: str, session: int, split: str = "test") -> NDArray[np.int64]:
-    """Number of clips by place of the true and of the predicted class, summed over chains: int64 [places, places].
+@dataclass(frozen=True)
+class SessionConfusion:
+    """Test clips of a head after a session by true (row) and predicted class (column), summed over chains.
+
+    Attributes:
+        by_place: in the order of places, int64 [places, places].
+        by_label: in the order of labels, int64 [classes, classes].
+    """
+
+    by_place: NDArray[np.int64]
+    by_label: NDArray[np.int64]
+
+
+def session_confusions(run: Run, configuration: str, session: int) -> dict[str, SessionConfusion]:
+    """The confusion of each head of a configuration after a session; the files of the session are read once.
 
     Args:
         run: the run.
         configuration: name of the configuration.
-        head: name of the head.
         session: index of the session after which to count; chains that have not finished it are left out.
-        split: split of the clips.
 
     Raises:
         EarshotError: a file of predictions was removed or damaged since the run was loaded.
     """
     order = places(run, configuration)
-    size = [*order.begins, len(order.labels)][session + 1] if session < len(order.begins) else 0
-    counts = np.zeros((size, size), np.int64)
-    for record, scored in run.predictions(configuration, head, session, split):
+    places_then = [*order.begins, len(order.labels)][session + 1] if session < len(order.begins) else 0
+    classes = len(run.class_names(configuration))
+    counts = {
+        head: SessionConfusion(*(np.zeros((size, size), np.int64) for size in (places_then, classes)))
+        for head in run.heads(run.entry(configuration).label)
+    }
+    for record, tables in run.predictions(configuration, session):
         place_of = _places_of(record, order.begins)
-        table = np.zeros(len(record.class_names), np.int64)
-        table[list(place_of)] = list(place_of.values())
-        np.add.at(counts, (table[np.asarray(scored.labels)], table[np.asarray(scored.predictions)]), 1)
+        place = np.zeros(classes, np.int64)
+        place[list(place_of)] = list(place_of.values())
+        for head, confusion in counts.items():
+            if scored := tables.get((head, "test")):
+                labels, predicted = np.asarray(scored.labels), np.asarray(scored.predictions)
+                np.add.at(confusion.by_place, (place[labels], place[predicted]), 1)
+                np.add.at(confusion.by_label, (labels, predicted), 1)
     return counts
 
 

@@ -113,6 +113,14 @@ def test_a_run_cites_what_it_used_once(
     assert main([str(tmp_path / "run")]) == 0
     text = capsys.readouterr().out
     assert "  Yuan Gong, Yu-An Chung, James Glass (2021). AST: Audio Spectrogram Transformer." in text
+    for corpus, remark in (
+        ("librispeech", "\n  Vassil Panayotov, "),
+        ("table", ": nothing is known of its recordings: cite their publication\n"),
+        ("demo", ": synthetic, made by Earshot\n"),
+    ):
+        assert main([str(tmp_path / "run"), "--corpus", corpus]) == 0
+        text = capsys.readouterr().out
+        assert f"corpus {corpus}{remark}" in text and "--corpus" not in text
     assert main([str(tmp_path / "run"), "--corpus", "ls1000"]) == 2
     assert "did you mean 'ls100'?" in capsys.readouterr().err
 

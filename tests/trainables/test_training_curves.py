@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.utils.errors import EarshotError
+from tests.support.interleaving import between_steps
 from trainables.learners.training_listener import Epoch
 from trainables.training_curves import (
     POINTS,
@@ -44,6 +45,15 @@ def test_of_a_long_training_evenly_spaced_epochs_are_kept(epochs: int, data: st.
     steps = {after - before for before, after in zip(curve.epoch[1:-1], curve.epoch[2:-1], strict=False)}
     assert len(steps) <= 1
     assert all(loss == pytest.approx(1 / epoch, rel=1e-5) for epoch, loss in zip(curve.epoch, curve.loss, strict=True))
+
+
+def test_another_thread_reads_no_curve_that_is_too_long() -> None:
+    recorder = CurveRecorder()
+    for epoch in range(1, 2 * POINTS + 10):
+        is_thinned = epoch % POINTS in (0, 1, 2)
+        with between_steps(CurveRecorder.__call__.__code__, recorder.curves if is_thinned else lambda: None):
+            recorder(Epoch("training 0", epoch, 1000, 1 / epoch, 0.1))
+    assert recorder.curves() == record(1000, done=2 * POINTS + 9)
 
 
 def test_a_session_may_train_several_times_but_not_without_end() -> None:

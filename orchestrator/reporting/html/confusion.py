@@ -1,6 +1,7 @@
 """The section of confusion by session: matrices in the order of sessions, in a bounded number of cells."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from orchestrator.reporting.html.numbers import plain_estimate, rounded
 from orchestrator.reporting.html.results import Results
 from orchestrator.results.mistakes import most_confused
-from orchestrator.results.session_order import places, session_confusion
+from orchestrator.results.session_order import places, session_confusions
 
 CELLS = 40_000
 """Cells of all matrices of a page, at most: about 200 kB. With more, the smallest cells of the largest are left out."""
@@ -18,6 +19,28 @@ FREQUENT = 15
 """Confusions of a matrix that are listed."""
 
 _Key = tuple[str, str, int]  # configuration, head, session
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The nonzero cells of a matrix: of 400 classes a few thousand, where the matrix would take 1.3 MB.
+
+    Attributes:
+        indices: flat indices in ascending order, int32 [cells].
+        clips: of each cell, int32 [cells].
+        totals: of each row.
+    """
+
+    indices: NDArray[np.int32]
+    clips: NDArray[np.int32]
+    totals: list[int]
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64]) -> "Cells":
+        """Those of a matrix, int64 [places, places]."""
+        indices = np.flatnonzero(counts)
+        clips = counts.reshape(-1)[indices]
+        return cls(indices.astype(np.int32), clips.astype(np.int32), counts.sum(axis=1).tolist())
 
 
 def confusion(results: Results) -> dict[str, Any] | None:
@@ -35,21 +58,21 @@ def confusion(results: Results) -> dict[str, Any] | None:
         return None
     run = results.run
     chosen = {method["name"]: method["configuration"] for method in results.methods}
-    counts: dict[_Key, NDArray[np.int64]] = {}
+    counts: dict[_Key, Cells] = {}
     frequent: dict[_Key, Any] = {}
-    for name, configuration in chosen.items():
-        for head in run.heads(name):
-            for t in range(run.reached(configuration)):
-                counts[configuration, head, t] = session_confusion(run, configuration, head, t)
-                frequent[configuration, head, t] = most_confused(run.confusion(configuration, head, t), FREQUENT)
+    for configuration in chosen.values():
+        for t in range(run.reached(configuration)):
+            for head, matrices in session_confusions(run, configuration, t).items():
+                counts[configuration, head, t] = Cells.of(matrices.by_place)
+                frequent[configuration, head, t] = most_confused(matrices.by_label, FREQUENT)
     kept = _kept(counts, {configuration: run.reached(configuration) - 1 for configuration in chosen.values()})
     data = {}
     for name, configuration in chosen.items():
         order = places(run, configuration)
         heads = {
             head: [
-                {**sparse(matrix, kept[key]), "frequent": frequent[key], **_recency(results, *key)}
-                for key, matrix in counts.items()
+                {**sparse(cells, kept[key]), "frequent": frequent[key], **_recency(results, *key)}
+                for key, cells in counts.items()
                 if key[:2] == (configuration, head)
             ]
             for head in run.heads(name)
@@ -66,14 +89,14 @@ def _recency(results: Results, configuration: str, head: str, session: int) -> d
     }
 
 
-def _kept(counts: Mapping[_Key, NDArray[np.int64]], last: Mapping[str, int]) -> dict[_Key, int]:
+def _kept(counts: Mapping[_Key, Cells], last: Mapping[str, int]) -> dict[_Key, int]:
     """Cells that each matrix keeps: half of all for those after the last sessions, the others for the earlier ones.
 
     Args:
         counts: the matrices.
         last: configuration -> its last session.
     """
-    cells = {key: int(np.count_nonzero(matrix)) for key, matrix in counts.items()}
+    cells = {key: len(matrix.indices) for key, matrix in counts.items()}
     latest = [key for key in counts if key[2] == last[key[0]]]
     earlier = [key for key in counts if key[2] != last[key[0]]]
     kept = dict(zip(latest, limits([cells[key] for key in latest], CELLS // 2), strict=True))
@@ -97,23 +120,21 @@ def limits(cells: Sequence[int], budget: int) -> list[int]:
     return kept
 
 
-def sparse(counts: NDArray[np.int64], limit: int) -> dict[str, Any]:
+def sparse(cells: Cells, limit: int) -> dict[str, Any]:
     """A matrix as its largest cells, row by row.
 
     Args:
-        counts: clips by place of the true and the predicted class, [places, places].
+        cells: of the clips by place of the true and the predicted class.
         limit: cells that are kept, at most.
 
     Returns:
         `cells`: for each cell in the order of rows the distance to the one before (of flat indices, from -1) and its
         number of clips; `totals`: clips of each row; `omitted`: clips in cells that are left out.
     """
-    flat = counts.reshape(-1)
-    kept = np.argsort(-flat, kind="stable")[: min(limit, np.count_nonzero(flat))]
-    kept.sort()
-    gaps = np.diff(kept, prepend=-1)
+    kept = np.sort(np.argsort(-cells.clips, kind="stable")[:limit])
+    gaps, clips = np.diff(cells.indices[kept], prepend=-1), cells.clips[kept]
     return {
-        "cells": np.stack([gaps, flat[kept]], axis=1).reshape(-1).tolist(),
-        "totals": counts.sum(axis=1).tolist(),
-        "omitted": int(flat.sum() - flat[kept].sum()),
+        "cells": np.stack([gaps, clips], axis=1).reshape(-1).tolist(),
+        "totals": cells.totals,
+        "omitted": sum(cells.totals) - int(clips.sum()),
     }

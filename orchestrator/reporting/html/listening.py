@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.reporting.html.page_clips import PageClips
 from orchestrator.reporting.html.results import Results
-from orchestrator.results.mistakes import Mistake, confident_mistakes, frequent_confusions
+from orchestrator.results.mistakes import Mistake, confident_mistakes, frequent_confusions, trial_of
 from orchestrator.results.run import Run
 
 SHOWN = 5
@@ -60,7 +60,7 @@ def _confusions(run: Run, configuration: str) -> list[tuple[Row, str, Mistake]]:
     return [
         (
             {**_row(run, configuration, it.example), "clips": it.clips, "total": it.total, "chains": it.chains},
-            _trial(run, configuration, it.example),
+            trial_of(run, configuration, it.example),
             it.example,
         )
         for it in found
@@ -73,7 +73,7 @@ def _confident(run: Run, configuration: str) -> list[tuple[Row, str, Mistake]]:
     for mistake in confident_mistakes(run, configuration, run.default_head(configuration)):
         chains.setdefault((mistake.clip, mistake.prediction), []).append(mistake)
     return [
-        ({**_row(run, configuration, it[0]), "chains": len(it)}, _trial(run, configuration, it[0]), it[0])
+        ({**_row(run, configuration, it[0]), "chains": len(it)}, trial_of(run, configuration, it[0]), it[0])
         for it in list(chains.values())[:SHOWN]
     ]
 
@@ -87,7 +87,3 @@ def _row(run: Run, configuration: str, mistake: Mistake) -> Row:
         "confidence": confidence,
         "seeds": str(mistake.seeds),
     }
-
-
-def _trial(run: Run, configuration: str, mistake: Mistake) -> str:
-    return next(record.trial for record in run.of(configuration) if record.seeds == mistake.seeds)

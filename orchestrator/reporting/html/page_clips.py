@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets.audio.web_audio import encode_for_web
 from datasets.utils.errors import EarshotError
+from datasets.utils.humanize import format_size
 from orchestrator.results.benchmark import Benchmarks, ReadBenchmark
 from orchestrator.results.run import Run
 
@@ -20,18 +21,25 @@ class PageClips:
     Attributes:
         clips: name of the clip, its audio as a data URI if it is in the page, and its sample rate (Hz).
         used: bytes of the audio.
-        reason: why there is no audio of a benchmark; None if all could be read.
     """
 
     def __init__(self, run: Run, benchmarks: Benchmarks, budget: int) -> None:
         self.clips: list[dict[str, Any]] = []
         self.used = 0
-        self.reason: str | None = None
         self._run = run
         self._budget = budget
-        self._is_full = False
+        self._error: str | None = None
+        self._first_size = 0  # bytes of the first clip
         self._indices: dict[tuple[str, str], int] = {}
+        self._tried: set[int] = set()  # indices of clips whose audio was added, did not fit or could not be read
         self._benchmarks = benchmarks
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no audio of a benchmark, or none at all; None if all could be read and some is in the page."""
+        if self._error is None and self._first_size > 0 == self.used:
+            return f"the first clip needs {format_size(self._first_size)}, more than --audio"
+        return self._error
 
     def add(self, trial: str, clip: str) -> int:
         """The index of a clip that a trial has scored."""
@@ -43,7 +51,11 @@ class PageClips:
         benchmark = self._benchmark(trial)
         if benchmark is None:
             return None
-        support = benchmark.support(self._run.trials[trial], label)
+        try:
+            support = benchmark.support(self._run.trials[trial], label)
+        except EarshotError as error:
+            self._error = str(error)
+            return None
         return self._add(trial, benchmark.shards.table.clip_ids[support[0]], support[0]) if support else None
 
     def _add(self, trial: str, clip: str, position: int | None) -> int:
@@ -51,22 +63,24 @@ class PageClips:
         if key not in self._indices:
             self._indices[key] = len(self.clips)
             self.clips.append({"name": clip})
-        entry = self.clips[self._indices[key]]
+        index = self._indices[key]
         benchmark = self._benchmark(trial)
-        if benchmark is not None and position is not None and "audio" not in entry and not self._is_full:
-            entry |= self._audio(benchmark, position)
-        return self._indices[key]
+        if benchmark is not None and position is not None and index not in self._tried:
+            self._tried.add(index)
+            self.clips[index] |= self._audio(benchmark, position)
+        return index
 
     def _audio(self, benchmark: ReadBenchmark, position: int) -> dict[str, Any]:
+        """The audio of a clip and its sample rate; empty if it cannot be read, or does not fit: a later one may."""
         try:
             samples = benchmark.shards.audio([position])[0]
         except EarshotError as error:
-            self.reason, self._is_full = str(error), True
+            self._error = str(error)
             return {}
         content, kind = encode_for_web(samples, benchmark.shards.sample_rate)
         uri = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+        self._first_size = self._first_size or len(uri)
         if self.used + len(uri) > self._budget:
-            self._is_full = True
             return {}
         self.used += len(uri)
         return {"audio": uri, "rate": benchmark.shards.sample_rate}
@@ -78,5 +92,5 @@ class PageClips:
         try:
             return self._benchmarks.of(trial)
         except EarshotError as error:
-            self.reason = str(error)
+            self._error = str(error)
             return None

@@ -46,17 +46,12 @@ def _configurations(data: Data) -> None:
     del rows[CONFIGURATIONS:]
 
 
-def _last_session(*keys: str, default: bool) -> Callable[[Data], None]:
-    """Keeps the last finished session of lists with one item for each, of the default head or of the other heads."""
-
-    def reduce(data: Data) -> None:
-        for method in data["methods"]:
-            for name, head in method["heads"].items():
-                if (name == method["head"]) == default:
-                    for key in keys:
-                        head[key][:-1] = [[] for _ in head[key][:-1]]
-
-    return reduce
+def _last_classes(data: Data) -> None:
+    """Keeps the accuracies of classes after the last session that has any, which chains may not have finished."""
+    for method in data["methods"]:
+        for head in method["heads"].values():
+            finished = [t for t, row in enumerate(head["classes"]) if any(value is not None for value in row)]
+            head["classes"] = [row if t in finished[-1:] else [] for t, row in enumerate(head["classes"])]
 
 
 def _last_confusion(*, default: bool) -> Callable[[Data], None]:
@@ -93,6 +88,6 @@ _STEPS: tuple[tuple[str, Callable[[Data], None]], ...] = (
     ("confusions of other heads before their last session", _last_confusion(default=False)),
     ("confusions before the last session", _last_confusion(default=True)),
     ("heads other than the default of each method", _other_heads),
-    ("accuracies of classes before the last session", _last_session("classes", default=True)),
+    ("accuracies of classes before the last session", _last_classes),
 )
 """(what is left out, how), in this order."""

@@ -3,12 +3,15 @@
 import io
 import math
 import re
+from collections.abc import Iterator
 
 from rich.console import Console
 
-from orchestrator.monitoring.listener import RunningTraining
+from orchestrator.monitoring.listener import RunningTraining, TrialState
 from orchestrator.monitoring.progress import ROWS, SweepProgress
 from orchestrator.monitoring.remaining_time import RemainingTime, TimeLeft
+from orchestrator.monitoring.sweep_state import SweepState
+from tests.support.interleaving import between_steps
 from tests.support.trial_events import TrialEvents, curve, finish
 from trainables.networks.specs import DEFAULT, BackboneSpec
 
@@ -154,3 +157,33 @@ def test_without_validation_clips_no_validation_accuracy_is_shown() -> None:
     progress, console = progress_of(1)
     TrialEvents(progress).start().session(0, value=math.nan).end("stopped")
     assert "validation" not in printed(console)
+
+
+def test_the_page_may_be_written_at_any_moment_of_a_training() -> None:
+    """Another thread sets `training` to None while the state is read."""
+    state = SweepState({EDE: 1}, sessions=3, attempts=4)
+    trial = TrialEvents(state).start().state
+    texts, step = [], 0
+    while not texts or trial.training is None:
+        trial.training = RunningTraining(0, curve(5, 1, "base session"))
+        steps = iter(range(step))
+        with between_steps(SweepState._cells.__code__, lambda left=steps: _end_training(trial, left)):  # type: ignore[misc]
+            texts.append(state.describe(1)["running"][0][3])
+        step += 1
+    assert set(texts) == {"", "epoch 1 of 5, loss 1"} and len(texts) > 20
+
+
+def _end_training(trial: TrialState, steps_before: Iterator[int]) -> None:
+    if next(steps_before, None) is None:
+        trial.training = None
+
+
+def test_the_time_left_may_be_read_while_a_session_is_added() -> None:
+    remaining, estimates = RemainingTime({EDE: 2}, sessions=2), []
+    for index in range(2):
+        with between_steps(
+            RemainingTime.session_computed.__code__, lambda: estimates.append(str(remaining.estimate([])))
+        ):
+            remaining.session_computed(EDE, index, 10.0)
+    assert {*estimates} == {"None", "at least 20 s left", "about 40 s left"}
+    assert str(remaining.estimate([])) == "about 40 s left"

@@ -11,13 +11,15 @@ import pytest
 
 from datasets.benchmark.shards import Shards
 from orchestrator.reporting.html.payload import payload
+from orchestrator.reporting.tables import mistake_grid
 from orchestrator.reporting.write import write_report
-from orchestrator.results.clip_sources import clip_sources
+from orchestrator.results.clip_sources import UNKNOWN, ClipSources
 from orchestrator.results.mistakes import confident_mistakes, frequent_confusions, most_confused
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from tests.support.chain_runs import seeds, write_run
 from tests.support.run_folders import WriteTrial
+from tests.support.sized_benchmarks import write_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +56,11 @@ def test_the_most_confident_wrong_answers_of_each_chain(run: Run, tones: Path, t
     position = shards.table.clip_ids.index(found[0].clip)
     assert first["source"] == shards.sources[position] != ""
     assert float(first["start_seconds"]) == pytest.approx(shards.starts[position] / 16_000, abs=1e-5)
-    elsewhere = replace(run, sweep={"where": {"benchmark": str(tmp_path)}})
-    assert clip_sources(elsewhere) == clip_sources(replace(run, sweep={})) == {}
+    trial = run.of(configuration)[0].trial
+    assert ClipSources(run).of(trial, found[0].clip) == (shards.sources[position], float(first["start_seconds"]))
+    assert ClipSources(run).of(trial, "another clip") is UNKNOWN
+    alone = replace(run, folders={name: tmp_path / "trials" / name for name in run.trials})  # no sweep.json
+    assert ClipSources(alone).of(trial, found[0].clip) is UNKNOWN
     assert first["predicted_class"] == f"tone {found[0].prediction}"
     assert float(first["confidence"]) == pytest.approx(found[0].confidence, abs=1e-5)
     assert 'id="listening-mistakes"' in report.page.read_text(encoding="utf-8")
@@ -101,3 +106,17 @@ def test_predictions_without_probabilities_have_no_list(write_trial: WriteTrial,
     page = write_report(old, tmp_path / "out", formats=("svg",)).page.read_text(encoding="utf-8")
     assert '"mistakes":{"ede":[]}' in page
     assert len((tmp_path / "out/mistakes.csv").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_clips_of_merged_runs_come_from_the_benchmark_of_their_trial(tones: Path, tmp_path: Path) -> None:
+    noises = write_benchmark(tmp_path / "noises", 6, 2, 16_000)
+    for name, benchmark in (("first", tones), ("second", noises)):
+        write_run(tmp_path / "runs", benchmark, "mfcc-ncm", name, settings={"coefficients": 2})
+    merged = Run.merged([Run.load(tmp_path / "runs" / name) for name in ("first", "second")], mixed=True)
+    grid = mistake_grid(merged)
+    columns = [grid.header.index(name) for name in ("clip_id", "source", "start_seconds")]
+    found = {tuple(row[column] for column in columns) for row in grid.rows}
+    assert {source for clip, source, _ in found if len(str(clip)) == len("000-6")} == {"a.wav"}
+    others = {(clip, source) for clip, source, _ in found if len(str(clip)) == len("0-11")}
+    assert others and all(source == f"{str(clip)[0]}.wav" for clip, source in others)
+    assert {start for *_, start in found} == {0.0}

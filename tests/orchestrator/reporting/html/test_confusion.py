@@ -1,6 +1,7 @@
 """Confusion by session: its data in a bounded number of cells, and what Chromium draws of it."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,17 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from orchestrator.reporting.facts import choices_of
 from orchestrator.reporting.html import confusion, write_page
+from orchestrator.reporting.html.methods import plain_methods
 from orchestrator.reporting.html.payload import payload
+from orchestrator.reporting.html.results import Results
+from orchestrator.results.loading import read_session
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
 from tests.support.run_folders import WriteTrial
+from trainables.metrics import SessionPredictions
+from trainables.records import TrialRecord
 
 MATRIX = [[0.9], [0.8, 0.7], [0.6, 0.5, 0.8]]
 
@@ -27,7 +34,7 @@ def test_the_largest_matrices_share_what_the_small_ones_leave(cells: list[int], 
 
 
 def test_the_largest_cells_of_a_matrix_are_kept() -> None:
-    counts = np.array([[7, 1, 0], [2, 5, 0], [0, 0, 1]])
+    counts = confusion.Cells.of(np.array([[7, 1, 0], [2, 5, 0], [0, 0, 1]]))
     # flat indices 0, 1, 3, 4, 8: distances 1, 1, 2, 1, 4
     whole = {"cells": [1, 7, 1, 1, 2, 2, 1, 5, 4, 1], "totals": [8, 7, 1], "omitted": 0}
     assert confusion.sparse(counts, 9) == whole
@@ -52,6 +59,27 @@ def test_all_matrices_of_a_page_have_a_bounded_number_of_cells(run: Run, monkeyp
     for session, complete in zip(bounded, whole, strict=True):
         assert session["totals"] == complete["totals"] and session["frequent"] == complete["frequent"]
         assert session["omitted"] == sum(complete["cells"][1::2]) - sum(session["cells"][1::2])
+
+
+def test_each_file_of_predictions_is_read_once(
+    write_trial_to: WriteTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For all heads, however many chains there are."""
+    for seed in range(3):
+        write_trial_to(tmp_path / "run", "ede-00000001", seed, MATRIX, heads={"linear": MATRIX, "cosine": MATRIX})
+    run, reads = Run.load(tmp_path / "run"), Counter[tuple[str, int]]()
+
+    def counted(record: TrialRecord, folder: Path, session: int) -> dict[tuple[str, str], SessionPredictions]:
+        reads[record.trial, session] += 1
+        return read_session(record, folder, session)
+
+    monkeypatch.setattr("orchestrator.results.run.read_session", counted)
+    estimates = Estimates(run)
+    results = Results(run, estimates, choices_of(run), plain_methods(run, estimates, choices_of(run)))
+    assert len(reads) == 9 and set(reads.values()) == {1}  # accuracies of classes
+    reads.clear()
+    assert confusion.confusion(results) is not None
+    assert len(reads) == 9 and set(reads.values()) == {1}
 
 
 def test_chromium_draws_classes_by_session_with_the_recency_beside_it(

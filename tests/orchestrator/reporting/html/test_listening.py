@@ -18,9 +18,11 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from datasets.benchmark.shards import Shards
 from orchestrator.report import main
 from orchestrator.reporting.html import write_page
-from orchestrator.results.benchmark import ReadBenchmark
+from orchestrator.reporting.html.page_clips import PageClips
+from orchestrator.results.benchmark import Benchmarks, ReadBenchmark
 from orchestrator.results.run import Run
 from tests.support.chain_runs import seeds, write_run
+from trainables.records import TrialRecord
 
 SETTINGS = {"coefficients": 2}  # often wrong
 
@@ -81,6 +83,48 @@ def test_clips_take_no_more_than_the_budget(folder: Path, tmp_path: Path) -> Non
     assert all("audio" in small["clips"][row["clip"]] for row in first)  # each method's first mistake is heard first
     none = write_page(run, tmp_path / "none.html")
     assert "data:audio" not in none.read_text(encoding="utf-8") and data_of(none)["bytes"] == 0
+
+
+def test_clips_that_do_not_fit_are_skipped(tmp_path: Path, tones: Path) -> None:
+    trial = write_run(tmp_path, tones, "simplecil")
+    run, names = Run.load(tmp_path / "it"), Shards(tones).table.clip_ids
+    sizes = []
+    for name in names[:40]:
+        alone = PageClips(run, Benchmarks(run), 10_000_000)
+        alone.add(trial, name)
+        sizes.append(alone.used)
+    smallest, largest = names[int(np.argmin(sizes))], names[int(np.argmax(sizes))]
+    assert min(sizes) < max(sizes)
+    clips = PageClips(run, Benchmarks(run), min(sizes))
+    clips.add(trial, largest)
+    assert clips.used == 0 and clips.reason == f"the first clip needs {max(sizes) / 1000:.1f} kB, more than --audio"
+    assert "audio" in clips.clips[clips.add(trial, smallest)]
+    assert clips.used == min(sizes) and clips.reason is None
+
+
+def test_a_protocol_of_another_version_is_a_reason(tmp_path: Path, tones: Path) -> None:
+    trial = write_run(tmp_path, tones, "mfcc-ncm", settings=SETTINGS)
+    record = TrialRecord.load(tmp_path / "it/trials" / trial)
+    changed = record.model_copy(update={"protocol": {**record.protocol, "curriculum": "hard"}})
+    changed.save(tmp_path / "it/trials" / trial)
+    data = data_of(write_page(Run.load(tmp_path / "it"), tmp_path / "page.html", audio=10_000_000))
+    assert all(row["heard"] is None for row in data["mistakes"]["mfcc-ncm"])
+    assert data["bytes"] > 0 and "curriculum" in data["reason"]
+
+
+def test_damaged_shards_leave_the_audio_of_another_benchmark(tmp_path: Path, tones: Path) -> None:
+    copy = Path(shutil.copytree(tones, tmp_path / "copy"))
+    first = write_run(tmp_path / "first", copy, "mfcc-ncm", settings=SETTINGS, seeds=seeds(0))
+    second = write_run(tmp_path / "second", tones, "mfcc-ncm", settings=SETTINGS, seeds=seeds(1))
+    run = Run.merged([Run.load(tmp_path / name / "it") for name in ("first", "second")])
+    benchmarks, names = Benchmarks(run), Shards(tones).table.clip_ids
+    benchmarks.of(first).position(names[0])  # the table is read before
+    for shard in (copy / "shards").iterdir():
+        shard.write_bytes(b"damaged")
+    clips = PageClips(run, benchmarks, 10_000_000)
+    assert "audio" not in clips.clips[clips.add(first, names[0])]
+    assert "audio" in clips.clips[clips.add(second, names[1])]
+    assert clips.reason is not None and str(copy) in clips.reason
 
 
 def test_the_command_takes_a_budget(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,16 @@ def test_other_heads_go_before_the_methods(data: dict[str, Any]) -> None:
     assert len(reduced["left_out"]) == 4, "there are no configurations to leave out"
 
 
+def test_the_accuracies_after_the_last_finished_session_stay(write_trial_to: WriteTrial, tmp_path: Path) -> None:
+    write_trial_to(tmp_path / "run", "ede-00000001", 0, MATRIX[:2], planned=3)
+    run = Run.load(tmp_path / "run")
+    whole = payload(run, Estimates(run))["methods"][0]["heads"]["prototype"]["classes"]
+    reduced = within_limit(payload(run, Estimates(run)), 1)
+    assert "accuracies of classes before the last session" in reduced["left_out"]
+    rows = reduced["methods"][0]["heads"]["prototype"]["classes"]
+    assert rows == [[], whole[1], []] and rows[1][:4] == [0.8, 0.8, 0.7, 0.7]
+
+
 def test_the_best_configurations_stay(data: dict[str, Any]) -> None:
     rows = [{"name": str(i), "validation": {"mean": None if i == 3 else i / 1000}} for i in range(CONFIGURATIONS + 50)]
     reduced = within_limit(copy.deepcopy(data) | {"parallel": rows}, 1)
