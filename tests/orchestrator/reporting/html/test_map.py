@@ -13,7 +13,7 @@ from orchestrator.reporting.html import write_page
 from orchestrator.reporting.html.payload import payload
 from orchestrator.results.run import Run
 from orchestrator.statistics.estimates import Estimates
-from tests.support.chain_runs import seeds, write_run
+from tests.support.chain_runs import PROTOCOL, seeds, write_run
 
 TRACES = "return document.getElementById('chart-map').data.map((trace) => [trace.name, trace.x.length])"
 
@@ -54,8 +54,9 @@ def test_an_unfinished_run_has_a_map_without_mistakes_to_listen_to(
 
 
 def test_sessions_are_those_of_the_chain_of_the_map(chromium: webdriver.Chrome, tones: Path, tmp_path: Path) -> None:
+    seeded = PROTOCOL.model_copy(update={"class_order": "seeded"})
     for seed in (0, 1):  # their classes come in different orders
-        write_run(tmp_path, tones, "simplecil", seeds=seeds(seed))
+        write_run(tmp_path, tones, "simplecil", seeds=seeds(seed), protocol=seeded)
     run = Run.load(tmp_path / "it")
     assert payload(run, Estimates(run))["orders"] == 2
     chromium.get(write_page(run, tmp_path / "page.html").as_uri())
