@@ -1,6 +1,7 @@
 """Keeps the data of the page below a limit, for runs with many methods, sessions, classes or configurations.
 
-What is left out is what can best be missed, in this order, and the page says so; the CSV files have all of it.
+What is left out is what can best be missed, in this order, and the page says so; the CSV files have all of it except
+maps and curves of training.
 """
 
 from collections.abc import Callable

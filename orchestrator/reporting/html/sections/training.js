@@ -7,7 +7,7 @@ function trainingTrace(method, curves) {
   ]);
   return {
     type: "scatter", mode: "lines+markers", name: safe(method.name), x: points.map(({ x }) => x), y: points.map(({ y }) => y),
-    line: { color: method.colour, width: 2, dash: method.dash }, marker: marker(method, { size: points.map(({ size }) => size) }), customdata: points.map(({ about }) => about),
+    line: { color: method.colour, width: 2, dash: method.dash }, marker: marker(method, { size: points.map(({ size }) => size), opacity: 1, line: { width: 0 } }), customdata: points.map(({ about }) => about),
     hovertemplate: `<b>${safe(method.name)}</b><br>session %{customdata[0]:.0f}, %{customdata[1]}<br>epoch %{customdata[2]} of %{customdata[3]}: loss %{y}, n %{customdata[4]}<extra></extra>`,
   };
 }
