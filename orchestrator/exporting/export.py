@@ -156,7 +156,8 @@ def export(
     def validate(model: ExportedModel) -> dict[str, Any]:
         return validated_fields(model, clips, keep)
 
-    return _write(out, description, trained.state, backbone, load, validate, card)
+    with written_folder(out, replace=force) as place:
+        return _write(place, description, trained.state, backbone, load, validate, card)
 
 
 def _as_computed(record: TrialRecord, stage: Stage, state: State, shards: Shards) -> Trained:
@@ -353,7 +354,7 @@ def _code_of(backbone: Backbone | None) -> tuple[str, str | None]:
 
 
 def _write(
-    out: Path,
+    folder: Path,
     description: Description,
     state: State,
     backbone: Backbone | None,
@@ -361,13 +362,12 @@ def _write(
     validate: Callable[[ExportedModel], dict[str, Any]],
     card: Callable[[Description], dict[str, bytes]],
 ) -> Description:
-    """Writes to a temporary folder, loads it from there to fit it to validation clips, and renames it to `out`."""
-    with written_folder(out, replace=True) as folder:
-        description = save_model(folder, description, state, backbone)
-        model = load(folder)
-        description = description.model_copy(update=validate(model))
-        description.save(folder)
-        for name, content in card(description).items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_bytes(content)
+    """Writes a model to a folder, and loads it from there to fit it to validation clips."""
+    description = save_model(folder, description, state, backbone)
+    model = load(folder)
+    description = description.model_copy(update=validate(model))
+    description.save(folder)
+    for name, content in card(description).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
     return description

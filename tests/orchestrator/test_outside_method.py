@@ -59,6 +59,9 @@ def test_workers_of_ray_run_it(project: Path, tones: Path, tmp_path: Path) -> No
     (record,) = records(tmp_path)
     assert (record.method, record.status, len(record.sessions)) == ("mine", "finished", 3)
     assert record.method_code is not None and record.method_code.sha256 == find_code(CODE, "method").digest
+    assert sweep.main(["--resume", "run", "--runs", str(tmp_path), "--method", CODE]) == 0
+    (project / "beside.py").write_text("SIGN = -1  # edited\n")
+    assert sweep.main(["--resume", "run", "--runs", str(tmp_path), "--method", CODE]) == 2, "other code, another sweep"
 
 
 def test_a_sweep_its_report_its_export_and_predictions(

@@ -112,6 +112,10 @@ def test_forgetting_in_place(
     again = Description.load(model)
     assert [(entry.label, entry.name) for entry in again.classes] == [(0, "tone 0"), (2, "tone 2"), (1, "tone 1")]
     assert [entry.action for entry in again.history] == ["forgotten", "taught"]
+    (model / "notes.txt").write_text("mine")
+    assert teach_main([str(model), "--class", "tone 3", *of(clips, 3), "--in-place"]) == 2
+    assert "notes.txt: not part of the export" in capsys.readouterr().err
+    assert (model / "notes.txt").is_file() and Description.load(model) == again
 
 
 def test_thresholds_stay_where_the_scores_of_the_other_classes_do(

@@ -28,7 +28,7 @@ def written_folder(out: Path, *, replace: bool) -> Iterator[Path]:
     Raises:
         EarshotError: the folder cannot be written, or without `replace` another process has written it meanwhile.
     """
-    out = out.absolute()
+    out = Path(os.path.realpath(out))  # not a link to it
     temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
     try:
         with _one_line_errors(out):
