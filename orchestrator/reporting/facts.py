@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from typing import Any
 
 from datasets.utils.humanize import format_duration
@@ -191,9 +192,15 @@ def ranked(run: Run, estimates: Estimates, choices: Sequence[Choice], head: str 
 
 
 def prominent(choices: Sequence[Choice]) -> list[Choice]:
-    """The choices that charts show strongly: all, or of more than `MANY` the best by validation."""
+    """The choices that charts show strongly: all, or of more than `MANY` the best by validation.
+
+    These are the first of each protocol and track, then the second of each, and so on until there are `FEW`.
+    """
     order = sorted(choices, key=rank)
-    return order if len(order) <= MANY else order[:FEW]
+    if len(order) <= MANY:
+        return order
+    in_turn = chain.from_iterable(zip_longest(*by_track(order)))
+    return [choice for choice in in_turn if choice is not None][:FEW]
 
 
 def name_with_track(entry: Entry) -> str:

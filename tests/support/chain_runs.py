@@ -33,14 +33,16 @@ def config(tones: Path, store: Path, **changes: Any) -> ChainConfig:
     return ChainConfig.model_validate({**fields, **changes})
 
 
-def write_run(runs: Path, benchmark: Path, method: str, name: str = "it", **changes: Any) -> str:
-    """Runs a chain as a trial of the run `name`; the name of the trial."""
+def write_run(
+    runs: Path, benchmark: Path, method: str, name: str = "it", *, sessions: int | None = None, **changes: Any
+) -> str:
+    """Runs a chain, or only its first sessions, as a trial of the run `name`; the name of the trial."""
     folder = RunFolder(runs.resolve() / name)
     fields = {"benchmark": benchmark, "method": method, "settings": quick(method), "protocol": PROTOCOL}
     config = ChainConfig.model_validate({**fields, "store": folder.store, **changes})
     with folder.lock({}, {"benchmark": str(benchmark), "data": "data"}):
         chain = Chain(config, folder.trial(config.trial))
-        while not chain.done:
+        while not chain.done and len(chain.record.sessions) != sessions:
             chain.step()
     return config.trial
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from datasets.utils.errors import EarshotError
 from orchestrator.reporting.html.results import Results
 from orchestrator.reporting.series_styles import COLOURS, SYMBOLS
+from orchestrator.results.benchmark import ReadBenchmark
 from orchestrator.results.embeddings import Embeddings, stored_embeddings
 from orchestrator.results.mistakes import answers
 
@@ -30,8 +31,9 @@ def embedding_map(results: Results) -> dict[str, Any] | None:
         results: what the page is made from.
 
     Returns:
-        `maps` (see `_map`), and `methods`: name -> `map`: its index, `seeds` of the chain, and `predictions`: label of
-        each point of the map, None where the chain has no answer; `colours` and `symbols` of the points.
+        `maps` (see `_map`), and `methods`: name -> `map`: its index, `seeds` of the chain, `sessions`: label -> session
+        in which the chain has learned it, and `predictions`: label of each point of the map, None where the chain has
+        no answer; `colours` and `symbols` of the points.
     """
     if results.progress is not None:
         return None
@@ -42,29 +44,42 @@ def embedding_map(results: Results) -> dict[str, Any] | None:
         try:
             benchmark = results.benchmarks.of(record.trial)
             found = stored_embeddings(results.run, record, benchmark)
+            if found is None or len(found.values) < _LEAST or (found.source not in maps and len(maps) == MAPS):
+                continue
+            if found.source not in maps:
+                maps[found.source] = _map(found, benchmark, with_sources=results.audio > 0)
         except EarshotError:
             continue
-        if found is None or len(found.values) < _LEAST or (found.source not in maps and len(maps) == MAPS):
-            continue
-        if found.source not in maps:
-            chosen = _sample(benchmark.shards.table.labels[found.positions])
-            positions = found.positions[chosen]
-            maps[found.source] = {
-                **_projection(found, chosen),
-                "clips": [benchmark.shards.table.clip_ids[position] for position in positions],
-                "sources": [benchmark.shards.sources[position] for position in positions],
-                "labels": benchmark.shards.table.labels[positions].tolist(),
-                "total": len(found.values),
-            }
         given = answers(results.run, record, method["head"])
         methods[method["name"]] = {
             "map": list(maps).index(found.source),
             "seeds": str(record.seeds),
+            "sessions": {str(label): session.index for session in record.sessions for label in session.classes},
             "predictions": [given.get(clip) for clip in maps[found.source]["clips"]],
         }
     if not methods:
         return None
     return {"maps": list(maps.values()), "methods": methods, "colours": list(COLOURS), "symbols": list(SYMBOLS)}
+
+
+def _map(found: Embeddings, benchmark: ReadBenchmark, *, with_sources: bool) -> dict[str, Any]:
+    """A map: see `_projection`; `clips`, `labels` and, if wanted, `sources` of its points; `total` of the test clips.
+
+    Sources are names of recordings, which are only for a page that has clips of the benchmark.
+
+    Raises:
+        EarshotError: a shard of the benchmark is damaged.
+    """
+    chosen = _sample(benchmark.shards.table.labels[found.positions])
+    positions = found.positions[chosen]
+    sources = {"sources": [benchmark.shards.sources[position] for position in positions]} if with_sources else {}
+    return {
+        **_projection(found, chosen),
+        **sources,
+        "clips": [benchmark.shards.table.clip_ids[position] for position in positions],
+        "labels": benchmark.shards.table.labels[positions].tolist(),
+        "total": len(found.values),
+    }
 
 
 def _sample(labels: NDArray[np.int32]) -> NDArray[np.int64]:

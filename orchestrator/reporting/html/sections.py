@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.reporting.html import confusion, embedding_map, listening, section_data
+from orchestrator.reporting.html import confusion, embedding_map, listening, section_data, training
 from orchestrator.reporting.html.results import Results
 
 
@@ -49,6 +49,7 @@ SECTIONS = (
     Section("parallel", section_data.configurations),
     Section("pareto", section_data.pareto),
     Section("cost", section_data.cost),
+    Section("training", training.training),
     Section("ran", section_data.ran),
     Section("read", section_data.definitions),
 )

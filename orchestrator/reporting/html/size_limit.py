@@ -1,6 +1,7 @@
 """Keeps the data of the page below a limit, for runs with many methods, sessions, classes or configurations.
 
-What is left out is what can best be missed, in this order, and the page says so; the CSV files have all of it.
+What is left out is what can best be missed, in this order, and the page says so; the CSV files have all of it except
+maps and curves of training.
 """
 
 from collections.abc import Callable
@@ -85,6 +86,7 @@ def _other_heads(data: Data) -> None:
 _STEPS: tuple[tuple[str, Callable[[Data], None]], ...] = (
     (f"configurations other than the {CONFIGURATIONS} best by validation AA", _configurations),
     ("the maps of the clips", lambda data: data.pop("map", None)),
+    ("the curves of training", lambda data: data.pop("training", None)),
     ("confusions of other heads before their last session", _last_confusion(default=False)),
     ("confusions before the last session", _last_confusion(default=True)),
     ("heads other than the default of each method", _other_heads),

@@ -25,6 +25,7 @@ RELOAD_SECONDS = 30  # between two reloads of a live page
 PLOTLY = "vendor/plotly-cartesian.min.js"
 SCRIPTS = (
     "state", "text", "theme", "methods", "chooser", "chart", "chart_tools", "session_curves", "heatmap", "spectrogram",
+    "play",
 )  # fmt: skip
 """Scripts before those of the sections, in their order; they are one script in the page."""
 

@@ -4,7 +4,7 @@
 const LONG_NAMES = DATA.several_backbones || DATA.several_protocols || DATA.has_transductive;
 const methodOf = (name) => DATA.methods.find((method) => method.name === name);
 const ranked = () => DATA.order[state.head].map(methodOf); // those that have the head, the best by validation first
-const chosenNames = () => state.chosen || new Set((MANY ? ranked().slice(0, DATA.few) : DATA.methods).map((method) => method.name));
+const chosenNames = () => state.chosen || new Set((MANY ? best() : DATA.methods).map((method) => method.name));
 const isChosen = (method) => chosenNames().has(method.name);
 const headOf = (method) => (state.head ? (method.heads[state.head] ? state.head : null) : method.head);
 const shown = () => ranked().filter(isChosen);
@@ -13,6 +13,13 @@ const result = (method) => method.heads[headOf(method)];
 const named = (method) => method.name + (method.track === "transductive" ? " (transductive)" : "");
 const label = (method) => named(method) + (state.head || headOf(method) === method.head ? "" : ` (${headOf(method)})`);
 const marker = (method, more = {}) => ({ symbol: method.symbol, size: 8, color: method.colour, ...more });
+
+// The best few: the first of each protocol and track, then the second of each, as only methods of one group are ranked.
+function best() {
+  const places = new Map(), counts = {};
+  for (const method of ranked()) places.set(method, (counts[method.group] = (counts[method.group] ?? -1) + 1));
+  return [...places.keys()].sort((a, b) => places.get(a) - places.get(b)).slice(0, DATA.few);
+}
 
 function choose(name, on) {
   const names = new Set(chosenNames());

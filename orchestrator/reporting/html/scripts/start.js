@@ -15,7 +15,7 @@ if (ROOT.dataset.live === "yes") {
   setInterval(() => {
     const busy = document.activeElement.matches("select, input:not([type=checkbox])") || String(getSelection());
     if (document.hidden || busy) return;
-    const open = [...document.querySelectorAll("details[open]")].map((element) => element.closest("section").id);
+    const open = [...document.querySelectorAll("main details[open]")].map((element) => element.closest("section").id);
     sessionStorage.setItem("open", JSON.stringify(open));
     location.reload();
   }, Number(ROOT.dataset.reload) * 1000);

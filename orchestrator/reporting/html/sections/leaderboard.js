@@ -57,7 +57,6 @@ function drawLeaderboard() {
     else heading.removeAttribute("aria-sort");
   });
   $("matches").textContent = words.length ? `${DATA.methods.filter(found).length} of ${DATA.methods.length} methods` : "";
-  document.querySelectorAll(".by-method tr[data-method]").forEach((row) => { row.hidden = !isChosen(methodOf(row.dataset.method)); });
 }
 
 function unfold(entry, button) {

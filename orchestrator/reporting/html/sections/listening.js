@@ -1,7 +1,6 @@
-// Mistakes with their clips. A clip is decoded when it comes into view, and one is played at a time.
+// Mistakes with their clips. A clip is decoded when it comes into view.
 
 const decoded = new Map(); // index of the clip -> promise of its samples
-const playing = { audio: null, stop: () => {} };
 
 function samplesOf(index) {
   const { audio, rate } = DATA.listening.clips[index];
@@ -21,30 +20,6 @@ const inView = new IntersectionObserver((entries) => entries.filter((entry) => e
     target.dataset.drawn = "yes";
   }, () => { target.hidden = true; });
 }), { rootMargin: "200px" });
-
-function element(tag, text = "", name = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (name) made.className = name;
-  return made;
-}
-
-function play(button, head, uri) {
-  const mine = playing.audio && playing.button === button;
-  playing.stop();
-  if (mine) return;
-  const audio = new Audio(uri);
-  const show = (on) => { button.textContent = on ? "■" : "▶"; button.setAttribute("aria-pressed", on); head.hidden = !on; };
-  const follow = () => {
-    if (playing.audio !== audio) return;
-    head.style.left = `${(100 * audio.currentTime) / (audio.duration || 1)}%`;
-    requestAnimationFrame(follow);
-  };
-  Object.assign(playing, { audio, button, stop: () => { audio.pause(); show(false); Object.assign(playing, { audio: null, stop: () => {} }); } });
-  audio.addEventListener("ended", () => { if (playing.audio === audio) playing.stop(); });
-  show(true);
-  audio.play().then(follow, () => playing.stop());
-}
 
 function clipFigure(index, kind, className) {
   const figure = element("figure", "", "clip"), caption = element("figcaption"), text = element("span", kind + " ");
