@@ -16,7 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("prepare", "audit", "sweep", "runs", "report", "compare", "export", "predict", "stages")
+VERBS = (
+    "prepare", "audit", "sweep", "runs", "report", "compare", "cite", "leaderboard", "export", "predict", "teach",
+    "forget", "stages", "check-method",
+)  # fmt: skip
 
 
 def measured(checkout: Path, arguments: Sequence[str]) -> tuple[float, float]:
@@ -42,7 +45,7 @@ def has(checkout: Path, module: str) -> bool:
 
 def rows(run: Path | None, model: Path | None, recording: Path | None) -> dict[str, list[str]]:
     """Name of the row -> arguments of Python."""
-    made = {f"{verb} --help": [f"orchestrator.{verb}", "--help"] for verb in VERBS}
+    made = {f"{verb} --help": [f"orchestrator.{verb.replace('-', '_')}", "--help"] for verb in VERBS}
     made |= {f"{verb} --help": [f"trainables.{verb}", "--help"] for verb in ("chain", "pretrain")}
     made["earshot --help"] = ["orchestrator", "--help"]
     made["sweep --version"] = ["orchestrator.sweep", "--version"]
@@ -55,6 +58,10 @@ def rows(run: Path | None, model: Path | None, recording: Path | None) -> dict[s
         "report nowhere",
         "export nowhere --out out",
         "predict nowhere one.wav",
+        "teach nowhere --class cat one.wav --in-place",
+        "forget nowhere --class cat --in-place",
+        "cite nowhere",
+        "leaderboard show nowhere",
         "stages ls nowhere",
     ):
         verb, *words = line.split()
