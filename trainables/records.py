@@ -97,6 +97,11 @@ class MethodCode(BaseModel):
     name: str
     sha256: str
 
+    @classmethod
+    def of(cls, code: str, sha256: str) -> "MethodCode | None":
+        """What is recorded of code; None for a method of Earshot, which has none."""
+        return cls(name=Path(code).name, sha256=sha256) if code else None
+
 
 class SessionRecord(BaseModel):
     """One finished session of a trial.

@@ -293,7 +293,7 @@ class Chain:
             trial=self.folder.name,
             configuration=config.configuration,
             method=config.method,
-            method_code=MethodCode(name=Path(config.method_code).name, sha256=self._code) if self._code else None,
+            method_code=MethodCode.of(config.method_code, self._code),
             settings=self._settings.model_dump(mode="json"),
             varied={key: config.settings[key] for key in config.varied if key in config.settings},
             seeds=config.seeds,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -95,7 +94,7 @@ def learn_first(new: NewModel, classes: Sequence[ClassRecordings]) -> ExportedMo
     seeds = SeedTriple(order=new.seed, support=new.seed, initialisation=new.seed)
     description = Description(
         method=method.name,
-        method_code=MethodCode(name=Path(code).name, sha256=digest_of(code)) if code else None,
+        method_code=MethodCode.of(code, digest_of(code) if code else ""),
         version=method.version,
         settings=settings.model_dump(mode="json"),
         notes={},
