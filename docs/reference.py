@@ -20,12 +20,12 @@ from mkdocs.structure.files import File
 PACKAGES = ("datasets", "trainables", "orchestrator")
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:  # `mkdocs build` does not add it
-    sys.path.insert(0, str(ROOT))
 
 
 def on_config(config: Any) -> Any:
     """Adds the pages of methods and of modules to the section 'Reference' of the navigation."""
+    if str(ROOT) not in sys.path:  # `mkdocs build` does not add it, and restores the path after it has read this file
+        sys.path.insert(0, str(ROOT))
     from trainables.methods.registry import method_names
 
     pages = [{name: f"methods/{name}.md"} for name in method_names()]
