@@ -262,7 +262,7 @@ class RunFolder:
 
         Args:
             what: everything that the results of the sweep depend on, or a part of it.
-            partial: whether it is a part.
+            partial: whether it is a part; then what the record lacks is not compared, either.
 
         Raises:
             EarshotError: the folder has another sweep, or its record cannot be read.
@@ -276,7 +276,7 @@ class RunFolder:
             raise EarshotError(
                 f"{self.path / 'sweep.json'}: not the record of a sweep; choose another --name or remove the folder"
             ) from None
-        for key in sorted({*what} if partial else {*before, *what}):
+        for key in sorted({*before} & {*what} if partial else {*before, *what}):
             if before.get(key) != what.get(key):
                 raise EarshotError(
                     f"{self.path}: holds another sweep ({key}: {_short(before.get(key))} -> {_short(what.get(key))}); "
