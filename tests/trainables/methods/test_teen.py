@@ -84,7 +84,7 @@ def test_training_separates_the_base_classes(features: Features) -> None:
     (base, *_) = sessions(features)
 
     def loss(epochs: int) -> float:
-        learner = learned(features, 1, base_epochs=epochs, base_lr=0.03, base_milestones=())
+        learner = learned(features, 1, base_epochs=epochs, base_lr=0.003, base_milestones=())
         columns = torch.tensor([learner.classes.index(label) for label in base.support_labels])
         return float(nn.functional.cross_entropy(learner.score(base.support)["prototype"], columns))
 
