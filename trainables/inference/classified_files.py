@@ -56,7 +56,12 @@ def classify_files(
     Args:
         model: from `trainables.inference.exported_model.load_model`.
         files: from `trainables.inference.recording_files.recording_files`.
-        head, top, hop, timeline, loudness, unknown: see `trainables.inference.prediction.predict`.
+        head: see `trainables.inference.prediction.predict`.
+        top: likewise.
+        hop: likewise.
+        timeline: likewise.
+        loudness: likewise.
+        unknown: likewise.
         listener: see `Listener`.
 
     Yields:
