@@ -80,7 +80,7 @@ def command_name(module: str) -> str:
     package, _, verb = module.partition(".")
     if package not in ("orchestrator", "trainables") or "." in verb:
         return f"python -m {module}"
-    return f"earshot {verb}".rstrip()
+    return f"earshot {verb.replace('_', '-')}".rstrip()
 
 
 Main = Callable[[Sequence[str] | None], int]
