@@ -151,7 +151,7 @@ class ChainScores:
             has left.
         unknown_auroc: AUROC of the unknown score after session t, float64 [T + 1]; NaN where no class is to come, and
             for predictions without such clips.
-        recency: share of the errors that go to the newest classes, float64 [T + 1]; see `errors_to_newest`.
+        recency: share of the errors that go to the newest classes, float64 [T + 1]; see `trainables.recency`.
         recency_expected: what that share would be if errors had no preference, float64 [T + 1].
     """
 
