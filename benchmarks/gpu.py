@@ -108,7 +108,7 @@ def measure_chain(setup: Setup) -> Iterator[Row]:
         measured, folder = _run(setup, config(precision, None))
         stored = sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())
         flops = flops or _run(setup, config(precision, None), count=True)[0].flops
-        peak = product_peak(setup.device, precision, 256 if setup.reduced else 8192)
+        peak = product_peak(setup.device, precision, 512 if setup.reduced else 8192)
         total = sum(measured.seconds)
         yield {
             "precision": precision,

@@ -21,8 +21,8 @@ from datasets.utils.cli import as_program
 from datasets.utils.errors import EarshotError
 from orchestrator.publishing.leaderboard import check, contents, parse
 from orchestrator.publishing.leaderboard_row import Row, RowChain, with_intervals
-from orchestrator.publishing.portable import portable_name
-from orchestrator.publishing.results_file import BackboneFacts, ProtocolFacts
+from orchestrator.publishing.results_file import ProtocolFacts
+from orchestrator.publishing.run_results import backbone_facts
 from trainables.methods.registry import find_method
 from trainables.session_chain import Chain
 
@@ -77,7 +77,7 @@ def row(result: Result, measured: str, out: Path, before: Chain | None) -> tuple
         track=record.track,
         method=record.method,
         version=record.method_version,
-        backbone=_backbone(chain),
+        backbone=backbone_facts(record, chain._features.backbone.facts if find_method(record.method).backbone else {}),
         settings=record.settings,
         head=record.default_head,
         by=BY,
@@ -106,23 +106,6 @@ def rows(table: MethodTable, out: Path) -> list[Row]:
             continue
         made.append(one)
     return made
-
-
-def _backbone(chain: Chain) -> BackboneFacts | None:
-    if not find_method(chain.config.method).backbone:
-        return None
-    record, backbone = chain.record, chain._features.backbone
-    return BackboneFacts(
-        id=portable_name(record.backbone),
-        family=backbone.family,
-        digest=backbone.digest,
-        dim=backbone.dim,
-        sample_rate=backbone.hears,
-        layer=record.layer,
-        pool=record.pool,
-        padding=record.padding,
-        frontend=record.frontend,
-    )
 
 
 def _fraction(percent: float) -> float:

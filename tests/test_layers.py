@@ -169,7 +169,7 @@ def test_nothing_imports_a_command(module: str) -> None:
     assert [imported for imported in imports(MODULES[module]) if imported in COMMANDS] == []
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(("orchestrator", "earshot"))])
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("orchestrator")])
 def test_what_computes_does_not_import_ray(module: str) -> None:
     if module != "trainables.trial":
         assert [imported for imported in imports(MODULES[module]) if imported.split(".")[0] == "ray"] == []

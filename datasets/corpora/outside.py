@@ -14,37 +14,15 @@ from typing import Any
 
 from datasets.corpora.corpus import Corpus, CorpusOptions
 from datasets.utils.errors import EarshotError
-from datasets.utils.installed import installed, naming_distribution
-from datasets.utils.own_code import EARSHOT, absolute_code, find_code, is_code
-from datasets.utils.suggestion import suggestion
-
-
-def corpus_code(name: str, shipped: Collection[str]) -> str:
-    """The code of a corpus that is not shipped, without importing it.
-
-    Args:
-        name: as the user has given it.
-        shipped: names of the corpora and presets of Earshot.
-
-    Raises:
-        EarshotError: there is no such corpus, or no such file or module.
-    """
-    if is_code(name):
-        code = absolute_code(name)
-        find_code(code, "corpus")
-        return code
-    others = installed("corpus")
-    if name not in others:
-        raise EarshotError(f"corpus {name!r}: not known; {suggestion(name, [*shipped, *others])}")
-    others[name].check_name(shipped)
-    return others[name].code
+from datasets.utils.installed import naming_distribution
+from datasets.utils.own_code import EARSHOT, find_code
 
 
 def load_corpus(code: str, shipped: Collection[str] = ()) -> Corpus[Any]:
     """Imports a corpus.
 
     Args:
-        code: from `corpus_code`.
+        code: from `datasets.utils.installed.given_code`.
         shipped: names that it must not have.
 
     Raises:

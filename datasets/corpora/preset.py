@@ -18,8 +18,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from datasets.corpora.corpus import Corpus
-from datasets.corpora.outside import corpus_code, load_corpus
+from datasets.corpora.outside import load_corpus
 from datasets.corpora.registry import corpora, find_corpus
+from datasets.utils.installed import given_code
 from datasets.utils.validation import read_yaml, validated
 
 FOLDER = Path(__file__).parent / "presets"
@@ -94,4 +95,4 @@ def find_corpus_or_preset(name: str) -> tuple[Corpus[Any], dict[str, Any]]:
     if name in known:
         return known[name], {}
     shipped = [*known, *preset_names()]
-    return load_corpus(corpus_code(name, shipped), shipped), {}
+    return load_corpus(given_code("corpus", name, shipped), shipped), {}

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.own_code import CodeKind, absolute_code, find_code, is_code
+from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
 
 Kind = Literal["method", "corpus", "backbone", "search space"]
@@ -81,6 +83,30 @@ def installed(kind: Kind) -> dict[str, Installed]:
         if first.distribution != distribution:
             found[point.name] = replace(first, other=distribution)
     return found
+
+
+def given_code(kind: CodeKind, text: str, shipped: Collection[str]) -> str:
+    """The code of something that is not shipped, without importing it.
+
+    Args:
+        kind: what it is.
+        text: as the user has given it: code (`datasets.utils.own_code`), or the name of an entry point.
+        shipped: names of Earshot's own.
+
+    Raises:
+        EarshotError: there is no such name, file or module, or an entry point's name is taken.
+    """
+    if is_code(text):
+        code = absolute_code(text)
+        find_code(code, kind)
+        return code
+    others = installed(kind)
+    if text not in others:
+        raise EarshotError(f"{kind} '{text}': not known; {suggestion(text, [*shipped, *others])}")
+    others[text].check_name(shipped)
+    with naming_distribution(kind, others[text].code):
+        find_code(others[text].code, kind)
+    return others[text].code
 
 
 def check_names(kind: Kind, used: Iterable[str], shipped: Collection[str]) -> None:

@@ -38,8 +38,8 @@ after Python's path; and names of folders of copies, which are on Python's path.
 INSTALLED = ("site-packages", "dist-packages")
 EARSHOT = ("datasets", "earshot", "orchestrator", "recipes", "search_spaces", "trainables")
 
-Kind = Literal["backbone", "method", "corpus"]
-ATTRIBUTES: dict[Kind, str] = {"backbone": "function", "method": "class", "corpus": "class"}
+CodeKind = Literal["backbone", "method", "corpus"]
+ATTRIBUTES: dict[CodeKind, str] = {"backbone": "function", "method": "class", "corpus": "class"}
 """What the code of each kind names."""
 
 _CODE = re.compile(r"^(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*$")
@@ -63,7 +63,7 @@ class OwnCode:
         copied: whether these are the copies that a worker got.
     """
 
-    kind: Kind
+    kind: CodeKind
     name: str
     root: Path
     module: str
@@ -197,7 +197,7 @@ def absolute_code(name: str) -> str:
     return f"{os.path.normpath(Path.cwd() / path)}:{attribute}" if _is_file(name) else name
 
 
-def find_code(name: str, kind: Kind = "backbone") -> OwnCode:
+def find_code(name: str, kind: CodeKind = "backbone") -> OwnCode:
     """The code called `name`, without running it.
 
     Args:
@@ -219,7 +219,7 @@ def find_code(name: str, kind: Kind = "backbone") -> OwnCode:
     return code
 
 
-def _original(kind: Kind, name: str) -> OwnCode | None:
+def _original(kind: CodeKind, name: str) -> OwnCode | None:
     where = name.rpartition(":")[0]
     if _is_file(name):
         return _code(kind, name, Path(where).resolve().parent) if Path(where).is_file() else None
@@ -235,7 +235,7 @@ def _original(kind: Kind, name: str) -> OwnCode | None:
     return None if root is None else _code(kind, name, root)
 
 
-def _code(kind: Kind, name: str, root: Path, *, copied: bool = False) -> OwnCode:
+def _code(kind: CodeKind, name: str, root: Path, *, copied: bool = False) -> OwnCode:
     where = name.rpartition(":")[0]
     if _is_file(name):
         file = root / (Path(where) if copied else Path(where).resolve()).name

@@ -132,7 +132,7 @@ def _configuration(
         protocol=run.protocols[first.trial],
         settings=portable(first.settings),
         varied=portable(first.varied),
-        backbone=_backbone(run, first),
+        backbone=backbone_facts(first, run.backbone_facts.get(run.backbones[first.trial], {})),
         default_head=first.default_head,
         selected=selection,
         estimates={
@@ -151,10 +151,15 @@ def _estimates(run: Run, name: str, head: str, split: Split, estimates: Estimate
     )
 
 
-def _backbone(run: Run, record: TrialRecord) -> BackboneFacts | None:
+def backbone_facts(record: TrialRecord, known: Mapping[str, Any]) -> BackboneFacts | None:
+    """The backbone of a trial; None if its method uses none.
+
+    Args:
+        record: of the trial.
+        known: what the sweep has recorded of the backbone, as far as it has: family, digest, dim, sample_rate.
+    """
     if record.backbone == NONE:
         return None
-    known = run.backbone_facts.get(run.backbones[record.trial], {})
     facts = {name: known.get(name) for name in ("family", "digest", "dim", "sample_rate")}
     return BackboneFacts(
         id=portable_name(record.backbone),

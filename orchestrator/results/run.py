@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, mean_class_accuracies, session_table
-from orchestrator.results.choice import Choice
+from orchestrator.results.choice import Choice, select, validation_values
 from orchestrator.results.find_run import is_chain
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
 from orchestrator.results.merging import (
@@ -381,39 +381,13 @@ class Run:
 
     def validation_aa(self, configuration: str) -> float:
         """Mean over chains of the validation AA of the default head; NaN if no chain has all sessions."""
-        values = self._validation(configuration, self.planned(configuration))
+        values = validation_values(self, configuration, self.planned(configuration))
         return float(np.mean(values)) if values else float("nan")
 
     def best(self, label: str) -> Choice:
-        """Selects a configuration by the mean over seeds of the validation AA of the default head; never by test clips.
-
-        Only complete configurations are compared. If none is complete, all with a finished session are, over the
-        sessions that all of them have finished: a chain that stopped before its hard sessions gains no advantage, and
-        chains that were stopped early count, so that a configuration is not represented by its better seeds alone.
-        Ties, and a run without validation clips: the first by name.
+        """The configuration that represents a method: see `orchestrator.results.choice.select`.
 
         Raises:
             KeyError: the run has no such entry.
         """
-        entry, names = self.entries[label], self.configurations(label)
-        complete = [name for name in names if self.is_complete(name)]
-        reached = {name: self.reached(name) for name in names}
-        started = [name for name in names if reached[name]]
-        candidates = complete or started or list(names)
-        depth = self.planned(names[0]) if complete else min(map(self._comparable, started), default=0)
-        values = {name: self._validation(name, depth) for name in candidates}
-        means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
-        # Twelve digits: the same accuracies summed in another order of seeds must tie.
-        selected = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
-        return Choice(entry, selected, means[selected], len(values[selected]), len(candidates), not complete, depth)
-
-    def _comparable(self, configuration: str) -> int:
-        """Sessions that the longest chain of a configuration and each of its chains that were stopped early have."""
-        stopped = [len(r.sessions) for r in self.of(configuration) if r.status == "stopped" and r.sessions]
-        return min([self.reached(configuration), *stopped])
-
-    def _validation(self, configuration: str, depth: int) -> list[float]:
-        """Validation AA of the default head over the first `depth` sessions, for each chain that has them."""
-        chains = (self.scores.get((r.trial, r.default_head, "val")) for r in self.of(configuration))
-        values = (metrics.average_accuracy(chain.micro[:depth]) for chain in chains if chain is not None)
-        return [value for value in values if not np.isnan(value)]
+        return select(self, label)

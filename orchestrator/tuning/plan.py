@@ -333,12 +333,7 @@ def _checked_backbones(
             method = space.learner
             for settings in space.corners():
                 check_backbone(method, method.Settings.model_validate(settings), backbone, spec.name)
-        described[str(spec.short(config.backbone_parts))] = {
-            "family": backbone.family,
-            "dim": backbone.dim,
-            "sample_rate": backbone.sample_rate,
-            "digest": backbone.digest,
-        }
+        described[str(spec.short(config.backbone_parts))] = backbone.facts
     return described
 
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
 from datasets.utils.installed import installed, naming_distribution
-from datasets.utils.own_code import absolute_code, find_code, is_code
-from datasets.utils.suggestion import suggestion
+from datasets.utils.own_code import find_code
 
 if TYPE_CHECKING:
     from trainables.learners.learner import Learner
@@ -25,34 +24,11 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """Of a method: it is part of the names of trials, which are folders."""
 
 
-def method_code(text: str, shipped: Collection[str]) -> str:
-    """The code of a method that is not shipped, without importing it.
-
-    Args:
-        text: as the user has given it.
-        shipped: names of the methods of Earshot.
-
-    Raises:
-        EarshotError: there is no such method, file or module, or an entry point's name is taken.
-    """
-    if is_code(text):
-        code = absolute_code(text)
-        find_code(code, "method")
-        return code
-    others = installed("method")
-    if text not in others:
-        raise EarshotError(f"method '{text}': not known; {suggestion(text, [*shipped, *others])}")
-    others[text].check_name(shipped)
-    with naming_distribution("method", others[text].code):
-        find_code(others[text].code, "method")
-    return others[text].code
-
-
 def load_method(code: str, shipped: Collection[str]) -> "type[Learner]":
     """Imports the class of a method.
 
     Args:
-        code: from `method_code`.
+        code: from `datasets.utils.installed.given_code`.
         shipped: names of the methods of Earshot.
 
     Raises:

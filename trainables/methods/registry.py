@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.utils.errors import EarshotError
+from datasets.utils.installed import given_code
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import printable
 from trainables.methods import outside
@@ -44,7 +45,7 @@ def method_code(text: str) -> str:
     Raises:
         EarshotError: there is no such method, file or module.
     """
-    return "" if text in method_names() else outside.method_code(text, method_names())
+    return "" if text in method_names() else given_code("method", text, method_names())
 
 
 def find_method(name: str, code: str = "") -> "type[Learner]":

@@ -83,6 +83,11 @@ class Backbone(nn.Module, ABC):
     text: TextTower | None = None
 
     @property
+    def facts(self) -> dict[str, str | int | None]:
+        """What a run records of it."""
+        return {"family": self.family, "dim": self.dim, "sample_rate": self.sample_rate, "digest": self.digest}
+
+    @property
     @abstractmethod
     def architecture(self) -> bytes:
         """What changes the output but not the parameters; part of every digest of these weights."""
