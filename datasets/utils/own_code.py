@@ -154,15 +154,23 @@ class OwnCode:
     def _forget_others(self) -> None:
         """Removes modules of the same names that came from other users' code, or from files that have changed since."""
         roots = tuple(root + os.sep for root in _roots)
+        packages = {package for module in self.files for package in _packages(module)}
         ours = [
             module
-            for module in self.files
-            if (place := getattr(sys.modules.get(module), "__file__", None)) and place.startswith(roots)
+            for module in packages | set(self.files)
+            if (loaded := sys.modules.get(module)) and _place(loaded).startswith(roots)
         ]
-        if any(_imported.get(module) != (self.files[module], _digest(self.files[module])) for module in ours):
+        if any(not self._is_current(module) for module in ours):
             for module in ours:
                 _imported.pop(module, None)
                 del sys.modules[module]
+
+    def _is_current(self, module: str) -> bool:
+        """Whether an imported module is what an import would give now; a package without a file is a namespace."""
+        file = self.files.get(module)
+        if file is None:
+            return getattr(sys.modules[module], "__file__", None) is None
+        return _imported.get(module) == (file, _digest(file))
 
     def check_places(self) -> None:
         """Checks that what has been imported by now is what the digest covers.
@@ -289,9 +297,18 @@ def _imports(path: Path, package: str) -> Iterator[str]:
 
 def _with_parents(root: Path, module: str) -> list[tuple[str, Path]]:
     """A module and the packages that it is in, as far as they have files."""
+    return [(name, path) for name in (*_packages(module), module) if name and (path := _file_of(root, name))]
+
+
+def _packages(module: str) -> list[str]:
+    """The packages that a module is in, the outermost first."""
     parts = module.split(".")
-    names = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    return [(name, path) for name in names if name and (path := _file_of(root, name))]
+    return [".".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def _place(module: ModuleType) -> str:
+    """The file of a module, or the folder of a namespace package; empty if it has neither."""
+    return getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
 
 
 def _file_of(root: Path, module: str) -> Path | None:

@@ -92,7 +92,7 @@ def test_a_failed_trial_has_a_reason_and_the_others_finish(tones: Path, tmp_path
         (["--benchmark", "../../etc"], "benchmark '../../etc': no manifest.json"),
         (["--method", "edee"], "method 'edee': not known; did you mean 'ede'?"),
         (["--space", "nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["--protocol", "ffcac-26"], "protocol: 'ffcac-26' is not known; did you mean 'ffcac-25'?\n"),
+        (["--protocol", "ffcac-26"], "protocol: 'ffcac-26' is not known; did you mean 'ffcac-25'?"),
         (["--shot", "many"], "protocol.shot"),
         (["--seeds", "0"], "seeds: must be at least 1, found '0'"),
         (["--trials", "-1"], "trials: input should be greater than or equal to 1"),

@@ -104,6 +104,20 @@ def test_folders_with_modules_of_the_same_names(tmp_path: Path) -> None:
     assert code(second).load()() == (10, 2)
 
 
+@pytest.mark.parametrize("order", [("with", "without"), ("without", "with")])
+def test_packages_with_and_without_an_init_of_the_same_name(
+    order: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in order:
+        folder = write(tmp_path / name, **{"laboratory/encoders.py": f"def encoder(): return {name!r}\n"})
+        if name == "with":
+            (folder / "laboratory" / "__init__.py").write_text("")
+        with monkeypatch.context() as scoped:
+            scoped.chdir(folder)
+            scoped.setattr(sys, "path", list(sys.path))
+            assert code(folder, "laboratory.encoders").load()() == name
+
+
 def test_a_module_that_another_one_hides_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "encoder.py").write_text("import rich\n\n\ndef encoder(): ...\n")
     (tmp_path / "rich.py").write_text("")

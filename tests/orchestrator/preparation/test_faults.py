@@ -72,7 +72,7 @@ def test_run_survives_a_killed_worker(tmp_path: Path, ray_up: object) -> None:
     source, out = speech(tmp_path / "in", speakers=8, seconds=20), tmp_path / "out"
     process = start(source, out, "--workers=1")
     wait_for(lambda: len(list((out / "shards").glob("*.parquet"))) >= 1, process)
-    for worker in workers_below(process.pid, "ray::Map("):
+    for worker in workers_below(process.pid, "ray::prepare "):
         os.kill(worker, signal.SIGKILL)
     code, _, err = finish(process)
     assert (code, err) == (0, "")

@@ -5,6 +5,7 @@ the same bytes as those of an undisturbed sweep, and no process and no lease is 
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,11 +64,11 @@ def runs(tmp_path: Path) -> Iterator[Path]:
 
 
 def busy_workers(driver: int) -> list[int]:
-    """Workers that are computing a session; Ray names a worker after its task."""
+    """Workers that are computing a session: the titles of their processes say so."""
     workers = []
     for process in descendants(driver):
         with suppress(OSError):
-            if "Trainable.train" in Path(f"/proc/{process}/cmdline").read_text():
+            if re.match(r"ray::\S+ session \d", Path(f"/proc/{process}/cmdline").read_text()):
                 workers.append(process)
     return workers
 
