@@ -17,8 +17,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -28,13 +29,14 @@ from datasets.corpora.corpus import Corpus
 from datasets.corpora.inventory import Rejection
 from datasets.corpora.preset import Preset, find_corpus_or_preset, find_preset, preset_names
 from datasets.corpora.registry import corpora
-from datasets.utils.cli import CommandLine, as_program, fraction, local_path, positive
+from datasets.utils.cli import CommandLine, as_program
 from datasets.utils.console import error_console, output_console
 from datasets.utils.installed import check_names, installed
 from datasets.utils.location import Location
-from datasets.utils.options import add_options
+from datasets.utils.options import Option, add_options
 from datasets.utils.own_code import is_code
 from datasets.utils.text import plural, printable
+from datasets.utils.validation import validated
 from orchestrator.preparation.progress import interruptible_progress, prepare_with_progress
 
 if TYPE_CHECKING:  # imported after parsing: `--help` and typos answer sooner
@@ -47,27 +49,86 @@ SHOWN = 10  # rejected files printed on the console
 CLASSES_SHOWN = 20
 
 
+Rejected = Annotated[float, Option(metavar="FRACTION"), Field(ge=0, le=1)]
+Folder = Annotated[Path, Option(metavar="DIR")]
+REJECTED_HELP, WORKERS_HELP = "how many of the files may be unusable", "processes at a time (default: one per core)"
+
+
+class RenderOptions(BaseModel):
+    """Options of `earshot prepare fsd-mix-sed`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    annotations: Folder = Field(description="the unpacked FSD_MIX_SED.annotations")
+    sources: Folder = Field(description="the unpacked FSD_MIX_SED.source")
+    out: Folder = Field(description="folder of the soundscapes")
+    max_rejected: Rejected = Field(0.01, description=REJECTED_HELP)
+    workers: int | None = Field(None, ge=1, description=WORKERS_HELP)
+
+
+class PrepareOptions(BaseModel):
+    """Options of every corpus."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Folder = Field(description="folder of the recordings")
+    out: Annotated[str, Option(metavar="DIR")] = Field(
+        description="folder of the benchmark, or a URI (s3://, gs://, file://)"
+    )
+    name: str | None = Field(None, description="of the benchmark (default: of the folder)")
+    max_rejected: Rejected = Field(0.01, description=REJECTED_HELP)
+    workers: int | None = Field(None, ge=1, description=WORKERS_HELP)
+    split_files: Annotated[bool, Option(negatable=False)] = Field(
+        False,
+        description="also write a Parquet file for each split, as the Hugging Face hub shows them: clips are stored "
+        "twice",
+    )
+    yes: Annotated[bool, Option(negatable=False)] = Field(
+        False, description="continue although the folder does not look as expected"
+    )
+    force: Annotated[bool, Option(negatable=False)] = Field(
+        False, description="replace a benchmark that was made otherwise"
+    )
+
+
+class PrepareWithoutSourceOptions(PrepareOptions):
+    """Options of a corpus that needs no folder."""
+
+    source: Annotated[Path | None, Option(metavar="DIR")] = Field(  # type: ignore[assignment]
+        None, description="folder of the recordings (default: made in OUT/source)"
+    )
+
+
+OF_FOLDERS = ("source", "yes")
+"""Options that a corpus without a folder does not have."""
+
+
 @as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = vars(parser(words[0] if words else "").parse_args(words))
-    if options["corpus"] == RENDERED:
-        del options["corpus"]
-        _print_rendered(_render(options), options["out"])
-    else:
-        corpus, _ = find_corpus_or_preset(options["corpus"])
-        if (source := options.get("source")) is not None and corpus.reads_folder:
-            corpus.check_source(Path(os.path.realpath(source)))
-        from orchestrator.preparation.pipeline import Settings  # a wrong folder is answered sooner
+    given = vars(parser(words[0] if words else "").parse_args(words))
+    name = given.pop("corpus")
+    if name == RENDERED:
+        rendering = validated(RenderOptions, given, "command line", as_flags=True)
+        _print_rendered(_render(rendering), rendering.out)
+        return 0
+    corpus, _ = find_corpus_or_preset(name)
+    model = _options_of(corpus)
+    common = {key: given.pop(key) for key in model.model_fields if key in given}
+    options = dict(validated(model, common, "command line", as_flags=True))
+    source = options.pop("source", None)
+    if source is not None:
+        corpus.check_source(Path(os.path.realpath(source)))
+    from orchestrator.preparation.pipeline import Settings  # a wrong folder is answered sooner
 
-        given = {key: options.pop(key) for key in _SETTINGS if key in options}
-        settings = Settings(**{"source": None, **given}, options=options)
-        _print_prepared(prepare_with_progress(settings), settings)
+    settings = Settings(corpus=name, source=source, options=given, **options)
+    _print_prepared(prepare_with_progress(settings), settings)
     return 0
 
 
-_SETTINGS = ("corpus", "source", "out", "name", "max_rejected", "workers", "yes", "force", "split_files")
+def _options_of(corpus: Corpus[Any]) -> type[PrepareOptions]:
+    return PrepareOptions if corpus.reads_folder and not corpus.generates else PrepareWithoutSourceOptions
 
 
 def parser(asked: str = "") -> CommandLine:
@@ -99,13 +160,7 @@ def parser(asked: str = "") -> CommandLine:
         _add_outside(commands, asked, (*known, *preset_names()))
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
     command = commands.add_parser(RENDERED, help=text, description=text, allow_abbrev=False)
-    for flag, what in (
-        ("--annotations", "the unpacked FSD_MIX_SED.annotations"),
-        ("--sources", "the unpacked FSD_MIX_SED.source"),
-        ("--out", "folder of the soundscapes"),
-    ):
-        command.add_argument(flag, type=local_path, required=True, metavar="DIR", help=what)
-    _add_common(command)
+    add_options(command, RenderOptions)
     return made
 
 
@@ -130,29 +185,7 @@ def _add_outside(commands: Any, name: str, shipped: Sequence[str]) -> None:
 
 
 def _add_corpus(command: CommandLine, corpus: Corpus[Any], preset: Preset | None = None) -> None:
-    if corpus.reads_folder:
-        command.add_argument(
-            "--source",
-            type=local_path,
-            required=not corpus.generates,
-            metavar="DIR",
-            help="folder of the recordings" + (" (default: made in OUT/source)" if corpus.generates else ""),
-        )
-    command.add_argument(
-        "--out", required=True, metavar="DIR", help="folder of the benchmark, or a URI (s3://, gs://, file://)"
-    )
-    command.add_argument("--name", metavar="NAME", help="of the benchmark (default: of the folder)")
-    _add_common(command)
-    command.add_argument(
-        "--split-files",
-        action="store_true",
-        help="also write a Parquet file for each split, as the Hugging Face hub shows them: clips are stored twice",
-    )
-    if corpus.reads_folder:
-        command.add_argument(
-            "--yes", action="store_true", help="continue although the folder does not look as expected"
-        )
-    command.add_argument("--force", action="store_true", help="replace a benchmark that was made otherwise")
+    add_options(command, _options_of(corpus), exclude=() if corpus.reads_folder else OF_FOLDERS)
     title = f"options of {corpus.name}" + (", in place of those of the preset" if preset else "")
     add_options(command.add_argument_group(title), corpus.options_type, show_defaults=preset is None)
 
@@ -175,22 +208,11 @@ def _as_flags(name: str, value: Any) -> str:
     return " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(one))}" for one in values)
 
 
-def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--max-rejected",
-        type=fraction,
-        default=0.01,
-        metavar="FRACTION",
-        help="how many of the files may be unusable (default: 0.01)",
-    )
-    command.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one per core)")
-
-
-def _render(options: dict[str, Any]) -> "RenderOutcome":
+def _render(options: RenderOptions) -> "RenderOutcome":
     from orchestrator.preparation.soundscape_tasks import render
 
     with interruptible_progress("rendering", "soundscapes") as update:
-        return render(**options, listener=update)
+        return render(**dict(options), listener=update)
 
 
 def _print_prepared(outcome: "Outcome", settings: "Settings") -> None:

@@ -165,18 +165,3 @@ def local_path(text: str) -> Path:
         found = "a URI, which may contain a key" if text else "nothing"  # so it is not shown
         raise argparse.ArgumentTypeError(f"expected a path on this machine, found {found}")
     return Path(text)
-
-
-def fraction(text: str) -> float:
-    """Converts an argument to a number from 0 to 1 (`type` of an option)."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a fraction from 0 to 1, found {text}")
-    return value
-
-
-def positive(text: str) -> int:
-    """Converts an argument to a positive integer (`type` of an option)."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {printable(text)!r}")
-    return int(text)
