@@ -66,7 +66,7 @@ def cut_recording(
     num_samples: int,
     limit: int | None = None,
     choice: Choice = "first",
-    random: np.random.Generator | None = None,
+    random: "np.random.Generator | None" = None,
     repeat: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Cuts one recording into complete windows; a shorter recording is padded with zeros at its end, or repeated.
@@ -97,7 +97,7 @@ def cut_recording(
 
 
 def _choose(
-    samples: Signal, num_samples: int, count: int, limit: int, choice: Choice, random: np.random.Generator | None
+    samples: Signal, num_samples: int, count: int, limit: int, choice: Choice, random: "np.random.Generator | None"
 ) -> Iterable[int]:
     """The numbers of `limit` of `count` windows, ascending."""
     if choice == "first" or limit >= count:

@@ -217,6 +217,6 @@ def _samples_needed(options: FileClipOptions) -> int | None:
     return options.max_clips_per_file * options.num_samples
 
 
-def _generator(path: str, seed: int) -> np.random.Generator:
+def _generator(path: str, seed: int) -> "np.random.Generator":
     """Draws clips of a recording: the same ones for the same path and seed."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}\0{path}".encode()).digest()))
