@@ -5,7 +5,9 @@
 FOLDER is that of `benchmarks.method_table`; corpora that it lacks are prepared, nothing is run. The scores of chains
 come from table.json, everything else from the benchmarks and the methods as they are: fingerprint, protocol hash,
 digests of class order and draw, complete settings, backbone. Rows of an earlier version of a method are left out, and
-those of the encoder of `resemblyzer_encoder.py` where that is not installed; table.json has no PD and no commit.
+those of the encoder of `resemblyzer_encoder.py` where that is not installed. The demo is left out: its sounds are
+computed, and may differ between machines, so that this one's fingerprint need not be that of the measurements.
+table.json has no PD and no commit.
 """
 
 import argparse
@@ -15,7 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.method_results import FILE, MethodTable, Result
-from benchmarks.table_chains import FIRST, NAMES, Unit, default_shared, prepare_corpora
+from benchmarks.methods import CORPORA
+from benchmarks.table_chains import FIRST, Unit, default_shared, prepare_corpora
 from datasets.benchmark.chain_digests import class_order_digest
 from datasets.utils.cli import as_program
 from datasets.utils.errors import EarshotError
@@ -93,6 +96,8 @@ def rows(table: MethodTable, out: Path) -> list[Row]:
     made = []
     last: dict[tuple[str, str], Chain] = {}
     for result in table.results:
+        if result.corpus not in CORPORA:
+            continue
         if result.version != find_method(result.method).version:
             print(f"left out: version {result.version} of {result.method}", file=sys.stderr)
             continue
@@ -121,10 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--shared", type=Path, default=default_shared(), help="folder of the corpora")
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {', '.join(NAMES)}")
+    parser.add_argument("--out", type=Path, required=True, help=f"folder of {', '.join(CORPORA)}")
     options = parser.parse_args(arguments)
     out = options.out.resolve()
-    prepare_corpora(options.shared, out, list(NAMES))
+    prepare_corpora(options.shared, out, list(CORPORA))
     content = contents(rows(MethodTable.load(), out))
     made, problems = parse(content)
     for problem in problems or check(made):
