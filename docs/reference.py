@@ -1,4 +1,5 @@
-"""Reference pages of the site, generated from the code whenever the site is built, so that they cannot become outdated.
+"""Reference pages of the site, generated from the code whenever the site is built, so that they cannot become outdated;
+and the page of `docs/leaderboard.jsonl`.
 
 MkDocs calls `on_files`; the pages are not stored as files. It calls `on_config` first, which adds the page of each
 method to the navigation: those are files (`python -m benchmarks.method_pages` writes them), and the page of each
@@ -41,7 +42,17 @@ def on_files(files: Any, config: Any) -> Any:
     pages |= {_page(name): module(name) for package in PACKAGES for name in module_names(package)}
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
+    files.append(File.generated(config, "leaderboard.html", content=leaderboard()))
     return files
+
+
+def leaderboard() -> str:
+    """The page of the chains of docs/methods.md."""
+    from datasets.utils.location import Location
+    from orchestrator.publishing.leaderboard import read
+    from orchestrator.reporting.html.leaderboard import leaderboard_page
+
+    return leaderboard_page(read(Location.of(str(ROOT / "docs" / "leaderboard.jsonl"))), "Leaderboard")
 
 
 def commands() -> str:

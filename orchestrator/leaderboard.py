@@ -116,6 +116,9 @@ def _show(given: dict[str, Any]) -> int:
     from datasets.utils.files import write_files
     from orchestrator.reporting.html.leaderboard import HEADER, RANKED, boards, leaderboard_page
 
+    if html is not None:  # before the tables, whose reader may leave early, such as `head`
+        page = leaderboard_page(rows, "Leaderboard")
+        write_files(html.parent, {html.name: page.encode()}, advice="name another file with --html")
     console = output_console()
     for board in boards(rows):
         table = Table(
@@ -130,8 +133,6 @@ def _show(given: dict[str, Any]) -> int:
         console.print()
     console.print(Text(RANKED))
     if html is not None:
-        page = leaderboard_page(rows, "Leaderboard")
-        write_files(html.parent, {html.name: page.encode()}, advice="name another file with --html")
         console.print(Text(f"page: {printable(str(html))}"), soft_wrap=True)
     return 0
 
