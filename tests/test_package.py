@@ -156,6 +156,7 @@ def test_an_editable_install_works_outside_of_its_checkout(source: Path, tmp_pat
     assert output.startswith("demo: 25 classes, 300 clips of 0.5 s")
 
 
+@pytest.mark.slow
 def test_beside_the_library_of_hugging_face(installed: Path, run: Run) -> None:
     """Both in one environment: neither loses a file, and each works in a process of its own."""
     packages = packages_of(installed)

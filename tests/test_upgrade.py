@@ -117,6 +117,7 @@ def test_a_resumed_sweep_finds_every_session(before: Path) -> None:
     assert after.keys() == expected.keys()
 
 
+@pytest.mark.slow
 def test_sessions_that_are_missing_are_computed_to_the_same_predictions(before: Path) -> None:
     """Without any stage everything is computed again, which holds every number of two methods."""
     expected = predictions(before / "runs/before")

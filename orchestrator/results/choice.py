@@ -1,16 +1,13 @@
 """The configuration that represents a method, chosen on validation clips."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from orchestrator.results.backbones import Entry
 from trainables import metrics
 from trainables.records import Track
-
-if TYPE_CHECKING:
-    from orchestrator.results.run import Run
 
 
 @dataclass(frozen=True)
@@ -68,37 +65,51 @@ def rank(choice: Choice) -> tuple[str, Track, int, bool, float, str]:
     return choice.entry.protocol, choice.track, -choice.sessions, unknown, value, choice.label
 
 
-def select(run: "Run", label: str) -> Choice:
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration, with what is known of its chains.
+
+    Attributes:
+        name: METHOD-CONFIG.
+        planned: sessions of a chain.
+        reached: sessions of its longest chain.
+        complete: whether all its chains have finished all sessions.
+        stopped: number of finished sessions of each chain that was stopped early and has some.
+        accuracies: A_t on validation clips, by the default head, of each chain that has them.
+    """
+
+    name: str
+    planned: int
+    reached: int
+    complete: bool
+    stopped: tuple[int, ...]
+    accuracies: tuple[tuple[float, ...], ...]
+
+    @property
+    def comparable(self) -> int:
+        """Sessions that the longest chain and each of the chains that were stopped early have."""
+        return min([self.reached, *self.stopped])
+
+    def values(self, depth: int) -> list[float]:
+        """Validation AA over the first `depth` sessions, for each chain that has them."""
+        values = (metrics.average_accuracy(chain[:depth]) for chain in self.accuracies)
+        return [value for value in values if not np.isnan(value)]
+
+
+def select(entry: Entry, candidates: Sequence[Candidate]) -> Choice:
     """Selects a configuration by the mean over seeds of the validation AA of the default head; never by test clips.
 
     Only complete configurations are compared. If none is complete, all with a finished session are, over the sessions
     that all of them have finished: a chain that stopped before its hard sessions gains no advantage, and chains that
     were stopped early count, so that a configuration is not represented by its better seeds alone. Ties, and a run
     without validation clips: the first by name.
-
-    Raises:
-        KeyError: the run has no such entry.
     """
-    entry, names = run.entries[label], run.configurations(label)
-    complete = [name for name in names if run.is_complete(name)]
-    started = [name for name in names if run.reached(name)]
-    candidates = complete or started or list(names)
-    depth = run.planned(names[0]) if complete else min((_comparable(run, name) for name in started), default=0)
-    values = {name: validation_values(run, name, depth) for name in candidates}
+    complete = [one for one in candidates if one.complete]
+    started = [one for one in candidates if one.reached]
+    depth = candidates[0].planned if complete else min((one.comparable for one in started), default=0)
+    compared = complete or started or list(candidates)
+    values = {one.name: one.values(depth) for one in compared}
     means = {name: float(np.mean(v)) if v else float("nan") for name, v in values.items()}
     # Twelve digits: the same accuracies summed in another order of seeds must tie.
-    selected = min(candidates, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
-    return Choice(entry, selected, means[selected], len(values[selected]), len(candidates), not complete, depth)
-
-
-def validation_values(run: "Run", configuration: str, depth: int) -> list[float]:
-    """Validation AA of the default head over the first `depth` sessions, for each chain that has them."""
-    chains = (run.scores.get((r.trial, r.default_head, "val")) for r in run.of(configuration))
-    values = (metrics.average_accuracy(chain.micro[:depth]) for chain in chains if chain is not None)
-    return [value for value in values if not np.isnan(value)]
-
-
-def _comparable(run: "Run", configuration: str) -> int:
-    """Sessions that the longest chain of a configuration and each of its chains that were stopped early have."""
-    stopped = [len(r.sessions) for r in run.of(configuration) if r.status == "stopped" and r.sessions]
-    return min([run.reached(configuration), *stopped])
+    name = min(values, key=lambda name: (np.isnan(means[name]), -round(means[name], 12), name))
+    return Choice(entry, name, means[name], len(values[name]), len(compared), not complete, depth)

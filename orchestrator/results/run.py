@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from datasets.utils.errors import EarshotError
 from orchestrator.results.backbones import Entry, backbones_of, entries_of
 from orchestrator.results.chain_metrics import chain_table, has_finished, mean_class_accuracies, session_table
-from orchestrator.results.choice import Choice, select, validation_values
+from orchestrator.results.choice import Candidate, Choice, select
 from orchestrator.results.find_run import is_chain
 from orchestrator.results.loading import SCORED_SPLITS, load_record, load_sweep, read_session, score_trial
 from orchestrator.results.merging import (
@@ -381,7 +381,7 @@ class Run:
 
     def validation_aa(self, configuration: str) -> float:
         """Mean over chains of the validation AA of the default head; NaN if no chain has all sessions."""
-        values = validation_values(self, configuration, self.planned(configuration))
+        values = self._candidate(configuration).values(self.planned(configuration))
         return float(np.mean(values)) if values else float("nan")
 
     def best(self, label: str) -> Choice:
@@ -390,4 +390,16 @@ class Run:
         Raises:
             KeyError: the run has no such entry.
         """
-        return select(self, label)
+        return select(self.entries[label], [self._candidate(name) for name in self.configurations(label)])
+
+    def _candidate(self, name: str) -> Candidate:
+        records = self.of(name)
+        chains = (self.scores.get((record.trial, record.default_head, "val")) for record in records)
+        return Candidate(
+            name,
+            planned=self.planned(name),
+            reached=self.reached(name),
+            complete=self.is_complete(name),
+            stopped=tuple(len(r.sessions) for r in records if r.status == "stopped" and r.sessions),
+            accuracies=tuple(tuple(chain.micro) for chain in chains if chain is not None),
+        )

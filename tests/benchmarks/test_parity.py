@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks.parity import repeat
 
 
-@pytest.mark.slow
 def test_every_prediction_and_exemplar_is_that_of_the_released_ede(shared: Path, tmp_path: Path) -> None:
     sessions = repeat(shared, tmp_path)
     assert len(sessions) == 6

@@ -156,6 +156,7 @@ assert set(run.chains["status"]) == {"finished"} and 3 <= sum(sessions) < len(se
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_is_run_again(tones: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(earshot.__file__).parents[1])}
     command = [sys.executable, "-c", INTERRUPTED, str(tones)]

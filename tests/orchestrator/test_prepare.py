@@ -243,7 +243,6 @@ def test_partially_generated_recordings_are_removed_by_a_run_of_another_corpus(
     assert not (tmp_path / f".source{TEMPORARY_SUFFIX}").exists()
 
 
-@pytest.mark.slow
 def test_folder_corpus_on_published_notes(shared: Path, tmp_path: Path, ray_up: object) -> None:
     options = {"sample_rate": 44100, "clip_seconds": 2.0}
     manifest = prepare("folder", shared / "corpora/philharmonia", tmp_path, options)

@@ -15,7 +15,9 @@ SHORT = ["--sample-rate=16000", "--clip-seconds=0.4"]
 SWEEP = ["--protocol", "free", "--base", "2", "--way", "1", "--shot", "2", "--seeds", "1", "--name", "run"]
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize(
+    "name", ["esc50", *(pytest.param(name, marks=pytest.mark.slow) for name in ("speech-commands", "urbansound8k"))]
+)
 def test_from_the_published_folder_to_the_report(
     name: str, tmp_path: Path, ray_up: object, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_method_and_a_backbone_that_do_not_fit(
         plan_of(tones, tmp_path, *TWO, *options)
 
 
+@pytest.mark.slow
 def test_a_sweep_on_two_backbones(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_of(tones, tmp_path, *TWO, "--name", "run")
     arguments = ["--benchmark", str(tones), "--runs", str(tmp_path), "--seeds", "2", *PROTOCOL, "--name", "run"]

@@ -53,6 +53,7 @@ def test_tensorboard_has_a_file_per_trial(undisturbed: tuple[Path, str]) -> None
     assert len(events) == 6
 
 
+@pytest.mark.slow
 def test_one_worker_gives_the_same_bytes_as_two(tones: Path, tmp_path: Path, undisturbed: tuple[Path, str]) -> None:
     run(command(tones, tmp_path / "runs", "--workers", "1"))
     expected = predictions(undisturbed[0])
@@ -134,6 +135,7 @@ def test_a_folder_that_cannot_be_written(tones: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "error: /proc/nowhere: No such file or directory\n"
 
 
+@pytest.mark.slow
 def test_a_corrupt_shard_is_named(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(tones, broken)

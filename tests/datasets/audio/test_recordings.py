@@ -180,7 +180,6 @@ def test_readable_suffixes_are_those_of_audio_files() -> None:
     assert not {".raw", ".txt", ".json", ".csv", ".png"} & readable_suffixes()
 
 
-@pytest.mark.slow
 def test_no_published_mp3_is_rejected(shared: Path) -> None:
     recordings = sorted((shared / "corpora/philharmonia").glob("*/*.mp3"))
     assert len(recordings) == 900

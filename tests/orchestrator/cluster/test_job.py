@@ -33,8 +33,6 @@ class Encoder:
         return torch.stack([waves.std(dim=1), waves.diff(dim=1).std(dim=1)], dim=1)
 """
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Cluster:

@@ -26,6 +26,7 @@ from tests.support.prepare_processes import (
 )
 
 
+@pytest.mark.slow
 def test_interrupted_and_killed_run_is_resumed_with_a_different_number_of_workers(
     tmp_path: Path, ray_up: object
 ) -> None:
@@ -67,7 +68,6 @@ def test_interrupted_and_killed_run_is_resumed_with_a_different_number_of_worker
     assert Manifest.load(out).fingerprint == manifest.fingerprint
 
 
-@pytest.mark.slow
 def test_run_survives_a_killed_worker(tmp_path: Path, ray_up: object) -> None:
     source, out = speech(tmp_path / "in", speakers=8, seconds=20), tmp_path / "out"
     process = start(source, out, "--workers=1")

@@ -239,7 +239,6 @@ def test_killed_run_is_resumed_with_a_different_number_of_workers(
     assert not list(out.rglob(f"*{TEMPORARY_SUFFIX}"))
 
 
-@pytest.mark.slow
 def test_run_survives_a_killed_worker(annotations: Path, sources: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(annotations, sources, out)

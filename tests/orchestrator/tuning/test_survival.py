@@ -43,8 +43,6 @@ HEALTH = {  # a node that died is noticed after a second
     "RAY_AUTH_MODE": "disabled",
 }
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def undisturbed(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -107,6 +105,7 @@ def test_a_killed_driver(tones: Path, runs: Path, undisturbed: dict[str, str]) -
     assert not list(Path(os.environ["EARSHOT_RAY_TMP"]).glob("ear-ray-*/r"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_sweep(
     number: signal.Signals, status: int, tones: Path, runs: Path, undisturbed: dict[str, str]
@@ -121,6 +120,7 @@ def test_an_interrupted_sweep(
     check_finishes(resume(runs), runs, undisturbed, stages(runs))
 
 
+@pytest.mark.slow
 def test_rays_own_processes_die(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     """The raylet ends with its agent."""
     driver = start(command(tones, runs, epochs=EPOCHS), runs)
@@ -139,6 +139,7 @@ def test_rays_own_processes_die(tones: Path, runs: Path, undisturbed: dict[str, 
     check_finishes(resume(runs), runs, undisturbed, before)
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_used_up(tones: Path, runs: Path, undisturbed: dict[str, str]) -> None:
     printed = run(command(tones, runs, "--budget", "1s", epochs=EPOCHS), expect=3)
     assert f"the budget of 1 s is used up; resume with: earshot sweep --resume {runs / 'run'}" in printed
@@ -146,6 +147,7 @@ def test_a_budget_that_is_used_up(tones: Path, runs: Path, undisturbed: dict[str
     check_finishes(resume(runs), runs, undisturbed, stages(runs))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root")
 def test_a_full_disk(tones: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
     disk = tmp_path / "disk"
@@ -167,6 +169,7 @@ def test_a_full_disk(tones: Path, tmp_path: Path, undisturbed: dict[str, str]) -
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_trial_that_takes_too_much_memory(tones: Path, runs: Path) -> None:
     arguments = command(tones, runs, "--memory-per-trial", "1.5GB", "--seeds", "1", space=PROJECTIONS.format(9_000_000))
     printed = run(arguments, expect=1)
@@ -175,6 +178,7 @@ def test_a_trial_that_takes_too_much_memory(tones: Path, runs: Path) -> None:
     assert not left_over(runs) and not list(runs.rglob("exceeded.json"))
 
 
+@pytest.mark.slow
 def test_rays_memory_monitor_kills_a_worker(tones: Path, runs: Path) -> None:
     """`Tuner.fit()` raises then. The sweep starts again, gives the trial up after four kills, and finishes the other.
 
@@ -243,6 +247,7 @@ def power_off(node: "subprocess.Popen[bytes]") -> None:
     node.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_node_and_then_the_whole_cluster(
     tones: Path, runs: Path, undisturbed: dict[str, str], cluster: tuple[str, dict[str, "subprocess.Popen[bytes]"]]
 ) -> None:

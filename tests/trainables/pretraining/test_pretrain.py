@@ -47,6 +47,7 @@ def test_the_files_of_a_run(whole: Path):
     assert torch.isfinite(backbone(torch.zeros(1, 98, 128))).all()
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_with_the_same_weights(whole: Path, tmp_path: Path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "trainables.pretrain", *SMALL, "--out", str(out)]
