@@ -1,7 +1,7 @@
 """Every command of README and docs is run here, on small stand-ins of what it names, or it is listed with the reason.
 
 Sweeps are run with `--dry-run`: everything that a sweep checks before its first trial, without the hours. The commands
-of the tutorial are run whole by `test_tutorial.py`.
+of the tutorial, and those of the README for one's own recordings, are run whole by `test_tutorial.py`.
 """
 
 import importlib
@@ -23,7 +23,7 @@ from orchestrator.__main__ import COMMANDS
 from orchestrator.cluster.session import start_ray
 from orchestrator.teach import main as teach
 from tests.support.chain_runs import seeds, write_run
-from tests.support.documented_commands import ROOT, Command, all_commands, commands_of
+from tests.support.documented_commands import ROOT, Command, all_commands, commands_of, own_recordings
 from tests.support.published_layouts import fsdd, record
 
 NOT_RUN = {
@@ -45,7 +45,7 @@ NOT_RUN = {
     r"mymethod\.py|mycorpus\.py|mypreset\.yaml": "files of docs/extending.md; test_extending.py says who runs them",
     r"--warm-start": "needs an earlier run of the same sweep; tests/orchestrator/tuning/test_warm_start.py makes one",
 }
-TUTORIAL = {tuple(command.words) for command in commands_of(ROOT / "docs" / "tutorial.md")}
+TUTORIAL = {tuple(one.words) for one in (*commands_of(ROOT / "docs" / "tutorial.md"), *own_recordings())}
 MAKE = [f"orchestrator.{name}" for name in ("prepare", "export", "teach", "forget")]
 CLASSES = 55
 SHORT = Protocol(base=2, way=2, shot=3, sessions=3)

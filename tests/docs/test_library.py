@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ print("classes of the answers:", answers.names)
 
 def test_the_page_about_the_library(tmp_path: Path) -> None:
     write_sounds(tmp_path)
+    shutil.copytree(tmp_path / "recordings" / "bark", tmp_path / "new" / "yelp")
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 9
     (tmp_path / "page.py").write_text("\n".join([BEFORE, *blocks, AFTER]))

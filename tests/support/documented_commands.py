@@ -48,11 +48,17 @@ class Command:
         return f"{self.page}: {' '.join(self.line.split())}"
 
 
-def commands_of(page: Path) -> list[Command]:
-    """All commands of a page, in order."""
+def commands_of(page: Path, containing: str = "") -> list[Command]:
+    """All commands of a page, in order; with `containing` those of the blocks with this text."""
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = [block for block in blocks if containing in block]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
     return [Command(page.name, line) for line in lines]
+
+
+def own_recordings() -> list[Command]:
+    """The commands of the README for one's own recordings, after the activation of the environment."""
+    return commands_of(ROOT / "README.md", "earshot prepare folder")[1:]
 
 
 def all_commands() -> list[Command]:
