@@ -135,8 +135,8 @@ def parser(asked: str = "") -> CommandLine:
     """The command line.
 
     Args:
-        asked: the corpus that the user asks for, the only one whose options are added; one from outside is imported.
-            Empty, or an option: those of all that Earshot has.
+        asked: the corpus that the user asks for: other presets are then not read, and one from outside is imported,
+            because it has options.
 
     Raises:
         EarshotError: it cannot be imported, or is no corpus.
@@ -147,21 +147,19 @@ def parser(asked: str = "") -> CommandLine:
     )
     commands = made.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     known = corpora()
-    others = {*known, *preset_names()} - {asked} if asked and not asked.startswith("-") else set()
-    for name in sorted(others):
-        commands.add_parser(name)  # a misspelt name is compared with it; its options are not needed
     for name, corpus in known.items():
-        if name not in others:
-            command = commands.add_parser(name, help=corpus.summary, description=corpus.summary, allow_abbrev=False)
-            _add_corpus(command, corpus)
+        command = commands.add_parser(name, help=corpus.summary, description=corpus.summary, allow_abbrev=False)
+        _add_corpus(command, corpus)
     for name in preset_names():
-        if name not in others:
-            preset = find_preset(name)
-            assert preset is not None  # it is a name of one
-            command = commands.add_parser(
-                name, help=preset.summary, description=_describe(preset), allow_abbrev=False, formatter_class=_Wrapped
-            )
-            _add_corpus(command, known[preset.corpus], preset)
+        if asked and asked != name and not asked.startswith("-"):
+            commands.add_parser(name)  # a misspelt name is compared with it; its file is not read
+            continue
+        preset = find_preset(name)
+        assert preset is not None  # it is a name of one
+        command = commands.add_parser(
+            name, help=preset.summary, description=_describe(preset), allow_abbrev=False, formatter_class=_Wrapped
+        )
+        _add_corpus(command, known[preset.corpus], preset)
     if asked and not asked.startswith("-") and asked != RENDERED:
         _add_outside(commands, asked, (*known, *preset_names()))
     text = "render the soundscapes of FSD-MIX-SED, which fsc89 is cut from, with scaper (needs the extra [fsd])"
