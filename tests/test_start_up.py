@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.__main__ import COMMANDS
+from tests.support.chain_runs import write_run
 from tests.support.run_folders import trial
 from tests.support.stores import publish
 
@@ -178,3 +179,11 @@ def test_report_and_compare_do_not_import_pytorch_or_ray(command: str, tmp_path:
     process = run(COMMANDS[command][0], str(tmp_path / "run"), status=0)
     assert packages(process.stderr) & {"torch", "torchaudio", "transformers", "ray"} == set()
     assert {"pandas", "scipy"} <= packages(process.stderr)  # what computes was loaded
+
+
+def test_a_page_with_clips_and_a_map_needs_no_pytorch(tones: Path, tmp_path: Path) -> None:
+    write_run(tmp_path, tones, "simplecil", "run", backbone="random-tiny")
+    process = run(COMMANDS["report"][0], str(tmp_path / "run"), status=0)
+    page = (tmp_path / "run" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "data:audio/mpeg" in page and "explained" in page
+    assert packages(process.stderr) & {"torch", "torchaudio", "transformers", "ray"} == set()

@@ -22,6 +22,7 @@ from datasets.benchmark.clips import ClipTable
 from datasets.benchmark.cross_domain import CROSS_DOMAIN, SESSIONS, WAY, check_mix
 from datasets.benchmark.manifest import SPLITS
 from datasets.utils.errors import EarshotError
+from datasets.utils.permutation import permutation
 from datasets.utils.suggestion import suggestion
 from datasets.utils.text import first_few, printable
 
@@ -260,13 +261,7 @@ def draw_support(count: int, shot: int, seed: int) -> tuple[int, ...]:
     Follows the released code of EDE: `torch.manual_seed(seed)` before every class, then the first `shot` values of
     `torch.randperm(count)`; with a private generator.
     """
-    return tuple(_permutation(count, seed)[:shot])
-
-
-def _permutation(count: int, seed: int) -> list[int]:
-    import torch  # 3 s; needed for draws only, not for the rules
-
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    return tuple(permutation(count, seed)[:shot])
 
 
 def _session_sizes(protocol: Protocol, available: int, base_classes: int | None) -> list[int]:
@@ -303,7 +298,7 @@ def _class_order(protocol: Protocol, available: int, needed: int, seed: int) -> 
     if protocol.class_order == "fixed":
         return range(needed)
     if protocol.class_order == "seeded":
-        return _permutation(needed, seed)
+        return permutation(needed, seed)
     order = protocol.class_order
     assert isinstance(order, tuple)
     unknown = [label for label in order if not 0 <= label < available]
