@@ -24,6 +24,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from datasets.utils.cli import as_program
+from datasets.utils.errors import EarshotError
+
 ROOT = Path(__file__).resolve().parents[1]
 CORPORA = ("folder", "table")
 CLASSES, SPEAKERS, SAMPLES, RATE = 100, 50, 100, 16_000
@@ -117,21 +120,24 @@ def _write_benchmark(out: Path, corpus: Any, planned: Any, identity: dict[str, A
         versions={"corpus": str(corpus.version)},
         created="",
     ).save(out)
-    (out / "README.md").write_text("x")
+    for name in ("README.md", "croissant.json"):
+        (out / name).write_text("x")
 
 
 def measured(checkout: Path, arguments: Sequence[str], expect: int = 0) -> tuple[str, float, float, float]:
     """Standard output, seconds, CPU seconds and peak memory (MiB) of a Python process with a checkout's code."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     began = time.perf_counter()
-    command, quiet = [sys.executable, *arguments], subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=quiet) as process:
-        output = process.stdout.read().decode() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - began
-    if process.returncode != expect:
-        raise subprocess.CalledProcessError(process.returncode, list(arguments))
+    command = [sys.executable, *arguments]
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=errors) as process:
+            output = process.stdout.read().decode() if process.stdout else ""
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - began
+        if process.returncode != expect:
+            errors.seek(0)
+            raise EarshotError(f"{' '.join(arguments)}: {errors.read().decode().strip()}")
     return output, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / _MEBIBYTE_IN_KIBIBYTES
 
 
@@ -175,6 +181,7 @@ def _print(rows: dict[tuple[str, str], tuple[float, float, float, str]], baselin
         print(f"{row:15} {name:7} {seconds:7.1f} s {cpu:7.1f} CPU s {memory:6.0f} MiB {ratios}  {stages}", flush=True)
 
 
+@as_program
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m benchmarks.planning`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=__doc__.splitlines()[0])
