@@ -41,6 +41,8 @@ class FileIndex:
             AmbiguousError: there are several.
             ValueError: the name leads outside of the source folder.
         """
+        if name in self._exact:
+            return name
         name = name.replace("\\", "/")
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if _OUTSIDE.match(name) or ".." in parts or not parts:

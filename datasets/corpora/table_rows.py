@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from datasets.audio.ffmpeg import needs_ffmpeg
 from datasets.corpora.file_index import AmbiguousError, FileIndex
@@ -19,8 +20,7 @@ MAX_NAME = 300
 """Characters of a name of a recording in messages and rejected.csv."""
 
 
-@dataclass(frozen=True)
-class LabelledRow:
+class LabelledRow(NamedTuple):
     """A recording, or a part of one, with one label.
 
     Attributes:
