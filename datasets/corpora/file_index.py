@@ -64,9 +64,9 @@ class FileIndex:
         if components not in self._ends:
             ends: dict[str, str | list[str]] = {}
             for path in self._paths:
-                if path.count("/") + 1 >= components:
-                    end = last_components(path, components)
-                    for key in {end, end.removesuffix(suffix(end))}:
+                if components == 1 or path.count("/") + 1 >= components:
+                    end = path.rpartition("/")[2] if components == 1 else last_components(path, components)
+                    for key in {end, end[: len(end) - len(suffix(end))]}:
                         known = ends.setdefault(key, path)
                         if isinstance(known, list):
                             known.append(path)

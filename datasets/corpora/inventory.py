@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from datasets.audio.recordings import RejectedError, checked_path
 from datasets.utils.errors import EarshotError
@@ -18,8 +18,7 @@ from datasets.utils.text import first_few, plural, printable
 _PART, _THREADS = 2000, 8  # recordings whose sizes are asked for at a time
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """A recording: POSIX path relative to the source folder, size in bytes, modification time in nanoseconds."""
 
     path: str
