@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from datasets.utils.errors import EarshotError
 from datasets.utils.posix_path import suffix
 from datasets.utils.text import first_few, plural, printable
 
-_PART, _THREADS = 2000, 8  # recordings whose sizes are asked for at a time
+_PART, _THREADS = 500, 8  # recordings whose sizes are asked for at a time
+_SLOW = 1e-4  # seconds for a size, above which threads are worth their cost
 
 
 class SourceFile(NamedTuple):
@@ -84,13 +86,15 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
     """Lists the recordings under `root`, including subfolders.
 
     Recordings are recognized by suffix (any case); hidden files and folders are skipped; symbolic links to folders are
-    not followed. The sizes are asked for in threads: on a network file system, latency dominates.
+    not followed. Where the sizes take long, as on a network file system, they are asked for in threads.
 
     Raises:
         EarshotError: `root` is not a folder that can be read.
     """
+    found: list[SourceFile | Rejection] = []
     checked: list[Future[list[SourceFile | Rejection]]] = []
     waiting: list[tuple[str, os.DirEntry[str]]] = []
+    slow = False
     others: list[str] = []
     folders: list[str] = []
     links: list[str] = []
@@ -106,10 +110,16 @@ def scan(root: Path, suffixes: frozenset[str]) -> Inventory:
             else:
                 waiting.append((relative, entry))
                 if len(waiting) == _PART:
-                    checked.append(pool.submit(_check, root, waiting))
+                    if slow:
+                        checked.append(pool.submit(_check, root, waiting))
+                    else:
+                        began = time.perf_counter()
+                        found += _check(root, waiting)
+                        slow = time.perf_counter() - began > _SLOW * _PART
                     waiting = []
-        checked.append(pool.submit(_check, root, waiting))
-        found = [item for part in checked for item in part.result()]
+        found += _check(root, waiting)
+        for part in checked:
+            found += part.result()
     return Inventory(
         tuple(sorted((item for item in found if isinstance(item, SourceFile)), key=lambda file: file.path)),
         tuple(sorted((item for item in found if isinstance(item, Rejection)), key=lambda rejection: rejection.file)),

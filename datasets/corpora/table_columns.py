@@ -87,10 +87,12 @@ def _named(table: Table, names: Sequence[str], taken: set[str]) -> str | None:
 def _file_column(table: Table, index: FileIndex) -> str:
     """The column of which most cells are recordings; of equal ones that with the most usual name."""
     rows = range(0, len(table), max(1, len(table) // _TRIED))
-    found: dict[str, int] = {}
-    for column, cells in table.columns.items():
-        found[column] = sum(_is_recording(cells[row].strip(), index) for row in rows)
     usual = _named(table, FILE_NAMES, set())
+    found: dict[str, int] = {}
+    for column in sorted(table.columns, key=lambda column: column != usual):
+        found[column] = sum(_is_recording(table.columns[column][row].strip(), index) for row in rows)
+        if column == usual and found[column] == len(rows):
+            return column  # no other column can be better, and looking for their cells costs more
     best = max(found, key=lambda column: (found[column], column == usual), default=None)
     if best is None or not found[best]:
         _check_paths(table, index, [usual] if usual else list(table.columns))

@@ -112,9 +112,11 @@ class _Reader:
                 self._reject(row, path, reason)
                 continue
             first, known = merged.setdefault((path, spans[row]), (row, []))
-            self._check_repeated(row, first, splits)
-            self._check_group(row, recordings.setdefault(path, row), path, groups)
-            repeated += bool(known) and set(found) <= set(known)
+            if first != row:
+                self._check_repeated(row, first, splits)
+                repeated += set(found) <= set(known)
+            if (earlier := recordings.setdefault(path, row)) != row:
+                self._check_group(row, earlier, path, groups)
             known += [label for label in dict.fromkeys(found) if label not in known]
         self._check_missing(files)
         if repeated:

@@ -102,7 +102,7 @@ def _read_csv(text: str, name: str, separator: str | None, columns: Sequence[str
     if not any(header):
         raise EarshotError(f"{name}: expected a header and rows, found an empty file; check --csv")
     _check_header(header, name)
-    cells: list[list[str]] = [[] for _ in header]
+    records: list[list[str]] = []
     places = []
     for line, row in rows:
         if len(row) != len(header):
@@ -112,9 +112,9 @@ def _read_csv(text: str, name: str, separator: str | None, columns: Sequence[str
                 f"({first_few([printable(column) for column in header], 8)}), found {len(row)}{first}; fix the table, "
                 "or give its separator: --separator"
             )
-        for values, cell in zip(cells, row, strict=True):
-            values.append(cell)
+        records.append(row)
         places.append(f"{name}: line {line}")
+    cells = map(list, zip(*records, strict=True)) if records else ([] for _ in header)
     return Table(dict(zip(header, cells, strict=True)), places, name)
 
 
@@ -124,7 +124,7 @@ def _records(text: str, name: str, separator: str) -> Iterator[tuple[int, list[s
     line = 1
     try:
         for row in reader:
-            if row and any(cell.strip() for cell in row):
+            if "".join(row).strip():
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:

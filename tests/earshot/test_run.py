@@ -142,7 +142,7 @@ def press():  # the stop button, when a few sessions are finished
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGINT)
 
-settings = {"methods": ["slda"], "protocol": {"base": 2, "way": 2, "shot": 3}, "seeds": 6, "progress": False}
+settings = {"methods": ["slda"], "protocol": {"base": 2, "way": 2, "shot": 3}, "seeds": 20, "progress": False}
 threading.Thread(target=press, daemon=True).start()
 try:
     earshot.sweep(sys.argv[1], **settings)
