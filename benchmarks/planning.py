@@ -200,8 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = options.source or Path(folder) / "source"
         if options.source is None or not source.exists():
             if shutil.disk_usage(folder).free < options.files * 8192:
-                print(f"error: {folder}: expected 8 KiB for each file, found less; set TMPDIR", file=sys.stderr)
-                return 2
+                raise EarshotError(f"{folder}: expected 8 KiB for each file, found less; set TMPDIR")
             source.mkdir(parents=True)
             write_corpus(source, options.files)
         measure(source, Path(folder) / "out", checkouts)

@@ -41,8 +41,8 @@ class FileIndex:
             AmbiguousError: there are several.
             ValueError: the name leads outside of the source folder.
         """
-        if name in self._exact:
-            return name
+        if name in self._exact and name.lower().endswith(self._extension.lower()):
+            return name  # the usual case, without what follows
         name = name.replace("\\", "/")
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if _OUTSIDE.match(name) or ".." in parts or not parts:
@@ -64,9 +64,9 @@ class FileIndex:
         if components not in self._ends:
             ends: dict[str, str | list[str]] = {}
             for path in self._paths:
-                if components == 1 or path.count("/") + 1 >= components:
-                    end = path.rpartition("/")[2] if components == 1 else last_components(path, components)
-                    for key in {end, end[: len(end) - len(suffix(end))]}:
+                if path.count("/") + 1 >= components:
+                    end = last_components(path, components)
+                    for key in {end, end.removesuffix(suffix(end))}:
                         known = ends.setdefault(key, path)
                         if isinstance(known, list):
                             known.append(path)

@@ -102,7 +102,7 @@ def given_code(kind: CodeKind, text: str, shipped: Collection[str]) -> str:
         return code
     others = installed(kind)
     if text not in others:
-        raise EarshotError(f"{kind} '{text}': not known; {suggestion(text, [*shipped, *others])}")
+        raise EarshotError(f"{kind} '{printable(text)}': not known; {suggestion(text, [*shipped, *others])}")
     others[text].check_name(shipped)
     with naming_distribution(kind, others[text].code):
         find_code(others[text].code, kind)
