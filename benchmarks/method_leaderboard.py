@@ -60,7 +60,7 @@ def row(result: Result, measured: str, out: Path, before: Chain | None) -> tuple
                     draw=chain.record.draw,
                     validation_aa=_fraction(validation),
                     aa=_fraction(test),
-                    forgetting=_fraction(forgetting),
+                    forgetting=None if forgetting is None else _fraction(forgetting),
                 )
             )
     record = chain.record
@@ -100,6 +100,9 @@ def rows(table: MethodTable, out: Path) -> list[Row]:
             continue
         if result.version != find_method(result.method).version:
             print(f"left out: version {result.version} of {result.method}", file=sys.stderr)
+            continue
+        if result.diverged:
+            print(f"left out: {result.method} on {result.corpus}: {result.diverged} chains diverged", file=sys.stderr)
             continue
         place = (result.encoder, result.corpus)
         try:

@@ -299,6 +299,8 @@ def ranking(results: MethodTable, encoder: str, rows: list[Result]) -> str:
 def _marks(results: MethodTable, row: Result) -> Iterator[str]:
     if row.version != find_method(row.method).version:
         yield f"version {row.version}"
+    if row.diverged:
+        yield f"{row.diverged} diverged"
     if loses(results, row):
         yield "below the floor"
 

@@ -4,16 +4,18 @@ import datetime
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from datasets.utils.errors import EarshotError
 from orchestrator.statistics.estimates import Estimate, estimate
 
 FILE = Path(__file__).parents[1] / "docs" / "methods" / "table.json"
 FLOOR, REFERENCE = "mfcc-ncm", "simplecil"
+SAME = 0.1  # points of AA that one chain may differ by on another machine
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,10 @@ class Result:
         version: of the method.
         settings: of the chosen configuration, as far as they are given.
         configurations: number of configurations that were compared on validation clips.
-        validation: AA of the default head on validation clips, percent.
-        test: AA of the default head on query clips, percent.
-        forgetting: on query clips (Chaudhry 2018), percent.
-        seconds: mean over chains.
+        validation: AA of the default head on validation clips, percent; 0 where training diverged.
+        test: AA of the default head on query clips, percent; 0 where training diverged.
+        forgetting: on query clips (Chaudhry 2018), percent; None where training diverged.
+        seconds: mean over chains that finished.
     """
 
     encoder: str
@@ -41,8 +43,18 @@ class Result:
     configurations: int
     validation: tuple[float, ...]
     test: tuple[float, ...]
-    forgetting: tuple[float, ...]
+    forgetting: tuple[float | None, ...]
     seconds: float
+
+    @property
+    def diverged(self) -> int:
+        """Number of seeds whose training diverged."""
+        return sum(value is None for value in self.forgetting)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Encoder, corpus and method: a table has one result for each."""
+        return self.encoder, self.corpus, self.method
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,26 @@ class MethodTable:
             return sorted(rows, key=lambda row: -mean(row.validation))
         return sorted(rows, key=lambda row: -mean(paired(row.validation, reference.validation)))
 
+    def merged(self, earlier: "MethodTable") -> "MethodTable":
+        """These results, and those of an earlier table about other methods, corpora and encoders.
+
+        Of two results of one version of a method, the one with more seeds is kept.
+
+        Raises:
+            EarshotError: both tables have the floor or the reference, with other values: what was measured differs.
+        """
+        found = {row.place: row for row in self.results}
+        for row in earlier.results:
+            mine = found.setdefault(row.place, row)
+            if row.method in (FLOOR, REFERENCE) and mine.version == row.version and not _agree(mine, row):
+                raise EarshotError(
+                    f"{row.corpus}: expected the scores of {row.method} that {FILE.name} has ({_shown(row.test)}), "
+                    f"found {_shown(mine.test)}: measure all methods on {row.corpus} again"
+                )
+            if mine.version == row.version and len(row.test) > len(mine.test):
+                found[row.place] = row
+        return replace(self, seeds=max(self.seeds, earlier.seeds), results=tuple(found.values()))
+
     def find(self, encoder: str, corpus: str, method: str) -> Result | None:
         """The result of a method; None if it was not measured."""
         for row in self.results:
@@ -109,14 +141,24 @@ class MethodTable:
         return estimate(paired(getattr(row, split), getattr(reference, split)))
 
 
+def _agree(one: Result, other: Result) -> bool:
+    """Whether the scores are the same on the seeds that both have."""
+    differences = paired(one.validation, other.validation) + paired(one.test, other.test)
+    return all(abs(difference) <= SAME for difference in differences)
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values[:3]) + (", .." if len(values) > 3 else "")
+
+
 def paired(values: Iterable[float], reference: Iterable[float]) -> list[float]:
     """Differences on the seeds that both have."""
     return [value - other for value, other in zip(values, reference, strict=False)]
 
 
-def mean(values: Iterable[float]) -> float:
-    """Mean; NaN of none."""
-    listed = list(values)
+def mean(values: Iterable[float | None]) -> float:
+    """Mean of the values that exist; NaN of none."""
+    listed = [value for value in values if value is not None]
     return sum(listed) / len(listed) if listed else math.nan
 
 

@@ -9,18 +9,21 @@ must be installed). Each method first compares the same number of configurations
 0 to 9, which were not used before; a seed is a class order, a support draw and an initialisation.
 
 Chains that FOLDER has are not run again, so the same command completes what was interrupted. Cheap methods come first.
-Without `--write` the tables are printed only; `--read` runs nothing and uses the chains that FOLDER has.
+Without `--write` the tables are printed only; `--read` runs nothing and uses the chains that FOLDER has. `--write`
+replaces the results that FOLDER has in `docs/methods/table.json`, and keeps the others: so the table may be measured in
+parts, on several machines, which must agree about `mfcc-ncm` and `simplecil`.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.candidates import CONFIGURATIONS, candidates
 from benchmarks.method_pages import method_tables, write_pages
-from benchmarks.method_results import MethodTable, Result, today
+from benchmarks.method_results import FLOOR, REFERENCE, MethodTable, Result, today
 from benchmarks.table_chains import (
     ENCODERS,
     NAMES,
@@ -38,31 +41,42 @@ from trainables.methods.registry import find_method
 
 
 def result(unit: Unit, seeds: int) -> Result | None:
-    """What FOLDER has of a unit: the seeds from 0 to the first one that is missing; None without any."""
+    """What FOLDER has of a unit: the seeds from 0 to the first one that is missing; None without any.
+
+    A chain whose training diverged counts with an AA of 0 %, as a method that failed.
+    """
     settings = unit.chosen()
     if settings is None:
         return None
-    scores, seconds = [], []
+    validation: list[float] = []
+    test: list[float] = []
+    forgetting: list[float | None] = []
+    seconds: list[float] = []
     for seed in range(seeds):
-        score, record = unit.scores(settings, seed), unit.record(settings, seed)
-        if score is None or record is None:
+        record, score = unit.record(settings, seed), unit.scores(settings, seed)
+        if record is None:
             break
-        scores.append(score)
+        if score is None:
+            validation.append(0.0)
+            test.append(0.0)
+            forgetting.append(None)
+            continue
+        validation.append(_percent(metrics.average_accuracy(score["val"].micro)))
+        test.append(_percent(metrics.average_accuracy(score["test"].micro)))
+        forgetting.append(_percent(metrics.forgetting(score["test"].matrix)))
         seconds.append(sum(session.seconds for session in record.sessions))
-    if not scores:
+    if not test:
         return None
     method = find_method(unit.method)
     return Result(
-        encoder=unit.encoder if method.backbone else "",
-        corpus=unit.corpus,
-        method=unit.method,
+        *unit.place,
         version=method.version,
         settings=settings,
         configurations=len(candidates(unit.method)),
-        validation=tuple(_percent(metrics.average_accuracy(score["val"].micro)) for score in scores),
-        test=tuple(_percent(metrics.average_accuracy(score["test"].micro)) for score in scores),
-        forgetting=tuple(_percent(metrics.forgetting(score["test"].matrix)) for score in scores),
-        seconds=round(sum(seconds) / len(seconds), 1),
+        validation=tuple(validation),
+        test=tuple(test),
+        forgetting=tuple(forgetting),
+        seconds=round(sum(seconds) / max(1, len(seconds)), 1),
     )
 
 
@@ -71,6 +85,12 @@ def collect(work: list[Unit], seeds: int) -> MethodTable:
     found = [result(unit, seeds) for unit in work]
     kept = tuple(row for row in found if row is not None)
     return MethodTable(today(), seeds, CONFIGURATIONS, len(TUNING_SEEDS), kept)
+
+
+def in_order(table: MethodTable) -> MethodTable:
+    """The same results, in the order in which they are measured."""
+    places = [unit.place for unit in units(Path(), list(ENCODERS), list(NAMES), list(measured_methods()))]
+    return replace(table, results=tuple(sorted(table.results, key=lambda row: places.index(row.place))))
 
 
 def incomplete(table: MethodTable, work: list[Unit]) -> list[str]:
@@ -107,10 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--read", action="store_true", help="run nothing, use the chains that FOLDER has")
     parser.add_argument("--write", action="store_true", help="write the tables and the pages of the documentation")
     options = parser.parse_args(arguments)
-    if options.write and (options.corpus or options.method or options.encoder):
-        parser.error("--write: expected all corpora, methods and encoders, found a selection")
-    out, corpora = options.out.resolve(), options.corpus or list(NAMES)
-    work = units(out, options.encoder or list(ENCODERS), corpora, options.method or list(measured_methods()))
+    out, corpora, methods = options.out.resolve(), options.corpus or list(NAMES), options.method or measured_methods()
+    if options.write:
+        methods = dict.fromkeys([FLOOR, REFERENCE, *methods])
+    work = units(out, options.encoder or list(ENCODERS), corpora, list(methods))
     if not options.read:
         prepare_corpora(options.shared, out, corpora)
         run_all(work, options.seeds, options.few, options.workers)
@@ -120,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"incomplete: {line}" for line in lines), file=sys.stderr)
         print(f"python -m benchmarks.method_table --out {options.out} --write    completes them", file=sys.stderr)
     if options.write:
-        table.save()
+        in_order(table.merged(MethodTable.load())).save()
         write_pages()
     return 0
 

@@ -88,6 +88,11 @@ class Unit:
     backbone: str | None = None
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Of its result: see `Result.place`."""
+        return self.encoder if find_method(self.method).backbone else "", self.corpus, self.method
+
+    @property
     def trials(self) -> Path:
         """The folder of the chains; another one for every version of the method."""
         run = f"{self.method}-{find_method(self.method).version}"

@@ -14,11 +14,13 @@ from benchmarks.method_results import MethodTable, Result
 from benchmarks.method_table import collect, incomplete
 from benchmarks.table_chains import TUNING_SEEDS, Unit, measured_methods, run_chain, run_units
 from datasets.benchmark.protocol import Protocol
+from datasets.utils.errors import EarshotError
 from orchestrator.results.run import Run
 from orchestrator.tuning.arguments import parse
 from tests.support.chain_runs import methods_on_an_ast
 from tests.support.documented_commands import commands_of
 from trainables.methods.registry import find_method, methods
+from trainables.session_chain import Chain
 
 
 def row(method: str, validation: tuple[float, ...], test: tuple[float, ...], encoder: str = "e") -> Result:
@@ -138,6 +140,38 @@ def test_the_best_configuration_on_validation_clips_is_measured(tones: Path, tmp
     measured = chains[(chains["configuration"] == chosen) & chains["order_seed"].isin([0, 1])].sort_values("order_seed")
     assert result.validation == pytest.approx(100 * measured["aa"].to_numpy(), abs=0.01)
     assert result.encoder == ""  # it uses none
+
+
+def test_a_seed_that_diverged_counts_as_zero_and_is_marked(tones: Path, tmp_path: Path) -> None:
+    (tmp_path / "tones").symlink_to(tones)
+    unit = Unit(tmp_path, "earshot-tiny", "tones", "simplecil", Protocol(base=2, way=2, shot=3), "random-tiny")
+    for seed in (0, 2):
+        run_chain(unit, {}, seed)
+    config = unit.config({}, 1)
+    Chain(config, unit.trials / config.trial).fail("training diverged: lower the learning rate")
+    (result,) = collect([unit], 4).results
+    assert result.validation[1] == result.test[1] == 0 and result.forgetting[1] is None
+    assert min(result.test[0], result.test[2]) > 0 and len(result.test) == 3 and result.diverged == 1
+    cells = (
+        ranking(MethodTable("2026-01-01", 3, 6, 2, (result,)), "earshot-tiny", [result]).splitlines()[2].split(" | ")
+    )
+    assert cells[0] == "| simplecil, 1 diverged" and "nan" not in " ".join(cells)
+
+
+def merge(found: Result, *earlier: Result) -> tuple[Result, ...]:
+    """The results of a table with one new result, merged with an earlier table."""
+    return MethodTable("2026-01-02", 2, 6, 2, (found,)).merged(MethodTable("2026-01-01", 2, 6, 2, earlier)).results
+
+
+def test_a_table_is_measured_in_parts() -> None:
+    reference, other = row("simplecil", (50.0, 70.0), (50.0, 60.0)), row("slda", (1.0, 2.0), (1.0, 2.0))
+    assert merge(reference, other) == (reference, other)
+    fewer, newer = row("slda", (3.0,), (3.0,)), replace(other, version=2, validation=(3.0,), test=(3.0,))
+    assert merge(fewer, other) == (other,)  # more seeds
+    assert merge(newer, other) == (newer,)
+    assert merge(replace(reference, test=(50.01, 60.0)), reference)[0].test == (50.01, 60.0)
+    with pytest.raises(EarshotError, match=r"^c: expected the scores of simplecil .*\(50.00, 60.00\), found 51.00, 60"):
+        merge(replace(reference, test=(51.0, 60.0)), reference)
 
 
 def test_rows_are_ranked_on_validation_clips_of_their_own_seeds() -> None:
