@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-GROUP = 64  # classes at a time: clips x classes x dim values are in memory
+GROUP = 64  # classes at a time: clips x classes x rank values are in memory
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ def precision(factor: Tensor, variance: float, covariance: float) -> Precision:
 
 
 def distances(vectors: Tensor, means: Tensor, precisions: Sequence[Precision]) -> Tensor:
-    """`[clips, dim]` and `[classes, dim]`, float64, to `[clips, classes]`."""
+    """`[clips, dim]` and `[classes, dim]`, float64, to `[clips, classes]`.
+
+    Written out, so that each term is one product of matrices and no array has clips x classes x dim values.
+    """
     vectors, means = nn.functional.normalize(vectors, dim=1), nn.functional.normalize(means, dim=1)
+    squares = vectors.square()
     result = vectors.new_empty(len(vectors), len(means))
     by_rank: dict[int, list[int]] = {}
     for index, each in enumerate(precisions):
@@ -70,11 +74,12 @@ def distances(vectors: Tensor, means: Tensor, precisions: Sequence[Precision]) -
     for indices in by_rank.values():
         for first in range(0, len(indices), GROUP):
             group = indices[first : first + GROUP]
+            centres = means[group]
             diagonal = torch.stack([precisions[index].diagonal for index in group])
             rows = torch.stack([precisions[index].rows for index in group])
             core = torch.stack([precisions[index].core for index in group])
-            difference = vectors[:, None] - means[group]
-            projected = torch.einsum("ncd,crd->ncr", difference, rows)
-            whole = (difference.square() * diagonal).sum(dim=2)
-            result[:, group] = whole - torch.einsum("ncr,crs,ncs->nc", projected, core, projected)
+            scaled = centres * diagonal
+            whole = squares @ diagonal.T - 2 * vectors @ scaled.T + (centres * scaled).sum(dim=1)
+            projected = rows @ vectors.T - (rows @ centres[:, :, None])  # [classes, rank, clips]
+            result[:, group] = whole - (projected * (core @ projected)).sum(dim=1).T
     return result
