@@ -95,21 +95,24 @@ def score_trial(record: TrialRecord, folder: Path) -> dict[tuple[str, str], Chai
     return scores
 
 
-def read_session(record: TrialRecord, folder: Path, session: int) -> dict[tuple[str, str], SessionPredictions]:
+def read_session(
+    record: TrialRecord, folder: Path, session: int, *, with_scores: bool = True
+) -> dict[tuple[str, str], SessionPredictions]:
     """Predictions of a trial after a session: (head, split) -> those of its clips.
 
     Args:
         record: record of the trial.
         folder: folder of the trial.
         session: index of a finished session.
+        with_scores: with the unknown scores of clips, those of classes to come included.
 
     Raises:
         EarshotError: the file is missing, damaged or inconsistent with the record.
     """
     stored = record.sessions[session]
     path = folder / stored.predictions
-    table = read_predictions(record, folder, session, with_scores=stored.unknown is not None)
-    unknown = _unknown_scores(record, folder, session)
+    table = read_predictions(record, folder, session, with_scores=with_scores and stored.unknown is not None)
+    unknown = _unknown_scores(record, folder, session) if with_scores else {}
     tables = {}
     for head in record.heads:
         for split in SCORED_SPLITS:

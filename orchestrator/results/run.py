@@ -363,7 +363,7 @@ class Run:
     def predictions(
         self, configuration: str, session: int
     ) -> Iterator[tuple[TrialRecord, dict[tuple[str, str], SessionPredictions]]]:
-        """The record of each chain that has finished the session, and its predictions by head and split.
+        """The record of each chain that has finished the session, and its predictions by head and split: no scores.
 
         Read again from the run folder, one chain after the other.
 
@@ -372,7 +372,7 @@ class Run:
         """
         for record in self.of(configuration):
             if session < len(record.sessions):
-                yield record, read_session(record, self.folders[record.trial], session)
+                yield record, read_session(record, self.folders[record.trial], session, with_scores=False)
 
     def is_complete(self, configuration: str) -> bool:
         """Whether a configuration has a finished chain for every seed of its method and backbone."""
