@@ -28,6 +28,7 @@ DOCS = FILE.parents[1]
 END = "<!-- end of what is generated -->"
 GENERATED = "<!-- made by python -m benchmarks.method_pages; change the docstring, the settings or table.json -->"
 ENCODER_TITLES = {"earshot-tiny": "earshot-tiny", "resemblyzer": "Resemblyzer's speaker encoder"}
+FEWER = "*"  # marks a row that has fewer seeds than a complete one
 NO_TEXT_TOWER = "It was not measured: no backbone with a text tower was available."
 
 
@@ -78,7 +79,8 @@ def _gains(results: MethodTable, method: str, places: list[tuple[str, str]]) -> 
     cells = [method]
     for encoder, corpus in places:
         row = results.find(encoder, corpus, method)
-        cells.append("" if row is None else difference(results.over(row, encoder, REFERENCE)))
+        gain = "" if row is None else difference(results.over(row, encoder, REFERENCE))
+        cells.append(f"{gain}{FEWER}" if row is not None and len(row.test) < results.seeds else gain)
     return cells
 
 
@@ -283,7 +285,7 @@ def ranking(results: MethodTable, encoder: str, rows: list[Result]) -> str:
     cells = [
         [
             ", ".join([row.method, *_marks(results, row)]),
-            f"{len(row.test)}{'' if len(row.test) == results.seeds else '*'}",
+            f"{len(row.test)}{FEWER if len(row.test) < results.seeds else ''}",
             f"{mean(row.validation):.1f}",
             _mean_std(estimate(row.test)),
             *(difference(results.over(row, encoder, other)) for other in (FLOOR, REFERENCE)),

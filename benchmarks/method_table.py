@@ -135,13 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare_corpora(options.shared, out, corpora)
         run_all(work, options.seeds, options.few, options.workers)
     table = collect(work, options.seeds)
+    if options.write:
+        table = in_order(table.merged(MethodTable.load()))
+        table.save()
+        write_pages()
     print(method_tables(table))
     if lines := incomplete(table, work):
         print("\n".join(f"incomplete: {line}" for line in lines), file=sys.stderr)
         print(f"python -m benchmarks.method_table --out {options.out} --write    completes them", file=sys.stderr)
-    if options.write:
-        in_order(table.merged(MethodTable.load())).save()
-        write_pages()
     return 0
 
 
