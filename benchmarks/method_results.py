@@ -105,18 +105,23 @@ class MethodTable:
         Of two results of one version of a method, the one with more seeds is kept.
 
         Raises:
-            EarshotError: both tables have the floor or the reference, with other values: what was measured differs.
+            EarshotError: the floor or the reference has other values in the two tables, and results of the earlier one
+                on the same corpus would be kept.
         """
-        found = {row.place: row for row in self.results}
+        mine = {row.place: row for row in self.results}
+        found = dict(mine)
         for row in earlier.results:
-            mine = found.setdefault(row.place, row)
-            if row.method in (FLOOR, REFERENCE) and mine.version == row.version and not _agree(mine, row):
+            own = mine.get(row.place)
+            if own is None or (own.version == row.version and len(own.test) < len(row.test)):
+                found[row.place] = row
+        kept = {row.corpus for row in earlier.results if found[row.place] is row}
+        for row in earlier.results:
+            own = mine.get(row.place, row)
+            if row.corpus in kept and row.method in (FLOOR, REFERENCE) and not _agree(own, row):
                 raise EarshotError(
                     f"{row.corpus}: expected the scores of {row.method} that {FILE.name} has ({_shown(row.test)}), "
-                    f"found {_shown(mine.test)}: measure all methods on {row.corpus} again"
+                    f"found {_shown(own.test)}: measure all methods on {row.corpus} again"
                 )
-            if mine.version == row.version and len(row.test) > len(mine.test):
-                found[row.place] = row
         return replace(self, seeds=max(self.seeds, earlier.seeds), results=tuple(found.values()))
 
     def find(self, encoder: str, corpus: str, method: str) -> Result | None:
@@ -142,9 +147,9 @@ class MethodTable:
 
 
 def _agree(one: Result, other: Result) -> bool:
-    """Whether the scores are the same on the seeds that both have."""
+    """Whether the scores of one version are the same on the seeds that both have."""
     differences = paired(one.validation, other.validation) + paired(one.test, other.test)
-    return all(abs(difference) <= SAME for difference in differences)
+    return one.version != other.version or all(abs(difference) <= SAME for difference in differences)
 
 
 def _shown(values: tuple[float, ...]) -> str:

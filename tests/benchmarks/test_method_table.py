@@ -170,8 +170,10 @@ def test_a_table_is_measured_in_parts() -> None:
     assert merge(fewer, other) == (other,)  # more seeds
     assert merge(newer, other) == (newer,)
     assert merge(replace(reference, test=(50.01, 60.0)), reference)[0].test == (50.01, 60.0)
+    changed = replace(reference, test=(51.0, 60.0))
+    assert merge(changed, reference) == (changed,)  # nothing is kept that was compared with the earlier one
     with pytest.raises(EarshotError, match=r"^c: expected the scores of simplecil .*\(50.00, 60.00\), found 51.00, 60"):
-        merge(replace(reference, test=(51.0, 60.0)), reference)
+        merge(changed, reference, other)
 
 
 def test_rows_are_ranked_on_validation_clips_of_their_own_seeds() -> None:
