@@ -26,16 +26,17 @@ def table_settings() -> dict[str, dict[str, Any]]:
     return {space.method: space.fixed for space in load_space(shipped()["table"])}
 
 
-def candidates(method: str, count: int = CONFIGURATIONS) -> list[dict[str, Any]]:
+def candidates(method: str, count: int = CONFIGURATIONS, epochs: int = EPOCHS) -> list[dict[str, Any]]:
     """Different configurations of a method, the published one first.
 
     Args:
         method: its name.
         count: configurations; fewer where the search space has fewer.
+        epochs: most of a stage of training, where the search space varies them.
     """
     published = table_settings()[method]
     (space,) = load_space(shipped()[method])
-    distributions = limited(space)
+    distributions = limited(space, epochs)
     fixed = {**published, **{key: value for key, value in space.fixed.items() if not _is_length(key)}}
     chosen = {_complete(method, published): published}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -48,24 +49,24 @@ def candidates(method: str, count: int = CONFIGURATIONS) -> list[dict[str, Any]]
     return list(chosen.values())
 
 
-def limited(space: MethodSpace) -> dict[str, BaseDistribution]:
-    """What a search space varies, without more epochs than `EPOCHS`, with the learning rate of the base session."""
+def limited(space: MethodSpace, epochs: int) -> dict[str, BaseDistribution]:
+    """What a search space varies, without longer training than `epochs`, with the learning rate of the base session."""
     distributions = {}
     for key, distribution in sorted(space.varied.items()):
         if _is_length(key):
-            distribution = _limited_length(distribution)
+            distribution = _limited_length(distribution, epochs)
         distributions[key] = distribution
     if "base_lr" in find_method(space.method).Settings.model_fields:
         distributions.setdefault("base_lr", BASE_RATE)
     return distributions
 
 
-def _limited_length(distribution: BaseDistribution) -> BaseDistribution:
-    """The same choices or range up to `EPOCHS`; `EPOCHS` where all are longer."""
+def _limited_length(distribution: BaseDistribution, epochs: int) -> BaseDistribution:
+    """The same choices or range up to `epochs`; `epochs` where all are longer."""
     if isinstance(distribution, CategoricalDistribution):
-        return CategoricalDistribution([n for n in distribution.choices if int(str(n)) <= EPOCHS] or [EPOCHS])
+        return CategoricalDistribution([n for n in distribution.choices if int(str(n)) <= epochs] or [epochs])
     assert isinstance(distribution, IntDistribution)
-    return IntDistribution(min(distribution.low, EPOCHS), min(distribution.high, EPOCHS))
+    return IntDistribution(min(distribution.low, epochs), min(distribution.high, epochs))
 
 
 def _is_length(key: str) -> bool:

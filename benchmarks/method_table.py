@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.candidates import CONFIGURATIONS, candidates
+from benchmarks.candidates import CONFIGURATIONS, EPOCHS
 from benchmarks.method_pages import method_tables, write_pages
 from benchmarks.method_results import FLOOR, REFERENCE, MethodTable, Result, today
 from benchmarks.table_chains import (
@@ -72,7 +72,7 @@ def result(unit: Unit, seeds: int) -> Result | None:
         *unit.place,
         version=method.version,
         settings=settings,
-        configurations=len(candidates(unit.method)),
+        configurations=len(unit.candidates),
         validation=tuple(validation),
         test=tuple(test),
         forgetting=tuple(forgetting),
@@ -120,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--few", type=int, default=3, help="seeds of the first pass over trained methods (default: 3)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="most of a stage of training (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument("--corpus", action="append", choices=list(NAMES), help="may be repeated (default: all)")
     parser.add_argument("--method", action="append", choices=measured_methods(), help="may be repeated (default: all)")
@@ -128,9 +129,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the tables and the pages of the documentation")
     options = parser.parse_args(arguments)
     out, corpora, methods = options.out.resolve(), options.corpus or list(NAMES), options.method or measured_methods()
+    if options.write and options.epochs != EPOCHS:
+        parser.error(f"--write: expected --epochs {EPOCHS}, as all results of the table have, found {options.epochs}")
     if options.write:
         methods = dict.fromkeys([FLOOR, REFERENCE, *methods])
-    work = units(out, options.encoder or list(ENCODERS), corpora, list(methods))
+    work = units(out, options.encoder or list(ENCODERS), corpora, list(methods), options.epochs)
     if not options.read:
         prepare_corpora(options.shared, out, corpora)
         run_all(work, options.seeds, options.few, options.workers)

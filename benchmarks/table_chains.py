@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.candidates import candidates, table_settings
+from benchmarks.candidates import EPOCHS, candidates, table_settings
 from benchmarks.method_results import FLOOR
 from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
@@ -78,6 +78,7 @@ class Unit:
         method: its name.
         protocol: of the chains.
         backbone: other than that of the encoder; None for that.
+        epochs: most of a stage of training, see `candidates`.
     """
 
     out: Path
@@ -86,6 +87,12 @@ class Unit:
     method: str
     protocol: Protocol = PROTOCOL
     backbone: str | None = None
+    epochs: int = EPOCHS
+
+    @property
+    def candidates(self) -> list[dict[str, Any]]:
+        """The configurations that are compared."""
+        return candidates(self.method, epochs=self.epochs)
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -128,11 +135,11 @@ class Unit:
 
     def finalists(self) -> list[dict[str, Any]]:
         """The best configurations on the first tuning seed; none where some have not ended."""
-        return self._best(candidates(self.method), TUNING_SEEDS[:1])[:FINALISTS]
+        return self._best(self.candidates, TUNING_SEEDS[:1])[:FINALISTS]
 
     def chosen(self) -> dict[str, Any] | None:
         """The finalist with the highest validation AA over both tuning seeds; None where some have not ended."""
-        proposed = candidates(self.method)
+        proposed = self.candidates
         if len(proposed) == 1:
             return proposed[0]
         finalists = self.finalists()
@@ -158,10 +165,10 @@ Job = tuple[Unit, dict[str, Any], int]
 """A chain: its unit, settings and seed."""
 
 
-def units(out: Path, encoders: list[str], corpora: list[str], methods: list[str]) -> list[Unit]:
+def units(out: Path, encoders: list[str], corpora: list[str], methods: list[str], epochs: int = EPOCHS) -> list[Unit]:
     """The units of some encoders, corpora and methods, cheap methods first."""
     return [
-        Unit(out, encoder, corpus, method)
+        Unit(out, encoder, corpus, method, epochs=epochs)
         for method in measured_methods()
         for encoder in encoders
         for corpus in corpora
@@ -198,8 +205,8 @@ def run_units(work: list[Unit], seeds: int, run: Callable[[list[Job]], Any]) -> 
     def run_missing(jobs: list[Job]) -> None:
         run([(unit, settings, seed) for unit, settings, seed in jobs if unit.record(settings, seed) is None])
 
-    tuned = [unit for unit in work if len(candidates(unit.method)) > 1]
-    run_missing([(unit, settings, TUNING_SEEDS[0]) for unit in tuned for settings in candidates(unit.method)])
+    tuned = [unit for unit in work if len(unit.candidates) > 1]
+    run_missing([(unit, settings, TUNING_SEEDS[0]) for unit in tuned for settings in unit.candidates])
     run_missing([(unit, *job) for unit in tuned for job in itertools.product(unit.finalists(), TUNING_SEEDS[1:])])
     chosen = [(unit, settings) for unit in work if (settings := unit.chosen()) is not None]
     run_missing([(*pair, seed) for pair in chosen for seed in range(seeds)])

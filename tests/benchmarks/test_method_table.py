@@ -107,6 +107,11 @@ def test_methods_are_tuned_alike(name: str) -> None:
     assert max(lengths.values(), default=0) <= EPOCHS
 
 
+def test_a_higher_limit_draws_longer_training() -> None:
+    lengths = {values.get("base_epochs", 0) for values in candidates("ease", epochs=100)}
+    assert max(lengths) == 100 and candidates("ease", epochs=100)[0] == candidates("ease")[0]
+
+
 def test_all_methods_that_run_on_an_ast_are_measured_cheap_ones_first() -> None:
     order = measured_methods()
     assert sorted(order) == methods_on_an_ast()
