@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.methods import CORPORA
+from benchmarks.corpora import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.benchmark.shards import Shards
 from datasets.utils.cli import as_program

@@ -1,6 +1,6 @@
 """The configurations that the table of methods compares on validation clips: as many for every method.
 
-The first is that of `search_spaces/table.yaml`: the published values, with at most 20 epochs per stage of training.
+The first is that of `search_spaces/table.yaml`: the method's defaults, with at most 20 epochs per stage of training.
 The others are drawn at random from the method's own search space (`search_spaces/NAME.yaml`), with the same limit on
 epochs, and with the learning rate of the base session (1e-4 to 0.1) where the method trains one and its space does not
 vary it.
@@ -27,18 +27,18 @@ def table_settings() -> dict[str, dict[str, Any]]:
 
 
 def candidates(method: str, count: int = CONFIGURATIONS, epochs: int = EPOCHS) -> list[dict[str, Any]]:
-    """Different configurations of a method, the published one first.
+    """Different configurations of a method, that of `table.yaml` first.
 
     Args:
         method: its name.
         count: configurations; fewer where the search space has fewer.
         epochs: most of a stage of training, where the search space varies them.
     """
-    published = table_settings()[method]
+    first = table_settings()[method]
     (space,) = load_space(shipped()[method])
     distributions = limited(space, epochs)
-    fixed = {**published, **{key: value for key, value in space.fixed.items() if not _is_length(key)}}
-    chosen = {_complete(method, published): published}
+    fixed = {**first, **{key: value for key, value in space.fixed.items() if not _is_length(key)}}
+    chosen = {_complete(method, first): first}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(ATTEMPTS * count if distributions else 0):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.closed_form --out FOLDER
 
-prepares ravdess-16k and philharmonia as `benchmarks.methods` does, embeds every clip once with earshot-tiny, and runs
+prepares ravdess-16k and philharmonia as `benchmarks.corpora` says, embeds every clip once with earshot-tiny, and runs
 chains of 5 new classes x 5 shots a session to the last class, over ten seeds that draw class order, support and initial
 weights. Nothing is trained, so the chains run in this process, in minutes of CPU time. `--split validation` shows what
 defaults were chosen by; `--shot` changes the number of shots. `--transductive` shows the methods of that track instead,
@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from benchmarks.methods import CORPORA
+from benchmarks.corpora import CORPORA
 from datasets.benchmark.protocol import Protocol, make_sessions
 from datasets.benchmark.shards import Shards
 from datasets.utils.cli import as_program

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.methods import CORPORA
+from benchmarks.corpora import CORPORA
 from benchmarks.rows import Row, rows_table
 from benchmarks.watch import CommandError, Cost, watch
 from datasets.utils.cli import as_program

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.corpora import CORPORA
 from benchmarks.method_results import FILE, MethodTable, Result
-from benchmarks.methods import CORPORA
 from benchmarks.table_chains import FIRST, Unit, default_shared, prepare_corpora
 from datasets.benchmark.chain_digests import class_order_digest
 from datasets.utils.cli import as_program

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.methods import CORPORA
+from benchmarks.corpora import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.candidates import EPOCHS, candidates, table_settings
+from benchmarks.corpora import CORPORA
 from benchmarks.method_results import FLOOR
-from benchmarks.methods import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from orchestrator.preparation.pipeline import prepare

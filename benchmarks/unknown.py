@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.methods import CORPORA
+from benchmarks.corpora import CORPORA
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare

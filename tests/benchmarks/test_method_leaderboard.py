@@ -1,8 +1,8 @@
 """The committed leaderboard has no problem, and the chains of the table of methods."""
 
+from benchmarks.corpora import CORPORA
 from benchmarks.method_leaderboard import LEADERBOARD
 from benchmarks.method_results import MethodTable
-from benchmarks.methods import CORPORA
 from datasets.utils.location import Location
 from orchestrator.publishing.leaderboard import problems_of, read
 from trainables.methods.registry import find_method

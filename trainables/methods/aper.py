@@ -8,7 +8,7 @@ Zhou et al. 2023, arXiv 2303.07338.
 T is tuned with cross-entropy through a cosine head that is discarded. `tuning: finetune` tunes a whole copy of P,
 `adapter` only AdaptFormer adapters inside of P; SSF and prompts (the paper's other variants) are not implemented.
 
-Weak by design with a small base session: 25 clips make one batch, so the published 6 or 20 epochs are as many steps.
+Made for a large base session: 25 clips make one batch, so the published 6 or 20 epochs are as many steps.
 The releases classify by the same cosine, times a learned factor that changes no prediction.
 """
 

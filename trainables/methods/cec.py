@@ -19,7 +19,7 @@ Different from the release (github icoz69/CEC-CVPR2021) and why:
 - its dropout is off in training too (the model is in evaluation mode); here there is none.
 - it selects the epoch that is best on the test clips of all sessions; here it is the last one. No Nesterov momentum.
 
-Weak by design with a 5-class base: four matrices of dim x dim learn how classes relate from 5 classes of 5 clips, while
+Made for many base classes: here four matrices of dim x dim learn how classes relate from 5 classes of 5 clips, while
 the published episodes draw 15 of 60 or more, and a flip changes a clip differently than another class does. Head
 `prototype` omits the attention, for comparison.
 """

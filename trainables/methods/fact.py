@@ -24,9 +24,9 @@ Different from the release and why:
 - h runs once a batch, for x and z; the release runs it twice, with the same result.
 - it selects the epoch that is best on the test clips; here the last epoch is used. No Nesterov momentum.
 
-Weak by design with a 5-class base: 25 clips leave so much of the embedding empty that nothing needs to be reserved, all
-forecasts z lie between 10 pairs of classes, and with eta = 0.1 the virtual prototypes hardly change a prediction. Head
-`prototype` omits them, for comparison.
+Made for many base classes: 25 clips of 5 classes leave so much of the embedding empty that nothing needs to be
+reserved, all forecasts z lie between 10 pairs of classes, and with eta = 0.1 the virtual prototypes hardly change a
+prediction. Head `prototype` omits them, for comparison.
 """
 
 import numpy as np

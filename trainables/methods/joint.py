@@ -1,6 +1,9 @@
-"""Joint training: every session starts from P and trains on the support of all sessions. The upper bound in FFCAC.
+"""Joint training: every session starts from P and trains on the support of all sessions.
 
     session t    CE over all logits on support_0, ..., support_t, from a copy of P and a new head
+
+Papers give it as the upper bound. It is one for methods that train the same network on the same clips; with few clips a
+frozen embedding may exceed it.
 
 It stores every support clip, so the protocol's limit on exemplars does not apply: `needs().exemplars` is 0 although it
 rehearses everything, and it runs under a protocol that forbids exemplars.
@@ -44,15 +47,11 @@ class JointSettings(Settings):
 
 
 class Joint(FineTuned):
-    """A network trained on all support clips at once, independent of the training of earlier sessions.
-
-    An upper bound for methods that train the same network on the same clips; a method whose embedding is better for
-    few clips (for instance a frozen one) may exceed it.
-    """
+    """A network trained on all support clips at once, independent of the training of earlier sessions."""
 
     name = "joint"
     version = 1
-    summary = "retrained from the start on all support clips so far: the upper bound"
+    summary = "retrained from the start on all support clips so far: an upper reference"
     paper = "-"
     Settings = JointSettings
     heads = ("linear",)

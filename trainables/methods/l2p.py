@@ -23,7 +23,7 @@ Different from PILOT and why:
 - prompts have no position; in PILOT they have interpolated ones.
 - the head grows with the classes; in PILOT it has all of them from the start, with the same loss because of the mask.
 
-Weak by design in few-shot: 25 clips are 2 batches of 16, so 5 epochs are 10 steps of Adam, which change no value by
+Made for many clips: 25 clips are 2 batches of 16, so 5 epochs are 10 steps of Adam, which change no value by
 much more than 10 lr = 0.02, while the published tasks have 1,500 steps; prompts are shared by all sessions and drift,
 while the old rows of the head are constant; and the masked loss never compares an old class with a new one.
 """

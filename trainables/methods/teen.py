@@ -13,7 +13,7 @@ Different from the release (github wangkiw/TEEN): it applies the formula to L2-n
 weighted sum too; here the formula is the paper's. Its SGD has Nesterov momentum. It selects the epoch that is best on
 the test clips; here the last epoch is used.
 
-Weak by design with a 5-class base: the weighted sum of any new class has only 5 vectors, so two new classes that
+Made for many base classes: with 5, the weighted sum of any new class has only 5 vectors, so two new classes that
 resemble the same base class are moved towards each other. Head `uncalibrated` omits the calibration, for comparison.
 """
 

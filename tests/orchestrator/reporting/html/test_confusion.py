@@ -69,9 +69,11 @@ def test_each_file_of_predictions_is_read_once(
         write_trial_to(tmp_path / "run", "ede-00000001", seed, MATRIX, heads={"linear": MATRIX, "cosine": MATRIX})
     run, reads = Run.load(tmp_path / "run"), Counter[tuple[str, int]]()
 
-    def counted(record: TrialRecord, folder: Path, session: int) -> dict[tuple[str, str], SessionPredictions]:
+    def counted(
+        record: TrialRecord, folder: Path, session: int, *, with_scores: bool
+    ) -> dict[tuple[str, str], SessionPredictions]:
         reads[record.trial, session] += 1
-        return read_session(record, folder, session)
+        return read_session(record, folder, session, with_scores=with_scores)
 
     monkeypatch.setattr("orchestrator.results.run.read_session", counted)
     estimates = Estimates(run)
