@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.corpora import CORPORA
+from benchmarks.method_pages import difference
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.cli import as_program
 from orchestrator.preparation.pipeline import prepare
 from orchestrator.reporting.formatting import mean_std, percent
 from orchestrator.reporting.markdown import table
 from orchestrator.results.run import Run
-from orchestrator.statistics.estimates import Estimate, estimate
+from orchestrator.statistics.estimates import estimate
 from trainables.chain_config import ChainConfig
 from trainables.records import SeedTriple
 from trainables.session_chain import Chain
@@ -95,7 +96,7 @@ def accuracy_table(run: Run, configurations: dict[str, str]) -> str:
     }
     lines: list[list[object]] = []
     for row, of_split in aa.items():
-        gain = estimate((of_split["test"] - aa[REFERENCE]["test"]).dropna())
+        gain = estimate(100 * (of_split["test"] - aa[REFERENCE]["test"]).dropna())
         lines.append(
             [
                 row,
@@ -106,14 +107,6 @@ def accuracy_table(run: Run, configurations: dict[str, str]) -> str:
             ]
         )
     return table(["", ">n", ">validation AA", ">test AA", f">test AA over {REFERENCE}"], lines)
-
-
-def difference(value: Estimate) -> str:
-    """Mean difference with its 95 % interval, in points: '+3.1 (1.0 to 5.2)'."""
-    if value.n == 0:
-        return ""
-    interval = f" ({100 * value.low:.1f} to {100 * value.high:.1f})" if value.n > 1 else ""
-    return f"{100 * value.mean:+.1f}{interval}"
 
 
 @as_program

@@ -39,6 +39,8 @@ from datasets.utils.cli import as_program
 from trainables import metrics
 from trainables.methods.registry import find_method
 
+DIVERGED = 0.0, 0.0, None  # validation AA, test AA and forgetting of a chain whose training diverged
+
 
 def result(unit: Unit, seeds: int) -> Result | None:
     """What FOLDER has of a unit: the seeds from 0 to the first one that is missing; None without any.
@@ -48,34 +50,30 @@ def result(unit: Unit, seeds: int) -> Result | None:
     settings = unit.chosen()
     if settings is None:
         return None
-    validation: list[float] = []
-    test: list[float] = []
-    forgetting: list[float | None] = []
+    chains: list[tuple[float, float, float | None]] = []
     seconds: list[float] = []
     for seed in range(seeds):
         record, score = unit.record(settings, seed), unit.scores(settings, seed)
         if record is None:
             break
         if score is None:
-            validation.append(0.0)
-            test.append(0.0)
-            forgetting.append(None)
+            chains.append(DIVERGED)
             continue
-        validation.append(_percent(metrics.average_accuracy(score["val"].micro)))
-        test.append(_percent(metrics.average_accuracy(score["test"].micro)))
-        forgetting.append(_percent(metrics.forgetting(score["test"].matrix)))
+        validation_aa, test_aa = (_percent(metrics.average_accuracy(score[split].micro)) for split in ("val", "test"))
+        chains.append((validation_aa, test_aa, _percent(metrics.forgetting(score["test"].matrix))))
         seconds.append(sum(session.seconds for session in record.sessions))
-    if not test:
+    if not chains:
         return None
+    validation, test, forgetting = zip(*chains, strict=True)
     method = find_method(unit.method)
     return Result(
         *unit.place,
         version=method.version,
         settings=settings,
         configurations=len(unit.candidates),
-        validation=tuple(validation),
-        test=tuple(test),
-        forgetting=tuple(forgetting),
+        validation=validation,
+        test=test,
+        forgetting=forgetting,
         seconds=round(sum(seconds) / max(1, len(seconds)), 1),
     )
 
@@ -120,7 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--few", type=int, default=3, help="seeds of the first pass over trained methods (default: 3)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="most of a stage of training (default: %(default)s)")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=EPOCHS,
+        help="most of a stage of training that a search space varies (default: %(default)s)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument("--corpus", action="append", choices=list(NAMES), help="may be repeated (default: all)")
     parser.add_argument("--method", action="append", choices=measured_methods(), help="may be repeated (default: all)")

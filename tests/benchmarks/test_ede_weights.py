@@ -7,6 +7,7 @@ import pytest
 from benchmarks.ede_weights import WEIGHTS, accuracies, rows
 from benchmarks.table_chains import Unit, run_chain
 from datasets.benchmark.protocol import Protocol
+from trainables.chain_inputs import open_features
 from trainables.metrics import average_accuracy
 from trainables.session_chain import Chain
 
@@ -24,7 +25,8 @@ def test_half_is_ede_and_one_is_simplecil(tones: Path, tmp_path: Path) -> None:
         assert scores is not None
         found[method] = {split: 100 * average_accuracy(scores[split].micro) for split in ("val", "test")}
     unit = Unit(tmp_path, "earshot-tiny", "tones", "ede", PROTOCOL, "random-tiny")
-    weighted = accuracies(Chain(unit.config(BRIEF, 0), tmp_path / "chain"))
+    config = unit.config(BRIEF, 0)
+    weighted = accuracies(Chain(config, tmp_path / "chain"), open_features(config)[0])
     for split, name in (("val", "validation"), ("test", "test")):
         assert weighted[name, 0.5] == pytest.approx(found["ede"][split])
         assert weighted[name, 1.0] == pytest.approx(found["simplecil"][split])
@@ -32,9 +34,8 @@ def test_half_is_ede_and_one_is_simplecil(tones: Path, tmp_path: Path) -> None:
 
 def test_differences_are_paired_by_seed() -> None:
     chains = [
-        {(split, weight): base + (weight == 0.5) for split in ("validation", "test") for weight in WEIGHTS}
+        {(split, weight): base + (weight == 0.5) for split in ("validation", "test") for weight in (*WEIGHTS, 1.0)}
         for base in (10.0, 90.0)
     ]
     lines = {line[2]: line[3:] for line in rows("c", chains)}
     assert lines["0.5"] == ["+1.0 (1.0 to 1.0)"] * 2 and lines["0.8"] == ["+0.0 (0.0 to 0.0)"] * 2
-    assert lines["1"] == ["", ""]
