@@ -159,11 +159,12 @@ class Manifest(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the content of the benchmark, independent of when and where it was made.
+        """SHA-256 (hex) of the content of the benchmark and of how it was made, independent of when.
 
         Covers the sample rate, the clip length, the class names in label order and the digests of the shards (see
         `ShardEntry.identity`) in file order. A shard says from which options and files it was made, so equal clips that
-        were made in another way have another fingerprint.
+        were made in another way have another fingerprint. So have equal clips of copied recordings, if the copies have
+        other modification times: a file is known by its path, size and modification time.
         """
         content = [
             self.sample_rate,
