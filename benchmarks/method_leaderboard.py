@@ -7,8 +7,7 @@ come from table.json, everything else from the benchmarks and the methods as the
 digests of class order and draw, complete settings, backbone. Rows of an earlier version of a method are left out, and
 those of the encoder of `resemblyzer_encoder.py` where that is not installed. The demo is left out: its sounds are
 computed, and may differ between machines, so that this one's fingerprint need not be that of the measurements.
-So may that of copied recordings, by their modification times: use the FOLDER of the measurements. table.json has no PD
-and no commit.
+table.json has no PD and no commit.
 """
 
 import argparse
@@ -68,7 +67,7 @@ def row(result: Result, measured: str, out: Path, before: Chain | None) -> tuple
     facts = ProtocolFacts(
         hash=chain.protocol_hash,
         benchmark=record.benchmark,
-        fingerprint=record.benchmark_fingerprint,
+        fingerprint=record.benchmark_digest,
         corpus=record.corpus,
         classes=len(record.class_names),
         base=len(chain.sessions[0].classes),

@@ -55,8 +55,8 @@ class Benchmark:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the content."""
-        return self.manifest.fingerprint
+        """SHA-256 (hex) of the clips; the same wherever and from whichever copies of the recordings they were made."""
+        return self.manifest.content_digest
 
     @property
     def sample_rate(self) -> int:

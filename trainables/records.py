@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from datasets.benchmark.chain_digests import PATTERN as DIGEST
+from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.protocol_hash import PATTERN
 from datasets.utils.checksum import check_checksum, with_checksum
 from datasets.utils.errors import EarshotError
@@ -155,6 +156,7 @@ class TrialRecord(BaseModel):
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
         track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
+        benchmark_content: digest of the clips, see `Manifest.content_digest`; None in older records.
         class_names: by label.
         protocol_hash: see `datasets.benchmark.protocol_hash`; None in records of schema version 1.
         method_version: of the method; None in older records.
@@ -179,6 +181,7 @@ class TrialRecord(BaseModel):
     seeds: SeedTriple
     benchmark: str
     benchmark_fingerprint: str
+    benchmark_content: str | None = Field(None, exclude_if=lambda digest: digest is None)
     class_names: tuple[str, ...]
     protocol: dict[str, Any]
     track: Track = Field(INDUCTIVE, exclude_if=lambda track: track == INDUCTIVE)
@@ -200,6 +203,15 @@ class TrialRecord(BaseModel):
     stopped_by: Literal["asha", "budget"] | None = None
     error: str | None = None
     sessions: tuple[SessionRecord, ...] = ()
+
+    @property
+    def benchmark_digest(self) -> str:
+        """What the protocol hash covers of the benchmark: the digest of its clips; in older records its fingerprint."""
+        return self.benchmark_content or self.benchmark_fingerprint
+
+    def has_benchmark(self, manifest: Manifest) -> bool:
+        """Whether a benchmark has the clips of this chain, wherever and from whichever copies it was prepared."""
+        return self.benchmark_fingerprint == manifest.fingerprint or self.benchmark_content == manifest.content_digest
 
     @classmethod
     def load(cls, folder: Path) -> "TrialRecord":

@@ -101,7 +101,7 @@ class Chain:
     def protocol_hash(self) -> str:
         """Of the benchmark and the protocol; see `datasets.benchmark.protocol_hash`."""
         base, manifest = len(self.sessions[0].classes), self._shards.manifest
-        return protocol_hash(manifest.fingerprint, self.config.protocol, base=base, sessions=len(self.sessions))
+        return protocol_hash(manifest.content_digest, self.config.protocol, base=base, sessions=len(self.sessions))
 
     @property
     def done(self) -> bool:
@@ -299,6 +299,7 @@ class Chain:
             seeds=config.seeds,
             benchmark=manifest.name,
             benchmark_fingerprint=manifest.fingerprint,
+            benchmark_content=manifest.content_digest,
             class_names=self._table.class_names,
             protocol=config.protocol.model_dump(mode="json"),
             track=TRANSDUCTIVE if method.transductive else INDUCTIVE,

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datasets.benchmark.measures import content_digest, to_16_bit
+from datasets.utils.checksum import json_digest
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -26,6 +29,11 @@ class Clip:
     start: int
     samples: np.ndarray
     group: str | None = None
+
+
+def clip_digest(clip: Clip) -> str:
+    """SHA-256 (hex) of what a chain reads of a clip: id, split, class and samples at 16 bit."""
+    return json_digest([clip.clip_id, clip.split, clip.label, clip.class_name, content_digest(to_16_bit(clip.samples))])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from datasets.utils.checksum import json_digest, sum_of_digests
 from datasets.utils.errors import EarshotError
 from datasets.utils.location import Location
 
@@ -70,6 +71,8 @@ class ShardEntry(_Frozen):
         sha256: of the file, hexadecimal.
         plain: the same shard as written by the first versions, without page checksums, without the features of the
             Hugging Face hub, and with labels of 32 bits; None if it was written that way.
+        content: digest of its clips, the sum of `datasets.benchmark.clips.clip_digest`; None in shards of earlier
+            versions.
     """
 
     file: str
@@ -77,6 +80,7 @@ class ShardEntry(_Frozen):
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     plain: FileIdentity | None = None
+    content: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", exclude_if=lambda digest: digest is None)
 
     @property
     def page_checksums(self) -> bool:
@@ -159,12 +163,12 @@ class Manifest(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the content of the benchmark and of how it was made, independent of when.
+        """SHA-256 (hex) of the files of the benchmark, by which stored results of it are found again.
 
         Covers the sample rate, the clip length, the class names in label order and the digests of the shards (see
-        `ShardEntry.identity`) in file order. A shard says from which options and files it was made, so equal clips that
-        were made in another way have another fingerprint. So have equal clips of copied recordings, if the copies have
-        other modification times: a file is known by its path, size and modification time.
+        `ShardEntry.identity`) in file order. A shard says from which options and files it was made, so the same clips
+        have another fingerprint if they were made in another way, or from copies of the recordings with other
+        modification times: see `content_digest`.
         """
         content = [
             self.sample_rate,
@@ -173,6 +177,19 @@ class Manifest(_Frozen):
             [entry.identity.sha256 for entry in self.shards],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 (hex) of the clips: equal for all who have the same ones, however they were made and stored.
+
+        Covers the sample rate, the clip length, the class names in label order, and the id, split, class and samples of
+        every clip. Of a benchmark of an earlier version, whose shards have no digest of their clips, it is the
+        fingerprint, until `prepare --force` has copied the shards.
+        """
+        contents = [entry.content for entry in self.shards if entry.content]
+        if len(contents) < len(self.shards):
+            return self.fingerprint
+        return json_digest([self.sample_rate, self.num_samples, list(self.class_names), sum_of_digests(contents)])
 
     @classmethod
     def load(cls, root: Location | Path | str) -> "Manifest":

@@ -2,7 +2,7 @@
 
 It is computed from the rules of a chain and the clips that they are applied to:
 
-    benchmark            fingerprint of the prepared clips
+    benchmark            digest of the prepared clips
     classes              base classes, new and leaving classes of a session, number of sessions
     clips                support clips of a class, validation clips, exemplars
     class order          'fixed', 'seeded', or the labels in order
@@ -36,11 +36,11 @@ _NAMES = {
 }
 
 
-def protocol_hash(fingerprint: str, protocol: Protocol | Mapping[str, Any], *, base: int, sessions: int) -> str:
+def protocol_hash(benchmark: str, protocol: Protocol | Mapping[str, Any], *, base: int, sessions: int) -> str:
     """The hash of a protocol on a benchmark.
 
     Args:
-        fingerprint: of the benchmark; see `Manifest.fingerprint`.
+        benchmark: digest of its clips; see `Manifest.content_digest`.
         protocol: the rules, or their fields as a record has them.
         base: classes of the base session.
         sessions: sessions of a complete chain.
@@ -51,10 +51,10 @@ def protocol_hash(fingerprint: str, protocol: Protocol | Mapping[str, Any], *, b
     Raises:
         ValueError: `protocol` has fields or values of another version.
     """
-    return json_digest(hashed(fingerprint, protocol, base=base, sessions=sessions))[:LENGTH]
+    return json_digest(hashed(benchmark, protocol, base=base, sessions=sessions))[:LENGTH]
 
 
-def hashed(fingerprint: str, protocol: Protocol | Mapping[str, Any], *, base: int, sessions: int) -> dict[str, Any]:
+def hashed(benchmark: str, protocol: Protocol | Mapping[str, Any], *, base: int, sessions: int) -> dict[str, Any]:
     """What a hash is computed from, in JSON types; see `protocol_hash`."""
     try:
         rules = protocol if isinstance(protocol, Protocol) else Protocol.model_validate(dict(protocol))
@@ -64,7 +64,7 @@ def hashed(fingerprint: str, protocol: Protocol | Mapping[str, Any], *, base: in
     if isinstance(order, tuple):
         order = "fixed" if order == tuple(range(len(order))) else list(order)
     return {
-        "benchmark": fingerprint,
+        "benchmark": benchmark,
         "sessions": sessions,
         "base": base,
         "way": rules.way,

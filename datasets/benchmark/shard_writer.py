@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.audio.recordings import decode_flac, encode_flac
-from datasets.benchmark.clips import Clip
+from datasets.benchmark.clips import Clip, clip_digest
 from datasets.benchmark.hub_features import HUB_KEY, hub_features
 from datasets.benchmark.manifest import FileIdentity, ShardEntry
 from datasets.benchmark.shards import GROUPS_KEY, PLAIN_SCHEMA, SCHEMA
+from datasets.utils.checksum import sum_of_digests
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
 from datasets.utils.location import Location
@@ -37,6 +38,8 @@ _REPEATED = ["split", "class_name", "source"]
 _WITH_STATISTICS = [name for name in SCHEMA.names if name != "audio"]
 _PLAIN = "earshot.plain"
 """Metadata key of a shard's `ShardEntry.plain`."""
+_CONTENT = "earshot.content"
+"""Metadata key of a shard's `ShardEntry.content`."""
 
 
 def write_shard(
@@ -59,11 +62,12 @@ def write_shard(
     """
     location, count, plain_file = Location.of(place), 0, _DigestFile()
     groups: dict[str, str] = {}
+    digests: list[str] = []
     with location.atomic_path() as temporary:
         with parquet_writer(temporary, schema=_schema(sample_rate, class_names)) as writer:
             # Written a second time as by the first versions, for the digest alone: see `ShardEntry.identity`.
             with parquet_writer(plain_file, page_checksums=False) as plain_writer:
-                for group in _row_groups(_noting_groups(clips, groups), sample_rate):
+                for group in _row_groups(_noting(clips, groups, digests), sample_rate):
                     writer.write_table(group, row_group_size=ROW_GROUP)
                     plain_writer.write_table(group, row_group_size=ROW_GROUP)
                     count += len(group)
@@ -72,14 +76,15 @@ def write_shard(
                     notes[GROUPS_KEY] = json.dumps(groups, sort_keys=True)
                 plain_writer.add_key_value_metadata(notes)
             plain = plain_file.identity()
-            writer.add_key_value_metadata({**notes, _PLAIN: plain.model_dump_json()})
-        return _entry(location, temporary, count, plain)
+            content = sum_of_digests(digests)
+            writer.add_key_value_metadata({**notes, _PLAIN: plain.model_dump_json(), _CONTENT: content})
+        return _entry(location, temporary, count, plain, content)
 
 
 def write_again(location: Location, sample_rate: int, class_names: Sequence[str]) -> ShardEntry:
-    """Copies a shard that has no features, or those of other classes; the bytes are those of `write_shard`.
+    """Copies a shard that has no features, those of other classes, or no digest of its clips.
 
-    Encoded audio is copied as it is.
+    The bytes are those of `write_shard`. Encoded audio is copied as it is.
 
     Raises:
         OSError: the shard cannot be read or written.
@@ -92,27 +97,30 @@ def write_again(location: Location, sample_rate: int, class_names: Sequence[str]
             parquet_writer(temporary, schema=schema) as writer,
         ):
             found = {key.decode(): value.decode() for key, value in (shard.metadata.metadata or {}).items()}
-            plain = found.pop(_PLAIN, None)
+            plain, content = (found.pop(key, None) for key in (_PLAIN, _CONTENT))
+            content = content or sum_of_digests(clip_digest(clip) for clip in read_clips(location))
             identity = FileIdentity.model_validate_json(plain) if plain else _identity(location)
             notes = {key: value for key, value in found.items() if key not in (HUB_KEY, "ARROW:schema")}
             for number in range(shard.num_row_groups):
                 writer.write_table(shard.read_row_group(number).cast(SCHEMA), row_group_size=ROW_GROUP)
-            writer.add_key_value_metadata({**notes, _PLAIN: identity.model_dump_json()})
+            notes |= {_PLAIN: identity.model_dump_json(), _CONTENT: content}
+            writer.add_key_value_metadata(notes)
             count = shard.metadata.num_rows
-        return _entry(location, temporary, count, identity)
+        return _entry(location, temporary, count, identity, content)
 
 
 def _schema(sample_rate: int, class_names: Sequence[str]) -> pa.Schema:
     return SCHEMA.with_metadata({HUB_KEY: hub_features(sample_rate, class_names)}) if class_names else SCHEMA
 
 
-def _entry(location: Location, written: Path, clips: int, plain: FileIdentity) -> ShardEntry:
+def _entry(location: Location, written: Path, clips: int, plain: FileIdentity, content: str | None) -> ShardEntry:
     return ShardEntry(
         file=f"shards/{location.name}",
         clips=clips,
         bytes=written.stat().st_size,
         sha256=file_digest(written),
         plain=plain,
+        content=content,
     )
 
 
@@ -132,14 +140,16 @@ def read_entry(location: Location, clips: int) -> ShardEntry:
         ValueError: the file is not a shard.
     """
     with location.open() as file:
-        note = (pq.read_metadata(file).metadata or {}).get(_PLAIN.encode())
+        notes = pq.read_metadata(file).metadata or {}
+    plain, content = (notes.get(key.encode()) for key in (_PLAIN, _CONTENT))
     return ShardEntry.model_validate(
         {
             "file": f"shards/{location.name}",
             "clips": clips,
             "bytes": location.size(),
             "sha256": location.digest(),
-            "plain": None if note is None else FileIdentity.model_validate_json(note),
+            "plain": None if plain is None else FileIdentity.model_validate_json(plain),
+            "content": None if content is None else content.decode(),
         }
     )
 
@@ -207,8 +217,8 @@ class _DigestFile(io.RawIOBase):
         return FileIdentity(bytes=self._size, sha256=self._digest.hexdigest())
 
 
-def _noting_groups(clips: Iterable[Clip], groups: dict[str, str]) -> Iterator[Clip]:
-    """Yields the clips, and adds the group of each recording to `groups`, by source.
+def _noting(clips: Iterable[Clip], groups: dict[str, str], digests: list[str]) -> Iterator[Clip]:
+    """Yields the clips, and adds the group of each recording to `groups`, by source, and their digests to `digests`.
 
     Raises:
         EarshotError: a recording has several groups, of which a shard can store one only.
@@ -219,6 +229,7 @@ def _noting_groups(clips: Iterable[Clip], groups: dict[str, str]) -> Iterator[Cl
                 f"{printable(clip.source)}: expected one group of the recording, found {printable(known)!r} and "
                 f"{printable(clip.group)!r}; give all its clips the same group"
             )
+        digests.append(clip_digest(clip))
         yield clip
 
 

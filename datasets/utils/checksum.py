@@ -9,6 +9,7 @@ detects damage and accidental changes, not forgery.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from datasets.utils.errors import EarshotError
@@ -19,6 +20,14 @@ KEY = "checksum"
 def json_digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value; white space and the order of keys do not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sum_of_digests(digests: Iterable[str]) -> str:
+    """One digest of many: their sum modulo 2**256, hex. Neither their order nor how they are grouped matters.
+
+    It recognizes equal content; unlike a hash of the sorted digests it is no protection against forgery.
+    """
+    return f"{sum(int(digest, 16) for digest in digests) % (1 << 256):064x}"
 
 
 def with_checksum(content: dict[str, Any]) -> dict[str, Any]:

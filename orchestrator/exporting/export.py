@@ -314,7 +314,7 @@ def _describe(
         ),
         protocol=trained.protocol.model_dump(mode="json"),
         protocol_hash=protocol_hash(
-            manifest.fingerprint,
+            record.benchmark_digest,
             trained.protocol,
             base=len(trained.sessions[0].classes),
             sessions=record.planned_sessions,

@@ -24,14 +24,14 @@ def find_benchmark(folder: RunFolder, record: TrialRecord, override: str | None)
     """
     if override is not None:
         manifest = Manifest.load(override)
-        if manifest.fingerprint != record.benchmark_fingerprint:
+        if not record.has_benchmark(manifest):
             raise EarshotError(
                 f"--benchmark {Location.of(override)}: expected the benchmark of the run (fingerprint "
                 f"{record.benchmark_fingerprint[:12]}...), found {manifest.fingerprint[:12]}..."
             )
         return override
     where = folder.where()
-    found = benchmark.find_benchmark(where, record.benchmark_fingerprint)
+    found = benchmark.find_benchmark(where, record)
     if found is not None:
         return found
     location = str(where.get("benchmark", ""))

@@ -30,11 +30,11 @@ from orchestrator.cluster.session import last_line, start_ray, worker_options
 from orchestrator.preparation.duplicates import drop_duplicates, outdated
 from orchestrator.preparation.units import (
     FinishedUnit,
+    completed,
     read_finished,
     read_metadata,
     shard_name,
     unit_key,
-    with_features,
     write_unit,
 )
 
@@ -96,7 +96,7 @@ def finish_units(
             place.remove()
             return None
         try:
-            return with_features(place, unit, job.sample_rate, job.class_names)
+            return completed(place, unit, job.sample_rate, job.class_names)
         except (OSError, ValueError, pa.ArrowException) as error:
             if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
                 raise

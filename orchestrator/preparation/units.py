@@ -194,14 +194,15 @@ def read_finished(place: Location, key: str) -> FinishedUnit | None:
     return _finished(note, shard)
 
 
-def with_features(place: Location, unit: FinishedUnit, sample_rate: int, class_names: Sequence[str]) -> FinishedUnit:
-    """The unit, whose shard is copied if its metadata has no features, or those of other classes.
+def completed(place: Location, unit: FinishedUnit, sample_rate: int, class_names: Sequence[str]) -> FinishedUnit:
+    """The unit, whose shard is copied if it lacks what earlier versions did not write, or was for other classes.
 
     Raises:
         OSError: the shard cannot be read or written.
         ValueError: the file is damaged.
     """
-    if _key_values(place).get(HUB_KEY.encode()) == hub_features(sample_rate, class_names).encode():
+    features = _key_values(place).get(HUB_KEY.encode())
+    if unit.shard.content is not None and features == hub_features(sample_rate, class_names).encode():
         return unit
     return unit.model_copy(update={"shard": write_again(place, sample_rate, class_names)})
 

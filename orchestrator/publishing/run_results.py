@@ -104,7 +104,7 @@ def _protocols(run: Run) -> tuple[ProtocolFacts, ...]:
         ProtocolFacts(
             hash=protocol,
             benchmark=record.benchmark,
-            fingerprint=record.benchmark_fingerprint,
+            fingerprint=record.benchmark_digest,
             corpus=record.corpus,
             classes=len(record.class_names),
             base=base.get(protocol),

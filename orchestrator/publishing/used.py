@@ -36,7 +36,7 @@ def used_by(run: Run, corpora: Sequence[str] = (), *, read_benchmark: bool = Tru
 def _corpora(run: Run, record: TrialRecord) -> Iterator[str | None]:
     """Corpora of the benchmark of a trial: as its manifest says, where that is still there, else as its record does."""
     where = run.sweep.get("where")
-    found = find_benchmark(where if isinstance(where, dict) else {}, record.benchmark_fingerprint)
+    found = find_benchmark(where if isinstance(where, dict) else {}, record)
     if found is None:
         yield record.corpus
     else:

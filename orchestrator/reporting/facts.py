@@ -77,7 +77,7 @@ def what_ran(run: Run) -> list[tuple[str, str]]:
     done = work(run)
     return [
         ("benchmark", "; ".join(dict.fromkeys(f"{r.benchmark}, {_classes(run, r)}" for r in records))),
-        ("fingerprint of the data", "; ".join(dict.fromkeys(record.benchmark_fingerprint for record in records))),
+        ("fingerprint of the data", "; ".join(dict.fromkeys(record.benchmark_digest for record in records))),
         ("protocol", "; ".join(dict.fromkeys(_rules(record.protocol) for record in records))),
         ("protocol hash", ", ".join(run.protocol_hashes)),
         ("sessions planned", ", ".join(map(str, sorted({record.planned_sessions for record in records})))),

@@ -15,12 +15,12 @@ from orchestrator.results.run_folder import RunFolder
 from trainables.records import TrialRecord
 
 
-def find_benchmark(where: Mapping[str, Any], fingerprint: str, *, local: bool = False) -> str | None:
+def find_benchmark(where: Mapping[str, Any], record: TrialRecord, *, local: bool = False) -> str | None:
     """Folder or URI of a prepared benchmark; None if it is not there, or is another one.
 
     Args:
         where: the configuration of the sweep (`RunFolder.where`).
-        fingerprint: of the benchmark that the sweep has read.
+        record: of a trial of the sweep.
         local: whether a URI counts as not there, so that nothing is read over a network.
     """
     location = str(where.get("benchmark", ""))
@@ -32,7 +32,7 @@ def find_benchmark(where: Mapping[str, Any], fingerprint: str, *, local: bool = 
             manifest = Manifest.load(candidate)
         except EarshotError:
             continue
-        if manifest.fingerprint == fingerprint:
+        if record.has_benchmark(manifest):
             return candidate
     return None
 
@@ -57,7 +57,7 @@ class ReadBenchmark:
             EarshotError: it is not there, is behind a URI, has changed since the sweep, or is damaged.
         """
         where = RunFolder(run.folders[record.trial].parent.parent).where()
-        found = find_benchmark(where, record.benchmark_fingerprint, local=True)
+        found = find_benchmark(where, record, local=True)
         if found is None:
             raise EarshotError(
                 f"the benchmark {record.benchmark} with fingerprint {record.benchmark_fingerprint[:12]} is not in the"

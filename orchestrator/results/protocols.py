@@ -94,7 +94,7 @@ def _short(value: Any) -> str:
 
 
 def _rules(record: TrialRecord) -> str:
-    return json.dumps([record.benchmark_fingerprint, record.planned_sessions, record.protocol], sort_keys=True)
+    return json.dumps([record.benchmark_digest, record.planned_sessions, record.protocol], sort_keys=True)
 
 
 def _content(record: TrialRecord, bases: Mapping[str, int]) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ def _content(record: TrialRecord, bases: Mapping[str, int]) -> dict[str, Any] | 
     base = bases.get(_rules(record), protocol.base)
     if base is None:
         return None
-    return hashed(record.benchmark_fingerprint, protocol, base=base, sessions=record.planned_sessions)
+    return hashed(record.benchmark_digest, protocol, base=base, sessions=record.planned_sessions)
 
 
 def _computed(record: TrialRecord, bases: Mapping[str, int]) -> str:

@@ -242,7 +242,9 @@ def _check_comparable(compared: Sequence[ComparedMethod]) -> None:
 def _difference(first: TrialRecord, second: TrialRecord) -> tuple[list[str], tuple[str, Any, Any]]:
     """The names of all that differs, and the first field of a record that does, with both values."""
     found = differing(first, second)
-    for key in ("benchmark_fingerprint", "protocol", "planned_sessions"):
+    if first.benchmark_digest != second.benchmark_digest:
+        return [name for name, *_ in found], found[0]
+    for key in ("protocol", "planned_sessions"):
         if (one := getattr(first, key)) != (other := getattr(second, key)):
             return [name for name, *_ in found], (key, one, other)
     return [name for name, *_ in found], found[0]

@@ -46,6 +46,7 @@ class Plan:
         known: results of earlier runs that the search starts from.
         what: what the results depend on, in JSON types.
         folder: of the run.
+        protocol_hash: of all trials; see `datasets.benchmark.protocol_hash`.
     """
 
     config: SweepConfig
@@ -56,18 +57,12 @@ class Plan:
     known: WarmStart
     what: dict[str, Any]
     folder: RunFolder
+    protocol_hash: str
 
     @property
     def sessions(self) -> int:
         """Number of sessions of a chain."""
         return len(next(iter(self.chains.values())))
-
-    @property
-    def protocol_hash(self) -> str:
-        """Of all trials; see `datasets.benchmark.protocol_hash`."""
-        chain = next(iter(self.chains.values()))
-        fingerprint: str = self.what["benchmark"]
-        return protocol_hash(fingerprint, self.config.protocol, base=len(chain[0].classes), sessions=len(chain))
 
     @property
     def store(self) -> Location:
@@ -217,8 +212,11 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
     shards = Shards(benchmark)
     chains = _chains(config, spaces, shards)
     backbones = _checked_backbones(config, spaces, shards)
-    config.check_stopping(len(chains[config.seeds[0]]))
-    return Plan(config, spaces, benchmark, chains, backbones, known, what, RunFolder(path, shared))
+    chain = chains[config.seeds[0]]
+    config.check_stopping(len(chain))
+    content, base = shards.manifest.content_digest, len(chain[0].classes)
+    hashed = protocol_hash(content, config.protocol, base=base, sessions=len(chain))
+    return Plan(config, spaces, benchmark, chains, backbones, known, what, RunFolder(path, shared), hashed)
 
 
 def _absolute(config: SweepConfig, benchmark: Location, earlier: list[Path]) -> SweepConfig:

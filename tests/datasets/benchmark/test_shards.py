@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from datasets.benchmark.clips import Clip
 from datasets.benchmark.manifest import ClassEntry, FileIdentity, Manifest, ShardEntry, SourceEntry, SplitCounts
-from datasets.benchmark.shard_writer import read_entry, write_shard
+from datasets.benchmark.shard_writer import read_entry, write_again, write_shard
 from datasets.benchmark.shards import SCHEMA, Shards
 from datasets.utils.errors import EarshotError
 from datasets.utils.files import file_digest
@@ -139,6 +139,39 @@ def test_page_checksums_do_not_change_the_fingerprint(root: Path) -> None:
         assert now.identity == before.identity == FileIdentity(bytes=before.bytes, sha256=before.sha256)
         assert now.sha256 != before.sha256 and now.bytes > before.bytes
     assert len(Shards(root).audio([0, 161])) == 2
+
+
+def test_the_content_digest_covers_the_clips_and_not_how_they_are_stored(tmp_path: Path) -> None:
+    def digest(*shards: list[Clip]) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        benchmark(folder, list(shards))
+        return Manifest.load(folder).content_digest
+
+    clips = [clip(0, 0), clip(1, 0), clip(2, 1)]
+    first = digest(clips)
+    assert digest(clips[::-1]) == digest(clips[2:], [], clips[:2]) == first
+    elsewhere = [replace(one, source="elsewhere.wav", start=3, group="one") for one in clips]
+    assert digest(elsewhere) == first
+    others = [
+        replace(clips[0], clip_id="a_9"),
+        replace(clips[0], split="test"),
+        replace(clips[0], label=1, class_name="b"),
+        replace(clips[0], samples=clips[0].samples + np.float32(1 / 32768)),
+    ]
+    assert len({first, *(digest([other, *clips[1:]]) for other in others)}) == 5
+    assert digest(clips[1:]) != first
+
+
+def test_shards_of_earlier_versions_have_a_content_digest_once_copied(root: Path) -> None:
+    manifest = Manifest.load(root)
+    old = remove_page_checksums(root)
+    assert old.content_digest == old.fingerprint
+    copied = [write_again(Location.of(root / entry.file), RATE, old.class_names) for entry in old.shards]
+    partly = old.model_copy(update={"shards": (*copied[:-1], old.shards[-1])})
+    assert partly.content_digest == old.fingerprint
+    after = old.model_copy(update={"shards": tuple(copied)})
+    assert (after.content_digest, after.fingerprint) == (manifest.content_digest, manifest.fingerprint)
 
 
 def test_the_entry_of_a_shard_is_read_back(root: Path) -> None:
