@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.candidates import EPOCHS, candidates, table_settings
 from benchmarks.corpora import CORPORA
 from benchmarks.method_results import FLOOR
+from datasets.benchmark.manifest import FILE_NAME
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from orchestrator.preparation.pipeline import prepare
@@ -234,8 +235,10 @@ def run_chain(unit: Unit, settings: dict[str, Any], seed: int) -> None:
 
 
 def prepare_corpora(shared: Path, out: Path, corpora: list[str]) -> None:
-    """Prepares the benchmarks that OUT lacks."""
+    """Prepares the benchmarks that OUT lacks; those of an earlier copy of the recordings have the same clips."""
     for name in corpora:
+        if (out / name / FILE_NAME).exists():
+            continue
         corpus, settings = CORPORA.get(name, (DEMO, {}))
         prepare(corpus, None if name == DEMO else shared / "corpora" / name, out / name, settings)
 
