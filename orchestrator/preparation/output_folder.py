@@ -98,9 +98,11 @@ class OutputFolder:
             if existing.get(key) != requested.get(key)
         ]
         if differences:
+            other_source = existing["source"] != requested.get("source", existing["source"])
+            changed = ". Recordings were added, removed or changed, or copied without their modification times"
             raise EarshotError(
                 f"{self.root} contains a benchmark with different settings ({'; '.join(differences)}); "
-                "choose another --out, or pass --force to replace it"
+                f"choose another --out, or pass --force to replace it{changed if other_source else ''}"
             )
 
     def is_complete(self, manifest: Manifest) -> bool:
