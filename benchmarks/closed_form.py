@@ -108,12 +108,11 @@ def average_accuracies(
     return np.array([100 * np.mean(list(accuracies(row, features, protocol, seed, split))) for seed in range(seeds)])
 
 
-def cells(value: np.ndarray, reference: np.ndarray) -> tuple[str, str]:
-    """Mean AA, and its paired difference with a 95 % interval: '76.8' and '+6.1 (4.5 to 7.7)'."""
-    if value is reference:
-        return f"{value.mean():.1f}", ""
-    difference = estimate(value - reference)
-    return f"{value.mean():.1f}", f"{difference.mean:+.1f} ({difference.low:.1f} to {difference.high:.1f})"
+def cells(value: np.ndarray, *references: np.ndarray) -> tuple[str, ...]:
+    """Mean AA, and its paired differences with 95 % intervals: '76.8' and '+6.1 (4.5 to 7.7)'; '' to itself."""
+    paired = (None if value is reference else estimate(value - reference) for reference in references)
+    differences = (f"{one.mean:+.1f} ({one.low:.1f} to {one.high:.1f})" if one else "" for one in paired)
+    return f"{value.mean():.1f}", *differences
 
 
 def open_corpus(name: str, options: argparse.Namespace) -> Features:
@@ -141,12 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     columns: list[list[str]] = [[] for _ in rows]
     for name in CORPORA:
         features = open_corpus(name, options)
-        reference = average_accuracies(Row(REFERENCE), features, protocol, options.seeds, options.split)
+        values = {row: average_accuracies(row, features, protocol, options.seeds, options.split) for row in rows}
         for row, line in zip(rows, columns, strict=True):
-            same = row.method == REFERENCE
-            value = reference if same else average_accuracies(row, features, protocol, options.seeds, options.split)
-            line += cells(value, reference)
-    header = ["method", "values", *(cell for name in CORPORA for cell in (f">{name}", f">over {REFERENCE}"))]
+            line += cells(values[row], values[Row(REFERENCE)], values[Row(row.method)])
+    titles = (f">over {REFERENCE}", ">over its default")
+    header = ["method", "values", *(cell for name in CORPORA for cell in (f">{name}", *titles))]
     print(table(header, [[row.method, row.values, *line] for row, line in zip(rows, columns, strict=True)]))
     return 0
 
