@@ -18,6 +18,7 @@ from datasets.utils.errors import EarshotError
 from orchestrator.monitoring.listener import Listener
 from orchestrator.monitoring.loggers import TRACKERS, loggers
 from orchestrator.monitoring.tensorboard import TensorBoard
+from tests.support.processes import wait_for
 from tests.support.trial_events import TrialEvents, curve, finish
 
 VARIED = {"settings": {"incremental_lr": 0.1, "head": "nme", "mixup": True, "base_epochs": 2}}
@@ -192,16 +193,20 @@ def test_wandb_writes_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         first.session(1, value=0.25).end("stopped")
     files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
-    content = b"".join(path.read_bytes() for path in files)
-    for text in (
+    texts = (
         b"ede-1f0c22d4-s0",
         b"ede-1f0c22d4-s1",
         b"my-run",
         b"validation/aa",
         b"incremental_lr",
         b"training/loss",
-    ):
-        assert text in content
+    )
+
+    def written() -> bool:  # by W&B's own process, which closes the files soon after a run has finished
+        content = b"".join(path.read_bytes() for path in files)
+        return all(text in content for text in texts)
+
+    wait_for(written, 60)
     assert list(temporary.iterdir()) == []
 
 
