@@ -20,6 +20,7 @@ from benchmarks.corpora import CORPORA
 from benchmarks.method_results import FILE, MethodTable, Result
 from benchmarks.table_chains import FIRST, Unit, default_shared, prepare_corpora
 from datasets.benchmark.chain_digests import class_order_digest
+from datasets.benchmark.manifest import Manifest
 from datasets.utils.cli import as_program
 from datasets.utils.errors import EarshotError
 from orchestrator.publishing.leaderboard import check, contents, parse
@@ -133,6 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     out = options.out.resolve()
     prepare_corpora(options.shared, out, list(CORPORA))
+    for name in CORPORA:
+        if not all(shard.content for shard in Manifest.load(out / name).shards):
+            raise EarshotError(
+                f"{out / name}: an earlier version prepared it, without digests of its clips; use another --out"
+            )
     content = contents(rows(MethodTable.load(), out))
     made, problems = parse(content)
     for problem in problems or check(made):

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.candidates import EPOCHS, candidates, table_settings
 from benchmarks.corpora import CORPORA
 from benchmarks.method_results import FLOOR
-from datasets.benchmark.manifest import FILE_NAME
+from datasets.benchmark.manifest import FILE_NAME, Manifest
 from datasets.benchmark.protocol import Protocol
 from datasets.utils.errors import EarshotError
 from orchestrator.preparation.pipeline import prepare
@@ -235,11 +235,13 @@ def run_chain(unit: Unit, settings: dict[str, Any], seed: int) -> None:
 
 
 def prepare_corpora(shared: Path, out: Path, corpora: list[str]) -> None:
-    """Prepares the benchmarks that OUT lacks; those of an earlier copy of the recordings have the same clips."""
+    """Prepares the benchmarks that OUT lacks. One of another copy of the recordings, with other times, stays."""
     for name in corpora:
-        if (out / name / FILE_NAME).exists():
-            continue
         corpus, settings = CORPORA.get(name, (DEMO, {}))
+        if (out / name / FILE_NAME).exists():
+            manifest = Manifest.load(out / name)
+            if manifest.corpus == corpus and settings.items() <= manifest.settings.items():
+                continue
         prepare(corpus, None if name == DEMO else shared / "corpora" / name, out / name, settings)
 
 

@@ -33,7 +33,8 @@ class Clip:
 
 def clip_digest(clip: Clip) -> str:
     """SHA-256 (hex) of what a chain reads of a clip: id, split, class and samples at 16 bit."""
-    return json_digest([clip.clip_id, clip.split, clip.label, clip.class_name, content_digest(to_16_bit(clip.samples))])
+    what = [str(clip.clip_id), str(clip.split), int(clip.label), str(clip.class_name)]  # a label may be one of NumPy
+    return json_digest([*what, content_digest(to_16_bit(clip.samples))])
 
 
 @dataclass(frozen=True)

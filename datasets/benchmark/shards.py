@@ -88,7 +88,7 @@ class Shards:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the content; see `Manifest.fingerprint`."""
+        """SHA-256 (hex) of the files; see `Manifest.fingerprint`."""
         return self.manifest.fingerprint
 
     @property

@@ -307,7 +307,7 @@ def _describe(
         backbone=backbone and _backbone_entry(record, backbone, stage.depends_on.get("text")),
         benchmark=ExportedBenchmark(
             name=manifest.name,
-            fingerprint=manifest.fingerprint,
+            fingerprint=record.benchmark_digest,
             corpus=manifest.corpus,
             settings=manifest.settings,
             class_names=record.class_names,

@@ -17,7 +17,7 @@ from trainables.store.stages import Stage
 
 
 def find_benchmark(folder: RunFolder, record: TrialRecord, override: str | None) -> str:
-    """Folder or URI of the benchmark that the trial was trained on, verified by its fingerprint.
+    """Folder or URI of the benchmark that the trial was trained on, verified by its clips.
 
     Raises:
         EarshotError: it is not there, or is another one.
@@ -27,7 +27,7 @@ def find_benchmark(folder: RunFolder, record: TrialRecord, override: str | None)
         if not record.has_benchmark(manifest):
             raise EarshotError(
                 f"--benchmark {Location.of(override)}: expected the benchmark of the run (fingerprint "
-                f"{record.benchmark_fingerprint[:12]}...), found {manifest.fingerprint[:12]}..."
+                f"{record.benchmark_digest[:12]}...), found {manifest.content_digest[:12]}..."
             )
         return override
     where = folder.where()
@@ -38,7 +38,7 @@ def find_benchmark(folder: RunFolder, record: TrialRecord, override: str | None)
     raise EarshotError(
         f"benchmark {printable(record.benchmark)}: not found where the sweep read it"
         f"{f' ({Location.of(location)})' if location else ''}, with fingerprint "
-        f"{record.benchmark_fingerprint[:12]}...; give its folder: --benchmark DIR"
+        f"{record.benchmark_digest[:12]}...; give its folder: --benchmark DIR"
     )
 
 

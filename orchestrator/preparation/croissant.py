@@ -75,7 +75,7 @@ def croissant(manifest: Manifest, preset: Preset | None) -> str:
         "name": manifest.name,
         "description": described,
         "datePublished": manifest.created,
-        "version": f"1.0.0+{manifest.fingerprint[:12]}",
+        "version": f"1.0.0+{manifest.content_digest[:12]}",
         **facts,
         "distribution": [
             {

@@ -83,8 +83,13 @@ class OutputFolder:
                 return None
             raise
 
-    def check_settings(self, manifest: Manifest, requested: Mapping[str, Any]) -> None:
+    def check_settings(self, manifest: Manifest, requested: Mapping[str, Any], *, recordings: bool = False) -> None:
         """Compares the settings of a finished benchmark with the requested ones.
+
+        Args:
+            manifest: of the benchmark.
+            requested: settings by name.
+            recordings: whether another `source` means other recordings.
 
         Raises:
             EarshotError: they differ; the message lists all differences.
@@ -98,11 +103,11 @@ class OutputFolder:
             if existing.get(key) != requested.get(key)
         ]
         if differences:
-            other_source = existing["source"] != requested.get("source", existing["source"])
-            changed = ". Recordings were added, removed or changed, or copied without their modification times"
+            changed = "recordings were added, removed or changed, or copied without their modification times; "
+            other_source = recordings and existing["source"] != requested.get("source")
             raise EarshotError(
                 f"{self.root} contains a benchmark with different settings ({'; '.join(differences)}); "
-                f"choose another --out, or pass --force to replace it{changed if other_source else ''}"
+                f"{changed if other_source else ''}choose another --out, or pass --force to replace it"
             )
 
     def is_complete(self, manifest: Manifest) -> bool:

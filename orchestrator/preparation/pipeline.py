@@ -243,7 +243,7 @@ def _is_up_to_date(
         "source": fingerprint,
         "corpus version": str(request.corpus.version),
     }
-    folder.check_settings(manifest, requested)
+    folder.check_settings(manifest, requested, recordings=request.corpus.reads_folder and not request.corpus.generates)
     return folder.is_complete(manifest)
 
 

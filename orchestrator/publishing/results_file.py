@@ -47,7 +47,7 @@ class ProtocolFacts(Part):
 
     hash: str = Field(pattern=PROTOCOL, description="protocol hash; 'unknown' where a record does not hold enough")
     benchmark: str = Field(description="name of the benchmark")
-    fingerprint: str = Field(description="digest of the benchmark: of its clips, class names and splits")
+    fingerprint: str = Field(description="digest of clips, class names and splits; from earlier versions: of files")
     corpus: str | None = Field(None, description="that the benchmark was prepared from")
     classes: int = Field(description="number of classes of the benchmark")
     base: int | None = Field(None, description="classes of the base session; null if no chain has finished it")

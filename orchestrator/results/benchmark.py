@@ -60,7 +60,7 @@ class ReadBenchmark:
         found = find_benchmark(where, record, local=True)
         if found is None:
             raise EarshotError(
-                f"the benchmark {record.benchmark} with fingerprint {record.benchmark_fingerprint[:12]} is not in the"
+                f"the benchmark {record.benchmark} with fingerprint {record.benchmark_digest[:12]} is not in the"
                 " local folder where the sweep read it"
             )
         return cls(Shards(found))

@@ -101,10 +101,10 @@ def ceilings(run: Run) -> Ceilings | None:
     """
     counted = _read(run.path / FILE_NAME)
     records = [record for record in run.trials.values() if len(record.sessions) == record.planned_sessions]
-    if counted is None or not records or counted.fingerprint != records[0].benchmark_fingerprint:
+    if counted is None or not records or run.has_several_protocols:
         return None
-    if run.has_several_protocols:
-        return None  # counted for one benchmark
+    if all(record.benchmark_fingerprint != counted.fingerprint for record in run.trials.values()):
+        return None  # counted for another benchmark
     if any(session.left for record in records for session in record.sessions):
         return None  # counted for classes that stay
     orders = {tuple(session.classes for session in record.sessions) for record in records}

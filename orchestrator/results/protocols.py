@@ -18,33 +18,35 @@ from trainables.records import TrialRecord
 UNKNOWN = "unknown"
 """Instead of the hash of a record that does not hold enough to compute it."""
 MIXED = "or show them together with --mixed"
-RECORDED = ("benchmark_fingerprint", "planned_sessions", "protocol")
-"""Fields of a record that the hash depends on."""
 _LONGEST_VALUE = 120  # characters of a value in an error message
 
 
-def protocols_of(trials: Mapping[str, TrialRecord]) -> dict[str, str]:
+def protocols_of(trials: Mapping[str, TrialRecord], beside: Iterable[TrialRecord] = ()) -> dict[str, str]:
     """Trial -> its protocol hash, or `UNKNOWN`.
+
+    The hash of a record of an earlier version covers the fingerprint of the benchmark. It is replaced by that of the
+    clips if another record has the same fingerprint and the digest of the clips.
 
     Args:
         trials: records by name, of one run.
+        beside: records of other runs.
     """
-    bases = _base_classes(trials.values())
-    return {name: record.protocol_hash or _computed(record, bases) for name, record in trials.items()}
+    bases, digests = _base_classes(trials.values()), _digests((*trials.values(), *beside))
+    return {name: _hash(record, bases, digests) for name, record in trials.items()}
 
 
 def differing(first: TrialRecord, second: TrialRecord) -> list[tuple[str, Any, Any]]:
     """What differs between the protocols of two trials, one thing at least: (name, of the first, of the second)."""
-    bases = _base_classes((first, second))
-    contents = [_content(record, bases) for record in (first, second)]
+    records = (first, second)
+    bases, digests = _base_classes(records), _digests(records)
+    contents = [_content(record, bases, digests) for record in records]
     if None not in contents:
         found = differences(*(content or {} for content in contents))
         return found or [("support draw", first.protocol_hash, second.protocol_hash)]  # the rule of another version
-    return [
-        (key, getattr(first, key), getattr(second, key))
-        for key in RECORDED
-        if getattr(first, key) != getattr(second, key)
-    ] or [("protocol_hash", first.protocol_hash, second.protocol_hash)]
+    one, other = (_recorded(record, digests) for record in records)
+    return [(key, one[key], other[key]) for key in one if one[key] != other[key]] or [
+        ("protocol_hash", first.protocol_hash, second.protocol_hash)
+    ]
 
 
 def same_protocol(first: TrialRecord, expected: str, second: TrialRecord, found: str) -> bool:
@@ -57,7 +59,8 @@ def same_protocol(first: TrialRecord, expected: str, second: TrialRecord, found:
         found: its hash.
     """
     if UNKNOWN in (expected, found):
-        return all(getattr(first, key) == getattr(second, key) for key in RECORDED)
+        digests = _digests((first, second))
+        return _recorded(first, digests) == _recorded(second, digests)
     return expected == found
 
 
@@ -94,10 +97,25 @@ def _short(value: Any) -> str:
 
 
 def _rules(record: TrialRecord) -> str:
-    return json.dumps([record.benchmark_digest, record.planned_sessions, record.protocol], sort_keys=True)
+    return json.dumps([record.benchmark_fingerprint, record.planned_sessions, record.protocol], sort_keys=True)
 
 
-def _content(record: TrialRecord, bases: Mapping[str, int]) -> dict[str, Any] | None:
+def _digests(records: Iterable[TrialRecord]) -> dict[str, str]:
+    """Fingerprint of a benchmark -> digest of its clips, where a record has both."""
+    return {record.benchmark_fingerprint: record.benchmark_content for record in records if record.benchmark_content}
+
+
+def _recorded(record: TrialRecord, digests: Mapping[str, str]) -> dict[str, Any]:
+    """All that a record says of benchmark and protocol."""
+    benchmark = digests.get(record.benchmark_fingerprint, record.benchmark_fingerprint)
+    return {
+        "benchmark_fingerprint": benchmark,
+        "planned_sessions": record.planned_sessions,
+        "protocol": record.protocol,
+    }
+
+
+def _content(record: TrialRecord, bases: Mapping[str, int], digests: Mapping[str, str]) -> dict[str, Any] | None:
     """What the hash is computed from; None if the record does not hold it."""
     try:
         protocol = Protocol.model_validate(record.protocol)
@@ -106,9 +124,19 @@ def _content(record: TrialRecord, bases: Mapping[str, int]) -> dict[str, Any] | 
     base = bases.get(_rules(record), protocol.base)
     if base is None:
         return None
-    return hashed(record.benchmark_digest, protocol, base=base, sessions=record.planned_sessions)
+    benchmark = digests.get(record.benchmark_fingerprint, record.benchmark_fingerprint)
+    return hashed(benchmark, protocol, base=base, sessions=record.planned_sessions)
 
 
-def _computed(record: TrialRecord, bases: Mapping[str, int]) -> str:
-    content = _content(record, bases)
+def _hash(record: TrialRecord, bases: Mapping[str, int], digests: Mapping[str, str]) -> str:
+    recorded = record.protocol_hash
+    if recorded and (record.benchmark_content or record.benchmark_fingerprint not in digests):
+        return recorded
+    before = _computed(_content(record, bases, {}))
+    if recorded and recorded != before:
+        return recorded  # of a version with another draw
+    return _computed(_content(record, bases, digests))
+
+
+def _computed(content: dict[str, Any] | None) -> str:
     return UNKNOWN if content is None else json_digest(content)[:LENGTH]

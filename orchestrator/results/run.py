@@ -11,7 +11,7 @@ sessions that they finished, and only for those. `Run.merged` combines several c
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,7 @@ class Run:
         first = runs[0]
         if len(runs) == 1:
             return first
+        runs = [run.beside(runs) for run in runs]
         if not mixed:
             check_one_protocol([(r, run.protocols[name], run.path) for run in runs for name, r in run.trials.items()])
         unclear = ambiguous([run.protocols for run in runs], [run.trials for run in runs])
@@ -144,6 +145,11 @@ class Run:
         if facts := {name: facts for run in runs for name, facts in run.backbone_facts.items()}:
             sweep["backbones"] = facts
         return cls(first.path, sweep, trials, scores, folders, names, backbones, protocols)
+
+    def beside(self, runs: "Iterable[Run]") -> "Run":
+        """The run in a table with other runs, whose records may say which clips those of earlier versions have."""
+        protocols = protocols_of(self.trials, (record for run in runs for record in run.trials.values()))
+        return self if protocols == self.protocols else dataclasses.replace(self, protocols=protocols)
 
     def _renamed(self, configurations: Collection[str]) -> "Run":
         """The run with the protocol hash in the names of some configurations and of their trials."""

@@ -116,6 +116,7 @@ def compared_methods(
     for method in methods:
         if method not in known:
             raise EarshotError(f"method {one_line(method)}: not in {_paths(runs)}; {suggestion(method, known)}")
+    runs = [run.beside(runs) for run in runs]
     pairs = [
         (run, label)
         for run in runs
@@ -242,7 +243,7 @@ def _check_comparable(compared: Sequence[ComparedMethod]) -> None:
 def _difference(first: TrialRecord, second: TrialRecord) -> tuple[list[str], tuple[str, Any, Any]]:
     """The names of all that differs, and the first field of a record that does, with both values."""
     found = differing(first, second)
-    if first.benchmark_digest != second.benchmark_digest:
+    if found[0][0] == "benchmark_fingerprint":
         return [name for name, *_ in found], found[0]
     for key in ("protocol", "planned_sessions"):
         if (one := getattr(first, key)) != (other := getattr(second, key)):

@@ -202,14 +202,14 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
     objectives = tuple(OBJECTIVES[name] for name in config.objective)
     earlier = [find_earlier_run(name, config.runs).resolve() for name in config.warm_start]
     pairs = [(space, _backbone_name(config, space, backbone)) for space, backbone in method_backbones(config, spaces)]
-    known = warm_start(earlier, pairs, objectives, config.seeds, what)
+    shards = Shards(benchmark)
+    known = warm_start(earlier, pairs, objectives, config.seeds, what, shards.manifest)
     if earlier:
         what = {**what, "warm_start": known.described()}
     config = _absolute(config, benchmark, earlier)
     path = config.runs / (config.name or _name(config, spaces, benchmark, what))
     storage = Location.of(config.storage) if config.storage else None
     shared = storage / path.name if storage is not None and storage.local != config.runs else None
-    shards = Shards(benchmark)
     chains = _chains(config, spaces, shards)
     backbones = _checked_backbones(config, spaces, shards)
     chain = chains[config.seeds[0]]

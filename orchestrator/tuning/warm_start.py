@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
 from datasets.utils.text import printable
 from orchestrator.results.objectives import Objective
@@ -69,6 +70,7 @@ def warm_start(
     objectives: Sequence[Objective],
     seeds: Sequence[SeedTriple],
     what: dict[str, Any],
+    benchmark: Manifest | None = None,
 ) -> WarmStart:
     """Reads earlier runs. If several have the same configuration, the first is used.
 
@@ -78,6 +80,7 @@ def warm_start(
         objectives: of this sweep.
         seeds: of this sweep.
         what: what the results of this sweep depend on, as in sweep.json; `COMPARED_KEYS` are compared.
+        benchmark: of this sweep. A run on a benchmark with the same clips is accepted, wherever it was prepared.
 
     Raises:
         EarshotError: a folder is not a run, has another benchmark or protocol, or has no suitable configuration.
@@ -85,7 +88,7 @@ def warm_start(
     known: dict[Pair, list[EarlierConfiguration]] = {(space.method, backbone): [] for space, backbone in pairs}
     for path in runs:
         run = Run.load(path)
-        _check_comparable(run, what, {backbone for _, backbone in pairs})
+        _check_comparable(run, what, {backbone for _, backbone in pairs}, benchmark)
         suitable = False
         for space, backbone in pairs:
             pair = space.method, backbone
@@ -118,11 +121,14 @@ def find_earlier_run(name: str, runs: Path) -> Path:
         raise EarshotError(f"--warm-start {error}") from None
 
 
-def _check_comparable(run: Run, what: dict[str, Any], backbones: Collection[str]) -> None:
+def _check_comparable(run: Run, what: dict[str, Any], backbones: Collection[str], benchmark: Manifest | None) -> None:
     earlier = run.sweep.get("what")
     if not isinstance(earlier, dict):
         raise EarshotError(f"--warm-start {run.path}: expected the record of a sweep in sweep.json, found none there")
+    same_clips = benchmark is not None and all(record.has_benchmark(benchmark) for record in run.trials.values())
     for key in COMPARED_KEYS:
+        if key == "benchmark" and same_clips:
+            continue
         found, expected = earlier.get(key, ""), what.get(key, "")
         if found != expected:
             raise EarshotError(

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import pytest
 
 from datasets.benchmark.manifest import Manifest
+from datasets.benchmark.shards import Shards
 from datasets.utils.errors import EarshotError
 from orchestrator.exporting.export import Overrides, export
 from orchestrator.exporting.inputs import find_benchmark
 from orchestrator.preparation.pipeline import prepare
+from orchestrator.results.ceilings import ceilings, save_shared_clips
 from orchestrator.results.run import Run
 from orchestrator.results.run_folder import RunFolder
 from tests.support.chain_runs import seeds, write_run
@@ -74,3 +76,13 @@ def test_other_samples_are_another_benchmark(both: Laboratories, tmp_path: Path,
         Run.merged([Run.load(both.runs / "here"), Run.load(tmp_path / "runs/it")])
     with pytest.raises(EarshotError, match="expected the benchmark of the run"):
         find_benchmark(RunFolder(both.runs / "here"), record(both.runs, "here"), str(tmp_path / "other"))
+
+
+def test_ceilings_of_a_table_of_both(both: Laboratories, tmp_path: Path) -> None:
+    """The first run has no complete chain; what it has counted is true of the other one, too."""
+    for name, benchmark, sessions in (("first", both.here, 1), ("second", both.there, None)):
+        write_run(tmp_path, benchmark, "mfcc-ncm", name, sessions=sessions, seeds=seeds(sessions or 0))
+        save_shared_clips(Shards(benchmark), tmp_path / name)
+    assert ceilings(Run.load(tmp_path / "first")) is None
+    found = ceilings(Run.merged([Run.load(tmp_path / name) for name in ("first", "second")]))
+    assert found is not None and found == ceilings(Run.load(tmp_path / "second"))

@@ -59,7 +59,7 @@ class PageClips:
         return self._add(trial, benchmark.shards.table.clip_ids[support[0]], support[0]) if support else None
 
     def _add(self, trial: str, clip: str, position: int | None) -> int:
-        key = (self._run.trials[trial].benchmark_fingerprint, clip)
+        key = (self._run.trials[trial].benchmark_digest, clip)
         if key not in self._indices:
             self._indices[key] = len(self.clips)
             self.clips.append({"name": clip})

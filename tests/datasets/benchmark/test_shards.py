@@ -153,6 +153,7 @@ def test_the_content_digest_covers_the_clips_and_not_how_they_are_stored(tmp_pat
     assert digest(clips[::-1]) == digest(clips[2:], [], clips[:2]) == first
     elsewhere = [replace(one, source="elsewhere.wav", start=3, group="one") for one in clips]
     assert digest(elsewhere) == first
+    assert digest([replace(one, label=np.int64(one.label)) for one in clips]) == first
     others = [
         replace(clips[0], clip_id="a_9"),
         replace(clips[0], split="test"),

@@ -56,7 +56,7 @@ def test_the_description(runs: Path, tmp_path: Path) -> None:
     assert (model.seeds, model.heads, model.settings) == (record.seeds, record.heads, record.settings)
     assert model.protocol_hash == record.protocol_hash is not None
     assert (model.protocol, model.stage) == (record.protocol, record.sessions[2].stage)
-    assert (model.benchmark.name, model.benchmark.fingerprint) == ("tones", record.benchmark_fingerprint)
+    assert (model.benchmark.name, model.benchmark.fingerprint) == ("tones", record.benchmark_digest)
     assert (model.sample_rate, model.num_samples, model.loudness) == (16_000, 6_400, False)
     assert model.backbone is None
     readme = (tmp_path / "model/README.md").read_text()

@@ -6,8 +6,9 @@ import pytest
 
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.utils.errors import EarshotError
-from orchestrator.results.protocols import UNKNOWN, check_one_protocol, protocols_of
+from orchestrator.results.protocols import UNKNOWN, check_one_protocol, differing, protocols_of, same_protocol
 from orchestrator.results.run import Run
+from orchestrator.statistics.comparison import compared_methods
 from tests.support.run_folders import WriteTrial
 
 HIGH = [[0.9], [0.9, 0.7]]
@@ -66,3 +67,47 @@ def test_unknown_hashes_are_equal_only_if_the_records_agree(write_trial: WriteTr
     check_one_protocol([same, again])
     with pytest.raises(EarshotError, match="benchmark_fingerprint: expected the same for all trials"):
         check_one_protocol([same, other])
+
+
+def test_records_before_and_after_the_digest_of_the_clips_have_one_hash(
+    tmp_path: Path, write_trial_to: WriteTrial
+) -> None:
+    """The benchmark was prepared by an earlier version, and its shards were copied with `prepare --force` since."""
+    protocol = {"name": "ffcac-25", "way": 2, "shot": 5}
+    old, new = (protocol_hash(digest * 64, protocol, base=2, sessions=2) for digest in "fc")
+    before, after = tmp_path / "before", tmp_path / "after"
+    write_trial_to(before, "ede-00000001", 0, HIGH, protocol_hash=old)
+    write_trial_to(before, "ede-00000001", 1, HIGH)  # of schema version 1, without a hash
+    write_trial_to(after, "ede-00000001", 2, HIGH, protocol_hash=new, benchmark_content="c" * 64)
+    write_trial_to(after, "icarl-00000002", 0, HIGH, protocol_hash=new, benchmark_content="c" * 64)
+    assert Run.load(before).protocol_hashes == (old,)
+    merged = Run.merged([Run.load(before), Run.load(after)])
+    assert merged.protocol_hashes == (new,) and len(merged.configurations()) == 2
+    compared = compared_methods([Run.load(before), Run.load(after)], ["ede", "icarl"])
+    assert {method.protocol for method in compared} == {new}
+    write_trial_to(before, "ede-00000001", 3, HIGH, protocol_hash=new, benchmark_content="c" * 64)  # resumed
+    assert Run.load(before).protocol_hashes == (new,)
+
+
+def test_a_record_of_another_draw_keeps_its_hash(tmp_path: Path, write_trial_to: WriteTrial) -> None:
+    write_trial_to(tmp_path, "ede-00000001", 0, HIGH, protocol_hash="0a1b2c3d")
+    new = write_trial_to(tmp_path, "ede-00000001", 1, HIGH, benchmark_content="c" * 64)
+    computed = protocol_hash("c" * 64, new.protocol, base=2, sessions=2)
+    assert Run.load(tmp_path).protocol_hashes == tuple(sorted(("0a1b2c3d", computed)))
+
+
+def test_the_same_clips_are_no_difference(write_trial: WriteTrial) -> None:
+    """Of two laboratories, whose benchmarks have other files."""
+    fields = {"benchmark_content": "c" * 64}
+    first = write_trial("ede-00000001", 0, HIGH, **fields)
+    second = write_trial("ede-00000001", 1, HIGH, benchmark_fingerprint="0" * 64, **fields)
+    more = write_trial("ede-00000001", 2, HIGH, protocol={"name": "x", "way": 2, "shot": 5, "exemplars": 1}, **fields)
+    hashes = protocols_of({record.trial: record for record in (first, second, more)})
+    assert hashes[first.trial] == hashes[second.trial] != hashes[more.trial]
+    assert [name for name, *_ in differing(second, more)] == ["protocol.exemplars"]
+    old = {"protocol": {"name": "old", "shots": 5}}
+    one, other = (
+        write_trial("ede-00000001", seed, HIGH, benchmark_fingerprint=f"{seed}" * 64, **fields, **old)
+        for seed in (3, 4)
+    )
+    assert same_protocol(one, UNKNOWN, other, UNKNOWN)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from datasets.benchmark.manifest import Manifest
 from datasets.utils.errors import EarshotError
 from orchestrator.results.objectives import OBJECTIVES
 from orchestrator.tuning.arguments import parse
@@ -26,6 +27,7 @@ WHAT: dict[str, Any] = {
     "frontend": {"kind": "kaldi", "window": None, "hop": None},
     "precision": "float32",
 }
+HIGH = [[1.0], [1.0, 1.0]]
 Write = Callable[..., TrialRecord]
 
 
@@ -54,6 +56,19 @@ def start_from(
     run: Path, space: MethodSpace = SPACE, *objectives: Any, backbone: str = "tiny", **changes: Any
 ) -> WarmStart:
     return warm_start([run], [(space, backbone)], objectives or [AA], SEEDS, {**WHAT, **changes})
+
+
+def test_a_run_on_a_copy_of_the_benchmark_is_accepted(run: Path, write_trial: WriteTrial, tones: Path) -> None:
+    """Prepared in another laboratory: other files, the same clips."""
+    benchmark = Manifest.load(tones)
+    settings = find_method("ede").Settings(base_epochs=3, incremental_lr=0.01).model_dump(mode="json")
+    for seed in range(2):
+        write_trial("ede-00000001", seed, HIGH, settings=settings, benchmark_content=benchmark.content_digest)
+    here = {**WHAT, "benchmark": benchmark.fingerprint}
+    pairs = [(SPACE, "tiny")]
+    assert warm_start([run], pairs, [AA], SEEDS, here, benchmark).of("ede", "tiny")
+    with pytest.raises(EarshotError, match="benchmark: expected that of this sweep, found another"):
+        warm_start([run], pairs, [AA], SEEDS, here)
 
 
 def test_values_are_validation_means_over_the_seeds_of_the_sweep(run: Path, write: Write) -> None:
