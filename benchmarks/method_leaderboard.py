@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out.resolve()
     prepare_corpora(options.shared, out, list(CORPORA))
     for name in CORPORA:
-        if not all(shard.content for shard in Manifest.load(out / name).shards):
+        if Manifest.load(out / name).content is None:
             raise EarshotError(
                 f"{out / name}: an earlier version prepared it, without digests of its clips; use another --out"
             )

@@ -156,7 +156,7 @@ class TrialRecord(BaseModel):
         settings: of the method, including defaults.
         varied: the part of the settings that the search space varies.
         track: `transductive` if the method sees the query clips of a session as one batch; not in older records.
-        benchmark_content: digest of the clips, see `Manifest.content_digest`; None in older records, and of a benchmark
+        benchmark_content: digest of the clips, see `Manifest.content`; None in older records, and of a benchmark
             of an earlier version.
         class_names: by label.
         protocol_hash: see `datasets.benchmark.protocol_hash`; None in records of schema version 1.

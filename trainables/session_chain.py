@@ -289,7 +289,6 @@ class Chain:
     def _new_record(self) -> TrialRecord:
         """The record of a trial without finished sessions."""
         config, method, manifest = self.config, self._method, self._shards.manifest
-        content = manifest.content_digest
         return TrialRecord(
             trial=self.folder.name,
             configuration=config.configuration,
@@ -300,7 +299,7 @@ class Chain:
             seeds=config.seeds,
             benchmark=manifest.name,
             benchmark_fingerprint=manifest.fingerprint,
-            benchmark_content=None if content == manifest.fingerprint else content,
+            benchmark_content=manifest.content,
             class_names=self._table.class_names,
             protocol=config.protocol.model_dump(mode="json"),
             track=TRANSDUCTIVE if method.transductive else INDUCTIVE,

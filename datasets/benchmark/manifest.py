@@ -179,6 +179,14 @@ class Manifest(_Frozen):
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @property
+    def content(self) -> str | None:
+        """`content_digest` if every shard has a digest of its clips; None for a benchmark of an earlier version."""
+        contents = [entry.content for entry in self.shards if entry.content]
+        if len(contents) < len(self.shards):
+            return None
+        return json_digest([self.sample_rate, self.num_samples, list(self.class_names), sum_of_digests(contents)])
+
+    @property
     def content_digest(self) -> str:
         """SHA-256 (hex) of the clips: equal for all who have the same ones, however they were made and stored.
 
@@ -186,10 +194,7 @@ class Manifest(_Frozen):
         every clip. Of a benchmark of an earlier version, whose shards have no digest of their clips, it is the
         fingerprint, until `prepare --force` has copied the shards.
         """
-        contents = [entry.content for entry in self.shards if entry.content]
-        if len(contents) < len(self.shards):
-            return self.fingerprint
-        return json_digest([self.sample_rate, self.num_samples, list(self.class_names), sum_of_digests(contents)])
+        return self.content or self.fingerprint
 
     @classmethod
     def load(cls, root: Location | Path | str) -> "Manifest":

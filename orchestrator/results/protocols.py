@@ -105,11 +105,15 @@ def _digests(records: Iterable[TrialRecord]) -> dict[str, str]:
     return {record.benchmark_fingerprint: record.benchmark_content for record in records if record.benchmark_content}
 
 
+def _benchmark(record: TrialRecord, digests: Mapping[str, str]) -> str:
+    """Digest of the clips, if any record has it; otherwise the fingerprint."""
+    return digests.get(record.benchmark_fingerprint, record.benchmark_fingerprint)
+
+
 def _recorded(record: TrialRecord, digests: Mapping[str, str]) -> dict[str, Any]:
     """All that a record says of benchmark and protocol."""
-    benchmark = digests.get(record.benchmark_fingerprint, record.benchmark_fingerprint)
     return {
-        "benchmark_fingerprint": benchmark,
+        "benchmark_fingerprint": _benchmark(record, digests),
         "planned_sessions": record.planned_sessions,
         "protocol": record.protocol,
     }
@@ -124,8 +128,7 @@ def _content(record: TrialRecord, bases: Mapping[str, int], digests: Mapping[str
     base = bases.get(_rules(record), protocol.base)
     if base is None:
         return None
-    benchmark = digests.get(record.benchmark_fingerprint, record.benchmark_fingerprint)
-    return hashed(benchmark, protocol, base=base, sessions=record.planned_sessions)
+    return hashed(_benchmark(record, digests), protocol, base=base, sessions=record.planned_sessions)
 
 
 def _hash(record: TrialRecord, bases: Mapping[str, int], digests: Mapping[str, str]) -> str:

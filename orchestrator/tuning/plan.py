@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from datasets.benchmark.manifest import Manifest
 from datasets.benchmark.protocol import Session, make_sessions
 from datasets.benchmark.protocol_hash import protocol_hash
 from datasets.benchmark.shards import Shards
@@ -198,11 +199,11 @@ def make_plan(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: L
             "method": tuple(absolute_code(method) if is_code(method) else method for method in config.method),
         }
     )
-    what = _what(config, spaces, benchmark)
+    shards = Shards(benchmark)
+    what = _what(config, spaces, shards.manifest)
     objectives = tuple(OBJECTIVES[name] for name in config.objective)
     earlier = [find_earlier_run(name, config.runs).resolve() for name in config.warm_start]
     pairs = [(space, _backbone_name(config, space, backbone)) for space, backbone in method_backbones(config, spaces)]
-    shards = Shards(benchmark)
     known = warm_start(earlier, pairs, objectives, config.seeds, what, shards.manifest)
     if earlier:
         what = {**what, "warm_start": known.described()}
@@ -261,7 +262,7 @@ def _backbone_name(config: SweepConfig, space: MethodSpace, backbone: BackboneSp
     return str(backbone.short(config.backbone_parts)) if space.learner.backbone else ""
 
 
-def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Location) -> dict[str, Any]:
+def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Manifest) -> dict[str, Any]:
     """What the results of the sweep depend on, in JSON types."""
     described = [
         {
@@ -272,7 +273,7 @@ def _what(config: SweepConfig, spaces: tuple[MethodSpace, ...], benchmark: Locat
         }
         for space in spaces
     ]
-    what = {**config.what(), "benchmark": Shards(benchmark).manifest.fingerprint, "spaces": described}
+    what = {**config.what(), "benchmark": benchmark.fingerprint, "spaces": described}
     # the name of a method in a file, not the place of the file: it may lie elsewhere on another machine
     return {**what, "method": [default_space(method).method for method in config.method]}
 

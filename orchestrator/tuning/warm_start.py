@@ -125,12 +125,9 @@ def _check_comparable(run: Run, what: dict[str, Any], backbones: Collection[str]
     earlier = run.sweep.get("what")
     if not isinstance(earlier, dict):
         raise EarshotError(f"--warm-start {run.path}: expected the record of a sweep in sweep.json, found none there")
-    same_clips = benchmark is not None and all(record.has_benchmark(benchmark) for record in run.trials.values())
     for key in COMPARED_KEYS:
-        if key == "benchmark" and same_clips:
-            continue
         found, expected = earlier.get(key, ""), what.get(key, "")
-        if found != expected:
+        if found != expected and not (key == "benchmark" and benchmark and _has_clips(run, benchmark)):
             raise EarshotError(
                 f"--warm-start {run.path}: {key}: expected that of this sweep, found another "
                 f"({printable(str(found))[:120]}), so its values are not comparable; leave it out"
@@ -141,6 +138,11 @@ def _check_comparable(run: Run, what: dict[str, Any], backbones: Collection[str]
             f"--warm-start {run.path}: backbone: expected that of this sweep, found another "
             f"({printable(', '.join(sorted(of_run)))[:120]}), so its values are not comparable; leave it out"
         )
+
+
+def _has_clips(run: Run, benchmark: Manifest) -> bool:
+    """Whether the one benchmark of a run has the clips of another; records of earlier versions cannot say."""
+    return any(record.has_benchmark(benchmark) for record in run.trials.values())
 
 
 def _configurations_inside(
